@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * shmring: named message queues in shared memory.
+ *
+ * Processes that open the same name exchange messages with no system call, no lock and no copy
+ * they did not ask for. This header is all there is to the core library; it is C11 and C++11.
+ *
+ *   producer                                    consumer
+ *   shmring_create(&q, "orders", &config);      shmring_open(&q, "orders", SHMRING_CONSUMER);
+ *   shmring_send(q, msg, len);                  n = shmring_recv(q, buf, sizeof buf);
+ *   shmring_close(&q);                          shmring_close(&q);
+ *
+ * Names
+ *   "orders"        POSIX shared memory (/dev/shm/orders). Letters, digits, '.', '_' and '-', not
+ *                   starting with '.' or '-', at most SHMRING_NAME_MAX bytes.
+ *   "file:PATH"     a file at PATH: tmpfs, disk, hugetlbfs. It survives what its file system survives.
+ *   "memfd:LABEL"   no name at all: a sealed memfd that is passed on by shmring_segment_fd().
+ *
+ * Results
+ *   Calls return 0 or a count when they succeed and a negative errno value when they do not.
+ *   -EAGAIN is an ordinary result: full or empty just now. After any other failure
+ *   shmring_strerror_detail() says in words what was wrong and what to do about it.
+ *
+ * Every call on a handle can also return
+ *   -EBADF     the handle is NULL (shmring_close() clears it).
+ *   -ENOTCONN  the handle was opened by the parent of this forked process: use shmring_dup().
+ *   -EBADMSG   the segment holds something no correct participant writes. The handle is poisoned:
+ *              every later call on it returns -EBADMSG too. Nothing outside the handle is touched.
+ *   -ESTALE    nobody can reach the queue by its name any more: it was removed, or replaced by
+ *              another. Messages still in it can be received.
+ *
+ * Threads and signals
+ *   A handle is used by one thread at a time. Different handles, also of the same queue, are
+ *   independent. shmring_send(), shmring_recv(), their batches, reserve/commit/cancel and
+ *   peek/release neither allocate, lock nor sleep; a signal handler may call them on a handle that
+ *   the interrupted code does not use. All other calls are thread-safe and not signal-safe.
+ *
+ * What may run at the same time (spsc queue)
+ *                    send side   receive side   observer   close of another handle
+ *     send side      no (1)      yes            yes        yes
+ *     receive side   yes         no (1)         yes        yes
+ *     observer       yes         yes            yes        yes
+ *   (1) the queue has one producer and one consumer: a second one gets -EBUSY when it opens.
+ *
+ * Caveats
+ *   - Delivery is at least once: a message that a consumer had taken and not released when it died
+ *     is delivered again, with SHMRING_REDELIVERED set in its info.
+ *   - A process killed between its last message and the return of shmring_send() may have sent it.
+ *   - Everybody who may write to a segment may also damage its messages. Choose the mode
+ *     accordingly; peers that do not trust each other use memfd segments, which cannot be truncated.
+ */
+#ifndef SHMRING_SHMRING_H
+#define SHMRING_SHMRING_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <time.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SHMRING_VERSION_MAJOR 0
+#define SHMRING_VERSION_MINOR 1
+#define SHMRING_VERSION_PATCH 0
+
+#if defined __GNUC__
+#define SHMRING_API __attribute__((visibility("default")))
+#else
+#define SHMRING_API
+#endif
+
+/* An attached participant of a queue, or an observer of it. */
+typedef struct shmring shmring_t;
+
+enum {
+    SHMRING_NAME_MAX = 200, /* bytes of a POSIX or memfd name, without the prefix */
+    SHMRING_PATH_MAX = 250  /* bytes of PATH in "file:PATH" */
+};
+
+/* Kinds of queue. */
+enum {
+    SHMRING_SPSC = 1 /* one producer, one consumer, messages of any length */
+};
+
+/* Roles, for shmring_open(), shmring_dup() and shmring_config.flags. */
+enum {
+    SHMRING_PRODUCER = 0x1,
+    SHMRING_CONSUMER = 0x2, /* PRODUCER | CONSUMER: one handle that is both */
+    SHMRING_OBSERVER = 0x4  /* reads counters; read-only mapping, never disturbs anybody */
+};
+
+/* Options, or-ed to the roles. */
+enum {
+    /* shmring_create() only */
+    SHMRING_OPEN_OR_CREATE = 0x10, /* open the name if it exists already with the same parameters */
+    SHMRING_HUGE_PAGES = 0x20,     /* 2 MiB pages; sections and capacity become multiples of that */
+    /* shmring_create(), shmring_open() and their kin; they concern this handle's mapping */
+    SHMRING_PREFAULT = 0x40, /* touch every page now rather than at the first message */
+    SHMRING_MLOCK = 0x80     /* lock the mapping into memory */
+};
+
+/*
+ * What shmring_create() makes. Start from zeroes: struct shmring_config config = {.kind = …};
+ */
+struct shmring_config {
+    uint32_t kind;        /* SHMRING_SPSC */
+    uint32_t flags;       /* roles and options; no role at all means SHMRING_OBSERVER */
+    uint64_t capacity;    /* bytes, a power of two, at least a page (4096). A message of n bytes
+                             takes shmring_record_size(n) of them; 8 always stay free. */
+    uint32_t max_message; /* longest message, bytes; 0: capacity - 16, the most a ring can hold */
+    uint32_t mode;        /* permission bits, exact whatever the umask; 0: 0600
+                             (0666 for memfd, where holding the descriptor is the permission) */
+    uint32_t reserved[6]; /* zero */
+};
+
+/* Bytes of an spsc ring that a message of len bytes takes: its 4-byte header and padding included. */
+static inline uint64_t shmring_record_size(uint32_t len)
+{
+    return ((uint64_t)len + 4 + 7) & ~(uint64_t)7;
+}
+
+/* About a message, filled in by shmring_peek(). */
+struct shmring_info {
+    uint32_t deliveries; /* 1 the first time; larger when an earlier consumer had it and never released it */
+    uint32_t flags;      /* SHMRING_REDELIVERED */
+};
+enum {
+    SHMRING_REDELIVERED = 0x1 /* somebody may have seen this message before */
+};
+
+/* A queue's description and counters, filled in by shmring_stat(). */
+struct shmring_stat {
+    uint32_t kind;
+    uint32_t flags; /* SHMRING_HUGE_PAGES; SHMRING_STALE when its name is gone */
+    uint64_t capacity;
+    uint32_t max_message;
+    uint32_t mode; /* permission bits now */
+    uint32_t uid;  /* owner now */
+    uint32_t gid;
+    uint64_t segment_bytes; /* whole segment, allocated */
+    uint64_t depth;         /* messages waiting now */
+    uint64_t depth_bytes;   /* bytes of the ring in use now */
+    uint64_t high_water;    /* most bytes ever in use, to within an eighth of the capacity */
+    uint64_t sent;          /* messages committed since creation */
+    uint64_t sent_bytes;    /* their payload */
+    uint64_t received;      /* messages released since creation */
+    uint64_t received_bytes;
+    uint64_t full_events;  /* times a send found the queue full after a success */
+    uint64_t empty_events; /* times a receive found it empty after a success */
+    uint64_t takeovers;    /* times a participant's role was taken over from a dead one */
+    int64_t created_ns;    /* CLOCK_REALTIME */
+    uint32_t creator_pid;  /* as the creator saw itself */
+    uint32_t creator_uid;
+    uint32_t participants; /* attached and alive now */
+    uint32_t dead;         /* rows whose participant died and was not replaced yet */
+    char creator_comm[16];
+    char name[256]; /* as given to shmring_create() */
+    uint64_t reserved[8];
+};
+enum {
+    SHMRING_STALE = 0x1000 /* in shmring_stat.flags */
+};
+
+/* One row of the participant table, filled in by shmring_participants(). */
+struct shmring_participant {
+    uint32_t row;
+    uint32_t role;          /* SHMRING_PRODUCER or SHMRING_CONSUMER */
+    uint32_t alive;         /* 1: its lock is held, says the kernel; 0: it died */
+    uint32_t pid;           /* as it saw itself; compare pid_namespace before using it */
+    uint64_t start_time;    /* clock ticks since boot, field 22 of /proc/PID/stat */
+    uint64_t pid_namespace; /* inode of its /proc/self/ns/pid */
+    uint32_t uid;
+    uint32_t generation; /* how often this row was taken */
+    int64_t attached_ns; /* CLOCK_REALTIME */
+    char comm[16];
+    uint64_t reserved[4];
+};
+
+/* ---- Life ---------------------------------------------------------------------------------- */
+
+/*
+ * Create the queue NAME and attach to it in the roles of config->flags.
+ *
+ * The segment appears under its name complete or not at all, fully allocated (no SIGBUS later) and
+ * with exactly the mode asked for. With SHMRING_OPEN_OR_CREATE an existing queue of the same
+ * parameters is opened instead, so either side may start first.
+ *
+ * Returns 0 and sets *q, or with *q set to NULL
+ *   -EINVAL      a bad name or parameter; the detail names it
+ *   -ENAMETOOLONG  more than SHMRING_NAME_MAX (SHMRING_PATH_MAX) bytes
+ *   -EEXIST      the name exists; with SHMRING_OPEN_OR_CREATE: with other parameters
+ *   -ENOSPC      the file system or memory has not enough room; the detail has both numbers
+ *   -EFBIG       larger than RLIMIT_FSIZE or than this process can map
+ *   -ENOMEM      no address space, or RLIMIT_MEMLOCK too low for SHMRING_MLOCK
+ *   -EOPNOTSUPP  SHMRING_HUGE_PAGES where the backend has none
+ *   -EACCES, -EPERM, -EROFS, -ENOENT (the directory), -EMFILE, -ENFILE  from the kernel
+ *   and, when opening, what shmring_open() returns.
+ * May sleep in the kernel. Blocking; a crash on the way leaves no name behind.
+ */
+SHMRING_API int shmring_create(shmring_t **q, const char *name, const struct shmring_config *config);
+
+/*
+ * Attach to the existing queue NAME; flags: one role or SHMRING_PRODUCER | SHMRING_CONSUMER, and
+ * SHMRING_PREFAULT, SHMRING_MLOCK. A role whose holder died is taken over: everything it had
+ * committed is still there, and what it had taken without releasing is delivered again.
+ *
+ * Returns 0 and sets *q, or with *q set to NULL
+ *   -EINVAL           a bad name, no role or an unknown flag
+ *   -ENAMETOOLONG     see shmring_create()
+ *   -ENOENT           there is no such queue
+ *   -EBUSY            the role is held by a live process; the detail says by whom
+ *   -EBADMSG          not a queue, damaged, or shorter than its header says
+ *   -EPROTONOSUPPORT  a queue of another layout, byte order or page size
+ *   -EAGAIN           its creator is still at work (only where O_TMPFILE is not supported)
+ *   -EACCES           no permission; observers need to read, others also to write
+ *   -ELOOP, -EISDIR   NAME is a symbolic link, a directory
+ *   -ENOMEM           no address space, or RLIMIT_MEMLOCK too low for SHMRING_MLOCK
+ *   -EMFILE, -ENFILE  from the kernel.
+ * Blocking.
+ */
+SHMRING_API int shmring_open(shmring_t **q, const char *name, unsigned flags);
+
+/*
+ * As shmring_open(), but wait for the name to appear: timeout is relative, NULL waits for ever,
+ * zero does not wait. Sleeps on inotify; does not poll. Waits for the name only, not for a role.
+ *
+ * Returns as shmring_open(), and -ETIMEDOUT, -EINTR (a signal handler ran), -EINVAL (a timeout
+ * out of range).
+ */
+SHMRING_API int shmring_open_wait(shmring_t **q, const char *name, unsigned flags,
+                                  const struct timespec *timeout);
+
+/*
+ * Attach to the queue whose segment fd refers to: a memfd received over a socket or inherited, or
+ * any descriptor from shmring_segment_fd(). fd stays the caller's and may be closed at once.
+ *
+ * Returns as shmring_open(), and -EBADF for a bad descriptor. A memfd that is not sealed against
+ * shrinking is refused with -EPERM: whoever holds it could make this process die of SIGBUS.
+ */
+SHMRING_API int shmring_open_fd(shmring_t **q, int fd, unsigned flags);
+
+/*
+ * Attach once more to the queue of q, in the roles of flags: for another thread, or in a forked
+ * child, where the parent's handle cannot be used for anything else but this and shmring_close().
+ * q must not be closed meanwhile. Returns as shmring_open().
+ */
+SHMRING_API int shmring_dup(shmring_t **copy, const shmring_t *q, unsigned flags);
+
+/*
+ * Detach and free the handle, and set *q to NULL. What was committed stays in the queue; a
+ * reservation is cancelled; messages taken and not released are delivered again to the next
+ * consumer. q and *q may be NULL. In a forked child it frees the child's copy of the handle and
+ * leaves the parent attached.
+ */
+SHMRING_API void shmring_close(shmring_t **q);
+
+/*
+ * Remove the name. Those attached go on until they close; the memory is freed by the last.
+ *
+ * Returns 0, or -ENOENT, -EACCES, -EPERM, -EINVAL (a bad or a memfd name), -ENAMETOOLONG,
+ * -EBADMSG: what stands there is not a shmring segment, and was left alone.
+ */
+SHMRING_API int shmring_unlink(const char *name);
+
+/*
+ * The descriptor of the segment, to be sent over a UNIX socket or left to a child. It belongs to
+ * the handle: do not close it. Returns it, or a negative error that every call can return.
+ */
+SHMRING_API int shmring_segment_fd(const shmring_t *q);
+
+/* ---- Sending -------------------------------------------------------------------------------- */
+
+/*
+ * Send a copy of the len bytes at msg (0 is a length like any other). Never sleeps.
+ *
+ * Returns 0, or
+ *   -EAGAIN       full just now
+ *   -EMSGSIZE     longer than max_message
+ *   -EPERM        not a producer's handle
+ *   -EINPROGRESS  a reservation is open: commit or cancel it first
+ * Wait-free. Signal-safe. Calls the kernel only on every 65,536th -EAGAIN in a row, to see
+ * whether the name is still there (-ESTALE).
+ */
+SHMRING_API int shmring_send(shmring_t *q, const void *msg, size_t len);
+
+/*
+ * Send n messages, in order, made visible together. Returns how many were sent (fewer when the
+ * queue gets full or a message is too long), or, when the first one cannot be sent, what
+ * shmring_send() would return; -EINVAL for n < 1. Wait-free. Signal-safe.
+ */
+SHMRING_API int shmring_send_batch(shmring_t *q, const struct iovec *msgs, int n);
+
+/*
+ * Zero-copy sending: get len contiguous, 8-byte aligned bytes of the ring at *msg. Nobody sees
+ * them before shmring_commit(). A handle has one reservation at a time. Returns as shmring_send().
+ */
+SHMRING_API int shmring_reserve(shmring_t *q, size_t len, void **msg);
+
+/*
+ * Publish the reservation msg with its first len bytes (at most what was reserved).
+ *
+ * Returns 0; -EINVAL: msg is not the open reservation; -EMSGSIZE: len is more than was reserved
+ * (the reservation stays open); -EPERM as shmring_send(). Wait-free. Signal-safe. No system call.
+ */
+SHMRING_API int shmring_commit(shmring_t *q, void *msg, size_t len);
+
+/* Give the reservation msg back unsent. Returns 0, -EINVAL or -EPERM as shmring_commit(). */
+SHMRING_API int shmring_cancel(shmring_t *q, void *msg);
+
+/* ---- Receiving ------------------------------------------------------------------------------ */
+
+/*
+ * Receive the next message into buf. Never sleeps.
+ *
+ * Returns its length, or
+ *   -EAGAIN       empty just now
+ *   -EMSGSIZE     longer than size; it stays the next message
+ *   -EPERM        not a consumer's handle
+ *   -EINPROGRESS  messages from shmring_peek() are not released yet
+ * Wait-free. Signal-safe. Calls the kernel only on every 65,536th -EAGAIN in a row, to see
+ * whether the name is still there (-ESTALE).
+ */
+SHMRING_API ssize_t shmring_recv(shmring_t *q, void *buf, size_t size);
+
+/*
+ * Receive up to n messages: iov_len is each buffer's size before and the message's length after.
+ * Returns how many were received (fewer when the queue gets empty or a message does not fit), or,
+ * when the first one cannot be received, what shmring_recv() would return; -EINVAL for n < 1.
+ */
+SHMRING_API int shmring_recv_batch(shmring_t *q, struct iovec *msgs, int n);
+
+/*
+ * Zero-copy receiving: take the next message and point *msg at it, 8-byte aligned, read-only. It
+ * stays the caller's until shmring_release(); if the caller dies before, the next consumer gets it
+ * again. info may be NULL. Several messages, up to SHMRING_HELD_MAX, may be held; an spsc queue
+ * takes them back in the order they were given.
+ *
+ * Returns its length, or -EAGAIN, -EPERM as shmring_recv(), -ENOBUFS: SHMRING_HELD_MAX are held.
+ */
+SHMRING_API ssize_t shmring_peek(shmring_t *q, const void **msg, struct shmring_info *info);
+enum { SHMRING_HELD_MAX = 64 };
+
+/*
+ * Give back, as done with, the oldest message held. Returns 0; -EINVAL: msg is not that message
+ * (released already, or out of turn); -EPERM as shmring_recv(). Wait-free. Signal-safe. No system call.
+ */
+SHMRING_API int shmring_release(shmring_t *q, const void *msg);
+
+/* ---- Looking -------------------------------------------------------------------------------- */
+
+/*
+ * Description and counters. Reads each counter once: they are exact when nobody is at work and a
+ * moment old otherwise. Never disturbs the participants. Calls the kernel. Returns 0.
+ */
+SHMRING_API int shmring_stat(shmring_t *q, struct shmring_stat *st);
+
+/*
+ * The participants, at most n of them, by row. Asks the kernel who is alive. Returns how many there
+ * are in all (which may be more than n), or -EINVAL for n < 0.
+ */
+SHMRING_API int shmring_participants(shmring_t *q, struct shmring_participant *rows, int n);
+
+/*
+ * Can the queue still be reached by its name? Returns 0 or -ESTALE. Calls the kernel. A memfd
+ * segment has no name to lose.
+ */
+SHMRING_API int shmring_check(shmring_t *q);
+
+/*
+ * What was wrong with this thread's last call that failed with anything but -EAGAIN, in words: a
+ * sentence without a newline, never NULL. Valid until the thread's next failing call.
+ */
+SHMRING_API const char *shmring_strerror_detail(void);
+
+/* The library's version, "0.1.0", which may differ from the header's. */
+SHMRING_API const char *shmring_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
