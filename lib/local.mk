@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: MIT
+
+# All of the library, with its internals (shmr_*) in reach: what tests of internals link.
+noinst_LTLIBRARIES += lib/libshmring-core.la
+lib_libshmring_core_la_CFLAGS = $(AM_CFLAGS) -fvisibility=hidden
+lib_libshmring_core_la_SOURCES = \
+	lib/version.c
+
+# The same, showing the names in lib/libshmring.map only: what is installed.
+lib_LTLIBRARIES += lib/libshmring.la
+lib_libshmring_la_SOURCES =
+lib_libshmring_la_LIBADD = lib/libshmring-core.la
+lib_libshmring_la_LDFLAGS = $(AM_LDFLAGS) $(SHMRING_NO_UNDEFINED) \
+	-version-info $(SHMRING_LT_VERSION) \
+	-Wl,--version-script=$(top_srcdir)/lib/libshmring.map
+EXTRA_lib_libshmring_la_DEPENDENCIES = lib/libshmring.map
+EXTRA_DIST += lib/libshmring.map
+
+pkgconfig_DATA = lib/libshmring.pc
