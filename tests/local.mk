@@ -6,19 +6,26 @@
 #   tests_test_NAME_LDADD = $(test_libs)
 #
 # $(test_libs) is the shared library, for tests of the public interface; $(core_test_libs) has the
-# internals (shmr_*) too. A test that is a script goes into dist_check_SCRIPTS and TESTS; it finds
-# the trees in $srcdir and $builddir and exits with 77 to say that it cannot run here.
+# internals (shmr_*) instead. Suites worth running under ThreadSanitizer are in thread_suites too,
+# those worth running under valgrind in memcheck_suites.
+#
+# A test that is a script goes into dist_check_SCRIPTS and TESTS; it finds the trees in $srcdir and
+# $builddir and exits with 77 to say that it cannot run here.
 
-test_libs = lib/libshmring.la $(CRITERION_LIBS)
-core_test_libs = lib/libshmring-core.la $(CRITERION_LIBS)
+test_libs = lib/libshmring.la $(test_harness)
+core_test_libs = lib/libshmring-core.la $(test_harness)
 suites =
+thread_suites =
+memcheck_suites =
 
 suites += tests/test_version
+thread_suites += tests/test_version
+memcheck_suites += tests/test_version
 tests_test_version_LDADD = $(test_libs)
 
 AM_TESTS_ENVIRONMENT = srcdir='$(srcdir)' builddir='$(builddir)' CC='$(CC)'; \
 	export srcdir builddir CC;
-EXTRA_DIST += tests/summary
+EXTRA_DIST += tests/summary tests/stand-in/criterion/criterion.h
 
 # The tests, and last one line in Criterion's own form that adds up all suites.
 .PHONY: check-summary
@@ -26,12 +33,30 @@ check-summary:
 	@status=0; $(MAKE) $(AM_MAKEFLAGS) check VERBOSE=1 || status=$$?; \
 	$(srcdir)/tests/summary $(TEST_LOGS) && exit $$status
 
+# The same under valgrind; errors and leaks that are certain fail.
+.PHONY: check-memcheck
+check-memcheck:
+	@$(MAKE) $(AM_MAKEFLAGS) check-summary TESTS='$(memcheck_suites)' \
+		LOG_COMPILER='$(LIBTOOL) --mode=execute valgrind' \
+		LOG_FLAGS='--quiet --trace-children=yes --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=99'
+
+if THREAD_SANITIZER
+# Criterion itself cannot start under ThreadSanitizer: see tests/stand-in/criterion/criterion.h.
+AM_CPPFLAGS += -I$(srcdir)/tests/stand-in
+check_LTLIBRARIES += tests/stand-in/libharness.la
+tests_stand_in_libharness_la_SOURCES = tests/stand-in/main.c
+test_harness = tests/stand-in/libharness.la
+check_PROGRAMS += $(thread_suites)
+TESTS += $(thread_suites)
+else
 if HAVE_CRITERION
 AM_CPPFLAGS += $(CRITERION_CFLAGS)
+test_harness = $(CRITERION_LIBS)
 check_PROGRAMS += $(suites)
 TESTS += $(suites)
 else
 check-local:
 	@echo 'make check needs Criterion (Debian: apt-get install libcriterion-dev);' \
 		'install it and run configure again' >&2; exit 1
+endif
 endif
