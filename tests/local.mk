@@ -9,22 +9,27 @@
 # internals (shmr_*) instead. Suites worth running under ThreadSanitizer are in thread_suites too,
 # those worth running under valgrind in memcheck_suites.
 #
-# A test that is a script goes into dist_check_SCRIPTS and TESTS; it finds the trees in $srcdir and
-# $builddir and exits with 77 to say that it cannot run here.
+# A test that is a script, tests/NAME.sh, goes into script_tests; it finds the trees in $srcdir and
+# $builddir, and exits with 77 to say that it cannot run here.
 
 test_libs = lib/libshmring.la $(test_harness)
 core_test_libs = lib/libshmring-core.la $(test_harness)
 suites =
 thread_suites =
 memcheck_suites =
+script_tests =
 
 suites += tests/test_version
 thread_suites += tests/test_version
 memcheck_suites += tests/test_version
 tests_test_version_LDADD = $(test_libs)
 
-AM_TESTS_ENVIRONMENT = srcdir='$(srcdir)' builddir='$(builddir)' CC='$(CC)'; \
-	export srcdir builddir CC;
+script_tests += tests/headers.sh
+
+TEST_EXTENSIONS = .sh
+AM_TESTS_ENVIRONMENT = srcdir='$(srcdir)' builddir='$(builddir)' CC='$(CC)' \
+	CFLAGS='$(AM_CFLAGS) $(CFLAGS)'; export srcdir builddir CC CFLAGS;
+dist_check_SCRIPTS += $(script_tests)
 EXTRA_DIST += tests/summary tests/stand-in/criterion/criterion.h
 
 # The tests, and last one line in Criterion's own form that adds up all suites.
@@ -53,7 +58,7 @@ if HAVE_CRITERION
 AM_CPPFLAGS += $(CRITERION_CFLAGS)
 test_harness = $(CRITERION_LIBS)
 check_PROGRAMS += $(suites)
-TESTS += $(suites)
+TESTS += $(suites) $(script_tests)
 else
 check-local:
 	@echo 'make check needs Criterion (Debian: apt-get install libcriterion-dev);' \
