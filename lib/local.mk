@@ -4,6 +4,22 @@
 noinst_LTLIBRARIES += lib/libshmring-core.la
 lib_libshmring_core_la_CFLAGS = $(AM_CFLAGS) -fvisibility=hidden
 lib_libshmring_core_la_SOURCES = \
+	lib/attach.c \
+	lib/backend_file.c \
+	lib/backend_memfd.c \
+	lib/cpu.h \
+	lib/error.c lib/error.h \
+	lib/handle.c lib/handle.h \
+	lib/identity.c lib/identity.h \
+	lib/layout.c lib/layout.h \
+	lib/name.c lib/name.h \
+	lib/open_wait.c \
+	lib/ops.c \
+	lib/participant.c lib/participant.h \
+	lib/process.c lib/process.h \
+	lib/segment.c lib/segment.h \
+	lib/spsc.h \
+	lib/stat.c \
 	lib/version.c
 
 # The same, showing the names in lib/libshmring.map only: what is installed.

@@ -89,7 +89,7 @@ enum {
 enum {
     SHMRING_PRODUCER = 0x1,
     SHMRING_CONSUMER = 0x2, /* PRODUCER | CONSUMER: one handle that is both */
-    SHMRING_OBSERVER = 0x4  /* reads counters; read-only mapping, never disturbs anybody */
+    SHMRING_OBSERVER = 0x4 /* reads counters; read-only mapping, never disturbs anybody */
 };
 
 /* Options, or-ed to the roles. */

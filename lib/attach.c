@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: MIT */
+/* Creating, opening and closing queues. */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <shmring/shmring.h>
+
+#include "error.h"
+#include "handle.h"
+#include "participant.h"
+
+#define ROLES        (SHMRING_PRODUCER | SHMRING_CONSUMER)
+#define OPEN_OPTIONS (SHMRING_PREFAULT | SHMRING_MLOCK)
+
+/* With OPEN_OR_CREATE the name may come and go between the two; not for ever. */
+#define OPEN_OR_CREATE_TRIES 100
+
+static int check_open_flags(unsigned flags)
+{
+    const unsigned roles = flags & (ROLES | SHMRING_OBSERVER);
+
+    if (flags & ~(unsigned)(ROLES | SHMRING_OBSERVER | OPEN_OPTIONS))
+        return shmr_fail(EINVAL, "flags 0x%x: only roles, SHMRING_PREFAULT and SHMRING_MLOCK",
+                         flags);
+    if (roles == 0)
+        return shmr_fail(EINVAL,
+                         "no role: give SHMRING_PRODUCER, SHMRING_CONSUMER or SHMRING_OBSERVER");
+    if (roles & SHMRING_OBSERVER && roles != SHMRING_OBSERVER)
+        return shmr_fail(EINVAL, "an observer has no other role");
+    return 0;
+}
+
+static void free_handle(shmring_t *q)
+{
+    shmr_segment_unmap(&q->map);
+    if (q->fd >= 0)
+        close(q->fd);
+    free(q);
+}
+
+static int new_handle(shmring_t **out)
+{
+    shmring_t *q = NULL;
+    int error = posix_memalign((void **)&q, SHMR_FALSE_SHARING, sizeof *q);
+
+    if (error)
+        return shmr_fail(error, "%zu bytes for the handle: %s", sizeof *q, strerror(error));
+    memset(q, 0, sizeof *q);
+    q->fd = -1;
+    q->send_mark = q->receive_mark = SHMR_NO_PROCESS;
+    int r = shmr_process_mark(&q->process);
+    if (r < 0) {
+        free(q);
+        return r;
+    }
+    q->mark = *q->process;
+    *out = q;
+    return 0;
+}
+
+static int lock_roles(shmring_t *q, int fd)
+{
+    int r = 0;
+
+    if (q->roles & SHMRING_PRODUCER)
+        r = shmr_row_lock(fd, &q->geometry, q->map.table, SHMR_ROW_PRODUCER);
+    if (r == 0 && q->roles & SHMRING_CONSUMER)
+        r = shmr_row_lock(fd, &q->geometry, q->map.table, SHMR_ROW_CONSUMER);
+    return r;
+}
+
+/* Map the segment from a description of its own, which then holds the locks: see participant.h. */
+static int map_and_lock(shmring_t *q)
+{
+    int fd, r;
+
+    if (q->roles == 0)
+        return shmr_segment_map(&q->map, q->fd, &q->geometry, 0);
+    shmr_process_hold_fork();
+    fd = r = shmr_segment_reopen(q->fd, O_RDWR);
+    if (r >= 0) {
+        r = shmr_segment_map(&q->map, fd, &q->geometry, q->roles);
+        if (r == 0)
+            r = lock_roles(q, fd);
+        if (r <
+            0) /* before the descriptor goes, so that no failed attempt looks like a live holder */
+            shmr_segment_unmap(&q->map);
+        close(fd);
+    }
+    shmr_process_let_fork();
+    return r < 0 ? r : 0;
+}
+
+static int become_producer(shmring_t *q)
+{
+    struct shmr_row *row = shmr_row_at(q->map.table, SHMR_ROW_PRODUCER);
+    struct shmr_spsc_producer_page *page = (void *)q->map.producer;
+    bool died = shmr_row_died(row);
+    int r;
+
+    q->producer = (struct shmr_spsc_producer){
+        .data = q->map.data,
+        .mask = q->geometry.capacity - 1,
+        .max_message = q->geometry.max_message,
+        .page = page,
+        .consumer = (void *)q->map.consumer,
+    };
+    r = shmr_spsc_resume_producer(&q->producer);
+    if (r < 0)
+        return shmr_fail(-r, "the producer's page or its last records are damaged");
+    if (died)
+        atomic_fetch_add_explicit(&page->takeovers, 1, memory_order_relaxed);
+    shmr_row_attach(row, SHMRING_PRODUCER);
+    q->attached |= SHMRING_PRODUCER;
+    q->send_mark = q->mark;
+    return 0;
+}
+
+static int become_consumer(shmring_t *q)
+{
+    struct shmr_row *row = shmr_row_at(q->map.table, SHMR_ROW_CONSUMER);
+    struct shmr_spsc_consumer_page *page = (void *)q->map.consumer;
+    bool died = shmr_row_died(row);
+    int r;
+
+    q->consumer = (struct shmr_spsc_consumer){
+        .data = q->map.data,
+        .mask = q->geometry.capacity - 1,
+        .max_message = q->geometry.max_message,
+        .page = page,
+    };
+    r = shmr_spsc_resume_consumer(&q->consumer, (void *)q->map.producer, died);
+    if (r < 0)
+        return shmr_fail(-r, "the consumer's page or the next record is damaged");
+    if (died)
+        atomic_fetch_add_explicit(&page->takeovers, 1, memory_order_relaxed);
+    shmr_row_attach(row, SHMRING_CONSUMER);
+    q->attached |= SHMRING_CONSUMER;
+    q->receive_mark = q->mark;
+    return 0;
+}
+
+static void detach(shmring_t *q)
+{
+    if (q->attached & SHMRING_PRODUCER)
+        shmr_row_detach(shmr_row_at(q->map.table, SHMR_ROW_PRODUCER));
+    if (q->attached & SHMRING_CONSUMER)
+        shmr_row_detach(shmr_row_at(q->map.table, SHMR_ROW_CONSUMER));
+}
+
+/* The handle has its descriptor, header and geometry: map it, take the roles. */
+static int attach(shmring_t *q, unsigned flags)
+{
+    int r = 0;
+
+    q->roles = flags & ROLES;
+    if (q->roles)
+        r = shmr_segment_fill_holes(q->fd, &q->geometry);
+    if (r == 0)
+        r = map_and_lock(q);
+    if (r == 0)
+        r = shmr_segment_touch(&q->map, flags);
+    if (r == 0 && q->roles & SHMRING_PRODUCER)
+        r = become_producer(q);
+    if (r == 0 && q->roles & SHMRING_CONSUMER)
+        r = become_consumer(q);
+    if (r < 0 && q->map.base)
+        detach(q);
+    return r;
+}
+
+/* Open the segment that fd refers to; fd becomes the handle's. */
+static int open_segment(shmring_t **out, int fd, const struct shmr_name *name, unsigned flags)
+{
+    shmring_t *q = NULL;
+    int r = new_handle(&q);
+
+    if (r < 0) {
+        close(fd);
+        return r;
+    }
+    q->fd = fd;
+    if (name)
+        q->name = *name;
+    r = shmr_segment_read(fd, &q->header, &q->geometry);
+    if (r == 0)
+        r = attach(q, flags);
+    if (r < 0) {
+        free_handle(q);
+        return r;
+    }
+    *out = q;
+    return 0;
+}
+
+static int open_access(unsigned flags)
+{
+    return flags & ROLES ? O_RDWR : O_RDONLY;
+}
+
+static int open_named(shmring_t **q, const struct shmr_name *name, unsigned flags)
+{
+    int fd;
+
+    if (name->backend == SHMR_MEMFD)
+        return shmr_fail(EINVAL, "a memfd queue has no name to open: use shmring_open_fd()");
+    fd = shmr_file_open(name, open_access(flags));
+    return fd < 0 ? fd : open_segment(q, fd, name, flags);
+}
+
+int shmring_open(shmring_t **q, const char *name, unsigned flags)
+{
+    struct shmr_name parsed;
+    int r;
+
+    if (!q)
+        return shmr_fail(EINVAL, "the place for the handle is NULL");
+    *q = NULL;
+    r = check_open_flags(flags);
+    if (r == 0)
+        r = shmr_name_parse(&parsed, name);
+    return r < 0 ? r : open_named(q, &parsed, flags);
+}
+
+int shmring_open_fd(shmring_t **q, int fd, unsigned flags)
+{
+    int own, r;
+
+    if (!q)
+        return shmr_fail(EINVAL, "the place for the handle is NULL");
+    *q = NULL;
+    r = check_open_flags(flags);
+    if (r < 0)
+        return r;
+    /* A description of its own: the one received is shared with whoever sent it, locks and all. */
+    own = shmr_segment_reopen(fd, open_access(flags));
+    return own < 0 ? own : open_segment(q, own, NULL, flags);
+}
+
+int shmring_dup(shmring_t **copy, const shmring_t *q, unsigned flags)
+{
+    int r;
+
+    if (!copy)
+        return shmr_fail(EINVAL, "the place for the handle is NULL");
+    *copy = NULL;
+    if (!q)
+        return shmr_fail(EBADF, "the handle is NULL: closed already?");
+    r = shmring_open_fd(copy, q->fd, flags);
+    if (r == 0)
+        (*copy)->name = q->name;
+    return r;
+}
+
+/* Create, attach, and only then show it: nobody can be quicker to take the creator's roles. */
+static int create_new(shmring_t **out, const struct shmr_name *name, const struct shmr_geometry *g,
+                      const struct shmring_config *config)
+{
+    const uint32_t usual = name->backend == SHMR_MEMFD ? 0666 : 0600;
+    bool in_place;
+    shmring_t *q;
+    int r, fd = shmr_segment_create(name, g, config->mode ? config->mode : usual, &in_place);
+
+    if (fd < 0)
+        return fd;
+    r = open_segment(&q, fd, name, config->flags & (ROLES | OPEN_OPTIONS));
+    if (r == 0 && name->backend != SHMR_MEMFD && !in_place) {
+        r = shmr_file_publish(q->fd, name);
+        if (r < 0)
+            shmring_close(&q);
+    } else if (r < 0 && in_place) {
+        unlink(name->path);
+    }
+    if (r == 0)
+        *out = q;
+    return r;
+}
+
+/* Open what exists already, if it is what would have been created. */
+static int open_same(shmring_t **out, const struct shmr_name *name, const struct shmr_geometry *g,
+                     const struct shmring_config *config)
+{
+    const uint32_t mode = config->mode ? config->mode : 0600;
+    const unsigned roles = config->flags & (ROLES | SHMRING_OBSERVER);
+    struct stat st;
+    shmring_t *q;
+    int r =
+        open_named(&q, name, (roles ? roles : SHMRING_OBSERVER) | (config->flags & OPEN_OPTIONS));
+
+    if (r < 0)
+        return r;
+    r = shmr_geometry_same(&q->geometry, g);
+    if (r == 0 && fstat(q->fd, &st) == 0 && (st.st_mode & 0777) != mode)
+        r = shmr_fail(EEXIST, "it exists with mode 0%o, not 0%" PRIo32, st.st_mode & 0777, mode);
+    if (r < 0)
+        shmring_close(&q);
+    else
+        *out = q;
+    return r;
+}
+
+int shmring_create(shmring_t **q, const char *text, const struct shmring_config *config)
+{
+    struct shmr_name name;
+    struct shmr_geometry g;
+    int r;
+
+    if (!q || !config)
+        return shmr_fail(EINVAL, "the %s is NULL", q ? "configuration" : "place for the handle");
+    *q = NULL;
+    r = shmr_name_parse(&name, text);
+    if (r == 0)
+        r = shmr_geometry(&g, config);
+    if (r == 0 && config->flags & SHMRING_OBSERVER && config->flags & ROLES)
+        r = shmr_fail(EINVAL, "an observer has no other role");
+    if (r < 0)
+        return r;
+    if (!(config->flags & SHMRING_OPEN_OR_CREATE) || name.backend == SHMR_MEMFD)
+        return create_new(q, &name, &g, config);
+    for (int i = 0; i < OPEN_OR_CREATE_TRIES; i++) {
+        r = open_same(q, &name, &g, config);
+        if (r != -ENOENT)
+            break;
+        r = create_new(q, &name, &g, config);
+        if (r != -EEXIST)
+            break;
+    }
+    return r;
+}
+
+int shmring_unlink(const char *text)
+{
+    struct shmr_name name;
+    int r = shmr_name_parse(&name, text);
+
+    if (r < 0)
+        return r;
+    if (name.backend == SHMR_MEMFD)
+        return shmr_fail(
+            EINVAL, "a memfd queue has no name to remove: it goes when its last holder closes it");
+    return shmr_file_unlink(&name);
+}
+
+void shmring_close(shmring_t **handle)
+{
+    shmring_t *q;
+
+    if (!handle || !*handle)
+        return;
+    q = *handle;
+    *handle = NULL;
+    if (*q->process == q->mark)
+        detach(q);
+    else
+        q->map.base = NULL; /* the parent's: never mapped here */
+    free_handle(q);
+}

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+/* Named segments: files in /dev/shm (posix) or anywhere (file). */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "segment.h"
+
+#define HUGE_PAGE_FILE_SYSTEM 0x958458f6 /* HUGETLBFS_MAGIC */
+#define NEVER_BLOCK           (O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY)
+
+static void directory_of(const struct shmr_name *name, char directory[PATH_MAX])
+{
+    char *slash;
+
+    strcpy(directory, name->path);
+    slash = strrchr(directory, '/');
+    slash[slash == directory] = 0;
+}
+
+static int check_huge_pages(int fd, uint32_t flags)
+{
+    struct statfs fs;
+    bool huge = fstatfs(fd, &fs) == 0 && fs.f_type == HUGE_PAGE_FILE_SYSTEM;
+
+    if (flags & SHMRING_HUGE_PAGES && !huge)
+        return shmr_fail(EOPNOTSUPP,
+                         "SHMRING_HUGE_PAGES: only memfd queues and files on hugetlbfs have them");
+    if (!(flags & SHMRING_HUGE_PAGES) && huge)
+        return shmr_fail(EINVAL, "this is hugetlbfs: create the queue with SHMRING_HUGE_PAGES");
+    if (huge && fs.f_bsize != 2 << 20)
+        return shmr_fail(EOPNOTSUPP, "hugetlbfs with pages of %ld bytes: only 2 MiB are supported",
+                         (long)fs.f_bsize);
+    return 0;
+}
+
+/*
+ * Without O_TMPFILE the name appears before its contents. The file has the mode bit SHMR_UNFINISHED
+ * until it is complete, and its creator holds a lock on its first byte: marked and not locked means
+ * that the creator died, and the file is replaced.
+ */
+static bool lock_unfinished(int fd)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
+
+    return fcntl(fd, F_OFD_SETLK, &lock) == 0;
+}
+
+static bool is_at(int fd, const char *path, struct stat *st)
+{
+    struct stat there;
+
+    return fstat(fd, st) == 0 && lstat(path, &there) == 0 && st->st_ino == there.st_ino &&
+           st->st_dev == there.st_dev;
+}
+
+static bool remove_unfinished(const struct shmr_name *name)
+{
+    struct stat st;
+    bool removed = false;
+    int fd = open(name->path, O_RDWR | NEVER_BLOCK);
+
+    if (fd < 0)
+        return false;
+    if (lock_unfinished(fd) && is_at(fd, name->path, &st) && S_ISREG(st.st_mode) &&
+        st.st_mode & SHMR_UNFINISHED)
+        removed = unlink(name->path) == 0;
+    close(fd);
+    return removed;
+}
+
+int shmr_file_create_in_place(const struct shmr_name *name)
+{
+    struct stat st;
+
+    for (;;) {
+        int fd = open(name->path, O_RDWR | O_CREAT | O_EXCL | NEVER_BLOCK, 0600 | SHMR_UNFINISHED);
+        if (fd >= 0) {
+            if (lock_unfinished(fd) && is_at(fd, name->path, &st))
+                return fd;
+            close(fd); /* another creator took it for a dead one's, before the lock */
+        } else if (errno != EEXIST) {
+            return shmr_fail(errno, "creating %s: %s", name->path, strerror(errno));
+        } else if (!remove_unfinished(name)) {
+            return shmr_fail(EEXIST, "%s exists", name->path);
+        }
+    }
+}
+
+int shmr_file_create(const struct shmr_name *name, uint32_t flags, bool *unfinished)
+{
+    char directory[PATH_MAX];
+    struct stat st;
+    int fd, r;
+
+    if (lstat(name->path, &st) == 0 &&
+        !(st.st_mode & SHMR_UNFINISHED)) /* before allocating a lot */
+        return shmr_fail(EEXIST, "%s exists", name->path);
+    directory_of(name, directory);
+    fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0 && errno != EOPNOTSUPP && errno != EISDIR)
+        return shmr_fail(errno, "creating a file in %s: %s", directory, strerror(errno));
+    *unfinished = fd < 0;
+    if (fd < 0)
+        fd = shmr_file_create_in_place(name);
+    if (fd < 0)
+        return fd;
+    r = check_huge_pages(fd, flags);
+    if (r < 0) {
+        if (*unfinished)
+            unlink(name->path);
+        close(fd);
+        return r;
+    }
+    return fd;
+}
+
+int shmr_file_publish(int fd, const struct shmr_name *name)
+{
+    char from[40];
+
+    snprintf(from, sizeof from, "/proc/self/fd/%d", fd);
+    if (linkat(AT_FDCWD, from, AT_FDCWD, name->path, AT_SYMLINK_FOLLOW) == 0)
+        return 0;
+    if (errno == EEXIST)
+        return shmr_fail(EEXIST, "%s exists", name->path);
+    return shmr_fail(errno, "naming the segment %s (through %s): %s", name->path, from,
+                     strerror(errno));
+}
+
+int shmr_file_open(const struct shmr_name *name, int flags)
+{
+    struct stat st;
+    int fd = open(name->path, flags | NEVER_BLOCK);
+
+    if (fd < 0) {
+        switch (errno) {
+        case ENOENT:
+            return shmr_fail(ENOENT, "%s does not exist: create the queue first", name->path);
+        case ELOOP:
+            return shmr_fail(ELOOP, "%s is a symbolic link: those are not followed", name->path);
+        case EISDIR:
+            return shmr_fail(EISDIR, "%s is a directory", name->path);
+        case ENXIO: /* a FIFO or socket */
+            return shmr_fail(EBADMSG, "%s is not a regular file, so not a shmring segment",
+                             name->path);
+        default:
+            return shmr_fail(errno, "opening %s: %s", name->path, strerror(errno));
+        }
+    }
+    if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
+        close(fd);
+        return shmr_fail(EISDIR, "%s is a directory", name->path);
+    }
+    return fd;
+}
+
+int shmr_file_unlink(const struct shmr_name *name)
+{
+    uint64_t magic = 0;
+    struct stat st;
+    int fd = shmr_file_open(name, O_RDONLY);
+
+    if (fd < 0)
+        return fd;
+    bool regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+    bool ours = regular && pread(fd, &magic, sizeof magic, 0) == (ssize_t)sizeof magic &&
+                (magic == SHMR_MAGIC || magic == __builtin_bswap64(SHMR_MAGIC));
+    ours = ours || (regular && st.st_mode & SHMR_UNFINISHED);
+    close(fd);
+    if (!ours)
+        return shmr_fail(EBADMSG, "%s is not a shmring segment: it was left alone", name->path);
+    if (unlink(name->path) < 0)
+        return shmr_fail(errno, "removing %s: %s", name->path, strerror(errno));
+    return 0;
+}

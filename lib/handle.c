@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "handle.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+
+#include "error.h"
+
+int shmr_handle_check(const shmring_t *q)
+{
+    if (!q)
+        return shmr_fail_fast(EBADF, "the handle is NULL: closed already?", 0, 0);
+    if (*q->process != q->mark)
+        return shmr_fail_fast(
+            ENOTCONN, "the handle was opened by this process's parent: use shmring_dup() to attach",
+            0, 0);
+    if (q->poisoned)
+        return shmr_fail_fast(EBADMSG, "the queue was found corrupt before: close the handle", 0,
+                              0);
+    return 0;
+}
+
+int shmr_handle_check_name(const shmring_t *q)
+{
+    struct stat mine, there;
+
+    if (q->header.backend == SHMR_MEMFD || fstat(q->fd, &mine) < 0)
+        return 0;
+    if (mine.st_nlink == 0)
+        return shmr_fail_fast(ESTALE, "the queue was removed: nobody else can open it any more", 0,
+                              0);
+    /* A name that cannot be looked up (another root directory) says nothing. */
+    if (q->name.text[0] && stat(q->name.path, &there) == 0 &&
+        (there.st_ino != mine.st_ino || there.st_dev != mine.st_dev))
+        return shmr_fail_fast(ESTALE, "the queue's name now leads to another one", 0, 0);
+    return 0;
+}
+
+int shmr_handle_poison(shmring_t *q, const char *what)
+{
+    q->poisoned = true;
+    q->send_mark = q->receive_mark = SHMR_NO_PROCESS;
+    return shmr_fail_fast(EBADMSG, what, 0, 0);
+}
+
+int shmring_check(shmring_t *q)
+{
+    int r = shmr_handle_check(q);
+
+    return r < 0 ? r : shmr_handle_check_name(q);
+}
+
+int shmring_segment_fd(const shmring_t *q)
+{
+    int r = shmr_handle_check(q);
+
+    /* The descriptor is good in a child and on a corrupt queue too. */
+    return r == -EBADF ? r : q->fd;
+}

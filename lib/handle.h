@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/* A handle: one participant, or observer, of one queue. */
+#ifndef SHMR_HANDLE_H
+#define SHMR_HANDLE_H
+
+#include "layout.h"
+#include "process.h"
+#include "segment.h"
+#include "spsc.h"
+
+struct shmring {
+    /*
+     * What every send and receive looks at. A mark equal to *process lets the call through: it says
+     * in one comparison that the handle has the role, is not poisoned, and was not inherited over
+     * fork. Otherwise it is SHMR_NO_PROCESS.
+     */
+    const volatile uint32_t *process;
+    uint32_t send_mark;
+    uint32_t receive_mark;
+    struct shmr_spsc_producer producer;
+    struct shmr_spsc_consumer consumer;
+
+    uint32_t mark;     /* of the process that opened the handle */
+    uint32_t roles;    /* SHMRING_PRODUCER, SHMRING_CONSUMER; none: an observer */
+    uint32_t attached; /* those of them whose rows say so */
+    bool poisoned;     /* the segment held something that cannot be */
+    int fd;            /* the description that holds no locks; see segment.h */
+    struct shmr_geometry geometry;
+    struct shmr_header header; /* private copy */
+    struct shmr_map map;
+    struct shmr_name name; /* text is empty: opened from a descriptor */
+};
+
+/* May any call use this handle here and now? 0, -EBADF, -ENOTCONN or -EBADMSG, with the detail. */
+int shmr_handle_check(const shmring_t *q);
+
+/* Is the queue still at its name? 0 or -ESTALE, with the detail. */
+int shmr_handle_check_name(const shmring_t *q);
+
+/* The segment is corrupt: no more sending or receiving. Returns -EBADMSG with the detail set. */
+int shmr_handle_poison(shmring_t *q, const char *what);
+
+#endif

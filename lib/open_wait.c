@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/* Waiting for a name to appear: inotify on its directory, and another look after each event. */
+#include <config.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include <shmring/shmring.h>
+
+#include "error.h"
+#include "name.h"
+
+#define SECOND   INT64_C(1000000000)
+#define FOR_EVER INT64_MAX
+
+static int64_t now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * SECOND + now.tv_nsec;
+}
+
+static int deadline_of(const struct timespec *timeout, int64_t *deadline)
+{
+    *deadline = FOR_EVER;
+    if (!timeout)
+        return 0;
+    if (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec >= SECOND)
+        return shmr_fail(EINVAL, "the timeout is negative or has more than 999,999,999 ns");
+    if (timeout->tv_sec < INT64_MAX / SECOND / 2)
+        *deadline = now_ns() + (int64_t)timeout->tv_sec * SECOND + timeout->tv_nsec;
+    return 0;
+}
+
+/* Sleep until something happens in the directory. 0, -ETIMEDOUT, -EINTR. */
+static int sleep_on(int watch, int64_t deadline)
+{
+    struct pollfd p = {.fd = watch, .events = POLLIN};
+    struct timespec left, *limit = NULL;
+    char events[4096];
+
+    if (deadline != FOR_EVER) {
+        int64_t ns = deadline - now_ns();
+        if (ns <= 0)
+            return shmr_fail(ETIMEDOUT, "the queue did not appear in time");
+        left = (struct timespec){.tv_sec = (time_t)(ns / SECOND), .tv_nsec = (long)(ns % SECOND)};
+        limit = &left;
+    }
+    int n = ppoll(&p, 1, limit, NULL);
+    if (n < 0)
+        return shmr_fail(errno, "waiting for the queue to appear: %s", strerror(errno));
+    if (n > 0 && read(watch, events, sizeof events) < 0 && errno != EAGAIN)
+        return shmr_fail(errno, "waiting for the queue to appear: %s", strerror(errno));
+    return 0;
+}
+
+static int watch_directory(const struct shmr_name *name)
+{
+    char directory[PATH_MAX];
+    int watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+
+    if (watch < 0)
+        return shmr_fail(errno, "inotify: %s", strerror(errno));
+    strcpy(directory, name->path);
+    strrchr(directory, '/')[1] = 0;
+    /* IN_ATTRIB: a file made in place is complete when its mode is set. */
+    if (inotify_add_watch(watch, directory, IN_CREATE | IN_MOVED_TO | IN_ATTRIB | IN_ONLYDIR) < 0) {
+        int error = errno;
+        close(watch);
+        return shmr_fail(error, "watching %s: %s", directory, strerror(error));
+    }
+    return watch;
+}
+
+int shmring_open_wait(shmring_t **q, const char *text, unsigned flags,
+                      const struct timespec *timeout)
+{
+    struct shmr_name name;
+    int64_t deadline;
+    int watch, r;
+
+    if (q)
+        *q = NULL;
+    r = deadline_of(timeout, &deadline);
+    if (r < 0)
+        return r;
+    r = shmring_open(q, text, flags);
+    if (r != -ENOENT && r != -EAGAIN)
+        return r;
+    r = shmr_name_parse(&name, text);
+    watch = r < 0 ? r : watch_directory(&name);
+    if (watch < 0)
+        return watch;
+    for (;;) { /* look after the watch stands, then after every event */
+        r = shmring_open(q, text, flags);
+        if (r != -ENOENT && r != -EAGAIN)
+            break;
+        r = sleep_on(watch, deadline);
+        if (r < 0)
+            break;
+    }
+    close(watch);
+    return r;
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "participant.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include <shmring/shmring.h>
+
+#include "error.h"
+#include "identity.h"
+
+static struct flock row_byte(const struct shmr_geometry *g, uint32_t row)
+{
+    return (struct flock){.l_type = F_WRLCK,
+                          .l_whence = SEEK_SET,
+                          .l_start = (off_t)(g->table + row * sizeof(struct shmr_row)),
+                          .l_len = 1};
+}
+
+static const char *role_name(uint32_t row)
+{
+    return row == SHMR_ROW_PRODUCER ? "producer" : "consumer";
+}
+
+static int say_who_holds(struct shmr_row *row, uint32_t index)
+{
+    struct shmring_participant holder;
+
+    shmr_row_read(&holder, row);
+    if (atomic_load_explicit(&row->state, memory_order_relaxed) != SHMR_ROW_ATTACHED)
+        return shmr_fail(EBUSY, "the %s's role is being taken by another process: try again",
+                         role_name(index));
+    return shmr_fail(EBUSY,
+                     "the %s's role is held by pid %u (%s): an spsc queue has one of each; "
+                     "the role is free when that process closes the queue or ends",
+                     role_name(index), holder.pid, holder.comm);
+}
+
+int shmr_row_lock(int fd, const struct shmr_geometry *g, uint8_t *table, uint32_t row)
+{
+    struct flock lock = row_byte(g, row);
+
+    if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+        return 0;
+    if (errno == EAGAIN || errno == EACCES)
+        return say_who_holds(shmr_row_at(table, row), row);
+    return shmr_fail(errno, "locking the participant's row: %s", strerror(errno));
+}
+
+int shmr_row_is_locked(int fd, const struct shmr_geometry *g, uint32_t row)
+{
+    struct flock lock = row_byte(g, row);
+
+    if (fcntl(fd, F_OFD_GETLK, &lock) < 0)
+        return shmr_fail(errno, "testing the lock of a participant's row: %s", strerror(errno));
+    return lock.l_type != F_UNLCK;
+}
+
+bool shmr_row_died(struct shmr_row *row)
+{
+    /* Acquire: pairs with the release in shmr_row_attach and shmr_row_detach. */
+    return atomic_load_explicit(&row->state, memory_order_acquire) == SHMR_ROW_ATTACHED;
+}
+
+void shmr_row_attach(struct shmr_row *row, uint32_t role)
+{
+    struct shmr_identity me;
+    uint64_t comm[2];
+    uint32_t generation = atomic_load_explicit(&row->generation, memory_order_relaxed);
+
+    shmr_identity_self(&me);
+    memcpy(comm, me.comm, sizeof comm);
+    atomic_store_explicit(&row->generation, generation + 1, memory_order_relaxed);
+    atomic_store_explicit(&row->pid, me.pid, memory_order_relaxed);
+    atomic_store_explicit(&row->role, role, memory_order_relaxed);
+    atomic_store_explicit(&row->start_time, me.start_time, memory_order_relaxed);
+    atomic_store_explicit(&row->pid_ns, me.pid_ns, memory_order_relaxed);
+    atomic_store_explicit(&row->attached_ns, (uint64_t)me.now_ns, memory_order_relaxed);
+    atomic_store_explicit(&row->uid, me.uid, memory_order_relaxed);
+    atomic_store_explicit(&row->comm[0], comm[0], memory_order_relaxed);
+    atomic_store_explicit(&row->comm[1], comm[1], memory_order_relaxed);
+    /* Release: the identity is whole when the row says ATTACHED; pairs with shmr_row_read. */
+    atomic_store_explicit(&row->state, SHMR_ROW_ATTACHED, memory_order_release);
+}
+
+void shmr_row_detach(struct shmr_row *row)
+{
+    /* Release: pairs with shmr_row_died in a successor. */
+    atomic_store_explicit(&row->state, SHMR_ROW_FREE, memory_order_release);
+}
+
+void shmr_row_read(struct shmring_participant *out, struct shmr_row *row)
+{
+    uint64_t comm[2];
+
+    memset(out, 0, sizeof *out);
+    (void)atomic_load_explicit(&row->state, memory_order_acquire); /* pairs with shmr_row_attach */
+    out->generation = atomic_load_explicit(&row->generation, memory_order_relaxed);
+    out->pid = atomic_load_explicit(&row->pid, memory_order_relaxed);
+    out->role = atomic_load_explicit(&row->role, memory_order_relaxed);
+    out->start_time = atomic_load_explicit(&row->start_time, memory_order_relaxed);
+    out->pid_namespace = atomic_load_explicit(&row->pid_ns, memory_order_relaxed);
+    out->attached_ns = (int64_t)atomic_load_explicit(&row->attached_ns, memory_order_relaxed);
+    out->uid = atomic_load_explicit(&row->uid, memory_order_relaxed);
+    comm[0] = atomic_load_explicit(&row->comm[0], memory_order_relaxed);
+    comm[1] = atomic_load_explicit(&row->comm[1], memory_order_relaxed);
+    memcpy(out->comm, comm, sizeof out->comm);
+    out->comm[sizeof out->comm - 1] = 0;
+}

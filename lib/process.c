@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "process.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "error.h"
+
+static pthread_mutex_t fork_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+
+static pthread_mutex_t mark_lock = PTHREAD_MUTEX_INITIALIZER;
+static volatile uint32_t *mark_page;
+static uint32_t last_mark; /* survives a fork, unlike *mark_page */
+
+static void before_fork(void)
+{
+    pthread_mutex_lock(&fork_lock);
+    pthread_mutex_lock(&mark_lock);
+}
+
+static void after_fork(void)
+{
+    pthread_mutex_unlock(&mark_lock);
+    pthread_mutex_unlock(&fork_lock);
+}
+
+static void watch_forks(void)
+{
+    pthread_atfork(before_fork, after_fork, after_fork);
+}
+
+void shmr_process_hold_fork(void)
+{
+    pthread_once(&fork_once, watch_forks);
+    pthread_mutex_lock(&fork_lock);
+}
+
+void shmr_process_let_fork(void)
+{
+    pthread_mutex_unlock(&fork_lock);
+}
+
+static int make_mark_page(void)
+{
+    size_t size = (size_t)sysconf(_SC_PAGESIZE);
+    void *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (page == MAP_FAILED)
+        return shmr_fail(errno, "a page of memory: %s", strerror(errno));
+    if (madvise(page, size, MADV_WIPEONFORK) < 0) {
+        munmap(page, size);
+        return shmr_fail(ENOSYS, "madvise(MADV_WIPEONFORK): needs Linux 4.14 or later");
+    }
+    mark_page = page;
+    return 0;
+}
+
+int shmr_process_mark(const volatile uint32_t **page)
+{
+    int r = 0;
+
+    pthread_once(&fork_once, watch_forks);
+    pthread_mutex_lock(&mark_lock);
+    if (!mark_page)
+        r = make_mark_page();
+    if (r == 0 && *mark_page == 0) /* new, or wiped: this is a child */
+        *mark_page = ++last_mark;
+    *page = mark_page;
+    pthread_mutex_unlock(&mark_lock);
+    return r;
+}

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "segment.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "error.h"
+
+#ifndef MADV_POPULATE_READ /* Linux 5.14 */
+#define MADV_POPULATE_READ 22
+#endif
+
+#define MEMORY_FILE_SYSTEM 0x01021994 /* TMPFS_MAGIC, also of memfd */
+
+/* Of this machine's memory, what can still be used without swapping; 0 when it is not known. */
+static uint64_t available_memory(void)
+{
+    char line[128];
+    uint64_t kilobytes = 0;
+    FILE *f = fopen("/proc/meminfo", "re");
+
+    if (!f)
+        return 0;
+    while (fgets(line, sizeof line, f))
+        if (sscanf(line, "MemAvailable: %" SCNu64 " kB", &kilobytes) == 1)
+            break;
+    fclose(f);
+    return kilobytes * 1024;
+}
+
+/*
+ * Ask before allocating: an allocation in memory that is larger than what is left is not refused by
+ * the kernel, it ends in the out-of-memory killer; one beyond RLIMIT_FSIZE raises SIGXFSZ.
+ */
+static int check_room(int fd, uint64_t size)
+{
+    struct statvfs vfs;
+    struct statfs fs;
+    struct rlimit limit;
+    uint64_t available = UINT64_MAX;
+
+    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+        size > limit.rlim_cur)
+        return shmr_fail(EFBIG, "needs %" PRIu64 " bytes: RLIMIT_FSIZE allows %" PRIu64, size,
+                         (uint64_t)limit.rlim_cur);
+    if (fstatvfs(fd, &vfs) == 0 && vfs.f_blocks != 0)
+        available = (uint64_t)vfs.f_bavail * vfs.f_frsize;
+    if (fstatfs(fd, &fs) == 0 && fs.f_type == MEMORY_FILE_SYSTEM) {
+        uint64_t memory = available_memory();
+        if (memory != 0 && memory < available)
+            available = memory;
+    }
+    if (size > available)
+        return shmr_fail(ENOSPC,
+                         "needs %" PRIu64 " bytes, %" PRIu64
+                         " are available: use a smaller capacity, "
+                         "remove queues (shmring ls) or enlarge the file system",
+                         size, available);
+    return 0;
+}
+
+/* Real memory or disk blocks for every page, so that no access raises SIGBUS later. */
+static int allocate(int fd, const struct shmr_geometry *g)
+{
+    const uint64_t size = g->segment_size;
+    int error, r = check_room(fd, size);
+
+    if (r < 0)
+        return r;
+    do
+        error = posix_fallocate(fd, 0, (off_t)size);
+    while (error == EINTR);
+    if (error && g->flags & SHMRING_HUGE_PAGES)
+        return shmr_fail(
+            ENOSPC, "needs %" PRIu64 " huge pages of 2 MiB: %s (see /proc/sys/vm/nr_hugepages)",
+            size / g->page_size, strerror(error));
+    if (error)
+        return shmr_fail(error, "allocating %" PRIu64 " bytes: %s", size, strerror(error));
+    return 0;
+}
+
+static int write_all(int fd, const void *bytes, size_t n, off_t offset)
+{
+    ssize_t written = pwrite(fd, bytes, n, offset);
+
+    if (written == (ssize_t)n)
+        return 0;
+    return shmr_fail(written < 0 ? errno : EIO, "writing the header: %s",
+                     written < 0 ? strerror(errno) : "cut short");
+}
+
+/* hugetlbfs has no write(): go through a mapping. */
+static int write_mapped(int fd, const void *bytes, size_t n, size_t page)
+{
+    void *p = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+    if (p == MAP_FAILED)
+        return shmr_fail(errno, "mapping the header: %s", strerror(errno));
+    memcpy(p, bytes, n);
+    munmap(p, page);
+    return 0;
+}
+
+static int write_header(int fd, const struct shmr_header *h)
+{
+    const size_t after_magic = offsetof(struct shmr_header, layout_version);
+    int r;
+
+    if (h->flags & SHMRING_HUGE_PAGES)
+        return write_mapped(fd, h, sizeof *h, h->page_size);
+    r = write_all(fd, (const char *)h + after_magic, sizeof *h - after_magic, (off_t)after_magic);
+    return r < 0 ? r : write_all(fd, h, after_magic, 0);
+}
+
+int shmr_segment_create(const struct shmr_name *name, const struct shmr_geometry *g, uint32_t mode,
+                        bool *unfinished)
+{
+    struct shmr_header h;
+    int fd, r;
+
+    *unfinished = false;
+    fd = name->backend == SHMR_MEMFD ? shmr_memfd_create(name, g->flags)
+                                     : shmr_file_create(name, g->flags, unfinished);
+    if (fd < 0)
+        return fd;
+    r = allocate(fd, g);
+    if (r == 0) {
+        shmr_header_init(&h, g, name->text, name->backend);
+        r = write_header(fd, &h);
+    }
+    if (r == 0 && name->backend == SHMR_MEMFD)
+        r = shmr_memfd_seal(fd);
+    /* Last: it also clears SHMR_UNFINISHED. */
+    if (r == 0 && fchmod(fd, mode) < 0)
+        r = shmr_fail(errno, "setting its mode: %s", strerror(errno));
+    if (r < 0) {
+        if (*unfinished)
+            unlink(name->path);
+        close(fd);
+        return r;
+    }
+    return fd;
+}
+
+int shmr_segment_read(int fd, struct shmr_header *h, struct shmr_geometry *g)
+{
+    struct stat st;
+    ssize_t n;
+    int r;
+
+    if (fstat(fd, &st) < 0)
+        return shmr_fail(errno, "descriptor %d: %s", fd, strerror(errno));
+    if (!S_ISREG(st.st_mode))
+        return shmr_fail(EBADMSG, "this is not a regular file, so not a shmring segment");
+    n = pread(fd, h, sizeof *h, 0);
+    if (n < 0)
+        return shmr_fail(errno, "reading the header: %s", strerror(errno));
+    if (st.st_mode & SHMR_UNFINISHED)
+        return shmr_fail(EAGAIN, "its creator has not finished it yet, or died doing so");
+    if (n < (ssize_t)sizeof *h)
+        return shmr_fail(EBADMSG, "%zd bytes are too short for a shmring segment", n);
+    r = shmr_header_check(h, (uint64_t)st.st_size, g);
+    if (r < 0)
+        return r;
+    if (h->backend == SHMR_MEMFD)
+        return shmr_memfd_check_seals(fd);
+    if (h->backend != SHMR_POSIX && h->backend != SHMR_FILE)
+        return shmr_fail(EBADMSG, "backend %" PRIu32 " is unknown", h->backend);
+    return 0;
+}
+
+int shmr_segment_fill_holes(int fd, const struct shmr_geometry *g)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return shmr_fail(errno, "descriptor %d: %s", fd, strerror(errno));
+    if ((uint64_t)st.st_blocks * 512 >= g->segment_size || g->flags & SHMRING_HUGE_PAGES)
+        return 0;
+    return allocate(fd, g);
+}
+
+int shmr_segment_reopen(int fd, int flags)
+{
+    char path[40];
+    int again;
+
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    again = open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (again >= 0)
+        return again;
+    if (errno == ENOENT && fcntl(fd, F_GETFD) < 0)
+        return shmr_fail(EBADF, "descriptor %d is not open", fd);
+    return shmr_fail(errno, "opening the segment %s (through %s): %s",
+                     flags == O_RDONLY ? "for reading" : "for reading and writing", path,
+                     strerror(errno));
+}
+
+struct piece {
+    uint64_t offset, size;
+    unsigned writers; /* roles that write to it */
+};
+
+/* Map fd's pieces one after the other into the reserved range, neighbours alike together. */
+static int map_pieces(struct shmr_map *map, int fd, const struct shmr_geometry *g, unsigned roles)
+{
+    const unsigned any = SHMRING_PRODUCER | SHMRING_CONSUMER;
+    const struct piece pieces[] = {
+        {g->producer, g->table - g->producer, SHMRING_PRODUCER},
+        {g->table, g->consumer - g->table, any},
+        {g->consumer, g->data - g->consumer, SHMRING_CONSUMER},
+        {g->data, g->data_size, SHMRING_PRODUCER},
+        {g->data, g->data_size, SHMRING_PRODUCER},
+    };
+    uint8_t *at = map->base;
+
+    for (size_t i = 0; i < sizeof pieces / sizeof pieces[0]; i++) {
+        int protection = PROT_READ | (roles & pieces[i].writers ? PROT_WRITE : 0);
+        if (mmap(at, (size_t)pieces[i].size, protection, MAP_SHARED | MAP_FIXED, fd,
+                 (off_t)pieces[i].offset) == MAP_FAILED)
+            return shmr_fail(errno, "mapping %" PRIu64 " bytes: %s", pieces[i].size,
+                             strerror(errno));
+        at += pieces[i].size;
+    }
+    return 0;
+}
+
+/* Address space, aligned for huge pages if need be. */
+static uint8_t *reserve_range(size_t length, size_t alignment)
+{
+    size_t more = alignment > 4096 ? alignment : 0;
+    uint8_t *p =
+        mmap(NULL, length + more, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (p == MAP_FAILED)
+        return NULL;
+    if (more) {
+        size_t head = (alignment - (uintptr_t)p % alignment) % alignment;
+        if (head)
+            munmap(p, head);
+        munmap(p + head + length, more - head);
+        p += head;
+    }
+    return p;
+}
+
+int shmr_segment_map(struct shmr_map *map, int fd, const struct shmr_geometry *g, unsigned roles)
+{
+    int r;
+
+    map->length = (size_t)(g->segment_size - g->producer + g->data_size);
+    map->base = reserve_range(map->length, g->page_size);
+    if (!map->base)
+        return shmr_fail(ENOMEM, "no address space for %zu bytes", map->length);
+    map->producer = map->base;
+    map->table = map->base + (g->table - g->producer);
+    map->consumer = map->base + (g->consumer - g->producer);
+    map->data = map->base + (g->data - g->producer);
+    r = map_pieces(map, fd, g, roles);
+    /* A child that had the mapping would keep this participant's locks, and hide its death. */
+    if (r == 0 && madvise(map->base, map->length, MADV_DONTFORK) < 0)
+        r = shmr_fail(errno, "madvise(MADV_DONTFORK): %s", strerror(errno));
+    if (r < 0)
+        shmr_segment_unmap(map);
+    return r;
+}
+
+void shmr_segment_unmap(struct shmr_map *map)
+{
+    if (map->base)
+        munmap(map->base, map->length);
+    map->base = NULL;
+}
+
+int shmr_segment_touch(const struct shmr_map *map, uint32_t flags)
+{
+    if (flags & SHMRING_MLOCK && mlock(map->base, map->length) < 0) {
+        struct rlimit limit = {0};
+        getrlimit(RLIMIT_MEMLOCK, &limit);
+        return shmr_fail(ENOMEM, "SHMRING_MLOCK of %zu bytes: %s (RLIMIT_MEMLOCK is %" PRIu64 ")",
+                         map->length, strerror(errno), (uint64_t)limit.rlim_cur);
+    }
+    if (flags & SHMRING_PREFAULT) {
+        if (madvise(map->base, map->length, MADV_POPULATE_READ) == 0)
+            return 0;
+        if (errno != EINVAL) /* an older kernel: touch them one by one */
+            return shmr_fail(errno, "SHMRING_PREFAULT of %zu bytes: %s", map->length,
+                             strerror(errno));
+        for (size_t i = 0; i < map->length; i += 4096)
+            (void)*(volatile uint8_t *)(map->base + i);
+    }
+    return 0;
+}

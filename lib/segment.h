@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Segments: the shared memory object behind a queue, from its creation to its mapping.
+ *
+ * Two open file descriptions serve each handle. One is kept for looking (fstat, lock tests) and for
+ * passing on; the other holds the locks of the handle's roles and is opened, mapped, locked and
+ * closed at once (see participant.h): a mapping keeps its description and so the locks, and it is
+ * not inherited over fork, whereas a descriptor would be.
+ */
+#ifndef SHMR_SEGMENT_H
+#define SHMR_SEGMENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include "layout.h"
+#include "name.h"
+
+struct shmr_map {
+    uint8_t *base; /* NULL: not mapped */
+    size_t length;
+    uint8_t *producer; /* the sections */
+    uint8_t *table;
+    uint8_t *consumer;
+    uint8_t *data; /* twice in a row */
+};
+
+/* ---- Backends: posix and file (backend_file.c), memfd (backend_memfd.c) ---------------------- */
+
+/*
+ * A new segment: exists, has no name yet. Or, where the file system has no O_TMPFILE, has its name
+ * already: then *unfinished is set, and the file's mode has SHMR_UNFINISHED until it is complete.
+ * Returns a descriptor or -errno with the detail set.
+ */
+#define SHMR_UNFINISHED S_ISVTX
+int shmr_file_create(const struct shmr_name *name, uint32_t flags, bool *unfinished);
+int shmr_file_create_in_place(const struct shmr_name *name); /* the way without O_TMPFILE */
+int shmr_memfd_create(const struct shmr_name *name, uint32_t flags);
+
+/* Give a segment from shmr_file_create() its name. Returns 0, or -EEXIST and others with the
+ * detail. */
+int shmr_file_publish(int fd, const struct shmr_name *name);
+
+/* Seal a memfd: nobody can make it shorter, longer, or unseal it. */
+int shmr_memfd_seal(int fd);
+
+/* Is it sealed against shrinking? 0, -EPERM. */
+int shmr_memfd_check_seals(int fd);
+
+/* Open by name; flags O_RDWR or O_RDONLY. Refuses what is not a regular file. */
+int shmr_file_open(const struct shmr_name *name, int flags);
+
+/* Remove the name, if a segment stands there. */
+int shmr_file_unlink(const struct shmr_name *name);
+
+/* ---- Common --------------------------------------------------------------------------------- */
+
+/* Create a whole segment, header included. If it is a file and not *unfinished, it is to be
+ * published. */
+int shmr_segment_create(const struct shmr_name *name, const struct shmr_geometry *g, uint32_t mode,
+                        bool *unfinished);
+
+/* Read and check the header of a segment into private memory. */
+int shmr_segment_read(int fd, struct shmr_header *h, struct shmr_geometry *g);
+
+/* A sparse copy has holes, and no promise of memory for them: allocate it wholly before writing to
+ * it. */
+int shmr_segment_fill_holes(int fd, const struct shmr_geometry *g);
+
+/* Another open file description of the same segment; flags O_RDWR or O_RDONLY. */
+int shmr_segment_reopen(int fd, int flags);
+
+/* Map the sections, writable as the roles need, not inherited over fork. */
+int shmr_segment_map(struct shmr_map *map, int fd, const struct shmr_geometry *g, unsigned roles);
+void shmr_segment_unmap(struct shmr_map *map);
+
+/* SHMRING_PREFAULT and SHMRING_MLOCK. */
+int shmr_segment_touch(const struct shmr_map *map, uint32_t flags);
+
+#endif

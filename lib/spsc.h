@@ -1,0 +1,560 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * SPSC: a byte ring of variable-length records, published in-band.
+ *
+ * A position counts bytes since the queue's creation and is a multiple of 8. The record at position
+ * p is a 4-byte header at (p mod capacity) + 4, then the payload, 8-byte aligned:
+ *
+ *     p mod capacity       +4             +8                                next p (multiple of 8)
+ *     |  end of the last   | length + 1   | payload ...............  pad  |  terminator = 0 ...
+ *
+ * The producer writes the payload and a zero header behind it (the terminator), then store-releases
+ * its own header. The consumer looks at the header at its own position: zero means nothing yet.
+ * So a message costs the transfer of the line it lives in, and no index is shared on the way.
+ *
+ * Each side keeps its position, and what it last saw of the other's, in private memory. What it
+ * tells about itself goes to its own page: for observers, for its successor if it dies, and for a
+ * producer that thinks the ring is full. Why two progress records a side: see struct shmr_progress.
+ *
+ * Pairs of release and acquire
+ *     R1  producer publishes a header            A1  consumer reads the header
+ *     R2  consumer publishes head, now and then  A2  producer out of room reads it
+ *     R3  consumer stores its exact position     A3  producer still out of room; a successor;
+ * observers R4  producer stores its exact position     A4  a successor; observers
+ *
+ * The other side may write anything: its words are read once, checked, and lengths never exceed the
+ * private max_message. Each function returns after a bounded number of steps. No system call;
+ * nothing but memcpy from libc. The functions return 0, a length or a count, or -EAGAIN, -EMSGSIZE,
+ * -EINPROGRESS, -EINVAL, -ENOBUFS, and -EBADMSG when the other side wrote what no producer or
+ * consumer writes.
+ */
+#ifndef SHMR_SPSC_H
+#define SHMR_SPSC_H
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include <shmring/shmring.h>
+
+#include "cpu.h"
+#include "layout.h"
+
+/* Kept free so that the terminator never overwrites a record. */
+#define SHMR_SPSC_SPARE 8
+
+/* The consumer publishes its head, and the producer samples the high-water mark, every so often. */
+#define SHMR_SPSC_PUBLISH_FRACTION 8
+#define SHMR_SPSC_SAMPLE_FRACTION  16
+
+struct shmr_spsc_producer {
+    uint8_t *data;
+    uint64_t mask; /* capacity - 1 */
+    uint64_t position;
+    uint64_t head; /* of what the consumer has released, the most that is known here */
+    uint64_t bytes;
+    uint64_t messages;
+    uint64_t next_sample; /* position at which to look at the high-water mark */
+    struct shmr_spsc_producer_page *page;
+    const struct shmr_spsc_consumer_page *consumer;
+    uint32_t max_message;
+    uint32_t turn;   /* progress record to write next */
+    uint32_t misses; /* -EAGAIN in a row */
+    bool reserved;   /* a reservation is open */
+    uint32_t reservation;
+    uint64_t high_water;
+    uint64_t full_events;
+};
+
+struct shmr_spsc_consumer {
+    const uint8_t *data;
+    uint64_t mask;
+    uint64_t position; /* next record to take */
+    uint64_t released; /* behind position by the messages held */
+    uint64_t bytes;
+    uint64_t messages;
+    uint64_t next_publish; /* released position at which to publish head */
+    struct shmr_spsc_consumer_page *page;
+    uint32_t max_message;
+    uint32_t turn;
+    uint32_t misses;
+    uint32_t held; /* messages given out by peek */
+    uint32_t first_held;
+    uint32_t redeliveries;
+    uint64_t redelivered_until;
+    uint64_t empty_events;
+    uint32_t held_length[SHMRING_HELD_MAX]; /* a ring from first_held on */
+};
+
+static inline uint64_t shmr_spsc_capacity(uint64_t mask)
+{
+    return mask + 1;
+}
+
+static inline _Atomic uint32_t *shmr_spsc_header(uint8_t *data, uint64_t mask, uint64_t position)
+{
+    return (_Atomic uint32_t *)(void *)(data + (position & mask) + 4);
+}
+
+static inline uint32_t shmr_spsc_look(const uint8_t *data, uint64_t mask, uint64_t position)
+{
+    /* A1, pairs with R1 in shmr_spsc_publish: the payload is there when its header is. */
+    return atomic_load_explicit(
+        (const _Atomic uint32_t *)(const void *)(data + (position & mask) + 4),
+        memory_order_acquire);
+}
+
+/* The whole one of two progress records: the one with more messages, see struct shmr_progress. */
+static inline const struct shmr_progress *
+shmr_progress_whole(const struct shmr_progress progress[2])
+{
+    /* A3, A4: pairs with R3, R4 in shmr_progress_store */
+    uint64_t a = atomic_load_explicit(&progress[0].messages, memory_order_acquire);
+    uint64_t b = atomic_load_explicit(&progress[1].messages, memory_order_acquire);
+
+    return &progress[a < b];
+}
+
+static inline void shmr_progress_store(struct shmr_progress progress[2], uint32_t *turn,
+                                       uint64_t position, uint64_t bytes, uint64_t messages)
+{
+    struct shmr_progress *mine = &progress[*turn];
+
+    *turn ^= 1;
+    /* R3: a consumer's position is stored after its last look at the payload; pairs with A3. */
+    atomic_store_explicit(&mine->position, position, memory_order_release);
+    atomic_store_explicit(&mine->bytes, bytes, memory_order_relaxed);
+    /* R3, R4: the record is whole when its count is there; pairs with A3, A4. */
+    atomic_store_explicit(&mine->messages, messages, memory_order_release);
+}
+
+/* ---- Producer ------------------------------------------------------------------------------- */
+
+/*
+ * Take note of how far the consumer is, if that is news: what it publishes now and then may be
+ * older than its exact position. False: it cannot be there.
+ */
+static inline bool shmr_spsc_see_head(struct shmr_spsc_producer *p, uint64_t head)
+{
+    if ((int64_t)(head - p->head) <= 0)
+        return true;
+    if ((int64_t)(p->position - head) < 0)
+        return false;
+    p->head = head;
+    return true;
+}
+
+static inline bool shmr_spsc_has_room(const struct shmr_spsc_producer *p, uint64_t need)
+{
+    return p->position + need - p->head <= shmr_spsc_capacity(p->mask);
+}
+
+/* The consumer's exact position: the further of the two it wrote. */
+static inline uint64_t shmr_spsc_exact_head(const struct shmr_spsc_producer *p)
+{
+    /* A3, pairs with R3 in shmr_progress_store */
+    uint64_t a = atomic_load_explicit(&p->consumer->progress[0].position, memory_order_acquire);
+    uint64_t b = atomic_load_explicit(&p->consumer->progress[1].position, memory_order_acquire);
+
+    return (int64_t)(a - b) > 0 ? a : b;
+}
+
+static inline void shmr_spsc_note_high_water(struct shmr_spsc_producer *p, uint64_t used)
+{
+    if (used > p->high_water) {
+        p->high_water = used;
+        atomic_store_explicit(&p->page->high_water, used, memory_order_relaxed);
+    }
+}
+
+/* Out of room as far as is known here: ask the consumer's page. 0, -EAGAIN or -EBADMSG. */
+__attribute__((noinline)) static int shmr_spsc_find_room(struct shmr_spsc_producer *p,
+                                                         uint64_t need)
+{
+    /* A2, pairs with R2 in shmr_spsc_publish_head: what lies before head may be overwritten. */
+    if (!shmr_spsc_see_head(p, atomic_load_explicit(&p->consumer->head, memory_order_acquire)))
+        return -EBADMSG;
+    if (shmr_spsc_has_room(p, need))
+        return 0;
+    if (p->misses == 0) {
+        /* Full after a success. Give the consumer time to make more room than for one message. */
+        p->full_events++;
+        atomic_store_explicit(&p->page->full_events, p->full_events, memory_order_relaxed);
+        shmr_spsc_note_high_water(p, p->position - p->head);
+        shmr_pause(SHMR_FULL_PAUSES);
+    }
+    if (!shmr_spsc_see_head(p, shmr_spsc_exact_head(p)))
+        return -EBADMSG;
+    if (shmr_spsc_has_room(p, need))
+        return 0;
+    p->misses++;
+    return -EAGAIN;
+}
+
+/* How deep has the ring become? Looked at now and then: it costs the consumer's line. */
+__attribute__((noinline)) static void shmr_spsc_sample(struct shmr_spsc_producer *p)
+{
+    p->next_sample = p->position + shmr_spsc_capacity(p->mask) / SHMR_SPSC_SAMPLE_FRACTION;
+    if (shmr_spsc_see_head(p, shmr_spsc_exact_head(p)))
+        shmr_spsc_note_high_water(p, p->position - p->head);
+}
+
+/* Room for a message of len bytes at p->position + ahead? */
+static inline int shmr_spsc_room(struct shmr_spsc_producer *p, uint64_t ahead, size_t len)
+{
+    if (__builtin_expect(len > p->max_message, 0))
+        return -EMSGSIZE;
+
+    uint64_t need = ahead + shmring_record_size((uint32_t)len) + SHMR_SPSC_SPARE;
+    if (__builtin_expect(shmr_spsc_has_room(p, need), 1))
+        return 0;
+    return shmr_spsc_find_room(p, need);
+}
+
+/* Make the records from p->position to end visible: the first one is len bytes long. */
+static inline void shmr_spsc_publish(struct shmr_spsc_producer *p, uint32_t len, uint64_t end,
+                                     uint64_t bytes, uint64_t messages)
+{
+    /* The terminator stands before the header that leads to it (R1) is visible. */
+    atomic_store_explicit(shmr_spsc_header(p->data, p->mask, end), 0, memory_order_relaxed);
+    /* R1: payloads, later headers and terminator before it; pairs with A1 in shmr_spsc_look. */
+    atomic_store_explicit(shmr_spsc_header(p->data, p->mask, p->position), len + 1,
+                          memory_order_release);
+    p->position = end;
+    p->bytes += bytes;
+    p->messages += messages;
+    p->misses = 0;
+    shmr_progress_store(p->page->progress, &p->turn, end, p->bytes, p->messages); /* R4 */
+    if (__builtin_expect((int64_t)(end - p->next_sample) >= 0, 0))
+        shmr_spsc_sample(p);
+}
+
+static inline uint8_t *shmr_spsc_payload(const struct shmr_spsc_producer *p, uint64_t position)
+{
+    return p->data + (position & p->mask) + 8;
+}
+
+static inline int shmr_spsc_send(struct shmr_spsc_producer *p, const void *msg, size_t len)
+{
+    if (__builtin_expect(p->reserved, 0))
+        return -EINPROGRESS;
+
+    int r = shmr_spsc_room(p, 0, len);
+    if (__builtin_expect(r < 0, 0))
+        return r;
+    shmr_copy(shmr_spsc_payload(p, p->position), msg, len);
+    shmr_spsc_publish(p, (uint32_t)len, p->position + shmring_record_size((uint32_t)len), len, 1);
+    return 0;
+}
+
+static inline int shmr_spsc_send_batch(struct shmr_spsc_producer *p, const struct iovec *msgs,
+                                       int n)
+{
+    uint64_t end = p->position, bytes = 0;
+    int sent, r = 0;
+
+    if (p->reserved)
+        return -EINPROGRESS;
+    for (sent = 0; sent < n; sent++) {
+        size_t len = msgs[sent].iov_len;
+        r = shmr_spsc_room(p, end - p->position, len);
+        if (r < 0)
+            break;
+        shmr_copy(shmr_spsc_payload(p, end), msgs[sent].iov_base, len);
+        if (sent > 0) /* not visible before the first one is, see R1 */
+            atomic_store_explicit(shmr_spsc_header(p->data, p->mask, end), (uint32_t)len + 1,
+                                  memory_order_relaxed);
+        end += shmring_record_size((uint32_t)len);
+        bytes += len;
+    }
+    if (sent == 0)
+        return r;
+    shmr_spsc_publish(p, (uint32_t)msgs[0].iov_len, end, bytes, (uint64_t)sent);
+    return sent;
+}
+
+static inline int shmr_spsc_reserve(struct shmr_spsc_producer *p, size_t len, void **msg)
+{
+    if (__builtin_expect(p->reserved, 0))
+        return -EINPROGRESS;
+
+    int r = shmr_spsc_room(p, 0, len);
+    if (__builtin_expect(r < 0, 0))
+        return r;
+    p->reserved = true;
+    p->reservation = (uint32_t)len;
+    *msg = shmr_spsc_payload(p, p->position);
+    return 0;
+}
+
+static inline int shmr_spsc_check_reservation(const struct shmr_spsc_producer *p, const void *msg)
+{
+    return p->reserved && msg == shmr_spsc_payload(p, p->position) ? 0 : -EINVAL;
+}
+
+static inline int shmr_spsc_commit(struct shmr_spsc_producer *p, const void *msg, size_t len)
+{
+    int r = shmr_spsc_check_reservation(p, msg);
+
+    if (__builtin_expect(r < 0, 0))
+        return r;
+    if (__builtin_expect(len > p->reservation, 0))
+        return -EMSGSIZE;
+    p->reserved = false;
+    shmr_spsc_publish(p, (uint32_t)len, p->position + shmring_record_size((uint32_t)len), len, 1);
+    return 0;
+}
+
+static inline int shmr_spsc_cancel(struct shmr_spsc_producer *p, const void *msg)
+{
+    int r = shmr_spsc_check_reservation(p, msg);
+
+    if (r == 0)
+        p->reserved = false;
+    return r;
+}
+
+/*
+ * Become the producer, where the last one left off. It may have died after it published and before
+ * it stored its progress: the records it published since are found by walking to the terminator.
+ */
+static inline int shmr_spsc_resume_producer(struct shmr_spsc_producer *p)
+{
+    const struct shmr_progress *last = shmr_progress_whole(p->page->progress);
+    uint64_t capacity = shmr_spsc_capacity(p->mask);
+
+    p->position = atomic_load_explicit(&last->position, memory_order_relaxed);
+    p->bytes = atomic_load_explicit(&last->bytes, memory_order_relaxed);
+    p->messages = atomic_load_explicit(&last->messages, memory_order_relaxed);
+    p->turn = last == &p->page->progress[0];
+    p->high_water = atomic_load_explicit(&p->page->high_water, memory_order_relaxed);
+    p->full_events = atomic_load_explicit(&p->page->full_events, memory_order_relaxed);
+    /* Read after the position: the consumer may have passed it, in-band, but by no more than a
+     * ring. */
+    p->head = shmr_spsc_exact_head(p);
+    if (p->position % 8 != 0 || p->head % 8 != 0 || p->position - p->head + capacity > 2 * capacity)
+        return -EBADMSG;
+    for (;;) {
+        uint32_t header = shmr_spsc_look(p->data, p->mask, p->position);
+        if (header == 0)
+            break;
+        if (header - 1 > p->max_message)
+            return -EBADMSG;
+        p->position += shmring_record_size(header - 1);
+        if ((int64_t)(p->position + SHMR_SPSC_SPARE - p->head) > (int64_t)capacity)
+            return -EBADMSG;
+        p->bytes += header - 1;
+        p->messages++;
+    }
+    if (p->position - p->head > capacity)
+        return -EBADMSG;
+    p->next_sample = p->position;
+    if (p->messages != atomic_load_explicit(&last->messages, memory_order_relaxed))
+        shmr_progress_store(p->page->progress, &p->turn, p->position, p->bytes,
+                            p->messages); /* R4 */
+    return 0;
+}
+
+/* ---- Consumer ------------------------------------------------------------------------------- */
+
+static inline void shmr_spsc_publish_head(struct shmr_spsc_consumer *c)
+{
+    c->next_publish = c->released + shmr_spsc_capacity(c->mask) / SHMR_SPSC_PUBLISH_FRACTION;
+    /* R2: after the last look at the payloads before it; pairs with A2 in shmr_spsc_find_room. */
+    atomic_store_explicit(&c->page->head, c->released, memory_order_release);
+}
+
+/* Done with everything before `released`. */
+static inline void shmr_spsc_retire(struct shmr_spsc_consumer *c, uint64_t released, uint64_t bytes,
+                                    uint64_t messages)
+{
+    c->released = released;
+    c->bytes += bytes;
+    c->messages += messages;
+    shmr_progress_store(c->page->progress, &c->turn, released, c->bytes, c->messages); /* R3 */
+    if (__builtin_expect((int64_t)(released - c->next_publish) >= 0, 0))
+        shmr_spsc_publish_head(c);
+}
+
+/* The ring looks empty: the header at the consumer's position, or 0 if it is. */
+__attribute__((noinline)) static uint32_t shmr_spsc_look_again(struct shmr_spsc_consumer *c)
+{
+    uint32_t header = 0;
+
+    if (c->misses == 0) {
+        c->empty_events++;
+        atomic_store_explicit(&c->page->empty_events, c->empty_events, memory_order_relaxed);
+        shmr_spsc_publish_head(c);
+        /* Right behind the producer, every look takes the line it is writing: fall back a little.
+         */
+        shmr_pause(SHMR_EMPTY_PAUSES);
+        header = shmr_spsc_look(c->data, c->mask, c->position);
+    }
+    if (header == 0)
+        c->misses++;
+    return header;
+}
+
+/* Length of the record at c->position, or -EAGAIN, -EBADMSG. Patient: worth waiting a moment for.
+ */
+static inline ssize_t shmr_spsc_next(struct shmr_spsc_consumer *c, bool patient)
+{
+    uint32_t header = shmr_spsc_look(c->data, c->mask, c->position);
+
+    if (__builtin_expect(header == 0, 0)) {
+        if (!patient)
+            return -EAGAIN;
+        header = shmr_spsc_look_again(c);
+        if (header == 0)
+            return -EAGAIN;
+    }
+    if (__builtin_expect(header - 1 > c->max_message, 0))
+        return -EBADMSG;
+    c->misses = 0;
+    return (ssize_t)(header - 1);
+}
+
+static inline const uint8_t *shmr_spsc_message(const struct shmr_spsc_consumer *c,
+                                               uint64_t position)
+{
+    return c->data + (position & c->mask) + 8;
+}
+
+static inline ssize_t shmr_spsc_recv(struct shmr_spsc_consumer *c, void *buf, size_t size)
+{
+    if (__builtin_expect(c->held != 0, 0))
+        return -EINPROGRESS;
+
+    ssize_t len = shmr_spsc_next(c, true);
+    if (__builtin_expect(len < 0, 0))
+        return len;
+    if (__builtin_expect((size_t)len > size, 0))
+        return -EMSGSIZE;
+    shmr_copy(buf, shmr_spsc_message(c, c->position), (size_t)len);
+    c->position += shmring_record_size((uint32_t)len);
+    shmr_spsc_retire(c, c->position, (uint64_t)len, 1);
+    return len;
+}
+
+/* Tell a successor that the messages before c->position were given out. */
+static inline void shmr_spsc_note_taken(struct shmr_spsc_consumer *c)
+{
+    atomic_store_explicit(&c->page->taken, c->position, memory_order_relaxed);
+}
+
+static inline int shmr_spsc_recv_batch(struct shmr_spsc_consumer *c, struct iovec *msgs, int n)
+{
+    uint64_t bytes = 0;
+    ssize_t len = 0;
+    int received;
+
+    if (c->held != 0)
+        return -EINPROGRESS;
+    for (received = 0; received < n; received++) {
+        len = shmr_spsc_next(c, received == 0);
+        if (len >= 0 && (size_t)len > msgs[received].iov_len)
+            len = -EMSGSIZE;
+        if (len < 0)
+            break;
+        shmr_copy(msgs[received].iov_base, shmr_spsc_message(c, c->position), (size_t)len);
+        msgs[received].iov_len = (size_t)len;
+        c->position += shmring_record_size((uint32_t)len);
+        bytes += (uint64_t)len;
+    }
+    if (received > 0) {
+        shmr_spsc_note_taken(c);
+        shmr_spsc_retire(c, c->position, bytes, (uint64_t)received);
+    }
+    return received > 0 ? received : (int)len;
+}
+
+static inline ssize_t shmr_spsc_peek(struct shmr_spsc_consumer *c, const void **msg,
+                                     struct shmring_info *info)
+{
+    if (__builtin_expect(c->held == SHMRING_HELD_MAX, 0))
+        return -ENOBUFS;
+
+    ssize_t len = shmr_spsc_next(c, true);
+    if (__builtin_expect(len < 0, 0))
+        return len;
+    if (info) {
+        bool again = (int64_t)(c->redelivered_until - c->position) > 0;
+        info->deliveries = again ? c->redeliveries + 1 : 1;
+        info->flags = again ? SHMRING_REDELIVERED : 0;
+    }
+    *msg = shmr_spsc_message(c, c->position);
+    c->held_length[(c->first_held + c->held) % SHMRING_HELD_MAX] = (uint32_t)len;
+    c->held++;
+    c->position += shmring_record_size((uint32_t)len);
+    shmr_spsc_note_taken(c);
+    return len;
+}
+
+static inline int shmr_spsc_release(struct shmr_spsc_consumer *c, const void *msg)
+{
+    if (__builtin_expect(c->held == 0 || msg != shmr_spsc_message(c, c->released), 0))
+        return -EINVAL;
+
+    uint32_t len = c->held_length[c->first_held];
+    c->first_held = (c->first_held + 1) % SHMRING_HELD_MAX;
+    c->held--;
+    shmr_spsc_retire(c, c->released + shmring_record_size(len), len, 1);
+    return 0;
+}
+
+/*
+ * Become the consumer, where the last one left off: at the last message released. What it may have
+ * seen beyond that is flagged: all that it was known to have taken and, if it died, the message it
+ * may have been copying out.
+ */
+static inline int shmr_spsc_resume_consumer(struct shmr_spsc_consumer *c,
+                                            const struct shmr_spsc_producer_page *producer,
+                                            bool died)
+{
+    const struct shmr_progress *last = shmr_progress_whole(c->page->progress);
+    const struct shmr_progress *sent = shmr_progress_whole(producer->progress);
+    uint64_t capacity = shmr_spsc_capacity(c->mask);
+    uint64_t tail = atomic_load_explicit(&sent->position, memory_order_relaxed);
+
+    c->position = atomic_load_explicit(&last->position, memory_order_relaxed);
+    c->bytes = atomic_load_explicit(&last->bytes, memory_order_relaxed);
+    c->messages = atomic_load_explicit(&last->messages, memory_order_relaxed);
+    c->turn = last == &c->page->progress[0];
+    c->empty_events = atomic_load_explicit(&c->page->empty_events, memory_order_relaxed);
+    /* In-band, the consumer may have passed the position that a producer stores after publishing.
+     */
+    if (c->position % 8 != 0 || tail - c->position + capacity > 2 * capacity)
+        return -EBADMSG;
+
+    uint64_t seen = atomic_load_explicit(&c->page->taken, memory_order_relaxed);
+    uint64_t again = atomic_load_explicit(&c->page->redelivered_until, memory_order_relaxed);
+    uint64_t redeliveries = atomic_load_explicit(&c->page->redeliveries, memory_order_relaxed);
+    uint32_t header = shmr_spsc_look(c->data, c->mask, c->position);
+    if (header != 0 && header - 1 > c->max_message)
+        return -EBADMSG;
+    if (seen - c->position > capacity)
+        seen = c->position;
+    if (died && header != 0 && seen == c->position)
+        seen += shmring_record_size(header - 1);
+    if (again - c->position > capacity)
+        again = c->position;
+    if (seen != c->position)
+        redeliveries = again != c->position ? redeliveries + 1 : 1;
+    if (seen - c->position > again - c->position)
+        again = seen;
+    c->redeliveries = redeliveries < UINT32_MAX - 1 ? (uint32_t)redeliveries : UINT32_MAX - 1;
+    c->redelivered_until = again;
+    atomic_store_explicit(&c->page->redeliveries, c->redeliveries, memory_order_relaxed);
+    atomic_store_explicit(&c->page->redelivered_until, again, memory_order_relaxed);
+
+    c->released = c->position;
+    c->misses = 1; /* an empty queue is no event before the first message */
+    shmr_spsc_note_taken(c);
+    shmr_spsc_publish_head(c);
+    return 0;
+}
+
+#endif

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/* Looking at a queue without disturbing it. */
+#include <config.h>
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <shmring/shmring.h>
+
+#include "error.h"
+#include "handle.h"
+#include "participant.h"
+
+/* The writer may come round again while a record is read; after so many tries the numbers are a
+ * moment apart. */
+#define READ_TRIES 8
+
+struct progress {
+    uint64_t position, bytes, messages;
+};
+
+static struct progress read_progress(const struct shmr_progress pair[2])
+{
+    struct progress seen = {0};
+
+    for (int i = 0; i < READ_TRIES; i++) {
+        const struct shmr_progress *whole = shmr_progress_whole(pair);
+        seen.messages = atomic_load_explicit(&whole->messages, memory_order_acquire);
+        seen.position = atomic_load_explicit(&whole->position, memory_order_acquire);
+        seen.bytes = atomic_load_explicit(&whole->bytes, memory_order_acquire);
+        if (atomic_load_explicit(&whole->messages, memory_order_relaxed) == seen.messages &&
+            shmr_progress_whole(pair) == whole)
+            break;
+    }
+    return seen;
+}
+
+static uint64_t less(uint64_t a, uint64_t b)
+{
+    return a > b ? a - b : 0;
+}
+
+static uint64_t load(const _Atomic uint64_t *word)
+{
+    return atomic_load_explicit(word, memory_order_relaxed);
+}
+
+static void read_counters(const shmring_t *q, struct shmring_stat *st)
+{
+    const struct shmr_spsc_producer_page *p = (const void *)q->map.producer;
+    const struct shmr_spsc_consumer_page *c = (const void *)q->map.consumer;
+    /* The consumer first: what it has done since then only makes the queue look shorter than it
+     * was. */
+    struct progress received = read_progress(c->progress);
+    struct progress sent = read_progress(p->progress);
+
+    st->sent = sent.messages;
+    st->sent_bytes = sent.bytes;
+    st->received = received.messages;
+    st->received_bytes = received.bytes;
+    st->depth = less(sent.messages, received.messages);
+    st->depth_bytes = less(sent.position, received.position);
+    if (st->depth_bytes > st->capacity)
+        st->depth_bytes = st->capacity;
+    st->high_water = load(&p->high_water);
+    if (st->high_water < st->depth_bytes)
+        st->high_water = st->depth_bytes;
+    st->full_events = load(&p->full_events);
+    st->empty_events = load(&c->empty_events);
+    st->takeovers = load(&p->takeovers) + load(&c->takeovers);
+}
+
+static int count_participants(const shmring_t *q, struct shmring_stat *st)
+{
+    for (uint32_t i = 0; i < q->geometry.rows; i++) {
+        int alive = shmr_row_is_locked(q->fd, &q->geometry, i);
+        if (alive < 0)
+            return alive;
+        st->participants += (uint32_t)alive;
+        st->dead += !alive && shmr_row_died(shmr_row_at(q->map.table, i));
+    }
+    return 0;
+}
+
+/* A look is possible at a corrupt queue too, but not at one that was not mapped in this process. */
+static int may_look(const shmring_t *q)
+{
+    int r = shmr_handle_check(q);
+
+    return r == -EBADMSG ? 0 : r;
+}
+
+int shmring_stat(shmring_t *q, struct shmring_stat *st)
+{
+    struct stat file;
+    int r = may_look(q);
+
+    if (r < 0)
+        return r;
+    if (!st)
+        return shmr_fail(EINVAL, "the place for the result is NULL");
+    if (fstat(q->fd, &file) < 0)
+        return shmr_fail(errno, "the segment: %s", strerror(errno));
+    memset(st, 0, sizeof *st);
+    st->kind = q->geometry.kind;
+    st->flags = q->geometry.flags | (shmr_handle_check_name(q) < 0 ? (uint32_t)SHMRING_STALE : 0);
+    st->capacity = q->geometry.capacity;
+    st->max_message = q->geometry.max_message;
+    st->mode = file.st_mode & 0777;
+    st->uid = file.st_uid;
+    st->gid = file.st_gid;
+    st->segment_bytes = q->geometry.segment_size;
+    st->created_ns = q->header.created_ns;
+    st->creator_pid = q->header.creator_pid;
+    st->creator_uid = q->header.creator_uid;
+    memcpy(st->creator_comm, q->header.creator_comm, sizeof st->creator_comm);
+    memcpy(st->name, q->header.name, sizeof st->name);
+    read_counters(q, st);
+    return count_participants(q, st);
+}
+
+int shmring_participants(shmring_t *q, struct shmring_participant *rows, int n)
+{
+    int found = 0, r = may_look(q);
+
+    if (r < 0)
+        return r;
+    if (n < 0 || (n > 0 && !rows))
+        return shmr_fail(EINVAL, "%d rows: none or more, and a place for them", n);
+    for (uint32_t i = 0; i < q->geometry.rows; i++) {
+        struct shmr_row *row = shmr_row_at(q->map.table, i);
+        int alive = shmr_row_is_locked(q->fd, &q->geometry, i);
+        if (alive < 0)
+            return alive;
+        if (!shmr_row_died(row))
+            continue;
+        if (found < n) {
+            shmr_row_read(&rows[found], row);
+            rows[found].row = i;
+            rows[found].alive = (uint32_t)alive;
+        }
+        found++;
+    }
+    return found;
+}
