@@ -24,13 +24,13 @@ thread_suites += tests/test_version
 memcheck_suites += tests/test_version
 tests_test_version_LDADD = $(test_libs)
 
-script_tests += tests/headers.sh
+script_tests += tests/exports.sh tests/headers.sh
 
 TEST_EXTENSIONS = .sh
 AM_TESTS_ENVIRONMENT = srcdir='$(srcdir)' builddir='$(builddir)' CC='$(CC)' \
 	CFLAGS='$(AM_CFLAGS) $(CFLAGS)'; export srcdir builddir CC CFLAGS;
 dist_check_SCRIPTS += $(script_tests)
-EXTRA_DIST += tests/summary tests/stand-in/criterion/criterion.h
+EXTRA_DIST += tests/installed.sh tests/summary tests/stand-in/criterion/criterion.h
 
 # The tests, and last one line in Criterion's own form that adds up all suites.
 .PHONY: check-summary
@@ -38,7 +38,13 @@ check-summary:
 	@status=0; $(MAKE) $(AM_MAKEFLAGS) check VERBOSE=1 || status=$$?; \
 	$(srcdir)/tests/summary $(TEST_LOGS) && exit $$status
 
-# The same under valgrind; errors and leaks that are certain fail.
+# What was installed, as its users use it.
+installcheck-local:
+	srcdir='$(srcdir)' CC='$(CC)' CFLAGS='$(AM_CFLAGS) $(CFLAGS)' PKG_CONFIG='$(PKG_CONFIG)' \
+	PKG_CONFIG_SYSROOT_DIR='$(DESTDIR)' PKG_CONFIG_PATH='$(DESTDIR)$(pkgconfigdir)' \
+	LD_LIBRARY_PATH='$(DESTDIR)$(libdir)' $(srcdir)/tests/installed.sh
+
+# The tests under valgrind; errors and leaks that are certain fail.
 .PHONY: check-memcheck
 check-memcheck:
 	@$(MAKE) $(AM_MAKEFLAGS) check-summary TESTS='$(memcheck_suites)' \

@@ -1,0 +1,27 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# make installcheck: the program in README.md and every example compile against what was installed,
+# as README.md says, and the README's program hands three words from one process to another.
+set -eu
+: "${srcdir:?}" "${CC:?}" "${PKG_CONFIG:?}" "${LD_LIBRARY_PATH:?}"
+
+dir=$(mktemp -d)
+queue=readme-$$
+trap 'rm -rf "$dir" "/dev/shm/$queue"' EXIT
+
+# With a queue of its own, as somebody may be trying the README just now.
+awk '/^```/ { code = /^```c$/; next } code' "$srcdir/README.md" |
+    sed "s/\"hello\"/\"$queue\"/" >"$dir/hello.c"
+
+find "$srcdir/examples" -name '*.[ch]' -exec cp {} "$dir" ';'
+
+for source in "$dir"/*.c; do
+    echo "compiling ${source##*/}"
+    # shellcheck disable=SC2046,SC2086 # lists of words
+    $CC ${CFLAGS:-} "$source" -o "${source%.c}" $($PKG_CONFIG --cflags --libs libshmring)
+done
+
+"$dir/hello" one two three
+[ "$("$dir/hello")" = "$(printf 'one\ntwo\nthree')" ]
+[ -z "$("$dir/hello")" ]
