@@ -6,18 +6,21 @@
 #   tests_test_NAME_LDADD = $(test_libs)
 #
 # $(test_libs) is the shared library, for tests of the public interface; $(core_test_libs) has the
-# internals (shmr_*) instead. Suites worth running under ThreadSanitizer are in thread_suites too,
-# those worth running under valgrind in memcheck_suites.
+# internals (shmr_*) instead. Both have what tests/support.h offers. Suites worth running under
+# ThreadSanitizer are in thread_suites too, those worth running under valgrind in memcheck_suites.
 #
 # A test that is a script, tests/NAME.sh, goes into script_tests; it finds the trees in $srcdir and
 # $builddir, and exits with 77 to say that it cannot run here.
 
-test_libs = lib/libshmring.la $(test_harness)
-core_test_libs = lib/libshmring-core.la $(test_harness)
+test_libs = tests/libsupport.la lib/libshmring.la $(test_harness)
+core_test_libs = tests/libsupport.la lib/libshmring-core.la $(test_harness)
 suites =
 thread_suites =
 memcheck_suites =
 script_tests =
+
+check_LTLIBRARIES += tests/libsupport.la
+tests_libsupport_la_SOURCES = tests/support.c tests/support.h
 
 suites += tests/test_version
 thread_suites += tests/test_version

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "support.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* ---- Names and queues ------------------------------------------------------------------------ */
+
+/* Paths to remove when the test ends, also when it fails. */
+enum { CLEANUPS_MAX = 64 };
+static char cleanups[CLEANUPS_MAX][TEST_NAME_SIZE];
+static int cleanup_count;
+static pid_t cleanup_owner;
+
+static void remove_files(const char *directory)
+{
+    struct dirent *entry;
+    DIR *d = opendir(directory);
+
+    while (d && (entry = readdir(d)))
+        unlinkat(dirfd(d), entry->d_name, 0);
+    if (d)
+        closedir(d);
+}
+
+static void clean_up(void)
+{
+    if (getpid() != cleanup_owner)
+        return;
+    for (int i = 0; i < cleanup_count; i++)
+        if (unlink(cleanups[i]) < 0 && errno == EISDIR) {
+            remove_files(cleanups[i]);
+            rmdir(cleanups[i]);
+        }
+}
+
+static void clean_up_later(const char *path)
+{
+    if (cleanup_owner != getpid()) {
+        cleanup_owner = getpid();
+        cleanup_count = 0;
+        cr_assert_eq(atexit(clean_up), 0);
+    }
+    cr_assert_lt(cleanup_count, CLEANUPS_MAX);
+    snprintf(cleanups[cleanup_count++], TEST_NAME_SIZE, "%s", path);
+}
+
+void test_name(char name[TEST_NAME_SIZE])
+{
+    static unsigned counter;
+    char path[TEST_NAME_SIZE];
+
+    snprintf(name, TEST_NAME_SIZE, "shmring-test-%d-%u", getpid(), counter++);
+    snprintf(path, sizeof path, "/dev/shm/%.100s", name);
+    unlink(path); /* of a process that had this pid before and was killed */
+    clean_up_later(path);
+}
+
+void test_directory(char path[TEST_NAME_SIZE])
+{
+    strcpy(path, "/tmp/shmring-test-XXXXXX");
+    cr_assert_not_null(mkdtemp(path));
+    clean_up_later(path);
+}
+
+shmring_t *test_create(const char *name, unsigned flags, uint64_t capacity)
+{
+    const struct shmring_config config = {
+        .kind = SHMRING_SPSC, .flags = flags, .capacity = capacity};
+    shmring_t *q;
+    int r = shmring_create(&q, name, &config);
+
+    cr_assert_eq(r, 0, "shmring_create %s: %s (%s)", name, strerror(-r), shmring_strerror_detail());
+    return q;
+}
+
+/* ---- Child processes ------------------------------------------------------------------------- */
+
+pid_t test_fork(int (*body)(void *), void *argument)
+{
+    const pid_t parent = getpid();
+    pid_t pid;
+
+    fflush(NULL);
+    pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent)
+            _exit(1);
+        _exit(body(argument));
+    }
+    cr_assert_gt(pid, 0, "fork: %s", strerror(errno));
+    return pid;
+}
+
+int test_wait(pid_t pid)
+{
+    int status;
+    pid_t ended;
+
+    do
+        ended = waitpid(pid, &status, 0);
+    while (ended < 0 && errno == EINTR);
+    cr_assert_eq(ended, pid, "waitpid: %s", strerror(errno));
+    return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+int test_run(int (*body)(void *), void *argument)
+{
+    return test_wait(test_fork(body, argument));
+}
+
+void test_kill(pid_t pid)
+{
+    kill(pid, SIGKILL);
+    test_wait(pid);
+}
+
+void test_pipe(int ends[2])
+{
+    cr_assert_eq(pipe2(ends, O_CLOEXEC), 0);
+}
+
+/* These two also run in children, where Criterion's assertions do not work. */
+void test_tell(int end)
+{
+    if (write(end, "", 1) != 1)
+        abort();
+}
+
+void test_hear(int end)
+{
+    char byte;
+    ssize_t n;
+
+    do
+        n = read(end, &byte, 1);
+    while (n < 0 && errno == EINTR);
+    if (n != 1)
+        abort(); /* the other side is gone */
+}
+
+void test_child_failed(const char *file, int line, const char *condition)
+{
+    fprintf(stderr, "[----] %s:%d: in a child: %s (errno: %s; detail: %s)\n", file, line, condition,
+            strerror(errno), shmring_strerror_detail());
+    _exit(1);
+}
+
+/* ---- Results --------------------------------------------------------------------------------- */
+
+int test_count_files(const char *directory)
+{
+    struct dirent *entry;
+    DIR *d = opendir(directory);
+    int n = 0;
+
+    cr_assert_not_null(d, "%s: %s", directory, strerror(errno));
+    while ((entry = readdir(d)))
+        n += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+    closedir(d);
+    return n;
+}
+
+struct holdings test_holdings(void)
+{
+    struct holdings held = {0};
+    unsigned long from, to;
+    char line[512], permissions[8];
+    FILE *maps = fopen("/proc/self/maps", "re");
+
+    cr_assert_not_null(maps);
+    while (fgets(line, sizeof line, maps))
+        if (sscanf(line, "%lx-%lx %4s", &from, &to, permissions) == 3) {
+            held.address_space += (int64_t)(to - from);
+            held.shared_maps += permissions[3] == 's';
+        }
+    fclose(maps);
+    held.descriptors = test_count_files("/proc/self/fd");
+    return held;
+}
+
+void assert_holds_no_more_than(const struct holdings *before, int64_t leeway)
+{
+    const struct holdings now = test_holdings();
+
+    cr_assert_eq(now.descriptors, before->descriptors, "%d descriptors, %d before", now.descriptors,
+                 before->descriptors);
+    cr_assert_eq(now.shared_maps, before->shared_maps, "%d shared mappings, %d before",
+                 now.shared_maps, before->shared_maps);
+    cr_assert_leq(now.address_space - before->address_space, leeway,
+                  "%lld bytes of address space, %lld before", (long long)now.address_space,
+                  (long long)before->address_space);
+}
