@@ -1,1 +1,57 @@
 # SPDX-License-Identifier: MIT
+
+bin_PROGRAMS += bench/shmring-bench
+bench_shmring_bench_SOURCES = bench/main.c
+bench_shmring_bench_LDADD = bench/libshmring-bench.la lib/libshmring.la
+
+# All of it but main(), for the tests.
+noinst_LTLIBRARIES += bench/libshmring-bench.la
+bench_libshmring_bench_la_SOURCES = \
+	bench/csv.c \
+	bench/histogram.c \
+	bench/histogram.h \
+	bench/json.c \
+	bench/machine.c \
+	bench/machine.h \
+	bench/measure.c \
+	bench/measure.h \
+	bench/options.c \
+	bench/options.h \
+	bench/payload.c \
+	bench/payload.h \
+	bench/plots.c \
+	bench/probe.c \
+	bench/progress.c \
+	bench/progress.h \
+	bench/report.c \
+	bench/report.h \
+	bench/results.c \
+	bench/results.h \
+	bench/table.c \
+	bench/ticks.c \
+	bench/ticks.h \
+	bench/transport.c \
+	bench/transport.h \
+	bench/workers.c \
+	bench/workers.h \
+	bench/transports/all.h \
+	bench/transports/eventfd.c \
+	bench/transports/fd.c \
+	bench/transports/fd.h \
+	bench/transports/fifo.c \
+	bench/transports/pipe.c \
+	bench/transports/posix_mq.c \
+	bench/transports/posix_shm.c \
+	bench/transports/shmring.c \
+	bench/transports/shmring_batch.c \
+	bench/transports/shmring_ends.c \
+	bench/transports/shmring_ends.h \
+	bench/transports/shmring_zerocopy.c \
+	bench/transports/slots.h \
+	bench/transports/sysv_msg.c \
+	bench/transports/sysv_shm.c \
+	bench/transports/tcp.c \
+	bench/transports/udp.c \
+	bench/transports/unix_dgram.c \
+	bench/transports/unix_seqpacket.c \
+	bench/transports/unix_stream.c

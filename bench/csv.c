@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "report.h"
+
+static void put_text(FILE *f, const char *text)
+{
+    fputs(",\"", f);
+    for (const char *p = text; *p; p++) {
+        if (*p == '"')
+            putc('"', f);
+        putc(*p, f);
+    }
+    putc('"', f);
+}
+
+static void put_round(FILE *f, const struct results *r, const struct cell *c,
+                      const struct round *round)
+{
+    fprintf(f, "%s,%s,%s,%zu,%d,%llu,%llu", c->transport->name, mode_names[c->mode],
+            wait_name(c->block), c->size, round->number, (unsigned long long)round->messages,
+            (unsigned long long)round->lost);
+    for (int m = 0; m < METRICS; m++) {
+        putc(',', f);
+        if ((c->mode == THROUGHPUT) == (m <= M_BYTES))
+            fprintf(f, "%.6g", round->metric[m]);
+    }
+    fprintf(f, ",%.1f,%.1f,%s", round->probe_ns[0], round->probe_ns[1],
+            placement_names[round->placement]);
+    put_text(f, r->machine->cpu);
+    put_text(f, r->machine->kernel);
+    put_text(f, r->machine->compiler);
+    fprintf(f, ",%s,%s", r->machine->library, r->machine->date);
+    put_text(f, r->options->line);
+    putc('\n', f);
+}
+
+int report_csv(const struct results *r, const char *path)
+{
+    FILE *f = fopen(path, "we");
+    if (!f)
+        return -1;
+    fputs("transport,mode,wait,size,round,messages,lost", f);
+    for (int m = 0; m < METRICS; m++)
+        fprintf(f, ",%s", metric_names[m]);
+    fputs(",probe_before_ns,probe_after_ns,placement,cpu,kernel,compiler,library,date,options\n",
+          f);
+    for (int i = 0; i < r->n_cells; i++)
+        for (int k = 0; k < r->cells[i].n_rounds; k++)
+            put_round(f, r, &r->cells[i], &r->cells[i].rounds[k]);
+    return report_finish(f);
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "report.h"
+
+static void put_text(FILE *f, const char *text)
+{
+    putc('"', f);
+    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
+        if (*p == '"' || *p == '\\')
+            fprintf(f, "\\%c", *p);
+        else if (*p < 0x20 || *p >= 0x7f) /* Latin-1, so that any bytes make valid JSON */
+            fprintf(f, "\\u%04x", *p);
+        else
+            putc(*p, f);
+    }
+    putc('"', f);
+}
+
+static void put_field(FILE *f, const char *name, const char *text)
+{
+    fprintf(f, "\"%s\": ", name);
+    put_text(f, text);
+    fputs(", ", f);
+}
+
+static void put_options(FILE *f, const struct options *o)
+{
+    fputs("  \"options\": {", f);
+    put_field(f, "command_line", o->line);
+    fputs("\"sizes\": [", f);
+    for (int i = 0; i < o->n_sizes; i++)
+        fprintf(f, "%s%zu", i > 0 ? ", " : "", o->sizes[i]);
+    fprintf(f,
+            "], \"rounds\": %d, \"seconds\": %g, \"rate\": %g, \"batch\": %d, \"capacity\": %zu, ",
+            o->rounds, o->seconds, o->rate, o->batch, o->capacity);
+    if (o->pin)
+        fprintf(f, "\"cpus\": [%zu, %zu]},\n", o->cpus[0], o->cpus[1]);
+    else
+        fputs("\"cpus\": null},\n", f);
+}
+
+static void put_machine(FILE *f, const struct machine *m)
+{
+    fputs("  \"machine\": {", f);
+    put_field(f, "cpu", m->cpu);
+    fprintf(f, "\"cpus\": %ld, ", m->cpus);
+    put_field(f, "kernel", m->kernel);
+    put_field(f, "compiler", m->compiler);
+    fprintf(f, "\"optimised\": %s, ", m->optimised ? "true" : "false");
+    put_field(f, "clock", m->clock);
+    fprintf(f, "\"clock_ns\": %.1f},\n", m->clock_ns);
+}
+
+static void put_cell_name(FILE *f, const struct cell *c)
+{
+    put_field(f, "transport", c->transport->name);
+    put_field(f, "mode", mode_names[c->mode]);
+    put_field(f, "wait", wait_name(c->block));
+    fprintf(f, "\"size\": %zu", c->size);
+}
+
+static void put_metrics(FILE *f, const struct cell *c, const double metric[METRICS])
+{
+    for (int m = 0; m < METRICS; m++)
+        if ((c->mode == THROUGHPUT) == (m <= M_BYTES))
+            fprintf(f, ", \"%s\": %.6g", metric_names[m], metric[m]);
+}
+
+static void put_rounds(FILE *f, const struct results *r)
+{
+    const char *separator = "";
+    fputs("  \"rounds\": [", f);
+    for (int i = 0; i < r->n_cells; i++)
+        for (int k = 0; k < r->cells[i].n_rounds; k++) {
+            const struct round *round = &r->cells[i].rounds[k];
+            fprintf(f, "%s\n    {", separator);
+            put_cell_name(f, &r->cells[i]);
+            fprintf(f, ", \"round\": %d, \"messages\": %llu, \"lost\": %llu", round->number,
+                    (unsigned long long)round->messages, (unsigned long long)round->lost);
+            put_metrics(f, &r->cells[i], round->metric);
+            fprintf(f, ", \"probe_ns\": [%.1f, %.1f], \"placement\": \"%s\"}", round->probe_ns[0],
+                    round->probe_ns[1], placement_names[round->placement]);
+            separator = ",";
+        }
+    fputs("\n  ],\n", f);
+}
+
+static void put_medians(FILE *f, const struct results *r)
+{
+    const char *separator = "";
+    fputs("  \"medians\": [", f);
+    for (int i = 0; i < r->n_cells; i++) {
+        const struct cell *c = &r->cells[i];
+        double metric[METRICS];
+        if (c->n_rounds == 0)
+            continue;
+        for (int m = 0; m < METRICS; m++)
+            metric[m] = cell_spread(c, (enum metric)m).median;
+        fprintf(f, "%s\n    {", separator);
+        put_cell_name(f, c);
+        fprintf(f, ", \"rounds\": %d, \"near\": %d", c->n_rounds, cell_count(c, NEAR));
+        put_metrics(f, c, metric);
+        fprintf(f, ", \"probe_ns\": %.1f}", cell_probe(c).median);
+        separator = ",";
+    }
+    fputs("\n  ],\n", f);
+}
+
+static void put_missing(FILE *f, const struct results *r)
+{
+    const char *separator = "";
+    fputs("  \"missing\": [", f);
+    for (int i = 0; i < r->n_cells; i++) {
+        const struct cell *c = &r->cells[i];
+        if (c->fate.state == DONE)
+            continue;
+        fprintf(f, "%s\n    {", separator);
+        put_cell_name(f, c);
+        fprintf(f, ", \"failed\": %s, \"reason\": ", c->fate.state == FAILED ? "true" : "false");
+        put_text(f, c->fate.error);
+        putc('}', f);
+        separator = ",";
+    }
+    fputs("\n  ]\n", f);
+}
+
+int report_json(const struct results *r, const char *path)
+{
+    FILE *f = fopen(path, "we");
+    if (!f)
+        return -1;
+    fputs("{\n  ", f);
+    put_field(f, "program", "shmring-bench " PACKAGE_VERSION);
+    put_field(f, "library", r->machine->library);
+    put_field(f, "date", r->machine->date);
+    fprintf(f, "\"near_limit_ns\": %.1f,\n", r->near_limit_ns);
+    put_machine(f, r->machine);
+    put_options(f, r->options);
+    put_rounds(f, r);
+    put_medians(f, r);
+    put_missing(f, r);
+    fputs("}\n", f);
+    return report_finish(f);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BENCH_OPTIONS_H
+#define BENCH_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { PATTERNS_MAX = 32, SIZES_MAX = 32 };
+
+/* Exit codes */
+enum {
+    EXIT_OK = 0,
+    EXIT_FAILED = 1, /* a transport failed, or an output could not be written */
+    EXIT_USAGE = 2
+};
+
+struct options {
+    const char *patterns[PATTERNS_MAX + 1]; /* of transports, NULL at the end */
+    size_t sizes[SIZES_MAX];
+    int n_sizes;
+    bool throughput, latency;
+    bool spin, block;
+    int rounds;
+    double seconds; /* of one measurement in one round */
+    double timeout; /* seconds a measurement may take longer than planned */
+    double rate;    /* messages a second for one-way latency; 0: round trips */
+    size_t cpus[2];
+    bool pin;
+    size_t capacity;
+    int batch;
+    const char *json, *csv, *plots; /* NULL: not wanted */
+    bool quiet;
+    bool list;
+    char *line; /* the options as given, for the records */
+};
+
+/* Read the command line. Ends the process for --help, --version and mistakes. */
+void options_parse(struct options *o, int argc, char **argv);
+
+#endif

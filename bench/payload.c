@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "payload.h"
+
+static const uint64_t steps[4] = {0, PAYLOAD_STEP, 2 * PAYLOAD_STEP, 3 * PAYLOAD_STEP};
+
+/* The same two loops for vectors of BYTES bytes, compiled for the processors that TARGET names. */
+#define DEFINE_PAYLOAD(NAME, BYTES, TARGET)                                                        \
+    typedef uint64_t NAME##_vector __attribute__((vector_size(BYTES), aligned(1), may_alias));     \
+                                                                                                   \
+    TARGET static void NAME##_fill(void *payload, size_t size, uint64_t seq)                       \
+    {                                                                                              \
+        unsigned char *p = payload;                                                                \
+        NAME##_vector v = *(const NAME##_vector *)steps + seq;                                     \
+        for (; size >= BYTES; size -= BYTES, p += BYTES, v += BYTES / 8 * PAYLOAD_STEP)            \
+            *(NAME##_vector *)(void *)p = v;                                                       \
+        payload_fill(p, size, v[0]);                                                               \
+    }                                                                                              \
+                                                                                                   \
+    TARGET static uint64_t NAME##_check(const void *payload, size_t size, uint64_t seq)            \
+    {                                                                                              \
+        const unsigned char *p = payload;                                                          \
+        NAME##_vector v = *(const NAME##_vector *)steps + seq, wrong = {0};                        \
+        for (; size >= BYTES; size -= BYTES, p += BYTES, v += BYTES / 8 * PAYLOAD_STEP)            \
+            wrong |= *(const NAME##_vector *)(const void *)p ^ v;                                  \
+        uint64_t any = payload_check(p, size, v[0]);                                               \
+        for (unsigned i = 0; i < BYTES / 8; i++)                                                   \
+            any |= wrong[i];                                                                       \
+        return any;                                                                                \
+    }
+
+DEFINE_PAYLOAD(plain, 16, )
+#ifdef __x86_64__
+DEFINE_PAYLOAD(avx2, 32, __attribute__((target("avx2"))))
+#endif
+
+void (*payload_fill_long)(void *payload, size_t size, uint64_t seq) = plain_fill;
+uint64_t (*payload_check_long)(const void *payload, size_t size, uint64_t seq) = plain_check;
+
+void payload_init(void)
+{
+#ifdef __x86_64__
+    if (__builtin_cpu_supports("avx2")) {
+        payload_fill_long = avx2_fill;
+        payload_check_long = avx2_check;
+    }
+#endif
+}

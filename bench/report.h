@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* The results, for people and for programs. Those that write files return 0 or -1 with errno. */
+#ifndef BENCH_REPORT_H
+#define BENCH_REPORT_H
+
+#include <stdio.h>
+
+#include "results.h"
+
+void report_list(void);
+void report_table(const struct results *r);
+int report_json(const struct results *r, const char *path);
+int report_csv(const struct results *r, const char *path);
+
+/* Write data and gnuplot scripts into a folder (made if missing), run gnuplot there and say what it
+ * made. Without gnuplot the files stay, with a remark. Returns 1 when gnuplot failed. */
+int report_plots(const struct results *r, const char *folder);
+
+/* "8 B", "4 KiB" */
+const char *report_size(char *to, size_t room, size_t size);
+
+/* Close f. Returns 0, or -1 when anything written to it is lost. */
+int report_finish(FILE *f);
+
+#endif

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "results.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ticks.h"
+
+const char *const mode_names[MODES] = {"throughput", "latency", "one-way"};
+const char *const placement_names[] = {"near", "far", "mixed"};
+const char *const metric_names[METRICS] = {"million_messages_per_s",
+                                           "million_bytes_per_s",
+                                           "p50_ns",
+                                           "p90_ns",
+                                           "p99_ns",
+                                           "p99_9_ns",
+                                           "min_ns",
+                                           "max_ns",
+                                           "mean_ns"};
+
+const char *wait_name(bool block)
+{
+    return block ? "block" : "spin";
+}
+
+enum metric mode_metric(enum mode mode)
+{
+    return mode == THROUGHPUT ? M_MESSAGES : M_P50;
+}
+
+static void *allocate(size_t n, size_t size)
+{
+    void *p = calloc(n, size);
+    if (!p) {
+        perror("shmring-bench");
+        exit(EXIT_FAILED);
+    }
+    return p;
+}
+
+static bool wanted(const struct options *o, const struct transport *t)
+{
+    for (int i = 0; o->patterns[i]; i++)
+        if (transport_matches(t, o->patterns[i]))
+            return true;
+    return false;
+}
+
+static void plan_cell(struct results *r, const struct transport *t, enum mode mode, bool block,
+                      size_t size)
+{
+    if (mode != THROUGHPUT && t->flags & ONLY_THROUGHPUT)
+        return;
+    struct cell *c = &r->cells[r->n_cells++];
+    c->transport = t;
+    c->mode = mode;
+    c->block = block;
+    c->size = size;
+    c->rounds = allocate((size_t)r->options->rounds, sizeof *c->rounds);
+    if (mode != THROUGHPUT) {
+        c->histogram = allocate(1, sizeof *c->histogram);
+        histogram_reset(c->histogram);
+    }
+    if (!(t->flags & (block ? CAN_BLOCK : CAN_SPIN))) {
+        c->fate.state = SKIPPED;
+        snprintf(c->fate.error, sizeof c->fate.error, "cannot %s", wait_name(block));
+    }
+}
+
+/* One table: all transports in one mode, waiting one way, at one size. */
+static void plan_table(struct results *r, enum mode mode, bool block, int size)
+{
+    for (int i = 0; transports[i]; i++) {
+        const struct transport *t = transports[i];
+        if (!wanted(r->options, t))
+            continue;
+        if (!(t->flags & IS_SIGNAL))
+            plan_cell(r, t, mode, block, r->options->sizes[size]);
+        else if (size == 0)
+            plan_cell(r, t, mode, block, 0);
+    }
+}
+
+void results_plan(struct results *r, const struct options *o, const struct machine *machine)
+{
+    const bool modes[MODES] = {o->throughput, o->latency && o->rate == 0.0,
+                               o->latency && o->rate > 0};
+    const bool waits[2] = {o->spin, o->block};
+    int n = 0;
+    while (transports[n])
+        n++;
+    *r = (struct results){.options = o, .machine = machine};
+    r->cells = allocate((size_t)(n * o->n_sizes * MODES * 2), sizeof *r->cells);
+    for (int mode = 0; mode < MODES; mode++)
+        for (int wait = 0; wait < 2; wait++)
+            for (int size = 0; size < o->n_sizes && modes[mode] && waits[wait]; size++)
+                plan_table(r, (enum mode)mode, wait == 1, size);
+}
+
+void results_free(struct results *r)
+{
+    for (int i = 0; i < r->n_cells; i++) {
+        free(r->cells[i].rounds);
+        free(r->cells[i].histogram);
+    }
+    free(r->cells);
+}
+
+void results_add(struct cell *c, const struct shared *s, int round)
+{
+    static const double quantiles[] = {
+        [M_P50] = 0.5, [M_P90] = 0.9, [M_P99] = 0.99, [M_P999] = 0.999};
+    struct round *to = &c->rounds[c->n_rounds++];
+    *to = (struct round){.number = round, .lost = s->lost};
+    memcpy(to->probe_ns, s->probe_ns, sizeof to->probe_ns);
+    if (c->mode == THROUGHPUT) {
+        to->messages = s->messages;
+        to->seconds = s->seconds;
+        if (s->seconds > 0) /* all may have been lost */
+            to->metric[M_MESSAGES] = (double)s->messages / s->seconds / 1e6;
+        to->metric[M_BYTES] = to->metric[M_MESSAGES] * (double)c->size;
+        return;
+    }
+    const struct histogram *h = &s->histogram;
+    to->messages = h->samples;
+    for (enum metric m = M_P50; m <= M_P999; m++)
+        to->metric[m] = ticks_to_ns(histogram_quantile(h, quantiles[m]));
+    to->metric[M_MIN] = ticks_to_ns(h->min);
+    to->metric[M_MAX] = ticks_to_ns(h->max);
+    to->metric[M_MEAN] = ticks_to_ns(h->sum) / (double)h->samples;
+    histogram_add(c->histogram, h);
+}
+
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Sorts the values. */
+static struct spread spread_of(double *values, int n)
+{
+    if (n == 0)
+        return (struct spread){0};
+    qsort(values, (size_t)n, sizeof *values, compare);
+    return (struct spread){(values[(n - 1) / 2] + values[n / 2]) / 2, values[0], values[n - 1]};
+}
+
+struct spread cell_spread(const struct cell *c, enum metric metric)
+{
+    double *values = allocate((size_t)c->n_rounds + 1, sizeof *values);
+    for (int i = 0; i < c->n_rounds; i++)
+        values[i] = c->rounds[i].metric[metric];
+    struct spread s = spread_of(values, c->n_rounds);
+    free(values);
+    return s;
+}
+
+struct spread cell_probe(const struct cell *c)
+{
+    double *values = allocate((size_t)c->n_rounds * 2 + 1, sizeof *values);
+    for (int i = 0; i < c->n_rounds * 2; i++)
+        values[i] = c->rounds[i / 2].probe_ns[i % 2];
+    struct spread s = spread_of(values, c->n_rounds * 2);
+    free(values);
+    return s;
+}
+
+int cell_count(const struct cell *c, enum placement placement)
+{
+    int n = 0;
+    for (int i = 0; i < c->n_rounds; i++)
+        n += c->rounds[i].placement == placement;
+    return n;
+}
+
+uint64_t cell_lost(const struct cell *c, double *share)
+{
+    uint64_t lost = 0, all = 0;
+    for (int i = 0; i < c->n_rounds; i++) {
+        lost += c->rounds[i].lost;
+        all += c->rounds[i].lost + c->rounds[i].messages;
+    }
+    *share = all > 0 ? (double)lost / (double)all : 0;
+    return lost;
+}
+
+void results_classify(struct results *r)
+{
+    int n = 0, room = 1;
+    for (int i = 0; i < r->n_cells; i++)
+        room += 2 * r->cells[i].n_rounds;
+    double *probes = allocate((size_t)room, sizeof *probes);
+    for (int i = 0; i < r->n_cells; i++)
+        for (int k = 0; k < 2 * r->cells[i].n_rounds; k++)
+            probes[n++] = r->cells[i].rounds[k / 2].probe_ns[k % 2];
+    qsort(probes, (size_t)n, sizeof *probes, compare);
+    r->near_limit_ns = n > 0 ? 1.5 * probes[n / 10] : 0;
+    free(probes);
+    for (int i = 0; i < r->n_cells; i++)
+        for (int k = 0; k < r->cells[i].n_rounds; k++) {
+            struct round *round = &r->cells[i].rounds[k];
+            int near =
+                (round->probe_ns[0] <= r->near_limit_ns) + (round->probe_ns[1] <= r->near_limit_ns);
+            round->placement = near == 2 ? NEAR : near == 1 ? MIXED : FAR;
+        }
+}
+
+const struct cell *results_reference(const struct results *r, const struct cell *c)
+{
+    const struct cell *found = NULL;
+    for (int i = 0; i < r->n_cells; i++) {
+        const struct cell *d = &r->cells[i];
+        if (strcmp(d->transport->name, "shmring") != 0 || d->n_rounds == 0 || d->mode != c->mode ||
+            d->size != (c->size > 0 ? c->size : r->options->sizes[0]))
+            continue;
+        if (!found || d->block == c->block)
+            found = d;
+    }
+    return found;
+}
+
+bool results_failed(const struct results *r)
+{
+    for (int i = 0; i < r->n_cells; i++)
+        if (r->cells[i].fate.state == FAILED)
+            return true;
+    return false;
+}

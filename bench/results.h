@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What was measured. A cell is one transport, mode, way to wait and message size; it has a round
+ * for each time it was measured.
+ */
+#ifndef BENCH_RESULTS_H
+#define BENCH_RESULTS_H
+
+#include "machine.h"
+#include "measure.h"
+#include "options.h"
+
+enum metric {
+    M_MESSAGES, /* million a second */
+    M_BYTES,    /* million a second */
+    M_P50,      /* ns, and so are the rest */
+    M_P90,
+    M_P99,
+    M_P999,
+    M_MIN,
+    M_MAX,
+    M_MEAN,
+    METRICS
+};
+
+/* How far the two processors were from each other while a round ran, as the probes around it tell.
+ */
+enum placement { NEAR, FAR, MIXED };
+
+struct round {
+    int number;        /* from 1 */
+    uint64_t messages; /* received, or round trips */
+    uint64_t lost;
+    double seconds;     /* THROUGHPUT only */
+    double probe_ns[2]; /* before and after */
+    enum placement placement;
+    double metric[METRICS]; /* those that do not belong to the mode are 0 */
+};
+
+struct cell {
+    const struct transport *transport;
+    enum mode mode;
+    bool block;
+    size_t size;
+    struct fate fate; /* the last one; a cell that is not DONE is not measured again */
+    struct round *rounds;
+    int n_rounds;
+    struct histogram *histogram; /* of all rounds, ticks; not for THROUGHPUT */
+};
+
+struct results {
+    const struct options *options;
+    const struct machine *machine;
+    struct cell *cells;
+    int n_cells;
+    double near_limit_ns; /* set by results_classify() */
+};
+
+struct spread {
+    double median, low, high;
+};
+
+extern const char *const mode_names[MODES];
+extern const char *const placement_names[];
+extern const char *const metric_names[METRICS];
+const char *wait_name(bool block);
+
+/* Make the cells that the options ask for. Exits when memory is short. */
+void results_plan(struct results *r, const struct options *o, const struct machine *machine);
+void results_free(struct results *r);
+
+/* Keep what the two processes left in s as one more round of the cell. */
+void results_add(struct cell *c, const struct shared *s, int round);
+
+/* Give every round its placement: near when its probes are below near_limit_ns, which is one and a
+ * half times the lower decile of all probes of the session. */
+void results_classify(struct results *r);
+
+/* Median, lowest and highest over the rounds of a cell. */
+struct spread cell_spread(const struct cell *c, enum metric metric);
+struct spread cell_probe(const struct cell *c);
+int cell_count(const struct cell *c, enum placement placement);
+uint64_t cell_lost(const struct cell *c, double *share);
+
+/* The metric a mode is judged by. */
+enum metric mode_metric(enum mode mode);
+
+/* The cell of transport "shmring" with the same mode, size and, if possible, way to wait, that was
+ * measured; or NULL. */
+const struct cell *results_reference(const struct results *r, const struct cell *c);
+
+/* Did any transport fail? */
+bool results_failed(const struct results *r);
+
+#endif

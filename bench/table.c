@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "report.h"
+
+void report_list(void)
+{
+    for (int i = 0; transports[i]; i++) {
+        const struct transport *t = transports[i];
+        printf("%-16s  %-8s  %-5s  %-5s  %s\n", t->name, t->group,
+               t->flags & CAN_SPIN ? "spin" : "-", t->flags & CAN_BLOCK ? "block" : "-", t->what);
+    }
+}
+
+/* Four significant digits, or so, in seven columns. */
+static const char *figure(char *to, size_t room, double value)
+{
+    int decimals = value >= 999.95 ? 0 : value >= 99.995 ? 1 : value >= 9.9995 ? 2 : 3;
+    snprintf(to, room, "%.*f", decimals, value);
+    return to;
+}
+
+static void print_spread(struct spread s, double unit)
+{
+    char median[32], low[32], high[32];
+    printf("  %8s  %8s -%8s", figure(median, sizeof median, s.median / unit),
+           figure(low, sizeof low, s.low / unit), figure(high, sizeof high, s.high / unit));
+}
+
+static void print_time(double ns)
+{
+    char text[32];
+    printf("  %8s", figure(text, sizeof text, ns / 1e3));
+}
+
+/* value / by, or "-" when there is nothing to compare with */
+static void print_ratio(double value, double by)
+{
+    char text[32] = "-";
+    if (value > 0 && by > 0)
+        figure(text, sizeof text, value / by);
+    printf("  %8s", text);
+}
+
+static void print_row(const struct results *r, const struct cell *c)
+{
+    const struct cell *reference = results_reference(r, c);
+    const enum metric metric = mode_metric(c->mode);
+    const struct spread s = cell_spread(c, metric), probe = cell_probe(c);
+    const double ours = reference ? cell_spread(reference, metric).median : 0;
+    double lost;
+    printf("%-16s", c->transport->name);
+    if (c->mode == THROUGHPUT) {
+        print_spread(s, 1);
+        printf("  %8.0f", cell_spread(c, M_BYTES).median);
+        print_ratio(ours, s.median);
+    } else {
+        print_spread(s, 1e3);
+        for (enum metric m = M_P90; m <= M_P999; m++)
+            print_time(cell_spread(c, m).median);
+        print_time(cell_spread(c, M_MAX).high);
+        print_ratio(s.median, ours);
+        print_ratio(s.median, probe.median);
+    }
+    printf("  %5.0f  %2d/%d", probe.median, cell_count(c, NEAR), c->n_rounds);
+    if (cell_lost(c, &lost) > 0)
+        printf("  %.2g %% lost", 100 * lost);
+    if (c->transport->flags & IS_SIGNAL)
+        printf("  signal only");
+    putchar('\n');
+}
+
+static void print_head(const struct results *r, const struct cell *c)
+{
+    static const char *const titles[MODES] = {
+        "Throughput, million messages a second", "Round trip, microseconds",
+        "One way from the moment a message was due, microseconds"};
+    char size[32];
+    printf("\n%s: %s, %s\n", titles[c->mode],
+           report_size(size, sizeof size, c->size > 0 ? c->size : r->options->sizes[0]),
+           c->block ? "blocking" : "spinning");
+    if (c->mode == THROUGHPUT)
+        printf("%-16s  %8s  %8s -%8s  %8s  %8s  %5s  %4s\n", "transport", "median", "min", "max",
+               "MB/s", "shmring*", "probe", "near");
+    else
+        printf("%-16s  %8s  %8s -%8s  %8s  %8s  %8s  %8s  %8s  %8s  %5s  %4s\n", "transport", "p50",
+               "min", "max", "p90", "p99", "p99.9", "max", "/shmring", "/probe", "probe", "near");
+}
+
+static bool same_table(const struct cell *a, const struct cell *b)
+{
+    return a->mode == b->mode && a->block == b->block &&
+           (a->size == b->size || a->size == 0 || b->size == 0);
+}
+
+static void print_legend(const struct results *r)
+{
+    printf("\nMedians of %d interleaved rounds of %g s; min and max are the lowest and highest "
+           "median or rate of a round.\n"
+           "shmring*: so many times the messages of this line goes through shmring. /shmring, "
+           "/probe: p50 divided by\nshmring's and by the probe's. probe: round trip of one cache "
+           "line between the two processes at that\nmoment, ns. near: rounds whose probes were "
+           "below %.0f ns.\n",
+           r->options->rounds, r->options->seconds, r->near_limit_ns);
+}
+
+/* Why cells have no figures; the same words about the same transport once. */
+static void print_missing(const struct results *r)
+{
+    for (int i = 0; i < r->n_cells; i++) {
+        const struct cell *c = &r->cells[i];
+        char size[32];
+        bool said = c->fate.state == DONE;
+        for (int k = 0; k < i && !said; k++)
+            said = r->cells[k].transport == c->transport && c->fate.state == SKIPPED &&
+                   strcmp(r->cells[k].fate.error, c->fate.error) == 0;
+        if (!said)
+            printf("%s: %s, %s, %s, %s: %s\n", c->fate.state == SKIPPED ? "skipped" : "FAILED",
+                   c->transport->name, mode_names[c->mode], wait_name(c->block),
+                   report_size(size, sizeof size, c->size), c->fate.error);
+    }
+}
+
+void report_table(const struct results *r)
+{
+    const struct cell *head = NULL;
+    for (int i = 0; i < r->n_cells; i++) {
+        const struct cell *c = &r->cells[i];
+        if (c->n_rounds == 0)
+            continue;
+        if (!head || !same_table(head, c)) {
+            print_head(r, c);
+            head = c;
+        }
+        print_row(r, c);
+    }
+    if (head)
+        print_legend(r);
+    print_missing(r);
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "transport.h"
+
+#include <errno.h>
+#include <fnmatch.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "transports/all.h"
+
+const struct transport *const transports[] = {
+    &shmring_transport,
+    &shmring_zerocopy_transport,
+    &shmring_batch_transport,
+    &pipe_transport,
+    &pipe_batch_transport,
+    &fifo_transport,
+    &unix_stream_transport,
+    &unix_seqpacket_transport,
+    &unix_dgram_transport,
+    &tcp_transport,
+    &udp_transport,
+    &posix_mq_transport,
+    &sysv_msg_transport,
+    &sysv_shm_transport,
+    &posix_shm_transport,
+    &eventfd_transport,
+    NULL,
+};
+
+bool transport_matches(const struct transport *t, const char *pattern)
+{
+    return strcmp(pattern, "all") == 0 || strcmp(pattern, t->group) == 0 ||
+           fnmatch(pattern, t->name, 0) == 0;
+}
+
+static void explain(struct link *l, const char *format, va_list args)
+{
+    vsnprintf(l->error, sizeof l->error, format, args);
+}
+
+int link_fail(struct link *l, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    explain(l, format, args);
+    va_end(args);
+    l->skip = false;
+    return -1;
+}
+
+int link_skip(struct link *l, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    explain(l, format, args);
+    va_end(args);
+    l->skip = true;
+    return -1;
+}
+
+int link_errno(struct link *l, const char *call)
+{
+    switch (errno) {
+    case EACCES:
+    case EPERM:
+    case ENOSYS:
+    case EOPNOTSUPP:
+    case EAFNOSUPPORT:
+    case EPROTONOSUPPORT:
+    case EADDRNOTAVAIL:
+    case ENOSPC:
+    case EMFILE:
+    case ENFILE:
+        return link_skip(l, "%s: %s", call, strerror(errno));
+    default:
+        return link_fail(l, "%s: %s", call, strerror(errno));
+    }
+}
+
+int link_bad_length(struct link *l, uint64_t seq, long length)
+{
+    return link_fail(l, "message %llu came with %ld bytes, not %zu", (unsigned long long)seq,
+                     length, l->size);
+}
+
+int link_bad_payload(struct link *l, uint64_t seq, const void *payload)
+{
+    uint64_t first = 0;
+    memcpy(&first, payload, l->size < sizeof first ? l->size : sizeof first);
+    return link_fail(l, "message %llu came with other content (its first word is %#llx)",
+                     (unsigned long long)seq, (unsigned long long)first);
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What shmring-bench knows about a way to pass messages.
+ *
+ * A transport connects two processes, the ends, in both directions. It has a file of its own in
+ * transports/ and one constant struct transport that is listed in transport.c. The life of a link:
+ *
+ *   parent            open()    makes it, before the fork
+ *   both children     attach()  finishes it, after the fork
+ *                     send(), recv()
+ *   parent            close()   removes what would outlive the processes
+ *
+ * Every transport keeps the same promises, so that the figures compare:
+ *   - the sender writes every byte of every message (payload_fill()), the receiver reads and checks
+ *     every byte (link_check()): in place where the transport lends its memory, else in l->buffer;
+ *   - one message is one operation of the transport, unless its name ends in -batch;
+ *   - with l->block it sleeps in the kernel, without it calls again until it succeeds.
+ */
+#ifndef BENCH_TRANSPORT_H
+#define BENCH_TRANSPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "payload.h"
+
+enum side { SIDE_A = 0, SIDE_B = 1 }; /* A sends first, or only A sends */
+
+enum {
+    CAN_SPIN = 0x1,
+    CAN_BLOCK = 0x2,
+    IS_LOSSY = 0x4,        /* messages may vanish; lost ones are counted */
+    IS_SIGNAL = 0x8,       /* carries no payload: measured once, at size 0 */
+    ONLY_THROUGHPUT = 0x10 /* one message at a time makes no sense */
+};
+
+enum { BATCH_MAX = 256 }; /* messages a call */
+
+struct link {
+    /* set before open() */
+    const struct transport *transport;
+    size_t size;     /* bytes a message */
+    size_t capacity; /* bytes a ring should hold, for transports that choose */
+    int batch;       /* messages a call, for -batch transports */
+    bool block;
+    unsigned char *buffer; /* room for batch messages and a long, aligned to 64 */
+    /* set by open(); descriptors start as -1, state as NULL */
+    struct {
+        int in, out;
+    } end[2];
+    void *state;
+    /* set after the fork */
+    enum side side;
+    int in, out; /* end[side], for transports made of descriptors */
+    uint64_t lost;
+    /* why the last call failed */
+    bool skip; /* not available here: no failure of the run */
+    char error[200];
+};
+
+struct transport {
+    const char *name;
+    const char *group;
+    const char *what;
+    unsigned flags;
+    /* 0, or -1 after link_fail() or link_skip(), and then close() follows too; attach may be NULL
+     */
+    int (*open)(struct link *l);
+    int (*attach)(struct link *l);
+    /* Send the messages seq .. seq + n - 1. Returns n, or -1 after link_fail(). */
+    long (*send)(struct link *l, uint64_t seq, long n);
+    /*
+     * Receive at most n messages, the next one being seq. Returns by how many the sequence
+     * advanced; -1 after link_fail(). A transport that is not lossy returns n. A lossy one may
+     * return less, 0 after LOSSY_TIMEOUT_MS of silence, and more than n when messages before the
+     * last were lost.
+     */
+    long (*recv)(struct link *l, uint64_t seq, long n);
+    void (*close)(struct link *l);
+};
+
+enum { LOSSY_TIMEOUT_MS = 100 };
+
+/* All transports, in the order of the table, ended by NULL. */
+extern const struct transport *const transports[];
+
+/* Does pattern (a glob, a group or "all") name t? */
+bool transport_matches(const struct transport *t, const char *pattern);
+
+/* Say why a call failed. Both return -1. */
+int link_fail(struct link *l, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int link_skip(struct link *l, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The call CALL failed with errno: a skip when the kernel does not have it, does not allow it or
+ * runs out of it, and a failure otherwise. Returns -1. */
+int link_errno(struct link *l, const char *call);
+
+/* A message of length bytes, or with the content of another, where seq was due. Returns -1. */
+int link_bad_length(struct link *l, uint64_t seq, long length);
+int link_bad_payload(struct link *l, uint64_t seq, const void *payload);
+
+/* Is payload message seq? */
+static inline bool link_check(struct link *l, const void *payload, uint64_t seq)
+{
+    if (__builtin_expect(payload_check(payload, l->size, seq) == 0, 1))
+        return true;
+    link_bad_payload(l, seq, payload);
+    return false;
+}
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/* What the three ways to use a shmring queue have in common: a queue each way. */
+#ifndef BENCH_TRANSPORTS_SHMRING_ENDS_H
+#define BENCH_TRANSPORTS_SHMRING_ENDS_H
+
+#include <shmring/shmring.h>
+
+#include "all.h"
+
+struct shmring_ends {
+    char name[2][64]; /* of the queue each side sends into; empty: not made */
+    shmring_t *out;
+    shmring_t *in;
+};
+
+int shmring_ends_open(struct link *l);
+int shmring_ends_attach(struct link *l);
+void shmring_ends_close(struct link *l);
+
+/* CALL returned result. Returns -1. */
+int shmring_ends_fail(struct link *l, const char *call, long result);
+
+static inline shmring_t *shmring_out(const struct link *l)
+{
+    return ((const struct shmring_ends *)l->state)->out;
+}
+
+static inline shmring_t *shmring_in(const struct link *l)
+{
+    return ((const struct shmring_ends *)l->state)->in;
+}
+
+#endif
