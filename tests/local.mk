@@ -27,6 +27,13 @@ thread_suites += tests/test_version
 memcheck_suites += tests/test_version
 tests_test_version_LDADD = $(test_libs)
 
+suites += tests/test_bench
+tests_test_bench_SOURCES = tests/test_bench.c tests/json_check.h
+tests_test_bench_LDADD = $(test_libs)
+
+suites += tests/test_bench_parts
+tests_test_bench_parts_LDADD = bench/libshmring-bench.la $(test_libs)
+
 script_tests += tests/exports.sh tests/headers.sh
 
 TEST_EXTENSIONS = .sh

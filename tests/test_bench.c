@@ -1,0 +1,474 @@
+/* SPDX-License-Identifier: MIT */
+/* The program shmring-bench, as its user sees it. Nothing here depends on how fast anything is. */
+#include <config.h>
+
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "json_check.h"
+
+#define BRIEFLY "--quiet --rounds 2 --seconds 0.002 "
+
+static char dir[] = "/tmp/test_bench.XXXXXX";
+
+static void make_dir(void)
+{
+    cr_assert(mkdtemp(dir));
+}
+
+static void remove_dir(void)
+{
+    char command[sizeof dir + 16];
+    snprintf(command, sizeof command, "rm -rf %s", dir);
+    cr_assert_eq(system(command), 0);
+}
+
+TestSuite(bench, .init = make_dir, .fini = remove_dir, .timeout = 300);
+
+static const char *program(void)
+{
+    static char path[4096];
+    const char *builddir = getenv("builddir");
+    snprintf(path, sizeof path, "%s/bench/shmring-bench", builddir ? builddir : ".");
+    return path;
+}
+
+/* What a file holds, for the caller to free. */
+static char *contents(const char *path)
+{
+    FILE *f = fopen(path, "r");
+    char *text = NULL;
+    size_t room = 0;
+    cr_assert(f, "%s: %s", path, strerror(errno));
+    if (getdelim(&text, &room, '\0', f) < 0)
+        text = calloc(1, 1);
+    fclose(f);
+    return text;
+}
+
+static char *path_in_dir(const char *name)
+{
+    static char path[sizeof dir + 64];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    return path;
+}
+
+/* Run the program with these arguments; %s in them is the test's folder. Returns its exit status;
+ * what it said is in the files out and err of the folder. */
+static int run(const char *arguments)
+{
+    char with_dir[1024], command[8192];
+    snprintf(with_dir, sizeof with_dir, arguments, dir, dir);
+    snprintf(command, sizeof command, "%s %s >%s/out 2>%s/err", program(), with_dir, dir, dir);
+    int status = system(command);
+    cr_assert(WIFEXITED(status), "%s", command);
+    return WEXITSTATUS(status);
+}
+
+static char *out(void)
+{
+    return contents(path_in_dir("out"));
+}
+
+static char *err(void)
+{
+    return contents(path_in_dir("err"));
+}
+
+static int count(const char *text, const char *what)
+{
+    int n = 0;
+    for (const char *p = text; (p = strstr(p, what)) != NULL; p += strlen(what))
+        n++;
+    return n;
+}
+
+Test(bench, every_transport_is_measured)
+{
+    cr_assert_eq(run("--list"), 0);
+    char *list = out(), *save;
+    int n = 0;
+    for (char *line = strtok_r(list, "\n", &save); line; line = strtok_r(NULL, "\n", &save), n++) {
+        char name[64], arguments[256], quoted[80];
+        cr_assert_eq(sscanf(line, "%63s", name), 1);
+        snprintf(arguments, sizeof arguments,
+                 BRIEFLY "--transports %s --wait both --sizes 8,100,4K --json %%s/json", name);
+        int status = run(arguments);
+        char *said = out(), *json = contents(path_in_dir("json"));
+        cr_assert_eq(status, 0, "%s:\n%s", name, said);
+        cr_assert(json_is_valid(json), "%s", json);
+        snprintf(quoted, sizeof quoted, "\"transport\": \"%s\"", name);
+        cr_assert_gt(count(json, quoted), 0);
+        if (strncmp(name, "shmring", 7) == 0 || strncmp(name, "pipe", 4) == 0)
+            cr_assert_gt(count(json, "\"placement\""), 0, "%s is missing:\n%s", name, json);
+        free(said);
+        free(json);
+    }
+    cr_assert_geq(n, 16);
+    free(list);
+}
+
+Test(bench, messages_of_every_size)
+{
+    cr_assert_eq(run(BRIEFLY "-t shmring*,pipe*,unix-*,memory -s 1,3,7,9,31,33,65,1023,5000,64K"),
+                 0, "%s", out());
+}
+
+Test(bench, one_way_latency_at_a_rate)
+{
+    cr_assert_eq(run(BRIEFLY "-t shmring,pipe,udp -m latency --rate 10000 --json %s/json"), 0);
+    char *said = out(), *json = contents(path_in_dir("json"));
+    cr_assert(strstr(said, "One way"));
+    cr_assert(json_is_valid(json));
+    cr_assert(strstr(json, "\"one-way\""));
+    free(said);
+    free(json);
+}
+
+Test(bench, unpinned_and_on_one_cpu)
+{
+    cpu_set_t allowed;
+    char arguments[128];
+    size_t cpu = 0;
+    cr_assert_eq(sched_getaffinity(0, sizeof allowed, &allowed), 0);
+    while (!CPU_ISSET(cpu, &allowed))
+        cpu++;
+    cr_assert_eq(run(BRIEFLY "-t pipe -s 8 --no-pin"), 0);
+    snprintf(arguments, sizeof arguments,
+             "-r 1 --seconds 0.002 -t pipe -s 8 --wait block --cpus %zu,%zu", cpu, cpu);
+    cr_assert_eq(run(arguments), 0);
+    char *said = err();
+    cr_assert(strstr(said, "share one CPU"), "%s", said);
+    free(said);
+}
+
+Test(bench, the_table_has_a_line_for_each_transport)
+{
+    cr_assert_eq(run(BRIEFLY "-t shmring,pipe,eventfd -s 8,64"), 0);
+    char *said = out(), *errors = err();
+    cr_assert_eq(count(said, "\nshmring "), 4, "%s", said);
+    cr_assert_eq(count(said, "\npipe "), 4, "%s", said);
+    cr_assert_eq(count(said, "signal only"), 2, "%s", said);
+    cr_assert_eq(count(said, "Throughput"), 2, "%s", said);
+    cr_assert_eq(count(said, "Round trip, microseconds"), 2, "%s", said);
+    cr_assert_str_empty(errors);
+    free(said);
+    free(errors);
+}
+
+Test(bench, json_tells_what_was_measured_on_what)
+{
+    static const char *const fields[] = {"program",
+                                         "library",
+                                         "date",
+                                         "machine",
+                                         "cpu",
+                                         "kernel",
+                                         "compiler",
+                                         "clock",
+                                         "options",
+                                         "rounds",
+                                         "command_line",
+                                         "medians",
+                                         "missing",
+                                         "p50_ns",
+                                         "p90_ns",
+                                         "p99_ns",
+                                         "p99_9_ns",
+                                         "max_ns",
+                                         "million_messages_per_s",
+                                         "lost",
+                                         "probe_ns",
+                                         "round",
+                                         "near_limit_ns",
+                                         "placement"};
+    cr_assert_eq(run(BRIEFLY "-t pipe -s 8 --json %s/json"), 0);
+    char *json = contents(path_in_dir("json"));
+    cr_assert(json_is_valid(json), "%s", json);
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        char field[64];
+        snprintf(field, sizeof field, "\"%s\":", fields[i]);
+        cr_assert(strstr(json, field), "no %s", field);
+    }
+    cr_assert_eq(count(json, "\"placement\""), 4, "two modes, two rounds");
+    free(json);
+}
+
+/* Commas of a line outside its quoted texts. */
+static int columns(const char *line, size_t length)
+{
+    int n = 1;
+    bool quoted = false;
+    for (size_t i = 0; i < length; i++) {
+        quoted = quoted != (line[i] == '"');
+        n += line[i] == ',' && !quoted;
+    }
+    return n;
+}
+
+Test(bench, csv_has_a_line_for_each_round)
+{
+    cr_assert_eq(run(BRIEFLY "-t pipe,fifo -s 8,64 --csv %s/csv"), 0);
+    char *csv = contents(path_in_dir("csv"));
+    int lines = 0, first = columns(csv, strcspn(csv, "\n"));
+    for (char *line = csv; *line; line += strcspn(line, "\n") + 1, lines++)
+        cr_assert_eq(columns(line, strcspn(line, "\n")), first, "%s", line);
+    cr_assert_eq(lines, 1 + 2 * 2 * 2 * 2);
+    cr_assert_eq(count(csv, "\npipe,throughput,spin,64,2,"), 1);
+    free(csv);
+}
+
+static bool not_empty(const char *name)
+{
+    struct stat st;
+    return stat(path_in_dir(name), &st) == 0 && st.st_size > 0;
+}
+
+Test(bench, plots_without_gnuplot_leave_data_and_scripts)
+{
+    setenv("GNUPLOT", "no-such-gnuplot", 1);
+    cr_assert_eq(run(BRIEFLY "-t pipe -s 8,64 --plots %s/plots"), 0);
+    char *said = err();
+    cr_assert(strstr(said, "no pictures: no-such-gnuplot is not installed"), "%s", said);
+    cr_assert(not_empty("plots/throughput-spin.gp"));
+    cr_assert(not_empty("plots/throughput-spin.dat"));
+    cr_assert(not_empty("plots/latency-spin-64.gp"));
+    cr_assert(not_empty("plots/latency-spin-64.dat"));
+    free(said);
+}
+
+Test(bench, plots_with_a_failing_gnuplot_are_a_failure)
+{
+    setenv("GNUPLOT", "false", 1);
+    cr_assert_eq(run(BRIEFLY "-t pipe -s 8 -m throughput --plots %s/plots"), 1);
+    char *said = err();
+    cr_assert(strstr(said, "false failed on"), "%s", said);
+    free(said);
+}
+
+Test(bench, plots_with_gnuplot)
+{
+    if (system("gnuplot --version >/dev/null 2>&1") != 0)
+        cr_skip_test("gnuplot is not installed");
+    cr_assert_eq(run(BRIEFLY "-t all -s 8,64 --wait both --plots %s/plots"), 0);
+    char *said = err();
+    cr_assert_str_empty(said, "%s", said);
+    cr_assert(not_empty("plots/throughput-spin.svg"));
+    cr_assert(not_empty("plots/throughput-spin.png"));
+    cr_assert(not_empty("plots/latency-block-64.svg"));
+    cr_assert(not_empty("plots/latency-block-64.png"));
+    free(said);
+}
+
+Test(bench, an_output_that_cannot_be_written_is_a_failure)
+{
+    static const char *const options[] = {"--json", "--csv", "--plots"};
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
+        char arguments[128];
+        snprintf(arguments, sizeof arguments, BRIEFLY "-t pipe -s 8 %s %%s/no/such", options[i]);
+        cr_assert_eq(run(arguments), 1);
+        char *said = err();
+        cr_assert(strstr(said, "No such file"), "%s", said);
+        free(said);
+    }
+    cr_assert_eq(run(BRIEFLY "-t pipe -s 8 --json /dev/full"), 1);
+}
+
+Test(bench, progress_goes_to_stderr_unless_quiet)
+{
+    cr_assert_eq(run("-r 2 --seconds 0.002 -t pipe -s 8"), 0);
+    char *said = err();
+    cr_assert(strstr(said, "round 2 of 2"), "%s", said);
+    free(said);
+}
+
+Test(bench, help_and_version)
+{
+    cr_assert_eq(run("--help"), 0);
+    char *said = out();
+    cr_assert(strstr(said, "Usage:") && strstr(said, "Exit status"));
+    free(said);
+    cr_assert_eq(run("--version"), 0);
+    said = out();
+    cr_assert(strstr(said, PACKAGE_VERSION), "%s", said);
+    free(said);
+}
+
+Test(bench, wrong_command_lines)
+{
+    static const char *const wrong[] = {"--no-such-option",
+                                        "-x",
+                                        "stray",
+                                        "--sizes",
+                                        "--sizes 0",
+                                        "--sizes ''",
+                                        "--sizes 8,x",
+                                        "--sizes 17M",
+                                        "--sizes 8KK",
+                                        "--sizes -8",
+                                        "--sizes 99999999999999999999",
+                                        "--transports nothing",
+                                        "--transports ''",
+                                        "--transports pipe,nothing",
+                                        "--mode fast",
+                                        "--wait sometimes",
+                                        "--rounds 0",
+                                        "--rounds 1.5",
+                                        "--rounds 1001",
+                                        "--seconds 0",
+                                        "--seconds nan",
+                                        "--seconds 1x",
+                                        "--timeout 0",
+                                        "--rate 0",
+                                        "--rate inf",
+                                        "--rate 10 --mode throughput",
+                                        "--batch 0",
+                                        "--batch 257",
+                                        "--capacity 4095",
+                                        "--cpus 0",
+                                        "--cpus 0,",
+                                        "--cpus 0,x",
+                                        "--cpus 0,99999",
+                                        "--cpus -1,0",
+                                        "--cpus 1023,1023"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        int status = run(wrong[i]);
+        char *said = err(), *printed = out();
+        cr_assert_eq(status, 2, "%s: status %d, %s", wrong[i], status, said);
+        cr_assert_eq(count(said, "\n"), 1, "%s: %s", wrong[i], said);
+        cr_assert_eq(strncmp(said, "shmring-bench: ", 15), 0, "%s: %s", wrong[i], said);
+        cr_assert_str_empty(printed);
+        free(said);
+        free(printed);
+    }
+}
+
+/* Start the program in a session of its own, with its output in the folder. */
+static pid_t start(const char *transport)
+{
+    pid_t child = fork();
+    cr_assert_geq(child, 0);
+    if (child == 0) {
+        int fd = open(path_in_dir("out"), O_WRONLY | O_CREAT, 0600);
+        dup2(fd, STDOUT_FILENO);
+        dup2(fd, STDERR_FILENO);
+        setsid();
+        execl(program(), program(), "-q", "-t", transport, "--seconds", "100", (char *)NULL);
+        _exit(127);
+    }
+    return child;
+}
+
+/* The children of a process, at most two; returns how many. */
+static int children_of(pid_t pid, pid_t child[2])
+{
+    char path[64];
+    int n;
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)pid, (int)pid);
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return 0;
+    n = fscanf(f, "%d %d", &child[0], &child[1]);
+    fclose(f);
+    return n < 0 ? 0 : n;
+}
+
+/* Gone, or dead and not reaped by whoever inherited it. */
+static bool is_dead(pid_t pid)
+{
+    char path[64], state = 'X';
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    FILE *f = fopen(path, "re");
+    if (f && fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
+        state = 'X';
+    if (f)
+        fclose(f);
+    return state == 'X' || state == 'Z';
+}
+
+/* How many System V objects of any kind there are in this namespace. */
+static int sysv_objects(void)
+{
+    static const char *const kinds[] = {"msg", "sem", "shm"};
+    int n = 0;
+    for (int i = 0; i < 3; i++) {
+        char path[64];
+        snprintf(path, sizeof path, "/proc/sysvipc/%s", kinds[i]);
+        char *text = contents(path);
+        n += count(text, "\n") - 1;
+        free(text);
+    }
+    return n;
+}
+
+static int names_of(pid_t pid)
+{
+    char prefix[64];
+    int n = 0;
+    snprintf(prefix, sizeof prefix, "shmring-bench.%d.", (int)pid);
+    DIR *d = opendir("/dev/shm");
+    cr_assert(d);
+    for (struct dirent *e; (e = readdir(d)) != NULL;)
+        n += strncmp(e->d_name, prefix, strlen(prefix)) == 0;
+    closedir(d);
+    return n;
+}
+
+static void wait_for_workers(pid_t bench, pid_t worker[2])
+{
+    while (children_of(bench, worker) < 2) {
+        cr_assert_eq(waitpid(bench, NULL, WNOHANG), 0, "it ended early: %s", out());
+        usleep(1000);
+    }
+}
+
+static void interrupt_and_check(const char *transport, int signal)
+{
+    pid_t worker[2], bench = start(transport);
+    int status;
+    wait_for_workers(bench, worker);
+    cr_assert_eq(kill(bench, signal), 0);
+    cr_assert_eq(waitpid(bench, &status, 0), bench);
+    cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == signal, "status %d", status);
+    cr_assert(is_dead(worker[0]) && is_dead(worker[1]));
+    cr_assert_eq(names_of(bench), 0);
+}
+
+Test(bench, a_signal_ends_it_and_leaves_nothing_behind)
+{
+    /* The program must be what start() started, so that its process id is known. */
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    for (int i = 0; i < 3; i++)
+        interrupt_and_check("shmring", signals[i]);
+}
+
+Test(bench, a_signal_leaves_no_system_v_objects)
+{
+    if (unshare(CLONE_NEWIPC) != 0)
+        cr_skip_test("unshare: %s", strerror(errno));
+    cr_assert_eq(sysv_objects(), 0);
+    interrupt_and_check("sysv-msg", SIGINT);
+    cr_assert_eq(sysv_objects(), 0);
+    interrupt_and_check("sysv-shm", SIGINT);
+    cr_assert_eq(sysv_objects(), 0);
+}
+
+Test(bench, the_processes_die_with_their_parent)
+{
+    pid_t worker[2], bench = start("pipe");
+    wait_for_workers(bench, worker);
+    cr_assert_eq(kill(bench, SIGKILL), 0);
+    cr_assert_eq(waitpid(bench, NULL, 0), bench);
+    while (!is_dead(worker[0]) || !is_dead(worker[1]))
+        usleep(1000);
+}
