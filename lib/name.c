@@ -3,7 +3,6 @@
 
 #include "name.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -52,7 +51,8 @@ static int parse_file(struct shmr_name *name, const char *path)
         return shmr_fail(EINVAL, "the path ends with a slash: name a file in that directory");
     if (*path != '/') { /* absolute, so that a later chdir does not change its meaning */
         if (!getcwd(name->path, sizeof name->path - SHMRING_PATH_MAX - 2))
-            return shmr_fail(errno, "the current directory: %s", strerror(errno));
+            return shmr_fail(errno == ERANGE ? ENAMETOOLONG : errno, "the current directory: %s",
+                             strerror(errno));
         used = strlen(name->path);
         name->path[used++] = '/';
     }
