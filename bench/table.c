@@ -26,14 +26,14 @@ static const char *figure(char *to, size_t room, double value)
 static void print_spread(struct spread s, double unit)
 {
     char median[32], low[32], high[32];
-    printf("  %8s  %8s -%8s", figure(median, sizeof median, s.median / unit),
+    printf(" %7s %7s -%7s", figure(median, sizeof median, s.median / unit),
            figure(low, sizeof low, s.low / unit), figure(high, sizeof high, s.high / unit));
 }
 
 static void print_time(double ns)
 {
     char text[32];
-    printf("  %8s", figure(text, sizeof text, ns / 1e3));
+    printf(" %7s", figure(text, sizeof text, ns / 1e3));
 }
 
 /* value / by, or "-" when there is nothing to compare with */
@@ -42,7 +42,7 @@ static void print_ratio(double value, double by)
     char text[32] = "-";
     if (value > 0 && by > 0)
         figure(text, sizeof text, value / by);
-    printf("  %8s", text);
+    printf(" %10s", text);
 }
 
 static void print_row(const struct results *r, const struct cell *c)
@@ -55,7 +55,7 @@ static void print_row(const struct results *r, const struct cell *c)
     printf("%-16s", c->transport->name);
     if (c->mode == THROUGHPUT) {
         print_spread(s, 1);
-        printf("  %8.0f", cell_spread(c, M_BYTES).median);
+        printf(" %7.0f", cell_spread(c, M_BYTES).median);
         print_ratio(ours, s.median);
     } else {
         print_spread(s, 1e3);
@@ -65,7 +65,7 @@ static void print_row(const struct results *r, const struct cell *c)
         print_ratio(s.median, ours);
         print_ratio(s.median, probe.median);
     }
-    printf("  %5.0f  %2d/%d", probe.median, cell_count(c, NEAR), c->n_rounds);
+    printf(" %6.0f %3d/%d", probe.median, cell_count(c, NEAR), c->n_rounds);
     if (cell_lost(c, &lost) > 0)
         printf("  %.2g %% lost", 100 * lost);
     if (c->transport->flags & IS_SIGNAL)
@@ -83,11 +83,11 @@ static void print_head(const struct results *r, const struct cell *c)
            report_size(size, sizeof size, c->size > 0 ? c->size : r->options->sizes[0]),
            c->block ? "blocking" : "spinning");
     if (c->mode == THROUGHPUT)
-        printf("%-16s  %8s  %8s -%8s  %8s  %8s  %5s  %4s\n", "transport", "median", "min", "max",
-               "MB/s", "shmring*", "probe", "near");
+        printf("%-16s %7s %7s -%7s %7s %10s %6s %5s\n", "transport", "median", "min", "max", "MB/s",
+               "vs shmring", "probe", "near");
     else
-        printf("%-16s  %8s  %8s -%8s  %8s  %8s  %8s  %8s  %8s  %8s  %5s  %4s\n", "transport", "p50",
-               "min", "max", "p90", "p99", "p99.9", "max", "/shmring", "/probe", "probe", "near");
+        printf("%-16s %7s %7s -%7s %7s %7s %7s %7s %10s %10s %6s %5s\n", "transport", "p50", "min",
+               "max", "p90", "p99", "p99.9", "max", "vs shmring", "vs probe", "probe", "near");
 }
 
 static bool same_table(const struct cell *a, const struct cell *b)
@@ -98,13 +98,13 @@ static bool same_table(const struct cell *a, const struct cell *b)
 
 static void print_legend(const struct results *r)
 {
-    printf("\nMedians of %d interleaved rounds of %g s; min and max are the lowest and highest "
-           "median or rate of a round.\n"
-           "shmring*: so many times the messages of this line goes through shmring. /shmring, "
-           "/probe: p50 divided by\nshmring's and by the probe's. probe: round trip of one cache "
-           "line between the two processes at that\nmoment, ns. near: rounds whose probes were "
-           "below %.0f ns.\n",
-           r->options->rounds, r->options->seconds, r->near_limit_ns);
+    printf(
+        "\nMedians of %d interleaved rounds of %g s; min and max of the rounds' rates or p50s; "
+        "p90 to p99.9 are\nmedians of the rounds, the last max is that of all samples. vs shmring: "
+        "how many times better shmring is.\nvs probe: p50 divided by the probe's. probe: round "
+        "trip of one cache line between the two processes just\nbefore and after, ns. near: "
+        "rounds whose probes were below %.0f ns.\n",
+        r->options->rounds, r->options->seconds, r->near_limit_ns);
 }
 
 /* Why cells have no figures; the same words about the same transport once. */

@@ -29,6 +29,7 @@ int shmring_ends_open(struct link *l)
         char name[sizeof s->name[0]];
         shmring_t *q;
         snprintf(name, sizeof name, "shmring-bench.%ld.%c", (long)getpid(), 'a' + side);
+        shmring_unlink(name); /* left by a killed run that had this process id */
         int r = shmring_create(&q, name, &config);
         if (r != 0)
             return shmring_ends_fail(l, "shmring_create", r);
