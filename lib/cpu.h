@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#define SHMR_LINE 64
+
 /* About one transfer of a cache line, in pauses: see doc/performance.md. */
 #define SHMR_EMPTY_PAUSES 4
 #define SHMR_FULL_PAUSES  4
@@ -46,6 +48,23 @@ static inline void shmr_copy(void *to, const void *from, size_t n)
         for (size_t i = 0; i < n; i++)
             d[i] = s[i];
     }
+}
+
+/* Get a line to read, or to write: the latter takes it from the core that has it. */
+static inline void shmr_prefetch(const void *line)
+{
+    __builtin_prefetch(line);
+}
+
+static inline void shmr_prefetch_to_write(const void *line)
+{
+#if defined __x86_64__ || defined __i386__
+    /* Spelt out: without -mprfchw the compiler would prefetch for reading. Ignored where unknown.
+     */
+    __asm__ volatile("prefetchw %0" : : "m"(*(const char *)line));
+#else
+    __builtin_prefetch(line, 1);
+#endif
 }
 
 #endif

@@ -50,6 +50,15 @@
 #define SHMR_SPSC_PUBLISH_FRACTION 8
 #define SHMR_SPSC_SAMPLE_FRACTION  16
 
+/*
+ * How far ahead each side fetches lines, and at most how many for a message; in bytes. The
+ * producer's are still in the consumer's cache from the lap before; the consumer must keep well
+ * clear of the line that is being written.
+ */
+#define SHMR_SPSC_WRITE_AHEAD 512
+#define SHMR_SPSC_READ_AHEAD  256
+#define SHMR_SPSC_FETCH_MOST  2048
+
 struct shmr_spsc_producer {
     uint8_t *data;
     uint64_t mask; /* capacity - 1 */
@@ -72,6 +81,7 @@ struct shmr_spsc_producer {
 struct shmr_spsc_consumer {
     const uint8_t *data;
     uint64_t mask;
+    ssize_t usual;     /* length of the last message, a guess at the next one's */
     uint64_t position; /* next record to take */
     uint64_t released; /* behind position by the messages held */
     uint64_t bytes;
@@ -202,16 +212,38 @@ __attribute__((noinline)) static void shmr_spsc_sample(struct shmr_spsc_producer
         shmr_spsc_note_high_water(p, p->position - p->head);
 }
 
-/* Room for a message of len bytes at p->position + ahead? */
+/* Lines to fetch ahead: from the first one that starts at or after a position, for a record's
+ * length. */
+static inline uint64_t shmr_spsc_line_from(uint64_t position)
+{
+    return (position + SHMR_LINE - 1) & ~(uint64_t)(SHMR_LINE - 1);
+}
+
+static inline uint64_t shmr_spsc_fetch_limit(uint64_t position, uint32_t len)
+{
+    return position +
+           (len < SHMR_SPSC_FETCH_MOST ? shmring_record_size(len) : SHMR_SPSC_FETCH_MOST);
+}
+
+/* Room for a message of len bytes at p->position + ahead? Fetches the lines of later ones. */
 static inline int shmr_spsc_room(struct shmr_spsc_producer *p, uint64_t ahead, size_t len)
 {
     if (__builtin_expect(len > p->max_message, 0))
         return -EMSGSIZE;
 
-    uint64_t need = ahead + shmring_record_size((uint32_t)len) + SHMR_SPSC_SPARE;
-    if (__builtin_expect(shmr_spsc_has_room(p, need), 1))
-        return 0;
-    return shmr_spsc_find_room(p, need);
+    const uint64_t record = shmring_record_size((uint32_t)len);
+    if (__builtin_expect(!shmr_spsc_has_room(p, ahead + record + SHMR_SPSC_SPARE), 0)) {
+        int r = shmr_spsc_find_room(p, ahead + record + SHMR_SPSC_SPARE);
+        if (r < 0)
+            return r;
+    }
+
+    ahead += p->position + SHMR_SPSC_WRITE_AHEAD;
+    for (uint64_t line = shmr_spsc_line_from(ahead),
+                  limit = shmr_spsc_fetch_limit(ahead, (uint32_t)len);
+         line < limit; line += SHMR_LINE)
+        shmr_prefetch_to_write(p->data + (line & p->mask));
+    return 0;
 }
 
 /* Make the records from p->position to end visible: the first one is len bytes long. */
@@ -393,8 +425,11 @@ __attribute__((noinline)) static uint32_t shmr_spsc_look_again(struct shmr_spsc_
         shmr_pause(SHMR_EMPTY_PAUSES);
         header = shmr_spsc_look(c->data, c->mask, c->position);
     }
-    if (header == 0)
+    if (header == 0) {
+        /* A message that straddles two lines is to arrive in one transfer, not in two. */
+        shmr_prefetch(c->data + ((c->position + SHMR_LINE) & c->mask));
         c->misses++;
+    }
     return header;
 }
 
@@ -414,7 +449,24 @@ static inline ssize_t shmr_spsc_next(struct shmr_spsc_consumer *c, bool patient)
     if (__builtin_expect(header - 1 > c->max_message, 0))
         return -EBADMSG;
     c->misses = 0;
-    return (ssize_t)(header - 1);
+
+    ssize_t len = (ssize_t)(header - 1);
+    /*
+     * Where the next record starts depends on this header, which may still be on its way. If the
+     * length is the usual one, go on with the number known already: the processor predicts the
+     * branch and looks at the next record without waiting. The empty asm keeps it a branch.
+     */
+    if (__builtin_expect(len == c->usual, 1)) {
+        len = c->usual;
+        __asm__("" : "+r"(len));
+    } else {
+        c->usual = len;
+    }
+    for (uint64_t line = shmr_spsc_line_from(c->position + SHMR_SPSC_READ_AHEAD),
+                  limit = shmr_spsc_fetch_limit(c->position + SHMR_SPSC_READ_AHEAD, (uint32_t)len);
+         line < limit; line += SHMR_LINE)
+        shmr_prefetch(c->data + (line & c->mask));
+    return len;
 }
 
 static inline const uint8_t *shmr_spsc_message(const struct shmr_spsc_consumer *c,
