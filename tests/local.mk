@@ -39,7 +39,16 @@ tests_test_bench_LDADD = $(test_libs)
 suites += tests/test_bench_parts
 tests_test_bench_parts_LDADD = bench/libshmring-bench.la $(test_libs)
 
-script_tests += tests/exports.sh tests/headers.sh
+# The programs, run as processes.
+program_tests = \
+	tests/json_check.h tests/program.c tests/program.h tests/tool.c tests/tool.h
+suites += tests/test_send_recv tests/test_tools
+tests_test_send_recv_SOURCES = tests/test_send_recv.c $(program_tests)
+tests_test_send_recv_LDADD = $(test_libs)
+tests_test_tools_SOURCES = tests/test_tools.c $(program_tests)
+tests_test_tools_LDADD = $(test_libs)
+
+script_tests += tests/completion.sh tests/exports.sh tests/headers.sh
 
 TEST_EXTENSIONS = .sh
 AM_TESTS_ENVIRONMENT = srcdir='$(srcdir)' builddir='$(builddir)' CC='$(CC)' \

@@ -1,1 +1,22 @@
 # SPDX-License-Identifier: MIT
+
+bin_PROGRAMS += tools/shmring
+tools_shmring_SOURCES = \
+	tools/create.c \
+	tools/ls.c \
+	tools/main.c \
+	tools/parse.c \
+	tools/recv.c \
+	tools/rm.c \
+	tools/send.c \
+	tools/stat.c \
+	tools/text.c \
+	tools/tool.h \
+	tools/view.c \
+	tools/wait.c
+# For layout.h and segment.h: ls must tell segments from other files.
+tools_shmring_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/lib
+tools_shmring_LDADD = lib/libshmring.la
+
+bashcompletiondir = $(datadir)/bash-completion/completions
+dist_bashcompletion_DATA = tools/completion/shmring

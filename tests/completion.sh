@@ -1,0 +1,44 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# What bash completes after shmring.
+set -eu
+: "${srcdir:?}" "${builddir:?}"
+
+source "$srcdir/tools/completion/shmring"
+tool=$(cd "$builddir" && pwd)/tools/shmring
+queue=completion-$$
+dir=$(mktemp -d)
+trap '"$tool" rm -f "$queue"; rm -rf "$dir"' EXIT
+"$tool" create --capacity 4096 "$queue"
+: >"$dir/spool"
+
+expect() # EXPECTED WORD...: completing the last of the words
+{
+    local expected=$1
+    shift
+    COMP_WORDS=("$tool" "$@") COMP_CWORD=$#
+    _shmring || : # outside of a completion compopt fails
+    [ "${COMPREPLY[*]}" = "$expected" ] || {
+        echo "after $*: ${COMPREPLY[*]}; expected $expected" >&2
+        exit 1
+    }
+}
+
+expect 'create' cr
+expect 'stat send' s
+expect '--help --version' --
+expect 'spsc' create --kind ''
+expect '64K' create --capacity 6
+expect '--kind --capacity --max-message --mode --huge-pages --prefault --or-open --help' create --
+expect '--json --help' ls --
+expect '--json --watch --help' stat --
+expect '--length-prefixed --wait-open --timeout --no-wait --help' send --
+expect '--length-prefixed --count --eof --wait-open --timeout --no-wait --help' recv --
+expect '--force --help' rm --
+expect '' send --timeout ''
+expect '' create "$queue"
+for command in ls stat send recv rm; do
+    expect "$queue" $command "$queue"
+done
+expect "$dir/spool" recv file : "$dir/s"

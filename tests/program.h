@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/* Programs of the build tree, run by tests. Whatever takes longer than 30 s has failed. */
+#ifndef TESTS_PROGRAM_H
+#define TESTS_PROGRAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+enum { PROGRAM_DEADLINE_S = 30 };
+
+struct program {
+    pid_t pid;
+    int out, err; /* memfds: what it wrote can be read while it runs */
+};
+
+/* What a finished program did. */
+struct outcome {
+    int status; /* exit code, or 128 + signal */
+    char *out;  /* with a NUL behind; never NULL */
+    size_t out_length;
+    char *err;
+};
+
+/* A descriptor to read these bytes from. */
+int input_of(const void *bytes, size_t n);
+
+/*
+ * Start argv, whose program is a path in the build tree unless it starts with a slash. It reads
+ * from input (-1: nothing) and dies with this process. output: a descriptor to write to; -1: a
+ * memfd.
+ */
+struct program program_start(int input, int output, const char *const argv[]);
+
+/* Wait until it has written text to its standard output. */
+void program_await_output(const struct program *program, const char *text);
+
+/* What it wrote to its standard output so far; to be freed. */
+char *program_output(const struct program *program);
+
+/* Is it still there? Does not wait. */
+bool program_runs(const struct program *program);
+
+/* Wait for its end. */
+struct outcome program_finish(struct program *program);
+
+void outcome_free(struct outcome *outcome);
+
+/* The time limits, for other things that tests wait for: while (!there) pause_until(&deadline). */
+struct deadline {
+    long long ns; /* 0: not set yet */
+};
+void pause_until(struct deadline *deadline, const char *what);
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/* The shmring command, run by tests. */
+#ifndef TESTS_TOOL_H
+#define TESTS_TOOL_H
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "program.h"
+#include "support.h"
+
+/* test_name() and test_directory(), valid to the end of the test; a directory ends with a slash. */
+const char *queue_name(void);
+const char *directory_name(void);
+
+/* Run shmring with these arguments and this text as its input, to its end. */
+#define TOOL(Input, ...)                                                                           \
+    tool_run((Input), (const char *const[]){"tools/shmring", __VA_ARGS__, NULL})
+struct outcome tool_run(const char *input, const char *const argv[]);
+
+/* Start it. */
+#define START(Input, Output, ...)                                                                  \
+    program_start((Input), (Output), (const char *const[]){"tools/shmring", __VA_ARGS__, NULL})
+
+/*
+ * How it must have ended: exit code (or 128 + signal), all of its output (NULL: any), and a part of
+ * its complaint ("": there must be none).
+ */
+#define EXPECT(Outcome, Status, Output, Complaint)                                                 \
+    do {                                                                                           \
+        struct outcome outcome_ = (Outcome);                                                       \
+        const char *output_ = (Output), *complaint_ = (Complaint);                                 \
+        cr_assert(outcome_.status == (Status), "exit %d: %s", outcome_.status, outcome_.err);      \
+        cr_assert(!output_ || strcmp(outcome_.out, output_) == 0, "output: %s", outcome_.out);     \
+        cr_assert(*complaint_ ? strstr(outcome_.err, complaint_) != NULL : *outcome_.err == '\0',  \
+                  "stderr: %s", outcome_.err);                                                     \
+        outcome_free(&outcome_);                                                                   \
+    } while (0)
+
+/* End it with SIGKILL; it must not have ended before. */
+#define KILL(Program)                                                                              \
+    do {                                                                                           \
+        kill((Program)->pid, SIGKILL);                                                             \
+        EXPECT(program_finish(Program), 128 + SIGKILL, NULL, "");                                  \
+    } while (0)
+
+/* Something that works and says nothing. */
+#define DO(...) EXPECT(TOOL("", __VA_ARGS__), 0, "", "")
+
+/* Does what stat prints of the queue hold this text? */
+bool stat_has(const char *name, const char *part);
+
+/* Wait until it does. */
+void await_stat(const char *name, const char *part);
+
+#endif

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include <getopt.h>
+#include <string.h>
+
+#include "tool.h"
+
+static int run(const struct command *self, int argc, char **argv)
+{
+    enum { KIND = 256, CAPACITY, MAX_MESSAGE, MODE, HUGE, PREFAULT, OR_OPEN };
+    static const struct option options[] = {
+        {"kind", required_argument, NULL, KIND},
+        {"capacity", required_argument, NULL, CAPACITY},
+        {"max-message", required_argument, NULL, MAX_MESSAGE},
+        {"mode", required_argument, NULL, MODE},
+        {"huge-pages", no_argument, NULL, HUGE},
+        {"prefault", no_argument, NULL, PREFAULT},
+        {"or-open", no_argument, NULL, OR_OPEN},
+        {"help", no_argument, NULL, 'h'},
+        {0},
+    };
+    struct shmring_config config = {.kind = SHMRING_SPSC, .capacity = 1 << 20};
+    uint64_t size;
+
+    for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
+        switch (option) {
+        case KIND:
+            if (strcmp(optarg, "spsc") != 0)
+                return bad_value(self, "--kind", optarg, "spsc");
+            break;
+        case CAPACITY:
+            /* Zero would be the library's to refuse, but here it is a slip of the user's. */
+            if (!parse_size(optarg, &config.capacity) || config.capacity == 0)
+                return bad_value(self, "--capacity", optarg, "a size such as 4096, 64K or 1M");
+            break;
+        case MAX_MESSAGE:
+            if (!parse_size(optarg, &size) || size == 0 || size > UINT32_MAX)
+                return bad_value(self, "--max-message", optarg, "a size such as 100, 4K or 1M");
+            config.max_message = (uint32_t)size;
+            break;
+        case MODE:
+            if (!parse_mode(optarg, &config.mode))
+                return bad_value(self, "--mode", optarg, "octal, from 0001 to 0777");
+            break;
+        case HUGE:
+            config.flags |= SHMRING_HUGE_PAGES;
+            break;
+        case PREFAULT:
+            config.flags |= SHMRING_PREFAULT;
+            break;
+        case OR_OPEN:
+            config.flags |= SHMRING_OPEN_OR_CREATE;
+            break;
+        case 'h':
+            return help(self);
+        default:
+            return usage(self, NULL);
+        }
+    }
+    if (argc - optind != 1)
+        return usage(self, "one NAME, please");
+
+    const char *name = argv[optind];
+    if (strncmp(name, "memfd:", 6) == 0)
+        return usage(self, "a memfd queue has no name, and would be gone with this command");
+
+    shmring_t *q; /* an observer: the roles stay free */
+    int rc = shmring_create(&q, name, &config);
+    if (rc < 0)
+        return failed(name, "cannot create", rc);
+    shmring_close(&q);
+    return EXIT_OK;
+}
+
+const struct command create_command = {
+    .name = "create",
+    .arguments = "[OPTION]... NAME",
+    .summary = "make a queue",
+    .options = "      --kind KIND        spsc: one producer, one consumer (the default)\n"
+               "      --capacity SIZE    bytes for messages, a power of two (1M)\n"
+               "      --max-message N    longest message, bytes (as long as fits)\n"
+               "      --mode MODE        permissions, octal (0600), whatever the umask\n"
+               "      --huge-pages       2 MiB pages\n"
+               "      --prefault         touch every page now\n"
+               "      --or-open          succeed if the same queue exists already\n",
+    .run = run,
+};

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tool.h"
+
+enum { PREFIX = 4, ENOUGH = 64 * 1024 /* bytes to write at once */ };
+
+struct receiver {
+    shmring_t *q;
+    const char *name;
+    bool length_prefixed;
+    bool eof;
+    bool met_producer;
+    uint64_t count; /* how many to receive; UINT64_MAX: no end */
+    uint64_t received;
+    /* Messages peeked and not released, each as two pieces of output. */
+    int held;
+    const void *messages[SHMRING_HELD_MAX];
+    unsigned char prefixes[SHMRING_HELD_MAX][PREFIX];
+    struct iovec pieces[2 * SHMRING_HELD_MAX];
+};
+
+/* Peek what is there, as much as is good to write at once. Returns 0, or the error that ended it.
+ */
+static int hold(struct receiver *r)
+{
+    static char newline[] = "\n";
+    size_t bytes = 0;
+    for (r->held = 0; r->held < SHMRING_HELD_MAX && bytes < ENOUGH; r->held++) {
+        int i = r->held;
+        if (r->received + (uint64_t)i == r->count)
+            break;
+        ssize_t n = shmring_peek(r->q, &r->messages[i], NULL);
+        if (n < 0)
+            return (int)n;
+        struct iovec payload = {.iov_base = (void *)(uintptr_t)r->messages[i], (size_t)n};
+        if (r->length_prefixed) {
+            for (int byte = 0; byte < PREFIX; byte++)
+                r->prefixes[i][byte] = (unsigned char)((uint64_t)n >> (8 * byte));
+            r->pieces[2 * i] = (struct iovec){.iov_base = r->prefixes[i], PREFIX};
+            r->pieces[2 * i + 1] = payload;
+        } else {
+            r->pieces[2 * i] = payload;
+            r->pieces[2 * i + 1] = (struct iovec){.iov_base = newline, 1};
+        }
+        bytes += payload.iov_len + PREFIX;
+    }
+    return 0;
+}
+
+/* Write the messages held, and release each when it is out; what we do not get out is not lost. */
+static int write_held(struct receiver *r)
+{
+    for (int piece = 0; piece < 2 * r->held;) {
+        if (stop_signal)
+            return -EINTR;
+        ssize_t n = writev(STDOUT_FILENO, &r->pieces[piece], 2 * r->held - piece);
+        if (n < 0) {
+            if (errno == EAGAIN)
+                wait_ready(STDOUT_FILENO, POLLOUT);
+            else if (errno != EINTR)
+                return -errno;
+            continue;
+        }
+        size_t out = (size_t)n;
+        for (; piece < 2 * r->held && out >= r->pieces[piece].iov_len; piece++) {
+            out -= r->pieces[piece].iov_len;
+            if (piece % 2 == 1) {
+                shmring_release(r->q, r->messages[piece / 2]);
+                r->received++;
+            }
+        }
+        if (out > 0) {
+            r->pieces[piece].iov_base = (char *)r->pieces[piece].iov_base + out;
+            r->pieces[piece].iov_len -= out;
+        }
+    }
+    return 0;
+}
+
+/* Has the producer left, having been there? 1, 0, or an error. */
+static int producer_left(struct receiver *r)
+{
+    struct view view;
+    int rc = view_take(r->q, &view);
+    if (rc < 0)
+        return rc;
+    bool here = false;
+    for (int i = 0; i < view.n; i++)
+        if (view.rows[i].alive && view.rows[i].role & SHMRING_PRODUCER)
+            here = true;
+    view_free(&view);
+    r->met_producer = r->met_producer || here || r->received > 0;
+    return r->met_producer && !here;
+}
+
+/*
+ * An empty queue: wait, unless that makes no sense. Returns 0; 1: no more messages will come, as
+ * far as --eof cares; or an error.
+ */
+static int wait_for_more(struct receiver *r, struct waiting *waiting,
+                         const struct patience *patience)
+{
+    int rc = wait_a_little(waiting, r->q, patience);
+    if (rc != 1)
+        return rc;
+    /* Has the reader of our output left? There may never be a write to say so. */
+    struct pollfd output = {.fd = STDOUT_FILENO};
+    if (poll(&output, 1, 0) > 0 && output.revents & POLLERR)
+        return -EPIPE;
+    return r->eof ? producer_left(r) : 0;
+}
+
+/* Why we end with less than was asked for. */
+static int explain(const struct receiver *r, int error)
+{
+    switch (error) {
+    case -EPIPE: /* whoever read our output has left: end as cat does */
+        stop_signal = SIGPIPE;
+        return EXIT_FAILED;
+    case -EINTR:
+        return EXIT_FAILED; /* for the moment: a signal ends us */
+    case -EAGAIN:
+        if (r->count == UINT64_MAX && r->received > 0)
+            return EXIT_OK; /* --no-wait took what there was */
+        complain(r->name, "the queue is empty");
+        return EXIT_GAVE_UP;
+    case -ETIMEDOUT:
+        complain(r->name, "the queue stayed empty");
+        return EXIT_GAVE_UP;
+    default:
+        return failed(r->name, "cannot receive", error);
+    }
+}
+
+static int receive(struct receiver *r, const struct patience *patience)
+{
+    struct waiting waiting = {0};
+    int ended = 0;
+    while (r->received < r->count) {
+        int rc = hold(r);
+        if (r->held > 0) { /* an error that ended hold() comes again when these are out */
+            rc = write_held(r);
+            if (rc < 0 && rc != -EINTR && rc != -EPIPE)
+                return complain("stdout", "cannot write: %s", strerror(-rc));
+            if (rc < 0)
+                return explain(r, rc);
+            waiting.looks = 0;
+            continue;
+        }
+        if (rc != -EAGAIN)
+            return explain(r, rc);
+        if (ended) /* and this was the look after: it may have sent before it left */
+            return r->count == UINT64_MAX ? EXIT_OK : explain(r, -ETIMEDOUT);
+        ended = wait_for_more(r, &waiting, patience);
+        if (ended < 0)
+            return explain(r, ended);
+    }
+    return EXIT_OK;
+}
+
+static int run(const struct command *self, int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"length-prefixed", no_argument, NULL, 'l'},
+        {"count", required_argument, NULL, 'c'},
+        {"eof", no_argument, NULL, 'e'},
+        {"wait-open", no_argument, NULL, 'w'},
+        {"timeout", required_argument, NULL, 't'},
+        {"no-wait", no_argument, NULL, 'n'},
+        {"help", no_argument, NULL, 'h'},
+        {0},
+    };
+    struct receiver r = {.count = UINT64_MAX};
+    struct patience patience = {0};
+
+    for (int option; (option = getopt_long(argc, argv, "lc:ewt:nh", options, NULL)) != -1;) {
+        switch (option) {
+        case 'l':
+            r.length_prefixed = true;
+            break;
+        case 'c':
+            if (!parse_count(optarg, &r.count))
+                return bad_value(self, "--count", optarg, "a number");
+            break;
+        case 'e':
+            r.eof = true;
+            break;
+        case 'w':
+            patience.wait_open = true;
+            break;
+        case 't':
+            if (!parse_seconds(optarg, &patience.timeout))
+                return bad_value(self, "--timeout", optarg, "seconds, such as 10 or 0.5");
+            patience.limited = true;
+            break;
+        case 'n':
+            patience.no_wait = true;
+            break;
+        case 'h':
+            return help(self);
+        default:
+            return usage(self, NULL);
+        }
+    }
+    if (argc - optind != 1)
+        return usage(self, "one NAME, please");
+
+    r.name = argv[optind];
+    int status = attach(&r.q, r.name, SHMRING_CONSUMER, &patience);
+    if (status != EXIT_OK)
+        return status;
+    catch_signals();
+    status = receive(&r, &patience);
+    shmring_close(&r.q);
+    return status;
+}
+
+const struct command recv_command = {
+    .name = "recv",
+    .arguments = "[OPTION]... NAME",
+    .summary = "write the messages of a queue to standard output, one a line",
+    .options =
+        "  -l, --length-prefixed  put a 4-byte little-endian length before each, and no newline\n"
+        "  -c, --count N          end after N messages\n"
+        "  -e, --eof              end when the queue is empty and its producer has left\n"
+        "  -w, --wait-open        wait for the queue to appear\n"
+        "  -t, --timeout SECONDS  wait no longer than that for the queue, or for a message\n"
+        "  -n, --no-wait          take what is there; exit with 3 when that is nothing,\n"
+        "                         or less than --count\n",
+    .notes = "Without --count, --eof, --timeout or --no-wait it goes on until it is interrupted.\n"
+             "A message leaves the queue only after it was written.\n",
+    .run = run,
+};

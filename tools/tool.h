@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/* What the subcommands of shmring share. */
+#ifndef SHMRING_TOOL_H
+#define SHMRING_TOOL_H
+
+#include <shmring/shmring.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+/* Exit codes; shmring(1) documents them. */
+enum {
+    EXIT_OK = 0,
+    EXIT_FAILED = 1,
+    EXIT_USAGE = 2,
+    EXIT_GAVE_UP = 3 /* --no-wait or --timeout: full, empty, or not there in time */
+};
+
+struct command {
+    const char *name;
+    const char *arguments; /* for the usage line */
+    const char *summary;
+    const char *options; /* a line each, --help aside */
+    const char *notes;   /* NULL: none */
+    int (*run)(const struct command *self, int argc, char **argv);
+};
+
+extern const struct command create_command, ls_command, stat_command, send_command, recv_command,
+    rm_command;
+
+/* ---- main.c: help and complaints ----------------------------------------------------------- */
+
+/* --help of a subcommand, to stdout. Returns EXIT_OK. */
+int help(const struct command *self);
+
+/* A wrong command line. The message goes to stderr (none: getopt has told). Returns EXIT_USAGE. */
+int usage(const struct command *self, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* An option was given a value it cannot have. Returns EXIT_USAGE. */
+int bad_value(const struct command *self, const char *option, const char *value,
+              const char *wanted);
+
+/* "shmring: NAME: message" to stderr, control characters escaped. Returns EXIT_FAILED. */
+int complain(const char *name, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* A library call on NAME has just failed with error: complain with its detail. Returns the exit
+ * code. */
+int failed(const char *name, const char *what, int error);
+const char *error_detail(int error);
+
+/* ---- parse.c: option values; false: not one ---------------------------------------------------
+ */
+
+bool parse_size(const char *text, uint64_t *size); /* 4096, 64K, 1M, 2G */
+bool parse_count(const char *text, uint64_t *count);
+bool parse_mode(const char *text, uint32_t *mode); /* octal, 1 to 0777 */
+bool parse_seconds(const char *text, struct timespec *time);
+
+/* ---- text.c: output ------------------------------------------------------------------------- */
+
+/* At most n bytes of a string others chose, with what is not printable ASCII as \xNN. */
+void put_escaped(FILE *out, const char *text, size_t n);
+
+/* The same as a JSON string, quotes included; what is not UTF-8 becomes U+FFFD. */
+void put_json_string(FILE *out, const char *text, size_t n);
+
+void put_size(FILE *out, uint64_t bytes); /* 4096, 64K, 1.5M */
+void put_time(FILE *out, int64_t ns);     /* 2025-01-31T12:00:00Z */
+void put_user(FILE *out, uint32_t uid);   /* by name, else by number */
+int close_output(int status);             /* flush stdout: status, or EXIT_FAILED if it cannot */
+
+/* ---- view.c: a queue as stat and ls show it -----------------------------------------------------
+ */
+
+struct view {
+    struct shmring_stat stat;
+    struct shmring_participant *rows;
+    int n;
+};
+
+int view_take(shmring_t *q, struct view *view); /* 0 or the library's error */
+void view_free(struct view *view);
+const char *kind_name(uint32_t kind);
+void put_participant(FILE *out, const struct shmring_participant *row);
+void put_view_json(FILE *out, const char *name, const struct view *view);
+
+/* ---- wait.c: what send and recv do while they cannot go on --------------------------------------
+ */
+
+extern volatile sig_atomic_t stop_signal; /* the one that tells us to leave, or 0 */
+
+/* From now on SIGINT, SIGTERM and SIGHUP set stop_signal, and writes fail with EPIPE. */
+void catch_signals(void);
+
+/* Die of stop_signal, so that a parent sees what ended us. Returns if there was none. */
+void end_by_signal(void);
+
+struct patience {
+    bool wait_open; /* wait for the name to appear */
+    bool no_wait;   /* give up at once when full or empty */
+    bool limited;   /* wait no longer than timeout */
+    struct timespec timeout;
+};
+
+/* Open NAME as patience says. Complains and returns the exit code when that fails. */
+int attach(shmring_t **q, const char *name, unsigned role, const struct patience *patience);
+
+struct waiting {
+    uint64_t looks; /* in vain, since the last success; set it to 0 at a success */
+    int64_t deadline_ns;
+};
+
+/*
+ * Pass a little time: spin at first, then sleep, up to a millisecond. Returns 0; 1 now and then,
+ * when it is time to look at what costs more; -EAGAIN: no_wait; -ETIMEDOUT; -EINTR: stop_signal;
+ * or, now and then, what shmring_check() says.
+ */
+int wait_a_little(struct waiting *waiting, shmring_t *q, const struct patience *patience);
+
+/* Wait until a non-blocking descriptor is ready. Returns 0 or -EINTR. */
+int wait_ready(int fd, short events);
+
+#endif

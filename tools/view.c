@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "tool.h"
+
+int view_take(shmring_t *q, struct view *view)
+{
+    *view = (struct view){.n = 0};
+    int rc = shmring_stat(q, &view->stat);
+    if (rc < 0)
+        return rc;
+    int n = shmring_participants(q, NULL, 0);
+    if (n <= 0)
+        return n;
+    view->rows = calloc((size_t)n, sizeof *view->rows);
+    if (!view->rows)
+        return -ENOMEM;
+    view->n = shmring_participants(q, view->rows, n);
+    if (view->n < 0) {
+        rc = view->n;
+        view_free(view);
+        return rc;
+    }
+    if (view->n > n) /* somebody joined in between */
+        view->n = n;
+    return 0;
+}
+
+void view_free(struct view *view)
+{
+    free(view->rows);
+    view->rows = NULL;
+    view->n = 0;
+}
+
+const char *kind_name(uint32_t kind)
+{
+    return kind == SHMRING_SPSC ? "spsc" : "unknown";
+}
+
+static const char *role_name(uint32_t role)
+{
+    return role == SHMRING_PRODUCER   ? "producer"
+           : role == SHMRING_CONSUMER ? "consumer"
+                                      : "unknown";
+}
+
+/* Does its pid mean here what it means there? */
+static bool in_our_pid_namespace(const struct shmring_participant *row)
+{
+    struct stat st;
+    return stat("/proc/self/ns/pid", &st) < 0 || st.st_ino == row->pid_namespace;
+}
+
+void put_participant(FILE *out, const struct shmring_participant *row)
+{
+    fprintf(out, "%s %" PRIu32 " (", role_name(row->role), row->pid);
+    put_escaped(out, row->comm, sizeof row->comm);
+    fprintf(out, ")%s %s", in_our_pid_namespace(row) ? "" : " of another pid namespace,",
+            row->alive ? "alive" : "dead");
+}
+
+static void put_key(FILE *out, const char *key)
+{
+    fprintf(out, ",\"%s\":", key);
+}
+
+static void put_number(FILE *out, const char *key, uint64_t number)
+{
+    put_key(out, key);
+    fprintf(out, "%" PRIu64, number);
+}
+
+static void put_bool(FILE *out, const char *key, bool value)
+{
+    put_key(out, key);
+    fputs(value ? "true" : "false", out);
+}
+
+static void put_time_json(FILE *out, const char *key, int64_t ns)
+{
+    put_key(out, key);
+    fputc('"', out);
+    put_time(out, ns);
+    fputc('"', out);
+}
+
+static void put_participant_json(FILE *out, const struct shmring_participant *row)
+{
+    fprintf(out, "{\"role\":\"%s\"", role_name(row->role));
+    put_number(out, "row", row->row);
+    put_bool(out, "alive", row->alive);
+    put_number(out, "pid", row->pid);
+    put_number(out, "pid_namespace", row->pid_namespace);
+    put_number(out, "start_time", row->start_time);
+    put_number(out, "uid", row->uid);
+    put_key(out, "comm");
+    put_json_string(out, row->comm, sizeof row->comm);
+    put_time_json(out, "attached", row->attached_ns);
+    put_number(out, "generation", row->generation);
+    fputc('}', out);
+}
+
+void put_view_json(FILE *out, const char *name, const struct view *view)
+{
+    const struct shmring_stat *st = &view->stat;
+    fputs("{\"name\":", out);
+    put_json_string(out, name, strlen(name));
+    fprintf(out, ",\"kind\":\"%s\"", kind_name(st->kind));
+    put_number(out, "capacity", st->capacity);
+    put_number(out, "max_message", st->max_message);
+    put_number(out, "segment_bytes", st->segment_bytes);
+    fprintf(out, ",\"mode\":\"%04" PRIo32 "\"", st->mode);
+    put_number(out, "uid", st->uid);
+    put_number(out, "gid", st->gid);
+    put_bool(out, "huge_pages", st->flags & SHMRING_HUGE_PAGES);
+    put_bool(out, "stale", st->flags & SHMRING_STALE);
+    put_time_json(out, "created", st->created_ns);
+    put_key(out, "created_as");
+    put_json_string(out, st->name, sizeof st->name);
+    fprintf(out, ",\"creator\":{\"pid\":%" PRIu32, st->creator_pid);
+    put_number(out, "uid", st->creator_uid);
+    put_key(out, "comm");
+    put_json_string(out, st->creator_comm, sizeof st->creator_comm);
+    fputc('}', out);
+    put_number(out, "depth", st->depth);
+    put_number(out, "depth_bytes", st->depth_bytes);
+    put_number(out, "high_water", st->high_water);
+    put_number(out, "sent", st->sent);
+    put_number(out, "sent_bytes", st->sent_bytes);
+    put_number(out, "received", st->received);
+    put_number(out, "received_bytes", st->received_bytes);
+    put_number(out, "full_events", st->full_events);
+    put_number(out, "empty_events", st->empty_events);
+    put_number(out, "takeovers", st->takeovers);
+    put_key(out, "participants");
+    for (int i = 0; i < view->n; i++) {
+        fputc(i == 0 ? '[' : ',', out);
+        put_participant_json(out, &view->rows[i]);
+    }
+    fputs(view->n == 0 ? "[]}" : "]}", out);
+}

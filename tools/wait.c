@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tool.h"
+
+volatile sig_atomic_t stop_signal;
+
+/*
+ * A signal interrupts a blocking call. One that arrives just before such a call would not: the
+ * alarm interrupts that a second later, and again until we have left.
+ */
+static void on_signal(int signo)
+{
+    if (signo != SIGALRM)
+        stop_signal = signo;
+    alarm(1);
+}
+
+void catch_signals(void)
+{
+    static const int leave[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction action = {.sa_handler = on_signal}; /* no SA_RESTART */
+    sigaction(SIGALRM, &action, NULL);
+    for (size_t i = 0; i < sizeof leave / sizeof leave[0]; i++) {
+        struct sigaction before;
+        sigaction(leave[i], NULL, &before);
+        if (before.sa_handler != SIG_IGN) /* nohup, or a shell's background job */
+            sigaction(leave[i], &action, NULL);
+    }
+    signal(SIGPIPE, SIG_IGN);
+}
+
+void end_by_signal(void)
+{
+    if (stop_signal == 0)
+        return;
+    signal(stop_signal, SIG_DFL);
+    raise(stop_signal);
+}
+
+int attach(shmring_t **q, const char *name, unsigned role, const struct patience *patience)
+{
+    int rc;
+    if (patience->wait_open)
+        rc = shmring_open_wait(q, name, role, patience->limited ? &patience->timeout : NULL);
+    else
+        rc = shmring_open(q, name, role);
+    return rc < 0 ? failed(name, "cannot open", rc) : EXIT_OK;
+}
+
+static int64_t now_ns(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+int wait_a_little(struct waiting *waiting, shmring_t *q, const struct patience *patience)
+{
+    enum { SPINS = 1000, SHORTEST_NS = 1000, LONGEST_NS = 1000000, LOOK_AROUND = 64 };
+
+    if (patience->no_wait)
+        return -EAGAIN;
+    uint64_t look = waiting->looks++;
+    if (look == 0 && patience->limited)
+        waiting->deadline_ns =
+            now_ns() + (int64_t)patience->timeout.tv_sec * 1000000000 + patience->timeout.tv_nsec;
+    if (look < SPINS)
+        return 0;
+    if (stop_signal)
+        return -EINTR;
+    if (patience->limited && now_ns() >= waiting->deadline_ns)
+        return -ETIMEDOUT;
+
+    look -= SPINS;
+    struct timespec pause = {.tv_nsec = look < 10 ? SHORTEST_NS << look : LONGEST_NS};
+    nanosleep(&pause, NULL);
+    if (look % LOOK_AROUND != LOOK_AROUND - 1)
+        return 0;
+    int rc = shmring_check(q);
+    return rc < 0 ? rc : 1;
+}
+
+int wait_ready(int fd, short events)
+{
+    struct pollfd pollfd = {.fd = fd, .events = events};
+    return poll(&pollfd, 1, -1) < 0 && stop_signal ? -EINTR : 0;
+}
