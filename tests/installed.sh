@@ -12,7 +12,7 @@ trap 'rm -rf "$dir" "/dev/shm/$queue"' EXIT
 
 # With a queue of its own, as somebody may be trying the README just now.
 awk '/^```/ { code = /^```c$/; next } code' "$srcdir/README.md" |
-    sed "s/\"hello\"/\"$queue\"/" >"$dir/hello.c"
+    sed "s/\"hello\"/\"$queue\"/" >"$dir/readme.c"
 
 find "$srcdir/examples" -name '*.[ch]' -exec cp {} "$dir" ';'
 
@@ -22,6 +22,9 @@ for source in "$dir"/*.c; do
     $CC ${CFLAGS:-} "$source" -o "${source%.c}" $($PKG_CONFIG --cflags --libs libshmring)
 done
 
-"$dir/hello" one two three
-[ "$("$dir/hello")" = "$(printf 'one\ntwo\nthree')" ]
-[ -z "$("$dir/hello")" ]
+"$dir/readme" one two three
+[ "$("$dir/readme")" = "$(printf 'one\ntwo\nthree')" ]
+[ -z "$("$dir/readme")" ]
+
+# examples/hello.c is the same program, below a comment.
+sed '1,/^ \*\//d' "$dir/hello.c" | sed "s/\"hello\"/\"$queue\"/" | cmp - "$dir/readme.c"

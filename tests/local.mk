@@ -39,10 +39,12 @@ tests_test_bench_LDADD = $(test_libs)
 suites += tests/test_bench_parts
 tests_test_bench_parts_LDADD = bench/libshmring-bench.la $(test_libs)
 
-# The programs, run as processes.
+# The programs: the command and the examples, run as processes.
 program_tests = \
 	tests/json_check.h tests/program.c tests/program.h tests/tool.c tests/tool.h
-suites += tests/test_send_recv tests/test_tools
+suites += tests/test_examples tests/test_send_recv tests/test_tools
+tests_test_examples_SOURCES = tests/test_examples.c $(program_tests)
+tests_test_examples_LDADD = $(test_libs)
 tests_test_send_recv_SOURCES = tests/test_send_recv.c $(program_tests)
 tests_test_send_recv_LDADD = $(test_libs)
 tests_test_tools_SOURCES = tests/test_tools.c $(program_tests)
