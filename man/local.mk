@@ -1,3 +1,57 @@
 # SPDX-License-Identifier: MIT
 
 dist_man_MANS += man/shmring-bench.1
+
+dist_man_MANS += \
+	man/shmring.1 \
+	man/shmring.7 \
+	man/shmring_create.3 \
+	man/shmring_recv.3 \
+	man/shmring_send.3 \
+	man/shmring_stat.3 \
+	man/shmring_strerror_detail.3
+
+# A function without a page of its own: a line that sends the reader to the page it is on.
+aliases_of_create = \
+	man/shmring_close.3 \
+	man/shmring_dup.3 \
+	man/shmring_open.3 \
+	man/shmring_open_fd.3 \
+	man/shmring_open_wait.3 \
+	man/shmring_record_size.3 \
+	man/shmring_segment_fd.3 \
+	man/shmring_unlink.3
+aliases_of_recv = \
+	man/shmring_peek.3 \
+	man/shmring_recv_batch.3 \
+	man/shmring_release.3
+aliases_of_send = \
+	man/shmring_cancel.3 \
+	man/shmring_commit.3 \
+	man/shmring_reserve.3 \
+	man/shmring_send_batch.3
+aliases_of_stat = \
+	man/shmring_check.3 \
+	man/shmring_participants.3
+aliases_of_strerror_detail = \
+	man/shmring_version.3
+
+man_aliases = \
+	$(aliases_of_create) \
+	$(aliases_of_recv) \
+	$(aliases_of_send) \
+	$(aliases_of_stat) \
+	$(aliases_of_strerror_detail)
+nodist_man_MANS = $(man_aliases)
+CLEANFILES += $(man_aliases)
+
+$(aliases_of_create):
+	$(AM_V_GEN)$(MKDIR_P) man && echo '.so man3/shmring_create.3' >$@
+$(aliases_of_recv):
+	$(AM_V_GEN)$(MKDIR_P) man && echo '.so man3/shmring_recv.3' >$@
+$(aliases_of_send):
+	$(AM_V_GEN)$(MKDIR_P) man && echo '.so man3/shmring_send.3' >$@
+$(aliases_of_stat):
+	$(AM_V_GEN)$(MKDIR_P) man && echo '.so man3/shmring_stat.3' >$@
+$(aliases_of_strerror_detail):
+	$(AM_V_GEN)$(MKDIR_P) man && echo '.so man3/shmring_strerror_detail.3' >$@

@@ -50,7 +50,7 @@ tests_test_send_recv_LDADD = $(test_libs)
 tests_test_tools_SOURCES = tests/test_tools.c $(program_tests)
 tests_test_tools_LDADD = $(test_libs)
 
-script_tests += tests/completion.sh tests/exports.sh tests/headers.sh
+script_tests += tests/completion.sh tests/exports.sh tests/headers.sh tests/man.sh
 
 TEST_EXTENSIONS = .sh
 AM_TESTS_ENVIRONMENT = srcdir='$(srcdir)' builddir='$(builddir)' CC='$(CC)' \

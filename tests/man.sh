@@ -1,0 +1,55 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# The man pages: every public function has one that names it, every page is clean for the checkers
+# that are here, and the examples in section 3 compile.
+set -eu
+: "${srcdir:?}" "${builddir:?}" "${CC:?}"
+
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+header=$srcdir/include/shmring/shmring.h
+status=0
+
+fail()
+{
+    echo "$*" >&2
+    status=1
+}
+
+functions=$($CC -E "$header" | tr '\n' ' ' | grep -o 'visibility("default"))) [^(;]*(' |
+    grep -o 'shmring_[a-z_]*($' | tr -d '(')
+[ -n "$functions" ] || fail 'found no public function'
+
+for function in $functions shmring_record_size; do
+    page=$srcdir/man/$function.3
+    if [ ! -e "$page" ]; then
+        alias=$builddir/man/$function.3
+        [ -e "$alias" ] || { fail "$function has no man page"; continue; }
+        page=$srcdir/man/$(sed -n 's/^\.so man3\///p' "$alias")
+    fi
+    grep -q "^\.Nm $function\( ,\)\{0,1\}\$" "$page" || fail "$page does not name $function"
+    grep -q "^\.Fn $function " "$page" || fail "$page does not declare $function"
+done
+
+for page in "$srcdir"/man/*.[137]; do
+    if command -v mandoc >/dev/null; then
+        mandoc -T lint -W warning "$page" || fail "$page: see above"
+    fi
+    if command -v man >/dev/null && command -v groff >/dev/null; then
+        MANROFFSEQ='' LC_ALL=C.UTF-8 man --warnings -E UTF-8 -l -Tutf8 -Z "$page" 2>"$dir/lint" \
+            >/dev/null || fail "man cannot format $page"
+        [ ! -s "$dir/lint" ] || fail "$page: $(cat "$dir/lint")"
+    fi
+done
+
+for page in "$srcdir"/man/*.3; do
+    example=$dir/$(basename "$page" .3).c
+    sed -n '/^\.Sh EXAMPLES/,/^\.Sh SEE/p' "$page" |
+        sed -n '/^\.Bd -literal/,/^\.Ed/{/^\.[BE]d/!p}' | sed 's/\\e/\\/g' >"$example"
+    [ -s "$example" ] || { fail "$page has no example"; continue; }
+    # shellcheck disable=SC2086 # a list of words
+    $CC -std=c11 -D_DEFAULT_SOURCE -Wall -Wextra -Werror -I"$srcdir/include" \
+        -c "$example" -o "$dir/example.o" || fail "$page: its example does not compile"
+done
+exit $status
