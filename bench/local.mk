@@ -39,6 +39,7 @@ bench_libshmring_bench_la_SOURCES = \
 	bench/transports/fd.c \
 	bench/transports/fd.h \
 	bench/transports/fifo.c \
+	bench/transports/mailbox.c \
 	bench/transports/pipe.c \
 	bench/transports/posix_mq.c \
 	bench/transports/posix_shm.c \

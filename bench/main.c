@@ -84,6 +84,10 @@ int main(int argc, char **argv)
     machine_describe(&machine);
     remark(&options, &machine);
     results_plan(&results, &options, &machine);
+    if (results.n_cells == 0) {
+        fputs("shmring-bench: these transports cannot be measured in this mode\n", stderr);
+        return EXIT_USAGE;
+    }
     struct shared *shared = workers_map();
     if (!shared) {
         perror("shmring-bench: mmap");

@@ -52,7 +52,8 @@ static bool wanted(const struct options *o, const struct transport *t)
 static void plan_cell(struct results *r, const struct transport *t, enum mode mode, bool block,
                       size_t size)
 {
-    if (mode != THROUGHPUT && t->flags & ONLY_THROUGHPUT)
+    if (t->flags & (mode == THROUGHPUT ? ONLY_ROUND_TRIP : ONLY_THROUGHPUT) ||
+        (mode == ONE_WAY && t->flags & ONLY_ROUND_TRIP))
         return;
     struct cell *c = &r->cells[r->n_cells++];
     c->transport = t;
@@ -126,6 +127,8 @@ void results_add(struct cell *c, const struct shared *s, int round)
     }
     const struct histogram *h = &s->histogram;
     to->messages = h->samples;
+    if (h->samples == 0) /* all lost */
+        return;
     for (enum metric m = M_P50; m <= M_P999; m++)
         to->metric[m] = ticks_to_ns(histogram_quantile(h, quantiles[m]));
     to->metric[M_MIN] = ticks_to_ns(h->min);

@@ -15,6 +15,7 @@ const struct transport *const transports[] = {
     &shmring_transport,
     &shmring_zerocopy_transport,
     &shmring_batch_transport,
+    &mailbox_transport,
     &pipe_transport,
     &pipe_batch_transport,
     &fifo_transport,

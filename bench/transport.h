@@ -30,9 +30,10 @@ enum side { SIDE_A = 0, SIDE_B = 1 }; /* A sends first, or only A sends */
 enum {
     CAN_SPIN = 0x1,
     CAN_BLOCK = 0x2,
-    IS_LOSSY = 0x4,        /* messages may vanish; lost ones are counted */
-    IS_SIGNAL = 0x8,       /* carries no payload: measured once, at size 0 */
-    ONLY_THROUGHPUT = 0x10 /* one message at a time makes no sense */
+    IS_LOSSY = 0x4,         /* messages may vanish; lost ones are counted */
+    IS_SIGNAL = 0x8,        /* carries no payload: measured once, at size 0 */
+    ONLY_THROUGHPUT = 0x10, /* one message at a time makes no sense */
+    ONLY_ROUND_TRIP = 0x20  /* has no room for a second message */
 };
 
 enum { BATCH_MAX = 256 }; /* messages a call */

@@ -268,6 +268,23 @@ Test(bench_parts, lost_messages_are_counted)
     cr_assert_geq(s->lost, (s->messages + s->lost) / 3);
 }
 
+Test(bench_parts, a_round_without_samples_has_no_figures)
+{
+    struct shared *s = workers_map();
+    struct round round;
+    struct histogram *h = malloc(sizeof *h);
+    struct cell c = {
+        .transport = &udp_transport, .mode = ONE_WAY, .rounds = &round, .histogram = h};
+    histogram_reset(h);
+    histogram_reset(&s->histogram);
+    s->lost = 7;
+    results_add(&c, s, 1);
+    cr_assert_eq(round.lost, 7);
+    for (int m = 0; m < METRICS; m++)
+        cr_assert(round.metric[m] == 0, "%s is %g", metric_names[m], round.metric[m]);
+    free(h);
+}
+
 /* Round k of the cell had metric k and these probes. */
 static void add_round(struct cell *c, double value, double before, double after)
 {
