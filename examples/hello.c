@@ -14,7 +14,8 @@ int main(int argc, char **argv)
     struct shmring_config config = {
         .kind = SHMRING_SPSC,
         .capacity = 65536,
-        .flags = SHMRING_OPEN_OR_CREATE | (argc > 1 ? SHMRING_PRODUCER : SHMRING_CONSUMER)};
+        .flags = SHMRING_OPEN_OR_CREATE | (argc > 1 ? SHMRING_PRODUCER : SHMRING_CONSUMER),
+    };
     shmring_t *q;
     char msg[100];
     ssize_t n;

@@ -62,14 +62,6 @@ static int is_segment(int dirfd, const char *file)
     return found || (regular && st.st_mode & SHMR_UNFINISHED);
 }
 
-/* Running out of memory ends it: there is nothing to leave in order. */
-static void *must(void *memory)
-{
-    if (!memory)
-        exit(complain("ls", "out of memory"));
-    return memory;
-}
-
 static struct entry *list_add(struct list *list)
 {
     if (list->n == list->room) {

@@ -92,6 +92,13 @@ int failed(const char *name, const char *what, int error)
     return error == -ETIMEDOUT || error == -EAGAIN ? EXIT_GAVE_UP : EXIT_FAILED;
 }
 
+void *must(void *memory)
+{
+    if (!memory)
+        exit(complain("memory", "there is none left"));
+    return memory;
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2) {

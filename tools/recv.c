@@ -27,8 +27,7 @@ struct receiver {
     struct iovec pieces[2 * SHMRING_HELD_MAX];
 };
 
-/* Peek what is there, as much as is good to write at once. Returns 0, or the error that ended it.
- */
+/* Peek as much as is there and good to write at once. Returns 0, or the error that ended it. */
 static int hold(struct receiver *r)
 {
     static char newline[] = "\n";
@@ -153,6 +152,7 @@ static int receive(struct receiver *r, const struct patience *patience)
             if (rc < 0)
                 return explain(r, rc);
             waiting.looks = 0;
+            ended = 0;
             continue;
         }
         if (rc != -EAGAIN)

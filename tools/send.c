@@ -72,10 +72,7 @@ static int fill(struct input *in)
     }
     if (in->end == in->size) {
         size_t size = in->size ? in->size * 2 : 64 * 1024;
-        char *buf = realloc(in->buf, size);
-        if (!buf)
-            return -ENOMEM;
-        in->buf = buf;
+        in->buf = must(realloc(in->buf, size));
         in->size = size;
     }
     for (;;) {

@@ -44,13 +44,15 @@ int bad_value(const struct command *self, const char *option, const char *value,
 /* "shmring: NAME: message" to stderr, control characters escaped. Returns EXIT_FAILED. */
 int complain(const char *name, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* A library call on NAME has just failed with error: complain with its detail. Returns the exit
- * code. */
+/* A library call on NAME has just failed: complain with its detail. Returns the exit code. */
 int failed(const char *name, const char *what, int error);
 const char *error_detail(int error);
 
-/* ---- parse.c: option values; false: not one ---------------------------------------------------
- */
+/* What an allocation returned, if it is something. Running out of memory ends the program, which
+ * can be killed at any moment without harm. */
+void *must(void *memory);
+
+/* ---- parse.c: option values; false: not one ------------------------------------------------ */
 
 bool parse_size(const char *text, uint64_t *size); /* 4096, 64K, 1M, 2G */
 bool parse_count(const char *text, uint64_t *count);

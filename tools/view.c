@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <config.h>
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,9 +17,7 @@ int view_take(shmring_t *q, struct view *view)
     int n = shmring_participants(q, NULL, 0);
     if (n <= 0)
         return n;
-    view->rows = calloc((size_t)n, sizeof *view->rows);
-    if (!view->rows)
-        return -ENOMEM;
+    view->rows = must(calloc((size_t)n, sizeof *view->rows));
     view->n = shmring_participants(q, view->rows, n);
     if (view->n < 0) {
         rc = view->n;
