@@ -5,8 +5,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/memfd.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "error.h"
 #include "segment.h"
@@ -28,6 +30,16 @@ int shmr_memfd_seal(int fd)
     if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
         return shmr_fail(errno, "sealing the memfd: %s", strerror(errno));
     return 0;
+}
+
+bool shmr_is_memfd(int fd)
+{
+    static const char prefix[] = "/memfd:"; /* no other file is called so, save in the root */
+    char path[40], target[sizeof prefix];
+
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(path, target, sizeof target);
+    return n >= (ssize_t)sizeof prefix - 1 && memcmp(target, prefix, sizeof prefix - 1) == 0;
 }
 
 int shmr_memfd_check_seals(int fd)

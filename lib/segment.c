@@ -173,11 +173,10 @@ int shmr_segment_read(int fd, struct shmr_header *h, struct shmr_geometry *g)
     r = shmr_header_check(h, (uint64_t)st.st_size, g);
     if (r < 0)
         return r;
-    if (h->backend == SHMR_MEMFD)
-        return shmr_memfd_check_seals(fd);
-    if (h->backend != SHMR_POSIX && h->backend != SHMR_FILE)
+    if (h->backend != SHMR_POSIX && h->backend != SHMR_FILE && h->backend != SHMR_MEMFD)
         return shmr_fail(EBADMSG, "backend %" PRIu32 " is unknown", h->backend);
-    return 0;
+    /* A hostile peer's header need not admit that it lies in a memfd. */
+    return h->backend == SHMR_MEMFD || shmr_is_memfd(fd) ? shmr_memfd_check_seals(fd) : 0;
 }
 
 int shmr_segment_fill_holes(int fd, const struct shmr_geometry *g)

@@ -46,6 +46,9 @@ int shmr_file_publish(int fd, const struct shmr_name *name);
 /* Seal a memfd: nobody can make it shorter, longer, or unseal it. */
 int shmr_memfd_seal(int fd);
 
+/* Is this a memfd, whoever made it? */
+bool shmr_is_memfd(int fd);
+
 /* Is it sealed against shrinking? 0, -EPERM. */
 int shmr_memfd_check_seals(int fd);
 
