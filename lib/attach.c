@@ -175,8 +175,26 @@ static int attach(shmring_t *q, unsigned flags)
     return r;
 }
 
-/* Open the segment that fd refers to; fd becomes the handle's. */
-static int open_segment(shmring_t **out, int fd, const struct shmr_name *name, unsigned flags)
+/* What SHMRING_OPEN_OR_CREATE would have created. */
+struct wanted {
+    const struct shmr_geometry *geometry;
+    uint32_t mode;
+};
+
+static int check_wanted(const shmring_t *q, const struct wanted *wanted)
+{
+    struct stat st;
+    int r = shmr_geometry_same(&q->geometry, wanted->geometry);
+
+    if (r == 0 && fstat(q->fd, &st) == 0 && (st.st_mode & 0777) != wanted->mode)
+        r = shmr_fail(EEXIST, "it exists with mode 0%o, not 0%" PRIo32, st.st_mode & 0777,
+                      wanted->mode);
+    return r;
+}
+
+/* Open the segment that fd refers to; fd becomes the handle's. name and wanted may be NULL. */
+static int open_segment(shmring_t **out, int fd, const struct shmr_name *name, unsigned flags,
+                        const struct wanted *wanted)
 {
     shmring_t *q = NULL;
     int r = new_handle(&q);
@@ -189,6 +207,8 @@ static int open_segment(shmring_t **out, int fd, const struct shmr_name *name, u
     if (name)
         q->name = *name;
     r = shmr_segment_read(fd, &q->header, &q->geometry);
+    if (r == 0 && wanted)
+        r = check_wanted(q, wanted);
     if (r == 0)
         r = attach(q, flags);
     if (r < 0) {
@@ -204,14 +224,15 @@ static int open_access(unsigned flags)
     return flags & ROLES ? O_RDWR : O_RDONLY;
 }
 
-static int open_named(shmring_t **q, const struct shmr_name *name, unsigned flags)
+static int open_named(shmring_t **q, const struct shmr_name *name, unsigned flags,
+                      const struct wanted *wanted)
 {
     int fd;
 
     if (name->backend == SHMR_MEMFD)
         return shmr_fail(EINVAL, "a memfd queue has no name to open: use shmring_open_fd()");
     fd = shmr_file_open(name, open_access(flags));
-    return fd < 0 ? fd : open_segment(q, fd, name, flags);
+    return fd < 0 ? fd : open_segment(q, fd, name, flags, wanted);
 }
 
 int shmring_open(shmring_t **q, const char *name, unsigned flags)
@@ -225,7 +246,7 @@ int shmring_open(shmring_t **q, const char *name, unsigned flags)
     r = check_open_flags(flags);
     if (r == 0)
         r = shmr_name_parse(&parsed, name);
-    return r < 0 ? r : open_named(q, &parsed, flags);
+    return r < 0 ? r : open_named(q, &parsed, flags, NULL);
 }
 
 int shmring_open_fd(shmring_t **q, int fd, unsigned flags)
@@ -240,7 +261,7 @@ int shmring_open_fd(shmring_t **q, int fd, unsigned flags)
         return r;
     /* A description of its own: the one received is shared with whoever sent it, locks and all. */
     own = shmr_segment_reopen(fd, open_access(flags));
-    return own < 0 ? own : open_segment(q, own, NULL, flags);
+    return own < 0 ? own : open_segment(q, own, NULL, flags, NULL);
 }
 
 int shmring_dup(shmring_t **copy, const shmring_t *q, unsigned flags)
@@ -258,51 +279,54 @@ int shmring_dup(shmring_t **copy, const shmring_t *q, unsigned flags)
     return r;
 }
 
+/* The mode asked for, or the usual one. */
+static mode_t mode_of(const struct shmr_name *name, const struct shmring_config *config)
+{
+    return config->mode ? config->mode : name->backend == SHMR_MEMFD ? 0666 : 0600;
+}
+
 /* Create, attach, and only then show it: nobody can be quicker to take the creator's roles. */
 static int create_new(shmring_t **out, const struct shmr_name *name, const struct shmr_geometry *g,
                       const struct shmring_config *config)
 {
-    const uint32_t usual = name->backend == SHMR_MEMFD ? 0666 : 0600;
-    bool in_place;
+    const mode_t mode = mode_of(name, config);
+    bool in_place = false;
     shmring_t *q;
-    int r, fd = shmr_segment_create(name, g, config->mode ? config->mode : usual, &in_place);
+    int r = new_handle(&q);
 
-    if (fd < 0)
-        return fd;
-    r = open_segment(&q, fd, name, config->flags & (ROLES | OPEN_OPTIONS));
-    if (r == 0 && name->backend != SHMR_MEMFD && !in_place) {
-        r = shmr_file_publish(q->fd, name);
-        if (r < 0)
-            shmring_close(&q);
-    } else if (r < 0 && in_place) {
-        unlink(name->path);
-    }
+    if (r < 0)
+        return r;
+    q->name = *name;
+    q->geometry = *g;
+    q->fd = r = name->backend == SHMR_MEMFD ? shmr_memfd_create(name, g->flags)
+                                            : shmr_file_create(name, g->flags, &in_place);
+    if (r >= 0)
+        r = shmr_segment_init(q->fd, name, g, mode | (in_place ? SHMR_UNFINISHED : 0), &q->header);
     if (r == 0)
-        *out = q;
-    return r;
+        r = attach(q, config->flags);
+    if (r == 0 && in_place && fchmod(q->fd, mode) < 0)
+        r = shmr_fail(errno, "setting its mode: %s", strerror(errno));
+    else if (r == 0 && !in_place && name->backend != SHMR_MEMFD)
+        r = shmr_file_publish(q->fd, name);
+    if (r < 0) {
+        if (in_place)
+            shmr_file_abandon(q->fd, name);
+        free_handle(q);
+        return r;
+    }
+    *out = q;
+    return 0;
 }
 
 /* Open what exists already, if it is what would have been created. */
 static int open_same(shmring_t **out, const struct shmr_name *name, const struct shmr_geometry *g,
                      const struct shmring_config *config)
 {
-    const uint32_t mode = config->mode ? config->mode : 0600;
+    const struct wanted wanted = {g, mode_of(name, config)};
     const unsigned roles = config->flags & (ROLES | SHMRING_OBSERVER);
-    struct stat st;
-    shmring_t *q;
-    int r =
-        open_named(&q, name, (roles ? roles : SHMRING_OBSERVER) | (config->flags & OPEN_OPTIONS));
 
-    if (r < 0)
-        return r;
-    r = shmr_geometry_same(&q->geometry, g);
-    if (r == 0 && fstat(q->fd, &st) == 0 && (st.st_mode & 0777) != mode)
-        r = shmr_fail(EEXIST, "it exists with mode 0%o, not 0%" PRIo32, st.st_mode & 0777, mode);
-    if (r < 0)
-        shmring_close(&q);
-    else
-        *out = q;
-    return r;
+    return open_named(out, name,
+                      (roles ? roles : SHMRING_OBSERVER) | (config->flags & OPEN_OPTIONS), &wanted);
 }
 
 int shmring_create(shmring_t **q, const char *text, const struct shmring_config *config)
@@ -311,9 +335,11 @@ int shmring_create(shmring_t **q, const char *text, const struct shmring_config 
     struct shmr_geometry g;
     int r;
 
-    if (!q || !config)
-        return shmr_fail(EINVAL, "the %s is NULL", q ? "configuration" : "place for the handle");
+    if (!q)
+        return shmr_fail(EINVAL, "the place for the handle is NULL");
     *q = NULL;
+    if (!config)
+        return shmr_fail(EINVAL, "the configuration is NULL");
     r = shmr_name_parse(&name, text);
     if (r == 0)
         r = shmr_geometry(&g, config);
@@ -323,15 +349,15 @@ int shmring_create(shmring_t **q, const char *text, const struct shmring_config 
         return r;
     if (!(config->flags & SHMRING_OPEN_OR_CREATE) || name.backend == SHMR_MEMFD)
         return create_new(q, &name, &g, config);
-    for (int i = 0; i < OPEN_OR_CREATE_TRIES; i++) {
+    for (int tries = OPEN_OR_CREATE_TRIES;; tries--) {
         r = open_same(q, &name, &g, config);
-        if (r != -ENOENT)
-            break;
+        /* -EAGAIN: unfinished; it is created anew if its creator died. */
+        if ((r != -ENOENT && r != -EAGAIN) || tries == 0)
+            return r;
         r = create_new(q, &name, &g, config);
         if (r != -EEXIST)
-            break;
+            return r;
     }
-    return r;
 }
 
 int shmring_unlink(const char *text)

@@ -25,10 +25,13 @@ static void directory_of(const struct shmr_name *name, char directory[PATH_MAX])
     slash[slash == directory] = 0;
 }
 
-static int check_huge_pages(int fd, uint32_t flags)
+static int check_huge_pages(const char *directory, uint32_t flags)
 {
     struct statfs fs;
-    bool huge = fstatfs(fd, &fs) == 0 && fs.f_type == HUGE_PAGE_FILE_SYSTEM;
+
+    if (statfs(directory, &fs) < 0)
+        return 0; /* what is wrong with the directory is told when it is used */
+    bool huge = fs.f_type == HUGE_PAGE_FILE_SYSTEM;
 
     if (flags & SHMRING_HUGE_PAGES && !huge)
         return shmr_fail(EOPNOTSUPP,
@@ -94,31 +97,26 @@ int shmr_file_create_in_place(const struct shmr_name *name)
     }
 }
 
-int shmr_file_create(const struct shmr_name *name, uint32_t flags, bool *unfinished)
+int shmr_file_create(const struct shmr_name *name, uint32_t flags, bool *in_place)
 {
     char directory[PATH_MAX];
     struct stat st;
     int fd, r;
 
-    if (lstat(name->path, &st) == 0 &&
-        !(st.st_mode & SHMR_UNFINISHED)) /* before allocating a lot */
+    /* Told before allocating a lot. */
+    if (lstat(name->path, &st) == 0 && !(st.st_mode & SHMR_UNFINISHED && remove_unfinished(name)))
         return shmr_fail(EEXIST, "%s exists", name->path);
     directory_of(name, directory);
-    fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (fd < 0 && errno != EOPNOTSUPP && errno != EISDIR)
-        return shmr_fail(errno, "creating a file in %s: %s", directory, strerror(errno));
-    *unfinished = fd < 0;
-    if (fd < 0)
-        fd = shmr_file_create_in_place(name);
-    if (fd < 0)
-        return fd;
-    r = check_huge_pages(fd, flags);
-    if (r < 0) {
-        if (*unfinished)
-            unlink(name->path);
-        close(fd);
+    r = check_huge_pages(directory, flags);
+    if (r < 0)
         return r;
-    }
+    fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        return fd;
+    if (errno != EOPNOTSUPP && errno != EISDIR)
+        return shmr_fail(errno, "creating a file in %s: %s", directory, strerror(errno));
+    fd = shmr_file_create_in_place(name);
+    *in_place = fd >= 0;
     return fd;
 }
 
@@ -133,6 +131,14 @@ int shmr_file_publish(int fd, const struct shmr_name *name)
         return shmr_fail(EEXIST, "%s exists", name->path);
     return shmr_fail(errno, "naming the segment %s (through %s): %s", name->path, from,
                      strerror(errno));
+}
+
+void shmr_file_abandon(int fd, const struct shmr_name *name)
+{
+    struct stat st;
+
+    if (is_at(fd, name->path, &st))
+        unlink(name->path);
 }
 
 int shmr_file_open(const struct shmr_name *name, int flags)

@@ -123,34 +123,20 @@ static int write_header(int fd, const struct shmr_header *h)
     return r < 0 ? r : write_all(fd, h, after_magic, 0);
 }
 
-int shmr_segment_create(const struct shmr_name *name, const struct shmr_geometry *g, uint32_t mode,
-                        bool *unfinished)
+int shmr_segment_init(int fd, const struct shmr_name *name, const struct shmr_geometry *g,
+                      mode_t mode, struct shmr_header *h)
 {
-    struct shmr_header h;
-    int fd, r;
+    int r = allocate(fd, g);
 
-    *unfinished = false;
-    fd = name->backend == SHMR_MEMFD ? shmr_memfd_create(name, g->flags)
-                                     : shmr_file_create(name, g->flags, unfinished);
-    if (fd < 0)
-        return fd;
-    r = allocate(fd, g);
     if (r == 0) {
-        shmr_header_init(&h, g, name->text, name->backend);
-        r = write_header(fd, &h);
+        shmr_header_init(h, g, name->text, name->backend);
+        r = write_header(fd, h);
     }
     if (r == 0 && name->backend == SHMR_MEMFD)
         r = shmr_memfd_seal(fd);
-    /* Last: it also clears SHMR_UNFINISHED. */
     if (r == 0 && fchmod(fd, mode) < 0)
         r = shmr_fail(errno, "setting its mode: %s", strerror(errno));
-    if (r < 0) {
-        if (*unfinished)
-            unlink(name->path);
-        close(fd);
-        return r;
-    }
-    return fd;
+    return r;
 }
 
 int shmr_segment_read(int fd, struct shmr_header *h, struct shmr_geometry *g)

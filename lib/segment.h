@@ -30,18 +30,20 @@ struct shmr_map {
 /* ---- Backends: posix and file (backend_file.c), memfd (backend_memfd.c) ---------------------- */
 
 /*
- * A new segment: exists, has no name yet. Or, where the file system has no O_TMPFILE, has its name
- * already: then *unfinished is set, and the file's mode has SHMR_UNFINISHED until it is complete.
- * Returns a descriptor or -errno with the detail set.
+ * A new segment, without a name yet. Or, where the file system has no O_TMPFILE, *in_place is set:
+ * the file has its name already, and until it is finished the mode bit SHMR_UNFINISHED. Returns a
+ * descriptor or -errno with the detail set.
  */
 #define SHMR_UNFINISHED S_ISVTX
-int shmr_file_create(const struct shmr_name *name, uint32_t flags, bool *unfinished);
+int shmr_file_create(const struct shmr_name *name, uint32_t flags, bool *in_place);
 int shmr_file_create_in_place(const struct shmr_name *name); /* the way without O_TMPFILE */
 int shmr_memfd_create(const struct shmr_name *name, uint32_t flags);
 
-/* Give a segment from shmr_file_create() its name. Returns 0, or -EEXIST and others with the
- * detail. */
+/* Give a segment from shmr_file_create() its name. 0, or -EEXIST and others with the detail. */
 int shmr_file_publish(int fd, const struct shmr_name *name);
+
+/* Remove a segment that was created in place and cannot be finished. */
+void shmr_file_abandon(int fd, const struct shmr_name *name);
 
 /* Seal a memfd: nobody can make it shorter, longer, or unseal it. */
 int shmr_memfd_seal(int fd);
@@ -60,12 +62,12 @@ int shmr_file_unlink(const struct shmr_name *name);
 
 /* ---- Common --------------------------------------------------------------------------------- */
 
-/* Create a whole segment, header included. If it is a file and not *unfinished, it is to be
- * published. */
-int shmr_segment_create(const struct shmr_name *name, const struct shmr_geometry *g, uint32_t mode,
-                        bool *unfinished);
+/* Make a new segment whole: allocated, with a header (a copy goes to h) and a mode, sealed. */
+int shmr_segment_init(int fd, const struct shmr_name *name, const struct shmr_geometry *g,
+                      mode_t mode, struct shmr_header *h);
 
-/* Read and check the header of a segment into private memory. */
+/* Read and check the header of a segment into private memory. 0, -EAGAIN (unfinished), -EBADMSG,
+ * -EPROTONOSUPPORT, -EPERM (a memfd that is not sealed). */
 int shmr_segment_read(int fd, struct shmr_header *h, struct shmr_geometry *g);
 
 /* A sparse copy has holes, and no promise of memory for them: allocate it wholly before writing to
