@@ -22,11 +22,12 @@ script_tests =
 check_LTLIBRARIES += tests/libsupport.la
 tests_libsupport_la_SOURCES = tests/support.c tests/support.h
 
-suites += tests/test_name tests/test_layout tests/test_segment
-memcheck_suites += tests/test_name tests/test_layout tests/test_segment
+suites += tests/test_name tests/test_layout tests/test_segment tests/test_in_place
+memcheck_suites += tests/test_name tests/test_layout tests/test_segment tests/test_in_place
 tests_test_name_LDADD = $(core_test_libs)
 tests_test_layout_LDADD = $(core_test_libs)
 tests_test_segment_LDADD = $(core_test_libs)
+tests_test_in_place_LDADD = $(core_test_libs)
 
 suites += tests/test_version
 thread_suites += tests/test_version

@@ -122,7 +122,8 @@ int test_run(int (*body)(void *), void *argument)
 void test_kill(pid_t pid)
 {
     kill(pid, SIGKILL);
-    test_wait(pid);
+    const int how = test_wait(pid);
+    cr_assert_eq(how, -SIGKILL, "the child had ended: %d", how);
 }
 
 void test_pipe(int ends[2])
@@ -147,6 +148,31 @@ void test_hear(int end)
     while (n < 0 && errno == EINTR);
     if (n != 1)
         abort(); /* the other side is gone */
+}
+
+void gate_init(struct gate *gate)
+{
+    test_pipe(gate->ready);
+    test_pipe(gate->go);
+}
+
+void gate_wait(const struct gate *gate)
+{
+    char byte;
+
+    close(gate->go[1]); /* the end of the file is the sign to go */
+    test_tell(gate->ready[1]);
+    child_assert(read(gate->go[0], &byte, 1) == 0);
+}
+
+void gate_open(struct gate *gate, int count)
+{
+    while (count-- > 0)
+        test_hear(gate->ready[0]);
+    close(gate->go[1]);
+    close(gate->go[0]);
+    close(gate->ready[0]);
+    close(gate->ready[1]);
 }
 
 void test_child_failed(const char *file, int line, const char *condition)

@@ -40,13 +40,21 @@ int test_wait(pid_t pid);
 /* Both: fork and wait. */
 int test_run(int (*body)(void *), void *argument);
 
-/* kill -9, and wait. */
+/* kill -9, and wait. The child must have been alive until then. */
 void test_kill(pid_t pid);
 
 /* Two ends of a pipe, close-on-exec: how a child says that it has come so far. */
 void test_pipe(int ends[2]);
 void test_tell(int end); /* write a byte */
 void test_hear(int end); /* read a byte: sleeps until it is there */
+
+/* A gate that children wait behind, to start all at once. */
+struct gate {
+    int ready[2], go[2];
+};
+void gate_init(struct gate *gate);
+void gate_wait(const struct gate *gate);      /* in a child */
+void gate_open(struct gate *gate, int count); /* when so many are waiting */
 
 /* The child cannot go on: say why and end it with exit code 1. */
 _Noreturn void test_child_failed(const char *file, int line, const char *condition);
