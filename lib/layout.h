@@ -71,15 +71,15 @@ struct shmr_header {
 };
 
 /*
- * How far one side has come. There are two of these a side, written in turn, `messages` last: the
- * one with more messages is whole and the other may be half-written. So a participant killed
- * between any two stores leaves its position and its counters in agreement.
+ * How far one side has come. There are two of these a side, written in turn, `position` last: the
+ * one that is further is whole and the other may be half-written. So a participant killed between
+ * any two stores leaves its position and its counters in agreement, and all who look agree on both.
  */
 struct shmr_progress {
+    _Atomic uint64_t messages; /* so far */
+    _Atomic uint64_t bytes;    /* payload so far */
     _Atomic uint64_t
         position; /* producer: end of the last published record; consumer: of the last released */
-    _Atomic uint64_t bytes;    /* payload so far */
-    _Atomic uint64_t messages; /* so far */
     uint64_t zero;
 };
 
@@ -149,7 +149,7 @@ SHMR_AT(shmr_header, name, 128);
 SHMR_AT(shmr_header, crc, 508);
 static_assert(sizeof(struct shmr_header) == 512, "shmr_header");
 SHMR_AT(shmr_progress, bytes, 8);
-SHMR_AT(shmr_progress, messages, 16);
+SHMR_AT(shmr_progress, position, 16);
 static_assert(sizeof(struct shmr_progress) == 32, "shmr_progress");
 SHMR_AT(shmr_spsc_producer_page, full_events, 64);
 SHMR_AT(shmr_spsc_producer_page, high_water, 72);

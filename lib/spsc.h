@@ -117,15 +117,15 @@ static inline uint32_t shmr_spsc_look(const uint8_t *data, uint64_t mask, uint64
         memory_order_acquire);
 }
 
-/* The whole one of two progress records: the one with more messages, see struct shmr_progress. */
+/* The whole one of two progress records: the one that is further, see struct shmr_progress. */
 static inline const struct shmr_progress *
 shmr_progress_whole(const struct shmr_progress progress[2])
 {
     /* A3, A4: pairs with R3, R4 in shmr_progress_store */
-    uint64_t a = atomic_load_explicit(&progress[0].messages, memory_order_acquire);
-    uint64_t b = atomic_load_explicit(&progress[1].messages, memory_order_acquire);
+    uint64_t a = atomic_load_explicit(&progress[0].position, memory_order_acquire);
+    uint64_t b = atomic_load_explicit(&progress[1].position, memory_order_acquire);
 
-    return &progress[a < b];
+    return &progress[(int64_t)(b - a) > 0];
 }
 
 static inline void shmr_progress_store(struct shmr_progress progress[2], uint32_t *turn,
@@ -134,11 +134,11 @@ static inline void shmr_progress_store(struct shmr_progress progress[2], uint32_
     struct shmr_progress *mine = &progress[*turn];
 
     *turn ^= 1;
-    /* R3: a consumer's position is stored after its last look at the payload; pairs with A3. */
-    atomic_store_explicit(&mine->position, position, memory_order_release);
-    atomic_store_explicit(&mine->bytes, bytes, memory_order_relaxed);
-    /* R3, R4: the record is whole when its count is there; pairs with A3, A4. */
+    /* Release: whoever meets one of these sees that the other record is the whole one by now. */
     atomic_store_explicit(&mine->messages, messages, memory_order_release);
+    atomic_store_explicit(&mine->bytes, bytes, memory_order_release);
+    /* R3, R4: after the last look at the payload. The record is whole; pairs with A3, A4. */
+    atomic_store_explicit(&mine->position, position, memory_order_release);
 }
 
 /* ---- Producer ------------------------------------------------------------------------------- */
@@ -162,7 +162,8 @@ static inline bool shmr_spsc_has_room(const struct shmr_spsc_producer *p, uint64
     return p->position + need - p->head <= shmr_spsc_capacity(p->mask);
 }
 
-/* The consumer's exact position: the further of the two it wrote. */
+/* The consumer's exact position: where its successor would start, so that nothing is overwritten
+ * that will be delivered again. */
 static inline uint64_t shmr_spsc_exact_head(const struct shmr_spsc_producer *p)
 {
     /* A3, pairs with R3 in shmr_progress_store */

@@ -26,11 +26,12 @@ static struct progress read_progress(const struct shmr_progress pair[2])
 
     for (int i = 0; i < READ_TRIES; i++) {
         const struct shmr_progress *whole = shmr_progress_whole(pair);
-        seen.messages = atomic_load_explicit(&whole->messages, memory_order_acquire);
         seen.position = atomic_load_explicit(&whole->position, memory_order_acquire);
+        seen.messages = atomic_load_explicit(&whole->messages, memory_order_acquire);
         seen.bytes = atomic_load_explicit(&whole->bytes, memory_order_acquire);
-        if (atomic_load_explicit(&whole->messages, memory_order_relaxed) == seen.messages &&
-            shmr_progress_whole(pair) == whole)
+        /* The writer comes back to this record only when it has made the other one whole. */
+        if (shmr_progress_whole(pair) == whole &&
+            atomic_load_explicit(&whole->position, memory_order_relaxed) == seen.position)
             break;
     }
     return seen;

@@ -20,7 +20,9 @@ memcheck_suites =
 script_tests =
 
 check_LTLIBRARIES += tests/libsupport.la
-tests_libsupport_la_SOURCES = tests/support.c tests/support.h
+tests_libsupport_la_SOURCES = \
+	tests/messages.c tests/messages.h \
+	tests/support.c tests/support.h
 
 suites += tests/test_name tests/test_layout tests/test_segment tests/test_in_place
 memcheck_suites += tests/test_name tests/test_layout tests/test_segment tests/test_in_place
@@ -28,6 +30,11 @@ tests_test_name_LDADD = $(core_test_libs)
 tests_test_layout_LDADD = $(core_test_libs)
 tests_test_segment_LDADD = $(core_test_libs)
 tests_test_in_place_LDADD = $(core_test_libs)
+
+suites += tests/test_spsc_steps
+memcheck_suites += tests/test_spsc_steps
+tests_test_spsc_steps_SOURCES = tests/test_spsc_steps.c tests/spsc_ring.h
+tests_test_spsc_steps_LDADD = $(test_libs)
 
 suites += tests/test_version
 thread_suites += tests/test_version
