@@ -242,7 +242,7 @@ static inline int shmr_spsc_room(struct shmr_spsc_producer *p, uint64_t ahead, s
     ahead += p->position + SHMR_SPSC_WRITE_AHEAD;
     for (uint64_t line = shmr_spsc_line_from(ahead),
                   limit = shmr_spsc_fetch_limit(ahead, (uint32_t)len);
-         line < limit; line += SHMR_LINE)
+         (int64_t)(limit - line) > 0; line += SHMR_LINE)
         shmr_prefetch_to_write(p->data + (line & p->mask));
     return 0;
 }
@@ -465,7 +465,7 @@ static inline ssize_t shmr_spsc_next(struct shmr_spsc_consumer *c, bool patient)
     }
     for (uint64_t line = shmr_spsc_line_from(c->position + SHMR_SPSC_READ_AHEAD),
                   limit = shmr_spsc_fetch_limit(c->position + SHMR_SPSC_READ_AHEAD, (uint32_t)len);
-         line < limit; line += SHMR_LINE)
+         (int64_t)(limit - line) > 0; line += SHMR_LINE)
         shmr_prefetch(c->data + (line & c->mask));
     return len;
 }
