@@ -52,7 +52,7 @@ static bool wanted(const struct options *o, const struct transport *t)
 static void plan_cell(struct results *r, const struct transport *t, enum mode mode, bool block,
                       size_t size)
 {
-    if (t->flags & (mode == THROUGHPUT ? ONLY_ROUND_TRIP : ONLY_THROUGHPUT) ||
+    if (t->flags & (mode == THROUGHPUT ? ONLY_ROUND_TRIP : IS_BATCH) ||
         (mode == ONE_WAY && t->flags & ONLY_ROUND_TRIP))
         return;
     struct cell *c = &r->cells[r->n_cells++];

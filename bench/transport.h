@@ -30,10 +30,10 @@ enum side { SIDE_A = 0, SIDE_B = 1 }; /* A sends first, or only A sends */
 enum {
     CAN_SPIN = 0x1,
     CAN_BLOCK = 0x2,
-    IS_LOSSY = 0x4,         /* messages may vanish; lost ones are counted */
-    IS_SIGNAL = 0x8,        /* carries no payload: measured once, at size 0 */
-    ONLY_THROUGHPUT = 0x10, /* one message at a time makes no sense */
-    ONLY_ROUND_TRIP = 0x20  /* has no room for a second message */
+    IS_LOSSY = 0x4,        /* messages may vanish; lost ones are counted */
+    IS_SIGNAL = 0x8,       /* carries no payload: measured once, at size 0 */
+    IS_BATCH = 0x10,       /* takes l->batch messages a call: measured for throughput only */
+    ONLY_ROUND_TRIP = 0x20 /* has no room for a second message */
 };
 
 enum { BATCH_MAX = 256 }; /* messages a call */
@@ -43,7 +43,7 @@ struct link {
     const struct transport *transport;
     size_t size;     /* bytes a message */
     size_t capacity; /* bytes a ring should hold, for transports that choose */
-    int batch;       /* messages a call, for -batch transports */
+    int batch;       /* messages a call: 1 unless the transport IS_BATCH */
     bool block;
     unsigned char *buffer; /* room for batch messages and a long, aligned to 64 */
     /* set by open(); descriptors start as -1, state as NULL */

@@ -139,13 +139,17 @@ static int wait_for(pid_t worker[2], struct shared *s, struct fate *fate, double
 {
     struct timespec start, now;
     clock_gettime(CLOCK_MONOTONIC, &start);
-    while (worker[SIDE_A] > 0 || worker[SIDE_B] > 0) {
+    for (;;) {
         for (int side = 0; side < 2; side++)
             if (reap(&worker[side], &s->fate[side]) && s->fate[side].state != DONE) {
                 *fate = s->fate[side];
                 kill_workers(worker);
                 return 0;
             }
+        if (worker[SIDE_A] == 0 && worker[SIDE_B] == 0) {
+            fate->state = DONE;
+            return 0;
+        }
         clock_gettime(CLOCK_MONOTONIC, &now);
         double left = seconds - (double)(now.tv_sec - start.tv_sec) -
                       (double)(now.tv_nsec - start.tv_nsec) * 1e-9;
@@ -155,8 +159,6 @@ static int wait_for(pid_t worker[2], struct shared *s, struct fate *fate, double
             snprintf(fate->error, sizeof fate->error, "timed out after %g s", seconds);
             return 0;
         }
-        if (worker[SIDE_A] == 0 && worker[SIDE_B] == 0)
-            break;
         struct timespec slice = {.tv_sec = (time_t)left,
                                  .tv_nsec = (long)((left - (double)(time_t)left) * 1e9)};
         int n = sigtimedwait(&held_back, NULL, &slice);
@@ -165,8 +167,6 @@ static int wait_for(pid_t worker[2], struct shared *s, struct fate *fate, double
             return n;
         }
     }
-    fate->state = DONE;
-    return 0;
 }
 
 static int start_and_wait(struct link *l, struct shared *s, const struct plan *plan,
@@ -191,13 +191,14 @@ static int start_and_wait(struct link *l, struct shared *s, const struct plan *p
 
 int workers_run(struct cell *c, struct shared *s, const struct options *o)
 {
-    const size_t room = (c->size * (size_t)o->batch + sizeof(long) + 63) / 64 * 64;
+    const int batch = c->transport->flags & IS_BATCH ? o->batch : 1;
+    const size_t room = (c->size * (size_t)batch + sizeof(long) + 63) / 64 * 64;
     const struct plan plan = {.mode = c->mode, .seconds = o->seconds, .rate = o->rate};
     struct link l = {
         .transport = c->transport,
         .size = c->size,
         .capacity = o->capacity,
-        .batch = o->batch,
+        .batch = batch,
         .block = c->block,
         .buffer = aligned_alloc(64, room),
         .end = {{-1, -1}, {-1, -1}},
