@@ -360,7 +360,7 @@ static char *numbers(int n)
     char *text = malloc((size_t)n * 7 + 1);
     cr_assert(text);
     for (int i = 0; i < n; i++)
-        snprintf(text + (size_t)i * 7, 8, "%06d\n", i);
+        snprintf(text + (size_t)i * 7, 8, "%06u\n", (unsigned)i % 1000000);
     return text;
 }
 
