@@ -187,6 +187,9 @@ int shmr_segment_reopen(int fd, int flags)
         return again;
     if (errno == ENOENT && fcntl(fd, F_GETFD) < 0)
         return shmr_fail(EBADF, "descriptor %d is not open", fd);
+    if (errno == ENXIO) /* a socket, or the like */
+        return shmr_fail(EBADMSG, "descriptor %d is not a regular file, so not a shmring segment",
+                         fd);
     return shmr_fail(errno, "opening the segment %s (through %s): %s",
                      flags == O_RDONLY ? "for reading" : "for reading and writing", path,
                      strerror(errno));
