@@ -58,22 +58,18 @@ static int sleep_on(int watch, int64_t deadline)
     return 0;
 }
 
-static int watch_directory(const struct shmr_name *name)
+/* Again before each look: the directory may have been replaced. */
+static int watch_directory(int watch, const struct shmr_name *name)
 {
     char directory[PATH_MAX];
-    int watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 
-    if (watch < 0)
-        return shmr_fail(errno, "inotify: %s", strerror(errno));
     strcpy(directory, name->path);
     strrchr(directory, '/')[1] = 0;
-    /* IN_ATTRIB: a file made in place is complete when its mode is set. */
-    if (inotify_add_watch(watch, directory, IN_CREATE | IN_MOVED_TO | IN_ATTRIB | IN_ONLYDIR) < 0) {
-        int error = errno;
-        close(watch);
-        return shmr_fail(error, "watching %s: %s", directory, strerror(error));
-    }
-    return watch;
+    /* IN_ATTRIB: a file made in place is finished when its mode is set. */
+    if (inotify_add_watch(watch, directory,
+                          IN_CREATE | IN_MOVED_TO | IN_ATTRIB | IN_MOVE_SELF | IN_ONLYDIR) < 0)
+        return shmr_fail(errno, "watching %s: %s", directory, strerror(errno));
+    return 0;
 }
 
 int shmring_open_wait(shmring_t **q, const char *text, unsigned flags,
@@ -92,10 +88,12 @@ int shmring_open_wait(shmring_t **q, const char *text, unsigned flags,
     if (r != -ENOENT && r != -EAGAIN)
         return r;
     r = shmr_name_parse(&name, text);
-    watch = r < 0 ? r : watch_directory(&name);
+    if (r < 0)
+        return r;
+    watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     if (watch < 0)
-        return watch;
-    for (;;) { /* look after the watch stands, then after every event */
+        return shmr_fail(errno, "inotify: %s", strerror(errno));
+    while ((r = watch_directory(watch, &name)) == 0) {
         r = shmring_open(q, text, flags);
         if (r != -ENOENT && r != -EAGAIN)
             break;
