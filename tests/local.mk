@@ -24,12 +24,16 @@ tests_libsupport_la_SOURCES = \
 	tests/messages.c tests/messages.h \
 	tests/support.c tests/support.h
 
-suites += tests/test_name tests/test_layout tests/test_segment tests/test_in_place
-memcheck_suites += tests/test_name tests/test_layout tests/test_segment tests/test_in_place
+suites += tests/test_name tests/test_layout tests/test_segment tests/test_in_place \
+	tests/test_open tests/test_open_wait
+memcheck_suites += tests/test_name tests/test_layout tests/test_segment tests/test_in_place \
+	tests/test_open tests/test_open_wait
 tests_test_name_LDADD = $(core_test_libs)
 tests_test_layout_LDADD = $(core_test_libs)
 tests_test_segment_LDADD = $(core_test_libs)
 tests_test_in_place_LDADD = $(core_test_libs)
+tests_test_open_LDADD = $(test_libs)
+tests_test_open_wait_LDADD = $(test_libs)
 
 suites += tests/test_spsc_steps
 memcheck_suites += tests/test_spsc_steps
