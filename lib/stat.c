@@ -37,9 +37,10 @@ static struct progress read_progress(const struct shmr_progress pair[2])
     return seen;
 }
 
-static uint64_t less(uint64_t a, uint64_t b)
+/* How far a is ahead of b, if it is. */
+static uint64_t ahead(uint64_t a, uint64_t b)
 {
-    return a > b ? a - b : 0;
+    return (int64_t)(a - b) > 0 ? a - b : 0;
 }
 
 static uint64_t load(const _Atomic uint64_t *word)
@@ -60,8 +61,8 @@ static void read_counters(const shmring_t *q, struct shmring_stat *st)
     st->sent_bytes = sent.bytes;
     st->received = received.messages;
     st->received_bytes = received.bytes;
-    st->depth = less(sent.messages, received.messages);
-    st->depth_bytes = less(sent.position, received.position);
+    st->depth = ahead(sent.messages, received.messages);
+    st->depth_bytes = ahead(sent.position, received.position);
     if (st->depth_bytes > st->capacity)
         st->depth_bytes = st->capacity;
     st->high_water = load(&p->high_water);

@@ -35,6 +35,21 @@ tests_test_in_place_LDADD = $(core_test_libs)
 tests_test_open_LDADD = $(test_libs)
 tests_test_open_wait_LDADD = $(test_libs)
 
+# The spsc queue: through the public interface, and the algorithm in lib/spsc.h.
+suites += tests/test_spsc
+memcheck_suites += tests/test_spsc
+tests_test_spsc_LDADD = $(test_libs)
+
+suites += tests/test_spsc_damage
+memcheck_suites += tests/test_spsc_damage
+tests_test_spsc_damage_SOURCES = tests/test_spsc_damage.c tests/spsc_pages.h
+tests_test_spsc_damage_LDADD = $(core_test_libs)
+
+suites += tests/test_spsc_wrap
+memcheck_suites += tests/test_spsc_wrap
+tests_test_spsc_wrap_SOURCES = tests/test_spsc_wrap.c tests/spsc_pages.h
+tests_test_spsc_wrap_LDADD = $(core_test_libs)
+
 suites += tests/test_spsc_steps
 memcheck_suites += tests/test_spsc_steps
 tests_test_spsc_steps_SOURCES = tests/test_spsc_steps.c tests/spsc_ring.h
