@@ -141,6 +141,12 @@ static inline void shmr_progress_store(struct shmr_progress progress[2], uint32_
     atomic_store_explicit(&mine->position, position, memory_order_release);
 }
 
+/* One more -EAGAIN in a row. Zero means that the last call was a success: not after 2^32 either. */
+static inline uint32_t shmr_spsc_missed_again(uint32_t misses)
+{
+    return misses == UINT32_MAX ? 1 : misses + 1;
+}
+
 /* ---- Producer ------------------------------------------------------------------------------- */
 
 /*
@@ -181,27 +187,33 @@ static inline void shmr_spsc_note_high_water(struct shmr_spsc_producer *p, uint6
     }
 }
 
-/* Out of room as far as is known here: ask the consumer's page. 0, -EAGAIN or -EBADMSG. */
+/*
+ * Out of room as far as is known here: ask the consumer's page. 0, -EAGAIN or -EBADMSG. Patient:
+ * nothing else is to be done if there is no room.
+ */
 __attribute__((noinline)) static int shmr_spsc_find_room(struct shmr_spsc_producer *p,
-                                                         uint64_t need)
+                                                         uint64_t need, bool patient)
 {
     /* A2, pairs with R2 in shmr_spsc_publish_head: what lies before head may be overwritten. */
     if (!shmr_spsc_see_head(p, atomic_load_explicit(&p->consumer->head, memory_order_acquire)))
         return -EBADMSG;
     if (shmr_spsc_has_room(p, need))
         return 0;
-    if (p->misses == 0) {
-        /* Full after a success. Give the consumer time to make more room than for one message. */
-        p->full_events++;
-        atomic_store_explicit(&p->page->full_events, p->full_events, memory_order_relaxed);
-        shmr_spsc_note_high_water(p, p->position - p->head);
+    /* The first time, give the consumer time to make more room than for one message. */
+    if (patient && p->misses == 0)
         shmr_pause(SHMR_FULL_PAUSES);
-    }
     if (!shmr_spsc_see_head(p, shmr_spsc_exact_head(p)))
         return -EBADMSG;
     if (shmr_spsc_has_room(p, need))
         return 0;
-    p->misses++;
+    if (!patient)
+        return -EAGAIN;
+    if (p->misses == 0) {
+        p->full_events++;
+        atomic_store_explicit(&p->page->full_events, p->full_events, memory_order_relaxed);
+        shmr_spsc_note_high_water(p, p->position - p->head);
+    }
+    p->misses = shmr_spsc_missed_again(p->misses);
     return -EAGAIN;
 }
 
@@ -234,7 +246,7 @@ static inline int shmr_spsc_room(struct shmr_spsc_producer *p, uint64_t ahead, s
 
     const uint64_t record = shmring_record_size((uint32_t)len);
     if (__builtin_expect(!shmr_spsc_has_room(p, ahead + record + SHMR_SPSC_SPARE), 0)) {
-        int r = shmr_spsc_find_room(p, ahead + record + SHMR_SPSC_SPARE);
+        int r = shmr_spsc_find_room(p, ahead + record + SHMR_SPSC_SPARE, ahead == 0);
         if (r < 0)
             return r;
     }
@@ -385,6 +397,7 @@ static inline int shmr_spsc_resume_producer(struct shmr_spsc_producer *p)
     if (p->position - p->head > capacity)
         return -EBADMSG;
     p->next_sample = p->position;
+    p->misses = 1; /* a full queue is no event before the first message */
     if (p->messages != atomic_load_explicit(&last->messages, memory_order_relaxed))
         shmr_progress_store(p->page->progress, &p->turn, p->position, p->bytes,
                             p->messages); /* R4 */
@@ -418,8 +431,6 @@ __attribute__((noinline)) static uint32_t shmr_spsc_look_again(struct shmr_spsc_
     uint32_t header = 0;
 
     if (c->misses == 0) {
-        c->empty_events++;
-        atomic_store_explicit(&c->page->empty_events, c->empty_events, memory_order_relaxed);
         shmr_spsc_publish_head(c);
         /* Right behind the producer, every look takes the line it is writing: fall back a little.
          */
@@ -427,9 +438,13 @@ __attribute__((noinline)) static uint32_t shmr_spsc_look_again(struct shmr_spsc_
         header = shmr_spsc_look(c->data, c->mask, c->position);
     }
     if (header == 0) {
+        if (c->misses == 0) {
+            c->empty_events++;
+            atomic_store_explicit(&c->page->empty_events, c->empty_events, memory_order_relaxed);
+        }
+        c->misses = shmr_spsc_missed_again(c->misses);
         /* A message that straddles two lines is to arrive in one transfer, not in two. */
         shmr_prefetch(c->data + ((c->position + SHMR_LINE) & c->mask));
-        c->misses++;
     }
     return header;
 }

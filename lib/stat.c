@@ -52,8 +52,7 @@ static void read_counters(const shmring_t *q, struct shmring_stat *st)
 {
     const struct shmr_spsc_producer_page *p = (const void *)q->map.producer;
     const struct shmr_spsc_consumer_page *c = (const void *)q->map.consumer;
-    /* The consumer first: what it has done since then only makes the queue look shorter than it
-     * was. */
+    /* The consumer first, or its own progress meanwhile would pass for an empty queue. */
     struct progress received = read_progress(c->progress);
     struct progress sent = read_progress(p->progress);
 
@@ -63,8 +62,11 @@ static void read_counters(const shmring_t *q, struct shmring_stat *st)
     st->received_bytes = received.bytes;
     st->depth = ahead(sent.messages, received.messages);
     st->depth_bytes = ahead(sent.position, received.position);
+    /* Both sides were at work in between: no more than the ring can hold. */
     if (st->depth_bytes > st->capacity)
         st->depth_bytes = st->capacity;
+    if (st->depth > st->depth_bytes / shmring_record_size(0))
+        st->depth = st->depth_bytes / shmring_record_size(0);
     st->high_water = load(&p->high_water);
     if (st->high_water < st->depth_bytes)
         st->high_water = st->depth_bytes;

@@ -50,6 +50,11 @@ memcheck_suites += tests/test_spsc_wrap
 tests_test_spsc_wrap_SOURCES = tests/test_spsc_wrap.c tests/spsc_pages.h
 tests_test_spsc_wrap_LDADD = $(core_test_libs)
 
+suites += tests/test_spsc_stat
+memcheck_suites += tests/test_spsc_stat
+tests_test_spsc_stat_SOURCES = tests/test_spsc_stat.c tests/spsc_pages.h
+tests_test_spsc_stat_LDADD = $(core_test_libs)
+
 suites += tests/test_spsc_steps
 memcheck_suites += tests/test_spsc_steps
 tests_test_spsc_steps_SOURCES = tests/test_spsc_steps.c tests/spsc_ring.h
