@@ -56,6 +56,5 @@ int shmring_segment_fd(const shmring_t *q)
 {
     int r = shmr_handle_check(q);
 
-    /* The descriptor is good in a child and on a corrupt queue too. */
-    return r == -EBADF ? r : q->fd;
+    return r < 0 && r != -EBADMSG ? r : q->fd; /* on a corrupt queue it is as good as ever */
 }
