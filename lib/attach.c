@@ -14,6 +14,7 @@
 #include "error.h"
 #include "handle.h"
 #include "participant.h"
+#include "recovery.h"
 
 #define ROLES        (SHMRING_PRODUCER | SHMRING_CONSUMER)
 #define OPEN_OPTIONS (SHMRING_PREFAULT | SHMRING_MLOCK)
@@ -64,14 +65,42 @@ static int new_handle(shmring_t **out)
     return 0;
 }
 
+static int lock_spsc_role(const shmring_t *q, int fd, uint32_t row)
+{
+    int r = shmr_row_lock(fd, &q->geometry, row);
+
+    return r == -EBUSY ? shmr_row_say_who_holds(shmr_row_at(q->map.table, row), row) : r;
+}
+
+/* Lock a row of an mpmc queue: one that is free if there is one, else one whose owner died. */
+static int lock_any_row(shmring_t *q, int fd)
+{
+    for (int dead = 0; dead <= 1; dead++)
+        for (uint32_t row = 0; row < q->geometry.rows; row++) {
+            if (shmr_row_died(shmr_row_at(q->map.table, row)) != dead)
+                continue;
+            int r = shmr_row_lock(fd, &q->geometry, row);
+            if (r != -EBUSY) {
+                q->row = row;
+                return r;
+            }
+        }
+    return shmr_fail(EUSERS,
+                     "all %" PRIu32 " participants' rows are taken: close some handles, or create "
+                     "the queue with a larger max_participants",
+                     q->geometry.rows);
+}
+
 static int lock_roles(shmring_t *q, int fd)
 {
     int r = 0;
 
+    if (q->kind == SHMRING_MPMC)
+        return lock_any_row(q, fd);
     if (q->roles & SHMRING_PRODUCER)
-        r = shmr_row_lock(fd, &q->geometry, q->map.table, SHMR_ROW_PRODUCER);
+        r = lock_spsc_role(q, fd, SHMR_ROW_PRODUCER);
     if (r == 0 && q->roles & SHMRING_CONSUMER)
-        r = shmr_row_lock(fd, &q->geometry, q->map.table, SHMR_ROW_CONSUMER);
+        r = lock_spsc_role(q, fd, SHMR_ROW_CONSUMER);
     return r;
 }
 
@@ -146,8 +175,48 @@ static int become_consumer(shmring_t *q)
     return 0;
 }
 
+/* Take the row's id. What its last owner held when it died is recovered first: it has the same tag.
+ */
+static int become_participant(shmring_t *q)
+{
+    struct shmr_row *row = shmr_row_at(q->map.table, q->row);
+
+    shmr_mpmc_participant_init(&q->mpmc, &q->geometry, &q->map, q->row);
+    if (shmr_row_died(row))
+        shmr_recover_row(q, q->row);
+    shmr_row_attach(row, q->roles);
+    q->attached = q->roles;
+    if (q->roles & SHMRING_PRODUCER)
+        q->send_mark = q->mark;
+    if (q->roles & SHMRING_CONSUMER)
+        q->receive_mark = q->mark;
+    (void)shmr_recover_dead(
+        q, true); /* whoever else died; not being able to is no reason not to open */
+    return 0;
+}
+
+static int become(shmring_t *q)
+{
+    int r = 0;
+
+    if (q->roles && q->kind == SHMRING_MPMC)
+        return become_participant(q);
+    if (q->roles & SHMRING_PRODUCER)
+        r = become_producer(q);
+    if (r == 0 && q->roles & SHMRING_CONSUMER)
+        r = become_consumer(q);
+    return r;
+}
+
 static void detach(shmring_t *q)
 {
+    if (q->attached && q->kind == SHMRING_MPMC) {
+        /* Reservations are cancelled, messages held go back into the queue: as if it had died. */
+        if (shmr_mpmc_holds_any(&q->mpmc))
+            shmr_recover_row(q, q->row);
+        shmr_row_detach(shmr_row_at(q->map.table, q->row));
+        return;
+    }
     if (q->attached & SHMRING_PRODUCER)
         shmr_row_detach(shmr_row_at(q->map.table, SHMR_ROW_PRODUCER));
     if (q->attached & SHMRING_CONSUMER)
@@ -159,6 +228,7 @@ static int attach(shmring_t *q, unsigned flags)
 {
     int r = 0;
 
+    q->kind = q->geometry.kind;
     q->roles = flags & ROLES;
     if (q->roles)
         r = shmr_segment_fill_holes(q->fd, &q->geometry);
@@ -166,10 +236,8 @@ static int attach(shmring_t *q, unsigned flags)
         r = map_and_lock(q);
     if (r == 0)
         r = shmr_segment_touch(&q->map, flags);
-    if (r == 0 && q->roles & SHMRING_PRODUCER)
-        r = become_producer(q);
-    if (r == 0 && q->roles & SHMRING_CONSUMER)
-        r = become_consumer(q);
+    if (r == 0)
+        r = become(q);
     if (r < 0 && q->map.base)
         detach(q);
     return r;

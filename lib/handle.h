@@ -4,6 +4,7 @@
 #define SHMR_HANDLE_H
 
 #include "layout.h"
+#include "mpmc_ops.h"
 #include "process.h"
 #include "segment.h"
 #include "spsc.h"
@@ -17,18 +18,22 @@ struct shmring {
     const volatile uint32_t *process;
     uint32_t send_mark;
     uint32_t receive_mark;
-    struct shmr_spsc_producer producer;
+    uint32_t kind;
+    struct shmr_spsc_producer producer; /* spsc */
     struct shmr_spsc_consumer consumer;
+    struct shmr_mpmc_participant mpmc;
 
     uint32_t mark;     /* of the process that opened the handle */
     uint32_t roles;    /* SHMRING_PRODUCER, SHMRING_CONSUMER; none: an observer */
+    uint32_t row;      /* mpmc: mine in the table */
     uint32_t attached; /* those of them whose rows say so */
     bool poisoned;     /* the segment held something that cannot be */
     int fd;            /* the description that holds no locks; see segment.h */
     struct shmr_geometry geometry;
     struct shmr_header header; /* private copy */
     struct shmr_map map;
-    struct shmr_name name; /* text is empty: opened from a descriptor */
+    struct shmr_name name;             /* text is empty: opened from a descriptor */
+    struct shmring_recovery recovered; /* since the last report */
 };
 
 /* May any call use this handle here and now? 0, -EBADF, -ENOTCONN or -EBADMSG, with the detail. */

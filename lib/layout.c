@@ -13,9 +13,13 @@
 #include "error.h"
 #include "identity.h"
 
-#define HUGE_PAGE    (UINT64_C(2) << 20)
-#define CAPACITY_MAX (UINT64_C(1) << 46)
-#define MESSAGE_MAX  (UINT32_C(1) << 30)
+#define HUGE_PAGE         (UINT32_C(2) << 20)
+#define SPSC_CAPACITY_MAX (UINT64_C(1) << 46)
+#define MPMC_CAPACITY_MAX (UINT64_C(1) << 24)
+#define MPMC_ROWS         64
+#define MESSAGE_MAX       (UINT32_C(1) << 30)
+#define BLOCK_ALIGNMENT   64
+#define LAYOUT_FLAGS      (SHMRING_HUGE_PAGES | SHMRING_AT_MOST_ONCE)
 
 static int is_power_of_two(uint64_t n)
 {
@@ -26,7 +30,7 @@ static uint64_t next_power_of_two(uint64_t n)
 {
     uint64_t power = 1;
 
-    while (power < n && power < CAPACITY_MAX)
+    while (power < n && power < SPSC_CAPACITY_MAX)
         power *= 2;
     return power;
 }
@@ -36,14 +40,17 @@ static uint64_t round_up(uint64_t n, uint64_t page)
     return (n + page - 1) & ~(page - 1);
 }
 
-/* The sections follow from kind, page size, capacity and rows alone. */
+/* The sections follow from kind, page size, capacity, max_message and rows alone. */
 static void lay_out(struct shmr_geometry *g)
 {
     g->producer = g->page_size;
-    g->table = g->producer + round_up(sizeof(struct shmr_spsc_producer_page), g->page_size);
+    g->table = g->producer + g->page_size; /* the pages' structs are smaller than any page */
     g->consumer = g->table + round_up(g->rows * sizeof(struct shmr_row), g->page_size);
-    g->data = g->consumer + round_up(sizeof(struct shmr_spsc_consumer_page), g->page_size);
-    g->data_size = g->capacity;
+    g->data = g->consumer + g->page_size;
+    if (g->kind == SHMRING_MPMC)
+        g->stride = (uint32_t)round_up(sizeof(struct shmr_block) + g->max_message, BLOCK_ALIGNMENT);
+    g->data_size =
+        round_up(g->kind == SHMRING_MPMC ? g->capacity * g->stride : g->capacity, g->page_size);
     g->segment_size = g->data + g->data_size;
 }
 
@@ -53,15 +60,73 @@ static int fits_address_space(const struct shmr_geometry *g)
     return g->segment_size + g->data_size <= SIZE_MAX / 2;
 }
 
+static int check_capacity(uint64_t capacity, uint64_t least, uint64_t most, const char *unit)
+{
+    if (capacity == 0)
+        return shmr_fail(EINVAL, "capacity is 0: give a power of two of at least %" PRIu64 " %s",
+                         least, unit);
+    if (capacity > most)
+        return shmr_fail(EFBIG, "capacity %" PRIu64 ": at most %" PRIu64 " %s", capacity, most,
+                         unit);
+    if (!is_power_of_two(capacity))
+        return shmr_fail(EINVAL, "capacity %" PRIu64 " is not a power of two: the next is %" PRIu64,
+                         capacity, next_power_of_two(capacity));
+    if (capacity < least)
+        return shmr_fail(EINVAL, "capacity %" PRIu64 " is less than %" PRIu64 " %s", capacity, least,
+                         unit);
+    return 0;
+}
+
+static int spsc_geometry(struct shmr_geometry *g, const struct shmring_config *c)
+{
+    int r = check_capacity(c->capacity, g->page_size, SPSC_CAPACITY_MAX, "bytes (a page)");
+
+    if (r < 0)
+        return r;
+    uint64_t longest = c->capacity - 16 < MESSAGE_MAX ? c->capacity - 16 : MESSAGE_MAX;
+    if (c->max_message > longest)
+        return shmr_fail(EINVAL,
+                         "max_message %" PRIu32 ": at most %" PRIu64
+                         " bytes with a capacity of %" PRIu64,
+                         c->max_message, longest, c->capacity);
+    if (c->max_participants != 0)
+        return shmr_fail(EINVAL,
+                         "max_participants %" PRIu32 ": an spsc queue always has two, leave it 0",
+                         c->max_participants);
+    if (c->flags & SHMRING_AT_MOST_ONCE)
+        return shmr_fail(EINVAL, "SHMRING_AT_MOST_ONCE: only for SHMRING_MPMC");
+    g->max_message = c->max_message ? c->max_message : (uint32_t)longest;
+    g->rows = SHMR_SPSC_ROWS;
+    return 0;
+}
+
+static int mpmc_geometry(struct shmr_geometry *g, const struct shmring_config *c)
+{
+    int r = check_capacity(c->capacity, 2, MPMC_CAPACITY_MAX, "messages");
+
+    if (r < 0)
+        return r;
+    if (c->max_message == 0 || c->max_message > MESSAGE_MAX)
+        return shmr_fail(EINVAL, "max_message %" PRIu32 ": 1 to %" PRIu32 " bytes for SHMRING_MPMC",
+                         c->max_message, MESSAGE_MAX);
+    if (c->max_participants > SHMRING_PARTICIPANTS_MAX)
+        return shmr_fail(EINVAL, "max_participants %" PRIu32 ": at most %d", c->max_participants,
+                         SHMRING_PARTICIPANTS_MAX);
+    g->max_message = c->max_message;
+    g->rows = c->max_participants ? c->max_participants : MPMC_ROWS;
+    return 0;
+}
+
 int shmr_geometry(struct shmr_geometry *g, const struct shmring_config *c)
 {
     const uint32_t options = SHMRING_PRODUCER | SHMRING_CONSUMER | SHMRING_OBSERVER |
-                             SHMRING_OPEN_OR_CREATE | SHMRING_HUGE_PAGES | SHMRING_PREFAULT |
+                             SHMRING_OPEN_OR_CREATE | LAYOUT_FLAGS | SHMRING_PREFAULT |
                              SHMRING_MLOCK;
-    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    int r;
 
-    if (c->kind != SHMRING_SPSC)
-        return shmr_fail(EINVAL, "kind %" PRIu32 " is unknown: use SHMRING_SPSC", c->kind);
+    if (c->kind != SHMRING_SPSC && c->kind != SHMRING_MPMC)
+        return shmr_fail(EINVAL, "kind %" PRIu32 " is unknown: use SHMRING_SPSC or SHMRING_MPMC",
+                         c->kind);
     if (c->flags & ~options)
         return shmr_fail(EINVAL, "flags: unknown bits 0x%" PRIx32, c->flags & ~options);
     for (size_t i = 0; i < sizeof c->reserved / sizeof c->reserved[0]; i++)
@@ -71,35 +136,15 @@ int shmr_geometry(struct shmr_geometry *g, const struct shmring_config *c)
     if (c->mode & ~UINT32_C(0777))
         return shmr_fail(EINVAL, "mode 0%" PRIo32 ": only permission bits (0777) are allowed",
                          c->mode);
-    if (c->flags & SHMRING_HUGE_PAGES)
-        page = HUGE_PAGE;
-    if (c->capacity == 0)
-        return shmr_fail(EINVAL, "capacity is 0: give a power of two of at least %" PRIu64 " bytes",
-                         page);
-    if (c->capacity > CAPACITY_MAX)
-        return shmr_fail(EFBIG, "capacity %" PRIu64 ": at most %" PRIu64 " bytes", c->capacity,
-                         CAPACITY_MAX);
-    if (!is_power_of_two(c->capacity))
-        return shmr_fail(EINVAL, "capacity %" PRIu64 " is not a power of two: the next is %" PRIu64,
-                         c->capacity, next_power_of_two(c->capacity));
-    if (c->capacity < page)
-        return shmr_fail(EINVAL, "capacity %" PRIu64 " is less than a page of %" PRIu64 " bytes",
-                         c->capacity, page);
-
-    uint64_t longest = c->capacity - 16 < MESSAGE_MAX ? c->capacity - 16 : MESSAGE_MAX;
-    if (c->max_message > longest)
-        return shmr_fail(EINVAL,
-                         "max_message %" PRIu32 ": at most %" PRIu64
-                         " bytes with a capacity of %" PRIu64,
-                         c->max_message, longest, c->capacity);
     *g = (struct shmr_geometry){
         .kind = c->kind,
-        .flags = c->flags & SHMRING_HUGE_PAGES,
-        .page_size = (uint32_t)page,
-        .max_message = c->max_message ? c->max_message : (uint32_t)longest,
-        .rows = SHMR_SPSC_ROWS,
+        .flags = c->flags & LAYOUT_FLAGS,
+        .page_size = c->flags & SHMRING_HUGE_PAGES ? HUGE_PAGE : (uint32_t)sysconf(_SC_PAGESIZE),
         .capacity = c->capacity,
     };
+    r = c->kind == SHMRING_MPMC ? mpmc_geometry(g, c) : spsc_geometry(g, c);
+    if (r < 0)
+        return r;
     lay_out(g);
     if (!fits_address_space(g))
         return shmr_fail(EFBIG, "capacity %" PRIu64 ": more than this process can map",
@@ -118,6 +163,12 @@ int shmr_geometry_same(const struct shmr_geometry *have, const struct shmr_geome
     if (have->max_message != want->max_message)
         return shmr_fail(EEXIST, "it exists with max_message %" PRIu32 ", not %" PRIu32,
                          have->max_message, want->max_message);
+    if (have->rows != want->rows)
+        return shmr_fail(EEXIST, "it exists with max_participants %" PRIu32 ", not %" PRIu32,
+                         have->rows, want->rows);
+    if ((have->flags ^ want->flags) & SHMRING_AT_MOST_ONCE)
+        return shmr_fail(EEXIST, "it exists %s SHMRING_AT_MOST_ONCE",
+                         have->flags & SHMRING_AT_MOST_ONCE ? "with" : "without");
     if (have->flags != want->flags)
         return shmr_fail(EEXIST, "it exists %s huge pages",
                          have->flags & SHMRING_HUGE_PAGES ? "with" : "without");
@@ -159,6 +210,7 @@ void shmr_header_init(struct shmr_header *h, const struct shmr_geometry *g, cons
         .row_bytes = sizeof(struct shmr_row),
         .producer_bytes = sizeof(struct shmr_spsc_producer_page),
         .consumer_bytes = sizeof(struct shmr_spsc_consumer_page),
+        .block_bytes = sizeof(struct shmr_block),
         .false_sharing = SHMR_FALSE_SHARING,
         .kind = g->kind,
         .flags = g->flags,
@@ -193,10 +245,11 @@ static int check_signature(const struct shmr_header *h)
     if (h->header_bytes != sizeof(struct shmr_header) || h->row_bytes != sizeof(struct shmr_row) ||
         h->producer_bytes != sizeof(struct shmr_spsc_producer_page) ||
         h->consumer_bytes != sizeof(struct shmr_spsc_consumer_page) ||
-        h->false_sharing != SHMR_FALSE_SHARING)
-        return shmr_fail(EPROTONOSUPPORT, "struct sizes %u/%u/%u/%u/%u: built with another layout",
+        h->block_bytes != sizeof(struct shmr_block) || h->false_sharing != SHMR_FALSE_SHARING)
+        return shmr_fail(EPROTONOSUPPORT,
+                         "struct sizes %u/%u/%u/%u/%u/%u: built with another layout",
                          h->header_bytes, h->row_bytes, h->producer_bytes, h->consumer_bytes,
-                         h->false_sharing);
+                         h->block_bytes, h->false_sharing);
     return 0;
 }
 
@@ -216,10 +269,10 @@ int shmr_header_check(const struct shmr_header *h, uint64_t file_size, struct sh
         return r;
     if (h->crc != header_crc(h))
         return shmr_fail(EBADMSG, "crc: the header is damaged");
-    if (h->flags & ~(uint32_t)SHMRING_HUGE_PAGES)
+    if (h->flags & ~(uint32_t)LAYOUT_FLAGS)
         return shmr_fail(EPROTONOSUPPORT, "flags 0x%" PRIx32 ": written by a later version",
                          h->flags);
-    if (h->kind != SHMRING_SPSC)
+    if (h->kind != SHMRING_SPSC && h->kind != SHMRING_MPMC)
         return shmr_fail(EPROTONOSUPPORT, "kind %" PRIu32 ": written by a later version", h->kind);
     r = shmr_geometry(g, &config);
     if (r < 0)

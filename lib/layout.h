@@ -10,11 +10,15 @@
  *   consumer page    after the table            consumer             consumer
  *   data             after the consumer page    producer             producer
  *
+ * (In an mpmc queue every participant writes to every section but the header.)
+ *
  * Every section starts on a page (header.page_size: 4096, or 2 MiB with huge pages) and fills whole
- * pages, so that each can have its own protection. The data section is mapped twice in a row: a
- * record that runs over its end is contiguous all the same.
+ * pages, so that each can have its own protection. The data section of an spsc queue is mapped
+ * twice in a row: a record that runs over its end is contiguous all the same.
  *
  *     | producer | participants | consumer | data ...... | data again |
+ *
+ * The data section of an mpmc queue is an array of blocks, one an entry of the ring.
  *
  * Header, 512 bytes (see struct shmr_header for the meaning of each field)
  *     0  8 magic            28  4 kind            56  8 segment_size      88 16 creator_comm
@@ -50,9 +54,9 @@ struct shmr_header {
     uint16_t producer_bytes;
     uint16_t consumer_bytes;
     uint16_t false_sharing;
-    uint16_t zero0;
-    uint32_t kind;  /* SHMRING_SPSC */
-    uint32_t flags; /* SHMRING_HUGE_PAGES */
+    uint16_t block_bytes;
+    uint32_t kind;  /* SHMRING_SPSC, SHMRING_MPMC */
+    uint32_t flags; /* SHMRING_HUGE_PAGES, SHMRING_AT_MOST_ONCE */
     uint32_t page_size;
     uint64_t capacity;
     uint32_t max_message;
@@ -122,7 +126,41 @@ struct shmr_row {
     _Atomic uint32_t uid;
     uint32_t zero0;
     _Atomic uint64_t comm[2];
-    uint64_t zero1[24];
+    uint64_t zero1[8];
+    /* mpmc: its counters, since the row was first used, whoever had it */
+    _Atomic uint64_t sent;
+    _Atomic uint64_t sent_bytes;
+    _Atomic uint64_t received;
+    _Atomic uint64_t received_bytes;
+    _Atomic uint64_t full_events;
+    _Atomic uint64_t empty_events;
+    _Atomic uint64_t
+        held_since; /* CLOCK_MONOTONIC, ns: when its first held block was taken; 0: none */
+    uint64_t zero2[9];
+};
+
+/*
+ * mpmc: the producer page's first word is the hint at the tail, the consumer page's the one at the
+ * head.
+ */
+struct shmr_mpmc_page {
+    _Atomic uint64_t hint;
+    _Atomic uint64_t freed; /* producer page only: what recovery did so far */
+    _Atomic uint64_t redelivered;
+    _Atomic uint64_t dropped;
+    _Atomic uint64_t recovered;  /* dead participants */
+    _Atomic uint64_t swept;      /* CLOCK_MONOTONIC, ns: when somebody last looked for the dead */
+    _Atomic uint64_t high_water; /* messages */
+    uint64_t zero[9];
+};
+
+/* mpmc: entry i of the ring, and block i. How the two words are made up: lib/mpmc.h. */
+struct shmr_block {
+    _Atomic uint64_t entry;
+    _Atomic uint64_t descriptor;
+    _Atomic uint32_t length;
+    uint32_t deliveries; /* before this one */
+    /* payload */
 };
 
 enum { SHMR_ROW_PRODUCER = 0, SHMR_ROW_CONSUMER = 1, SHMR_SPSC_ROWS = 2 };
@@ -170,7 +208,15 @@ SHMR_AT(shmr_row, pid_ns, 24);
 SHMR_AT(shmr_row, attached_ns, 32);
 SHMR_AT(shmr_row, uid, 40);
 SHMR_AT(shmr_row, comm, 48);
+SHMR_AT(shmr_row, sent, 128);
+SHMR_AT(shmr_row, held_since, 176);
 static_assert(sizeof(struct shmr_row) == 256, "shmr_row");
+SHMR_AT(shmr_mpmc_page, swept, 40);
+static_assert(sizeof(struct shmr_mpmc_page) == 128, "shmr_mpmc_page");
+SHMR_AT(shmr_block, descriptor, 8);
+SHMR_AT(shmr_block, length, 16);
+SHMR_AT(shmr_block, deliveries, 20);
+static_assert(sizeof(struct shmr_block) == 24, "shmr_block");
 static_assert(sizeof(_Atomic uint64_t) == 8 && sizeof(_Atomic uint32_t) == 4,
               "atomics are plain words");
 static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2, "atomics are lock-free");
@@ -183,6 +229,7 @@ struct shmr_geometry {
     uint32_t page_size;
     uint32_t max_message;
     uint32_t rows;
+    uint32_t stride; /* mpmc: bytes from block to block */
     uint64_t capacity;
     uint64_t producer; /* offsets in the segment */
     uint64_t table;

@@ -12,11 +12,13 @@ lib_libshmring_core_la_SOURCES = \
 	lib/handle.c lib/handle.h \
 	lib/identity.c lib/identity.h \
 	lib/layout.c lib/layout.h \
+	lib/mpmc.h lib/mpmc_ops.h \
 	lib/name.c lib/name.h \
 	lib/open_wait.c \
 	lib/ops.c \
 	lib/participant.c lib/participant.h \
 	lib/process.c lib/process.h \
+	lib/recovery.c lib/recovery.h \
 	lib/segment.c lib/segment.h \
 	lib/spsc.h \
 	lib/stat.c \

@@ -8,9 +8,22 @@
 
 #include "error.h"
 #include "handle.h"
+#include "recovery.h"
 
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
+
+/* The operation of the queue's kind, on the side it belongs to. */
+#define SEND_SIDE(q, operation, ...)                                                               \
+    ((q)->kind == SHMRING_SPSC ? shmr_spsc_##operation(&(q)->producer, __VA_ARGS__)                \
+                               : shmr_mpmc_##operation(&(q)->mpmc, __VA_ARGS__))
+#define RECEIVE_SIDE(q, operation, ...)                                                            \
+    ((q)->kind == SHMRING_SPSC ? shmr_spsc_##operation(&(q)->consumer, __VA_ARGS__)                \
+                               : shmr_mpmc_##operation(&(q)->mpmc, __VA_ARGS__))
+
+/* mpmc: after so many messages, or failures in a row, it is time to think of dead participants. */
+#define MESSAGES_PER_SWEEP 4096
+#define LOOKS_PER_SWEEP    256
 
 /* So many -EAGAIN in a row before the kernel is asked whether the queue still has its name. */
 #define LOOKS_PER_NAME_CHECK 65536
@@ -42,20 +55,30 @@ static int refuse_receive(const shmring_t *q)
     return refuse(q, "the handle is not a consumer's: open the queue with SHMRING_CONSUMER");
 }
 
-__attribute__((cold)) static int send_failed(shmring_t *q, int r, size_t len)
+/* Full, or empty: is there a queue at all, and is what others held in dead hands? */
+static int nothing_now(shmring_t *q, uint32_t misses)
+{
+    if (misses % LOOKS_PER_NAME_CHECK == 0 && shmr_handle_check_name(q) < 0)
+        return -ESTALE;
+    if (q->kind == SHMRING_MPMC && misses % LOOKS_PER_SWEEP == 1)
+        shmr_sweep(q);
+    return -EAGAIN;
+}
+
+__attribute__((cold)) static int send_failed(shmring_t *q, int r, size_t len, size_t limit)
 {
     switch (r) {
     case -EAGAIN:
-        if (q->producer.misses % LOOKS_PER_NAME_CHECK == 0 && shmr_handle_check_name(q) < 0)
-            return -ESTALE;
-        return -EAGAIN;
+        return nothing_now(q, q->kind == SHMRING_SPSC ? q->producer.misses
+                                                      : q->mpmc.queue.send_misses);
     case -EMSGSIZE:
-        return shmr_fail_fast(EMSGSIZE, "the message has %llu bytes: at most %llu", len,
-                              q->producer.reserved ? q->producer.reservation
-                                                   : q->producer.max_message);
+        return shmr_fail_fast(EMSGSIZE, "the message has %llu bytes: at most %llu", len, limit);
     case -EINPROGRESS:
         return shmr_fail_fast(EINPROGRESS, "a reservation is open: commit or cancel it first", 0,
                               0);
+    case -ENOBUFS:
+        return shmr_fail_fast(ENOBUFS, "%llu reservations are open: commit or cancel some first",
+                              SHMRING_HELD_MAX, 0);
     case -EINVAL:
         return shmr_fail_fast(EINVAL, "this is not the open reservation", 0, 0);
     default:
@@ -67,13 +90,12 @@ __attribute__((cold)) static int recv_failed(shmring_t *q, int r, size_t size)
 {
     switch (r) {
     case -EAGAIN:
-        if (q->consumer.misses % LOOKS_PER_NAME_CHECK == 0 && shmr_handle_check_name(q) < 0)
-            return -ESTALE;
-        return -EAGAIN;
+        return nothing_now(q, q->kind == SHMRING_SPSC ? q->consumer.misses
+                                                      : q->mpmc.queue.receive_misses);
     case -EMSGSIZE:
         return shmr_fail_fast(EMSGSIZE,
                               "the buffer has %llu bytes: the next message is longer, at most %llu",
-                              size, q->consumer.max_message);
+                              size, q->geometry.max_message);
     case -EINPROGRESS:
         return shmr_fail_fast(EINPROGRESS,
                               "messages from shmring_peek() are held: release them first", 0, 0);
@@ -82,10 +104,22 @@ __attribute__((cold)) static int recv_failed(shmring_t *q, int r, size_t size)
                               SHMRING_HELD_MAX, 0);
     case -EINVAL:
         return shmr_fail_fast(
-            EINVAL, "this is not the oldest message held: released already, or out of turn", 0, 0);
+            EINVAL,
+            q->kind == SHMRING_SPSC
+                ? "this is not the oldest message held: released already, or out of turn"
+                : "this is not a message held: released already",
+            0, 0);
     default:
-        return shmr_handle_poison(q, "corrupt: a record is longer than max_message");
+        return shmr_handle_poison(
+            q, "corrupt: a record is longer than max_message, or an entry names no block");
     }
+}
+
+/* A success on an mpmc queue, which was the n-th. */
+static inline void count_towards_sweep(shmring_t *q, uint64_t n)
+{
+    if (q->kind == SHMRING_MPMC && unlikely(n % MESSAGES_PER_SWEEP == 0))
+        shmr_sweep(q);
 }
 
 int shmring_send(shmring_t *q, const void *msg, size_t len)
@@ -93,8 +127,11 @@ int shmring_send(shmring_t *q, const void *msg, size_t len)
     if (!may_send(q))
         return refuse_send(q);
 
-    int r = shmr_spsc_send(&q->producer, msg, len);
-    return likely(r == 0) ? 0 : send_failed(q, r, len);
+    int r = SEND_SIDE(q, send, msg, len);
+    if (unlikely(r < 0))
+        return send_failed(q, r, len, q->geometry.max_message);
+    count_towards_sweep(q, q->mpmc.sent);
+    return 0;
 }
 
 int shmring_send_batch(shmring_t *q, const struct iovec *msgs, int n)
@@ -104,8 +141,8 @@ int shmring_send_batch(shmring_t *q, const struct iovec *msgs, int n)
     if (n < 1)
         return shmr_fail_fast(EINVAL, "a batch has at least one message", 0, 0);
 
-    int r = shmr_spsc_send_batch(&q->producer, msgs, n);
-    return likely(r > 0) ? r : send_failed(q, r, msgs[0].iov_len);
+    int r = SEND_SIDE(q, send_batch, msgs, n);
+    return likely(r > 0) ? r : send_failed(q, r, msgs[0].iov_len, q->geometry.max_message);
 }
 
 int shmring_reserve(shmring_t *q, size_t len, void **msg)
@@ -113,8 +150,16 @@ int shmring_reserve(shmring_t *q, size_t len, void **msg)
     if (!may_send(q))
         return refuse_send(q);
 
-    int r = shmr_spsc_reserve(&q->producer, len, msg);
-    return likely(r == 0) ? 0 : send_failed(q, r, len);
+    int r = SEND_SIDE(q, reserve, len, msg);
+    return likely(r == 0) ? 0 : send_failed(q, r, len, q->geometry.max_message);
+}
+
+/* Bytes of an open reservation. */
+static size_t reserved_length(const shmring_t *q, const void *msg)
+{
+    if (q->kind == SHMRING_SPSC)
+        return q->producer.reservation;
+    return q->mpmc.reserved.length[shmr_held_find(&q->mpmc.reserved, &q->mpmc.queue, msg)];
 }
 
 int shmring_commit(shmring_t *q, void *msg, size_t len)
@@ -122,8 +167,11 @@ int shmring_commit(shmring_t *q, void *msg, size_t len)
     if (!may_send(q))
         return refuse_send(q);
 
-    int r = shmr_spsc_commit(&q->producer, msg, len);
-    return likely(r == 0) ? 0 : send_failed(q, r, len);
+    int r = SEND_SIDE(q, commit, msg, len);
+    if (unlikely(r < 0))
+        return send_failed(q, r, len, r == -EMSGSIZE ? reserved_length(q, msg) : 0);
+    count_towards_sweep(q, q->mpmc.sent);
+    return 0;
 }
 
 int shmring_cancel(shmring_t *q, void *msg)
@@ -131,8 +179,8 @@ int shmring_cancel(shmring_t *q, void *msg)
     if (!may_send(q))
         return refuse_send(q);
 
-    int r = shmr_spsc_cancel(&q->producer, msg);
-    return likely(r == 0) ? 0 : send_failed(q, r, 0);
+    int r = SEND_SIDE(q, cancel, msg);
+    return likely(r == 0) ? 0 : send_failed(q, r, 0, q->geometry.max_message);
 }
 
 ssize_t shmring_recv(shmring_t *q, void *buf, size_t size)
@@ -140,8 +188,11 @@ ssize_t shmring_recv(shmring_t *q, void *buf, size_t size)
     if (!may_receive(q))
         return refuse_receive(q);
 
-    ssize_t r = shmr_spsc_recv(&q->consumer, buf, size);
-    return likely(r >= 0) ? r : recv_failed(q, (int)r, size);
+    ssize_t r = RECEIVE_SIDE(q, recv, buf, size);
+    if (unlikely(r < 0))
+        return recv_failed(q, (int)r, size);
+    count_towards_sweep(q, q->mpmc.received);
+    return r;
 }
 
 int shmring_recv_batch(shmring_t *q, struct iovec *msgs, int n)
@@ -151,7 +202,7 @@ int shmring_recv_batch(shmring_t *q, struct iovec *msgs, int n)
     if (n < 1)
         return shmr_fail_fast(EINVAL, "a batch has at least one message", 0, 0);
 
-    int r = shmr_spsc_recv_batch(&q->consumer, msgs, n);
+    int r = RECEIVE_SIDE(q, recv_batch, msgs, n);
     return likely(r > 0) ? r : recv_failed(q, r, msgs[0].iov_len);
 }
 
@@ -160,7 +211,7 @@ ssize_t shmring_peek(shmring_t *q, const void **msg, struct shmring_info *info)
     if (!may_receive(q))
         return refuse_receive(q);
 
-    ssize_t r = shmr_spsc_peek(&q->consumer, msg, info);
+    ssize_t r = RECEIVE_SIDE(q, peek, msg, info);
     return likely(r >= 0) ? r : recv_failed(q, (int)r, 0);
 }
 
@@ -169,6 +220,9 @@ int shmring_release(shmring_t *q, const void *msg)
     if (!may_receive(q))
         return refuse_receive(q);
 
-    int r = shmr_spsc_release(&q->consumer, msg);
-    return likely(r == 0) ? 0 : recv_failed(q, r, 0);
+    int r = RECEIVE_SIDE(q, release, msg);
+    if (unlikely(r < 0))
+        return recv_failed(q, r, 0);
+    count_towards_sweep(q, q->mpmc.received);
+    return 0;
 }

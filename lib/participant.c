@@ -25,7 +25,7 @@ static const char *role_name(uint32_t row)
     return row == SHMR_ROW_PRODUCER ? "producer" : "consumer";
 }
 
-static int say_who_holds(struct shmr_row *row, uint32_t index)
+int shmr_row_say_who_holds(struct shmr_row *row, uint32_t index)
 {
     struct shmring_participant holder;
 
@@ -39,14 +39,14 @@ static int say_who_holds(struct shmr_row *row, uint32_t index)
                      role_name(index), holder.pid, holder.comm);
 }
 
-int shmr_row_lock(int fd, const struct shmr_geometry *g, uint8_t *table, uint32_t row)
+int shmr_row_lock(int fd, const struct shmr_geometry *g, uint32_t row)
 {
     struct flock lock = row_byte(g, row);
 
     if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
         return 0;
     if (errno == EAGAIN || errno == EACCES)
-        return say_who_holds(shmr_row_at(table, row), row);
+        return -EBUSY;
     return shmr_fail(errno, "locking the participant's row: %s", strerror(errno));
 }
 

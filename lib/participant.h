@@ -17,8 +17,11 @@ static inline struct shmr_row *shmr_row_at(uint8_t *table, uint32_t row)
     return (struct shmr_row *)(void *)(table + row * sizeof(struct shmr_row));
 }
 
-/* Lock the row through fd. 0, or -EBUSY with the detail naming the holder, or another error. */
-int shmr_row_lock(int fd, const struct shmr_geometry *g, uint8_t *table, uint32_t row);
+/* Lock the row through fd. 0, -EBUSY, or another error with the detail set. */
+int shmr_row_lock(int fd, const struct shmr_geometry *g, uint32_t row);
+
+/* Set the detail to who holds the spsc role of that row. Returns -EBUSY. */
+int shmr_row_say_who_holds(struct shmr_row *row, uint32_t index);
 
 /* Is the row locked by anybody? fd: any description but the locking one. 1, 0 or -errno. */
 int shmr_row_is_locked(int fd, const struct shmr_geometry *g, uint32_t row);

@@ -41,6 +41,11 @@ void shmr_process_hold_fork(void)
     pthread_mutex_lock(&fork_lock);
 }
 
+bool shmr_process_try_hold_fork(void)
+{
+    return pthread_mutex_trylock(&fork_lock) == 0;
+}
+
 void shmr_process_let_fork(void)
 {
     pthread_mutex_unlock(&fork_lock);

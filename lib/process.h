@@ -6,6 +6,7 @@
 #ifndef SHMR_PROCESS_H
 #define SHMR_PROCESS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* The mark of no process. */
@@ -23,6 +24,7 @@ int shmr_process_mark(const volatile uint32_t **page);
  * a child would share the lock just taken and hide this participant's death.
  */
 void shmr_process_hold_fork(void);
+bool shmr_process_try_hold_fork(void); /* never waits */
 void shmr_process_let_fork(void);
 
 #endif

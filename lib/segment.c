@@ -204,16 +204,17 @@ struct piece {
 static int map_pieces(struct shmr_map *map, int fd, const struct shmr_geometry *g, unsigned roles)
 {
     const unsigned any = SHMRING_PRODUCER | SHMRING_CONSUMER;
+    const bool spsc = g->kind == SHMRING_SPSC;
     const struct piece pieces[] = {
-        {g->producer, g->table - g->producer, SHMRING_PRODUCER},
+        {g->producer, g->table - g->producer, spsc ? SHMRING_PRODUCER : any},
         {g->table, g->consumer - g->table, any},
-        {g->consumer, g->data - g->consumer, SHMRING_CONSUMER},
-        {g->data, g->data_size, SHMRING_PRODUCER},
-        {g->data, g->data_size, SHMRING_PRODUCER},
+        {g->consumer, g->data - g->consumer, spsc ? SHMRING_CONSUMER : any},
+        {g->data, g->data_size, spsc ? SHMRING_PRODUCER : any},
+        {g->data, spsc ? g->data_size : 0, SHMRING_PRODUCER}, /* again */
     };
     uint8_t *at = map->base;
 
-    for (size_t i = 0; i < sizeof pieces / sizeof pieces[0]; i++) {
+    for (size_t i = 0; i < sizeof pieces / sizeof pieces[0] && pieces[i].size != 0; i++) {
         int protection = PROT_READ | (roles & pieces[i].writers ? PROT_WRITE : 0);
         if (mmap(at, (size_t)pieces[i].size, protection, MAP_SHARED | MAP_FIXED, fd,
                  (off_t)pieces[i].offset) == MAP_FAILED)
@@ -247,7 +248,8 @@ int shmr_segment_map(struct shmr_map *map, int fd, const struct shmr_geometry *g
 {
     int r;
 
-    map->length = (size_t)(g->segment_size - g->producer + g->data_size);
+    map->length =
+        (size_t)(g->segment_size - g->producer + (g->kind == SHMRING_SPSC ? g->data_size : 0));
     map->base = reserve_range(map->length, g->page_size);
     if (!map->base)
         return shmr_fail(ENOMEM, "no address space for %zu bytes", map->length);

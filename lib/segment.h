@@ -24,7 +24,7 @@ struct shmr_map {
     uint8_t *producer; /* the sections */
     uint8_t *table;
     uint8_t *consumer;
-    uint8_t *data; /* twice in a row */
+    uint8_t *data; /* spsc: twice in a row */
 };
 
 /* ---- Backends: posix and file (backend_file.c), memfd (backend_memfd.c) ---------------------- */

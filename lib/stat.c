@@ -11,6 +11,7 @@
 #include "error.h"
 #include "handle.h"
 #include "participant.h"
+#include "recovery.h"
 
 /* The writer may come round again while a record is read; after so many tries the numbers are a
  * moment apart. */
@@ -48,7 +49,7 @@ static uint64_t load(const _Atomic uint64_t *word)
     return atomic_load_explicit(word, memory_order_relaxed);
 }
 
-static void read_counters(const shmring_t *q, struct shmring_stat *st)
+static void read_spsc_counters(const shmring_t *q, struct shmring_stat *st)
 {
     const struct shmr_spsc_producer_page *p = (const void *)q->map.producer;
     const struct shmr_spsc_consumer_page *c = (const void *)q->map.consumer;
@@ -73,6 +74,31 @@ static void read_counters(const shmring_t *q, struct shmring_stat *st)
     st->full_events = load(&p->full_events);
     st->empty_events = load(&c->empty_events);
     st->takeovers = load(&p->takeovers) + load(&c->takeovers);
+}
+
+static void read_mpmc_counters(const shmring_t *q, struct shmring_stat *st)
+{
+    const struct shmr_mpmc_page *page = (const void *)q->map.producer;
+    struct shmr_mpmc look;
+
+    for (uint32_t i = 0; i < q->geometry.rows; i++) {
+        const struct shmr_row *row = shmr_row_at(q->map.table, i);
+        st->sent += load(&row->sent);
+        st->sent_bytes += load(&row->sent_bytes);
+        st->received += load(&row->received);
+        st->received_bytes += load(&row->received_bytes);
+        st->full_events += load(&row->full_events);
+        st->empty_events += load(&row->empty_events);
+    }
+    shmr_mpmc_init(&look, &q->geometry, &q->map, 0);
+    st->depth = shmr_mpmc_depth(&look);
+    st->depth_bytes = st->depth * q->geometry.stride;
+    st->high_water = load(&page->high_water);
+    if (st->high_water < st->depth)
+        st->high_water = st->depth;
+    st->takeovers = load(&page->recovered);
+    st->redelivered = load(&page->redelivered);
+    st->dropped = load(&page->dropped);
 }
 
 static int count_participants(const shmring_t *q, struct shmring_stat *st)
@@ -120,8 +146,26 @@ int shmring_stat(shmring_t *q, struct shmring_stat *st)
     st->creator_uid = q->header.creator_uid;
     memcpy(st->creator_comm, q->header.creator_comm, sizeof st->creator_comm);
     memcpy(st->name, q->header.name, sizeof st->name);
-    read_counters(q, st);
+    st->max_participants = q->geometry.rows;
+    if (q->kind == SHMRING_MPMC)
+        read_mpmc_counters(q, st);
+    else
+        read_spsc_counters(q, st);
     return count_participants(q, st);
+}
+
+static void read_holdings(const shmring_t *q, const struct shmr_row *row,
+                          struct shmring_participant *out)
+{
+    struct shmr_mpmc look;
+    uint64_t since = load(&row->held_since);
+
+    shmr_mpmc_init(&look, &q->geometry, &q->map, 0);
+    out->sent = load(&row->sent);
+    out->received = load(&row->received);
+    out->held = shmr_mpmc_count_held(&look, out->row);
+    if (since != 0)
+        out->held_ns = (int64_t)(shmr_coarse_now() - since);
 }
 
 int shmring_participants(shmring_t *q, struct shmring_participant *rows, int n)
@@ -143,6 +187,8 @@ int shmring_participants(shmring_t *q, struct shmring_participant *rows, int n)
             shmr_row_read(&rows[found], row);
             rows[found].row = i;
             rows[found].alive = (uint32_t)alive;
+            if (q->kind == SHMRING_MPMC)
+                read_holdings(q, row, &rows[found]);
         }
         found++;
     }

@@ -88,6 +88,10 @@ tests_test_tools_LDADD = $(test_libs)
 script_tests += tests/completion.sh tests/exports.sh tests/headers.sh tests/man.sh
 
 TEST_EXTENSIONS = .sh
+suites += tests/test_mpmc
+memcheck_suites += tests/test_mpmc
+tests_test_mpmc_LDADD = $(test_libs)
+
 AM_TESTS_ENVIRONMENT = srcdir='$(srcdir)' builddir='$(builddir)' CC='$(CC)' \
 	CFLAGS='$(AM_CFLAGS) $(CFLAGS)'; export srcdir builddir CC CFLAGS;
 dist_check_SCRIPTS += $(script_tests)

@@ -35,12 +35,13 @@
  *   peek/release neither allocate, lock nor sleep; a signal handler may call them on a handle that
  *   the interrupted code does not use. All other calls are thread-safe and not signal-safe.
  *
- * What may run at the same time (spsc queue)
+ * What may run at the same time on an spsc queue
  *                    send side   receive side   observer   close of another handle
  *     send side      no (1)      yes            yes        yes
  *     receive side   yes         no (1)         yes        yes
  *     observer       yes         yes            yes        yes
  *   (1) the queue has one producer and one consumer: a second one gets -EBUSY when it opens.
+ * On an mpmc queue everything may run at the same time as everything else, on different handles.
  *
  * Caveats
  *   - Delivery is at least once: a message that a consumer had taken and not released when it died
@@ -82,7 +83,8 @@ enum {
 
 /* Kinds of queue. */
 enum {
-    SHMRING_SPSC = 1 /* one producer, one consumer, messages of any length */
+    SHMRING_SPSC = 1, /* one producer, one consumer, messages of any length */
+    SHMRING_MPMC = 2  /* many of each; lock-free, whoever is killed or stopped wherever */
 };
 
 /* Roles, for shmring_open(), shmring_dup() and shmring_config.flags. */
@@ -96,7 +98,8 @@ enum {
 enum {
     /* shmring_create() only */
     SHMRING_OPEN_OR_CREATE = 0x10, /* open the name if it exists already with the same parameters */
-    SHMRING_HUGE_PAGES = 0x20,     /* 2 MiB pages; sections and capacity become multiples of that */
+    SHMRING_HUGE_PAGES = 0x20,     /* 2 MiB pages; every section becomes a multiple of that */
+    SHMRING_AT_MOST_ONCE = 0x100,  /* mpmc: a message whose consumer died is dropped, not redelivered */
     /* shmring_create(), shmring_open() and their kin; they concern this handle's mapping */
     SHMRING_PREFAULT = 0x40, /* touch every page now rather than at the first message */
     SHMRING_MLOCK = 0x80     /* lock the mapping into memory */
@@ -106,15 +109,21 @@ enum {
  * What shmring_create() makes. Start from zeroes: struct shmring_config config = {.kind = …};
  */
 struct shmring_config {
-    uint32_t kind;        /* SHMRING_SPSC */
+    uint32_t kind;        /* SHMRING_SPSC or SHMRING_MPMC */
     uint32_t flags;       /* roles and options; no role at all means SHMRING_OBSERVER */
-    uint64_t capacity;    /* bytes, a power of two, at least a page (4096). A message of n bytes
-                             takes shmring_record_size(n) of them; 8 always stay free. */
-    uint32_t max_message; /* longest message, bytes; 0: capacity - 16, the most a ring can hold */
+    uint64_t capacity;    /* A power of two. spsc: bytes, at least a page (4096); a message of n bytes
+                             takes shmring_record_size(n) of them, 8 always stay free.
+                             mpmc: messages, 2 to 2^24. */
+    uint32_t max_message; /* longest message, bytes. spsc: 0 is capacity - 16, the most a ring can
+                             hold. mpmc: not 0; every message takes a block of this size and 24
+                             bytes more, rounded up to 64. */
     uint32_t mode;        /* permission bits, exact whatever the umask; 0: 0600
                              (0666 for memfd, where holding the descriptor is the permission) */
-    uint32_t reserved[6]; /* zero */
+    uint32_t max_participants; /* mpmc: attached at the same time, at most 1024; 0: 64 */
+    uint32_t reserved[5];      /* zero */
 };
+
+enum { SHMRING_PARTICIPANTS_MAX = 1024 };
 
 /* Bytes of an spsc ring that a message of len bytes takes: its 4-byte header and padding included. */
 static inline uint64_t shmring_record_size(uint32_t len)
@@ -134,7 +143,7 @@ enum {
 /* A queue's description and counters, filled in by shmring_stat(). */
 struct shmring_stat {
     uint32_t kind;
-    uint32_t flags; /* SHMRING_HUGE_PAGES; SHMRING_STALE when its name is gone */
+    uint32_t flags; /* SHMRING_HUGE_PAGES, SHMRING_AT_MOST_ONCE; SHMRING_STALE when its name is gone */
     uint64_t capacity;
     uint32_t max_message;
     uint32_t mode; /* permission bits now */
@@ -142,15 +151,17 @@ struct shmring_stat {
     uint32_t gid;
     uint64_t segment_bytes; /* whole segment, allocated */
     uint64_t depth;         /* messages waiting now */
-    uint64_t depth_bytes;   /* bytes of the ring in use now */
-    uint64_t high_water;    /* most bytes ever in use, to within an eighth of the capacity */
+    uint64_t depth_bytes;   /* bytes of the data section they take */
+    uint64_t high_water;    /* most of the capacity ever in use, in its unit, sampled now and then */
     uint64_t sent;          /* messages committed since creation */
     uint64_t sent_bytes;    /* their payload */
     uint64_t received;      /* messages released since creation */
     uint64_t received_bytes;
     uint64_t full_events;  /* times a send found the queue full after a success */
     uint64_t empty_events; /* times a receive found it empty after a success */
-    uint64_t takeovers;    /* times a participant's role was taken over from a dead one */
+    uint64_t takeovers;    /* dead participants whose role was taken over, or who were recovered */
+    uint64_t redelivered;  /* mpmc: messages published again after their consumer's death */
+    uint64_t dropped;      /* mpmc with SHMRING_AT_MOST_ONCE: messages given up instead */
     int64_t created_ns;    /* CLOCK_REALTIME */
     uint32_t creator_pid;  /* as the creator saw itself */
     uint32_t creator_uid;
@@ -158,7 +169,9 @@ struct shmring_stat {
     uint32_t dead;         /* rows whose participant died and was not replaced yet */
     char creator_comm[16];
     char name[256]; /* as given to shmring_create() */
-    uint64_t reserved[8];
+    uint32_t max_participants;
+    uint32_t reserved0;
+    uint64_t reserved[5];
 };
 enum {
     SHMRING_STALE = 0x1000 /* in shmring_stat.flags */
@@ -167,7 +180,7 @@ enum {
 /* One row of the participant table, filled in by shmring_participants(). */
 struct shmring_participant {
     uint32_t row;
-    uint32_t role;          /* SHMRING_PRODUCER or SHMRING_CONSUMER */
+    uint32_t role;          /* SHMRING_PRODUCER, SHMRING_CONSUMER, or both */
     uint32_t alive;         /* 1: its lock is held, says the kernel; 0: it died */
     uint32_t pid;           /* as it saw itself; compare pid_namespace before using it */
     uint64_t start_time;    /* clock ticks since boot, field 22 of /proc/PID/stat */
@@ -176,6 +189,10 @@ struct shmring_participant {
     uint32_t generation; /* how often this row was taken */
     int64_t attached_ns; /* CLOCK_REALTIME */
     char comm[16];
+    uint64_t sent; /* mpmc: by whoever had this row, since creation */
+    uint64_t received;
+    uint64_t held;     /* mpmc: blocks it owns now: being filled, reserved, or taken and not released */
+    int64_t held_ns;   /* for how long it has held any between two calls; 0: it does not */
     uint64_t reserved[4];
 };
 
@@ -218,8 +235,9 @@ SHMRING_API int shmring_create(shmring_t **q, const char *name, const struct shm
  *   -EACCES           no permission; observers need to read, others also to write
  *   -ELOOP, -EISDIR   NAME is a symbolic link, a directory
  *   -ENOMEM           no address space, or RLIMIT_MEMLOCK too low for SHMRING_MLOCK
+ *   -EUSERS           mpmc: max_participants are attached
  *   -EMFILE, -ENFILE  from the kernel.
- * Blocking.
+ * Blocking. What dead participants of an mpmc queue held is recovered, see shmring_recover().
  */
 SHMRING_API int shmring_open(shmring_t **q, const char *name, unsigned flags);
 
@@ -264,6 +282,39 @@ SHMRING_API void shmring_close(shmring_t **q);
  * -EBADMSG: what stands there is not a shmring segment, and was left alone.
  */
 SHMRING_API int shmring_unlink(const char *name);
+
+/*
+ * Make usable again what dead participants held. Usually there is no need to call this: it is done
+ * when a queue is opened, when a send finds it full and a receive finds it empty, and every few
+ * thousand calls; at most every 50 ms, by one participant for all. It stops nobody and takes no
+ * timeout for a death: the kernel says who is dead.
+ *
+ * mpmc: blocks without a message are freed; messages taken and not released are published again at
+ * the end of the queue, flagged, with their delivery count (or dropped, with SHMRING_AT_MOST_ONCE).
+ * spsc: the roles of the dead become free; what they leave is as shmring_open() says.
+ *
+ * report (may be NULL) gets all that was recovered through this handle since it was opened or since
+ * the last report. Returns how many participants that was, or -EPERM for an observer's handle of an
+ * mpmc queue, -EACCES, -EMFILE, -ENFILE. Calls the kernel; the mpmc part is lock-free.
+ */
+struct shmring_recovered {
+    uint32_t row;
+    uint32_t pid;
+    char comm[16];
+    uint64_t freed; /* blocks */
+    uint64_t redelivered; /* messages */
+    uint64_t dropped;
+};
+enum { SHMRING_RECOVERED_MAX = 32 };
+struct shmring_recovery {
+    uint32_t participants; /* how many; the first SHMRING_RECOVERED_MAX are in who[] */
+    uint32_t reserved;
+    uint64_t freed;
+    uint64_t redelivered;
+    uint64_t dropped;
+    struct shmring_recovered who[SHMRING_RECOVERED_MAX];
+};
+SHMRING_API int shmring_recover(shmring_t *q, struct shmring_recovery *report);
 
 /*
  * The descriptor of the segment, to be sent over a UNIX socket or left to a child. It belongs to

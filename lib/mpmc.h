@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * MPMC: blocks tagged with their owner, and a ring that publishes them.
+ *
+ * Payloads live in blocks. Each block has a descriptor, the single truth about it:
+ *
+ *     FREE                         nobody's
+ *     OWN  owner                   a producer fills it
+ *     RDY  owner, position         a message; in the queue once the ring's entry for position names
+ * it OWN  owner, M, position      a message that a consumer (or a recoverer) has taken RDY  owner,
+ * M, position      a message that a recoverer publishes again
+ *
+ * Every claim is one compare-and-swap that writes the claimer's row number, so a death leaves a
+ * name. The ring has N entries {cycle, block}; position p belongs to entry p mod N in cycle p / N
+ * + 1. An entry of the cycle before means that p is not published yet. There is no shared head or
+ * tail: each participant walks a cursor of its own, a producer past what is published, a consumer
+ * past what is taken. So both sets are prefixes: FIFO by commit, without holes. The shared hints
+ * are only a short cut for newcomers and those who were away.
+ *
+ * Why a producer never overwrites the entry of a message that nobody took: there are N blocks. If
+ * p - N were not taken, nor would be any of the N messages from there on, and the producer could
+ * not own a block of its own.
+ *
+ * Entry i stands in block i, beside its descriptor and payload: a message published in place moves
+ * one cache line.
+ *
+ * Pairs of release and acquire
+ *     R1  a producer publishes an entry       A1  others read it: the block's contents and
+ * descriptor R2  a block is freed                    A2  a producer claims it: the reader is done
+ * with it R3  a block is taken or re-tagged       A3  who reads the descriptor sees what its entry
+ * meant
+ *
+ * Lock-free: a participant that stops anywhere holds up nobody; each loop has a budget, so memory
+ * that a hostile peer scribbles over cannot make a call spin. No system call, no libc but memcpy.
+ * Source: owner tags instead of anonymous tickets answer the stranded claims of ring queues such as
+ * R. Nikolaev, "A Scalable, Portable, and Memory-Efficient Lock-Free FIFO Queue", DISC 2019.
+ */
+#ifndef SHMR_MPMC_H
+#define SHMR_MPMC_H
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <shmring/shmring.h>
+
+#include "cpu.h"
+#include "layout.h"
+
+/* ---- The two words -------------------------------------------------------------------------- */
+
+/* Descriptor: position in bits 0-47, owner's row in 48-59, M in 60, state in 62-63. */
+#define SHMR_POSITION_BITS 48
+#define SHMR_POSITION_MASK ((UINT64_C(1) << SHMR_POSITION_BITS) - 1)
+#define SHMR_OWNER_MASK    UINT64_C(0xfff)
+#define SHMR_M             (UINT64_C(1) << 60)
+#define SHMR_FREE          UINT64_C(0)
+#define SHMR_OWN           (UINT64_C(1) << 62)
+#define SHMR_RDY           (UINT64_C(2) << 62)
+#define SHMR_STATE_MASK    (UINT64_C(3) << 62)
+
+static inline uint64_t shmr_descriptor(uint64_t state, uint32_t owner, uint64_t position)
+{
+    return state | (uint64_t)owner << SHMR_POSITION_BITS | (position & SHMR_POSITION_MASK);
+}
+
+static inline uint32_t shmr_owner(uint64_t descriptor)
+{
+    return (uint32_t)(descriptor >> SHMR_POSITION_BITS & SHMR_OWNER_MASK);
+}
+
+/* Is it the message of that position, waiting in the queue? */
+static inline bool shmr_is_ready(uint64_t descriptor, uint64_t position)
+{
+    return (descriptor & SHMR_STATE_MASK) == SHMR_RDY &&
+           ((descriptor ^ position) & SHMR_POSITION_MASK) == 0;
+}
+
+/* Entry: block in bits 0-23, cycle in 24-63. Both wrap; cycles are compared by their difference. */
+#define SHMR_BLOCK_BITS 24
+#define SHMR_BLOCK_MASK ((UINT64_C(1) << SHMR_BLOCK_BITS) - 1)
+
+struct shmr_mpmc {
+    uint8_t *blocks;
+    uint64_t mask;   /* entries, and blocks, - 1 */
+    uint32_t shift;  /* log2 of the entries */
+    uint32_t stride; /* bytes from block to block */
+    uint32_t max_message;
+    uint32_t me;
+    uint64_t tail; /* cursors */
+    uint64_t head;
+    struct shmr_mpmc_page *tail_page;
+    struct shmr_mpmc_page *head_page;
+    uint64_t scan; /* where to look for a free block when those nearby are not */
+    uint32_t send_misses;
+    uint32_t receive_misses;
+};
+
+/* Looks for a free block before a call gives up, and every how many positions a hint is left. */
+#define SHMR_MPMC_LOOKS      64
+#define SHMR_MPMC_NEARBY     8
+#define SHMR_MPMC_HINT_EVERY 32
+
+/* Steps of a cursor in one call: a lap, and room for others to go on meanwhile. */
+static inline uint64_t shmr_mpmc_budget(const struct shmr_mpmc *q)
+{
+    return 2 * (q->mask + 1) + 1024;
+}
+
+static inline struct shmr_block *shmr_mpmc_block(const struct shmr_mpmc *q, uint64_t index)
+{
+    return (struct shmr_block *)(void *)(q->blocks + (index & q->mask) * q->stride);
+}
+
+static inline uint64_t shmr_mpmc_entry(const struct shmr_mpmc *q, uint64_t position, uint64_t block)
+{
+    return ((position >> q->shift) + 1) << SHMR_BLOCK_BITS | block;
+}
+
+/* How many laps the entry is ahead of that position: 0 published, -1 not yet, more: I was away. */
+static inline int64_t shmr_mpmc_laps(const struct shmr_mpmc *q, uint64_t entry, uint64_t position)
+{
+    uint64_t ahead = (entry >> SHMR_BLOCK_BITS) - ((position >> q->shift) + 1);
+
+    return (int64_t)(ahead << SHMR_BLOCK_BITS) >> SHMR_BLOCK_BITS;
+}
+
+static inline uint64_t shmr_mpmc_look(const struct shmr_mpmc *q, uint64_t position)
+{
+    /* A1, pairs with R1 in shmr_mpmc_publish */
+    return atomic_load_explicit(&shmr_mpmc_block(q, position)->entry, memory_order_acquire);
+}
+
+/* A hint is never ahead of the truth; take it if it is ahead of me. */
+static inline uint64_t shmr_mpmc_take_hint(const _Atomic uint64_t *hint, uint64_t cursor)
+{
+    uint64_t seen = atomic_load_explicit(hint, memory_order_relaxed);
+
+    return (int64_t)(seen - cursor) > 0 ? seen : cursor;
+}
+
+static inline void shmr_mpmc_leave_hint(_Atomic uint64_t *hint, uint64_t position)
+{
+    if (position % SHMR_MPMC_HINT_EVERY == 0)
+        atomic_store_explicit(hint, position, memory_order_relaxed);
+}
+
+/* ---- Sending -------------------------------------------------------------------------------- */
+
+/* Walk my cursor to the first position that is not published. Its entry, or 0 out of budget. */
+static inline bool shmr_mpmc_find_tail(struct shmr_mpmc *q, uint64_t *entry)
+{
+    uint64_t steps = shmr_mpmc_budget(q);
+
+    for (uint64_t i = 0; i < steps; i++) {
+        *entry = shmr_mpmc_look(q, q->tail);
+        int64_t laps = shmr_mpmc_laps(q, *entry, q->tail);
+        if (laps < 0)
+            return true;
+        /* Published, and so is everything before it. */
+        q->tail += ((uint64_t)laps << q->shift) + 1;
+        if (i % SHMR_MPMC_NEARBY == SHMR_MPMC_NEARBY - 1)
+            q->tail = shmr_mpmc_take_hint(&q->tail_page->hint, q->tail);
+    }
+    return false;
+}
+
+static inline bool shmr_mpmc_try_own(struct shmr_mpmc *q, uint64_t index)
+{
+    struct shmr_block *block = shmr_mpmc_block(q, index);
+    uint64_t free = atomic_load_explicit(&block->descriptor, memory_order_relaxed);
+
+    /* A2, pairs with R2 in shmr_mpmc_free: whoever read the last message is done with it. */
+    return (free & SHMR_STATE_MASK) == SHMR_FREE &&
+           atomic_compare_exchange_strong_explicit(&block->descriptor, &free,
+                                                   shmr_descriptor(SHMR_OWN, q->me, 0),
+                                                   memory_order_acquire, memory_order_relaxed);
+}
+
+/* Is every block a message that waits? Then that of a lap ago does; else some are merely held. */
+static inline bool shmr_mpmc_is_full(const struct shmr_mpmc *q, uint64_t entry)
+{
+    const struct shmr_block *oldest = shmr_mpmc_block(q, entry & SHMR_BLOCK_MASK);
+
+    return entry >> SHMR_BLOCK_BITS != 0 &&
+           shmr_is_ready(atomic_load_explicit(&oldest->descriptor, memory_order_relaxed),
+                         q->tail - q->mask - 1);
+}
+
+/* The block in place is not to be had, or my cursor is behind: look on. */
+__attribute__((noinline)) static int shmr_mpmc_own_elsewhere(struct shmr_mpmc *q, uint64_t *index)
+{
+    uint64_t entry;
+
+    if (!shmr_mpmc_find_tail(q, &entry))
+        return -EAGAIN;
+    *index = q->tail & q->mask;
+    if (shmr_mpmc_try_own(q, *index))
+        return 0;
+    if (shmr_mpmc_is_full(q, entry))
+        return -EAGAIN;
+    for (int i = 1; i < SHMR_MPMC_LOOKS; i++) {
+        uint64_t at = i < SHMR_MPMC_NEARBY ? q->tail + (uint64_t)i : q->scan++;
+        *index = at & q->mask;
+        if (shmr_mpmc_try_own(q, *index))
+            return 0;
+    }
+    return -EAGAIN;
+}
+
+/* Own a block: the one in place if it can be, else one nearby, else one found by and by. */
+static inline int shmr_mpmc_own(struct shmr_mpmc *q, uint64_t *index)
+{
+    *index = q->tail & q->mask;
+    if (__builtin_expect(shmr_mpmc_laps(q, shmr_mpmc_look(q, q->tail), q->tail) < 0, 1) &&
+        __builtin_expect(shmr_mpmc_try_own(q, *index), 1))
+        return 0;
+    return shmr_mpmc_own_elsewhere(q, index);
+}
+
+/* Publish a block of mine at my cursor, whose entry was seen to be free. False: somebody else did.
+ */
+static inline bool shmr_mpmc_try_publish(struct shmr_mpmc *q, uint64_t index, uint64_t again,
+                                         uint64_t entry)
+{
+    /* Means nothing yet: no entry of that position names this block before R1. */
+    atomic_store_explicit(&shmr_mpmc_block(q, index)->descriptor,
+                          shmr_descriptor(SHMR_RDY | again, q->me, q->tail), memory_order_relaxed);
+    /* R1: contents and descriptor before it; pairs with A1 in shmr_mpmc_look. */
+    if (!atomic_compare_exchange_strong_explicit(&shmr_mpmc_block(q, q->tail)->entry, &entry,
+                                                 shmr_mpmc_entry(q, q->tail, index),
+                                                 memory_order_release, memory_order_relaxed))
+        return false;
+    q->tail++;
+    shmr_mpmc_leave_hint(&q->tail_page->hint, q->tail);
+    return true;
+}
+
+__attribute__((noinline)) static int shmr_mpmc_publish_later(struct shmr_mpmc *q, uint64_t index,
+                                                             uint64_t again)
+{
+    uint64_t steps = shmr_mpmc_budget(q), entry;
+
+    for (uint64_t i = 0; i < steps && shmr_mpmc_find_tail(q, &entry); i++)
+        if (shmr_mpmc_try_publish(q, index, again, entry))
+            return 0;
+    atomic_store_explicit(&shmr_mpmc_block(q, index)->descriptor,
+                          shmr_descriptor(SHMR_OWN | again, q->me, 0), memory_order_relaxed);
+    return -EAGAIN;
+}
+
+/*
+ * Publish a block of mine at the end of the queue; again: SHMR_M, a message that was delivered
+ * before, or 0. 0, or -EAGAIN when the budget is used up: then the block is still mine.
+ */
+static inline int shmr_mpmc_publish(struct shmr_mpmc *q, uint64_t index, uint64_t again)
+{
+    uint64_t entry = shmr_mpmc_look(q, q->tail);
+
+    if (__builtin_expect(shmr_mpmc_laps(q, entry, q->tail) < 0, 1) &&
+        __builtin_expect(shmr_mpmc_try_publish(q, index, again, entry), 1))
+        return 0;
+    return shmr_mpmc_publish_later(q, index, again);
+}
+
+/* R2: after the last look at the contents; pairs with A2 in shmr_mpmc_try_own. */
+static inline void shmr_mpmc_free(struct shmr_mpmc *q, uint64_t index)
+{
+    atomic_store_explicit(&shmr_mpmc_block(q, index)->descriptor, SHMR_FREE, memory_order_release);
+}
+
+/* Describe the message in a block of mine. */
+static inline void shmr_mpmc_fill(struct shmr_block *block, uint32_t len)
+{
+    block->deliveries = 0;
+    /* R4, pairs with A4 in shmr_mpmc_check_length. */
+    atomic_store_explicit(&block->length, len, memory_order_release);
+}
+
+/* ---- Receiving ------------------------------------------------------------------------------ */
+
+/* May the message whose descriptor was read as `ready` be taken? 0, -EMSGSIZE, -EBADMSG; 1: look
+ * again. */
+static inline int shmr_mpmc_check_length(const struct shmr_mpmc *q, const struct shmr_block *block,
+                                         uint64_t ready, size_t size, uint32_t *len)
+{
+    /* A4, pairs with R4 in shmr_mpmc_fill: a later message's length shows with its descriptor. */
+    *len = atomic_load_explicit(&block->length, memory_order_acquire);
+    if (__builtin_expect(*len <= size && *len <= q->max_message, 1))
+        return 0;
+    if (atomic_load_explicit(&block->descriptor, memory_order_relaxed) != ready)
+        return 1; /* taken meanwhile, and this was another message's length */
+    return *len > q->max_message ? -EBADMSG : -EMSGSIZE;
+}
+
+/*
+ * Try to take the message at my cursor, which is published in that block: 0 taken, 1 somebody else
+ * has it, or -EMSGSIZE, -EBADMSG and it stays.
+ */
+static inline int shmr_mpmc_try_take(struct shmr_mpmc *q, struct shmr_block *block, size_t size,
+                                     uint32_t *len)
+{
+    uint64_t ready = atomic_load_explicit(&block->descriptor, memory_order_relaxed);
+
+    if (__builtin_expect(!shmr_is_ready(ready, q->head), 0))
+        return 1;
+    int r = shmr_mpmc_check_length(q, block, ready, size, len);
+    if (__builtin_expect(r != 0, 0))
+        return r;
+    /* R3, pairs with A3 in shmr_mpmc_recover_block. */
+    return !atomic_compare_exchange_strong_explicit(
+        &block->descriptor, &ready, shmr_descriptor(SHMR_OWN | SHMR_M, q->me, q->head),
+        memory_order_acq_rel, memory_order_relaxed);
+}
+
+/*
+ * Take the next message: its block and its length; or -EAGAIN, -EMSGSIZE if it is longer than size
+ * (then it stays), or -EBADMSG for an entry or a length that cannot be.
+ */
+static inline int64_t shmr_mpmc_take(struct shmr_mpmc *q, size_t size, uint32_t *len)
+{
+    uint64_t steps = shmr_mpmc_budget(q);
+
+    for (uint64_t i = 0; i < steps; i++) {
+        uint64_t entry = shmr_mpmc_look(q, q->head), index = entry & SHMR_BLOCK_MASK;
+        int64_t laps = shmr_mpmc_laps(q, entry, q->head);
+        if (laps < 0)
+            return -EAGAIN;
+        if (__builtin_expect(laps > 0, 0)) { /* what is a lap older was taken, and all before it */
+            q->head += ((uint64_t)(laps - 1) << q->shift) + 1;
+            continue;
+        }
+        if (__builtin_expect(index > q->mask, 0))
+            return -EBADMSG;
+
+        int r = shmr_mpmc_try_take(q, shmr_mpmc_block(q, index), size, len);
+        if (r < 0)
+            return r;
+        q->head++; /* taken, by me or by somebody else, alive or dead */
+        if (__builtin_expect(r == 0, 1)) {
+            shmr_mpmc_leave_hint(&q->head_page->hint, q->head);
+            return (int64_t)index;
+        }
+        if (i % SHMR_MPMC_NEARBY == SHMR_MPMC_NEARBY - 1)
+            q->head = shmr_mpmc_take_hint(&q->head_page->hint, q->head);
+    }
+    return -EAGAIN;
+}
+
+/* ---- Recovery ------------------------------------------------------------------------------- */
+
+struct shmr_mpmc_recovered {
+    uint64_t freed;       /* blocks that held no message */
+    uint64_t redelivered; /* messages published again */
+    uint64_t dropped;     /* messages given up: at most once */
+    uint64_t left;        /* messages that are still the dead one's */
+};
+
+/*
+ * Make usable again what the dead participant of a row held. The caller holds the row's lock, so
+ * nobody else does the same, and the dead one makes no more steps. If the caller dies on the way,
+ * what it has re-tagged is its own, and the rest is still the dead one's.
+ */
+static inline void shmr_mpmc_recover_block(struct shmr_mpmc *q, uint32_t dead, uint64_t index,
+                                           bool at_most_once, struct shmr_mpmc_recovered *report)
+{
+    struct shmr_block *block = shmr_mpmc_block(q, index);
+    /* A3, pairs with R3 in shmr_mpmc_take: with its contents as the dead one saw them. */
+    uint64_t was = atomic_load_explicit(&block->descriptor, memory_order_acquire);
+
+    if ((was & SHMR_STATE_MASK) == SHMR_FREE || shmr_owner(was) != dead)
+        return;
+    if ((was & SHMR_STATE_MASK) == SHMR_RDY) {
+        uint64_t position = was & SHMR_POSITION_MASK;
+        uint64_t entry = shmr_mpmc_look(q, position);
+        /* Both are cut off somewhere: compare the bits that both have. */
+        uint64_t known = SHMR_POSITION_MASK >> q->shift & UINT64_MAX >> SHMR_BLOCK_BITS;
+        uint64_t differ = ((entry >> SHMR_BLOCK_BITS) - 1) ^ position >> q->shift;
+        if ((entry & SHMR_BLOCK_MASK) == index && (differ & known) == 0)
+            return; /* it was published */
+    }
+
+    bool message = (was & SHMR_M) != 0;
+    uint64_t now =
+        message && !at_most_once ? shmr_descriptor(SHMR_OWN | SHMR_M, q->me, 0) : SHMR_FREE;
+    /* Fails if it was published after all and somebody has taken it meanwhile. */
+    if (!atomic_compare_exchange_strong_explicit(&block->descriptor, &was, now,
+                                                 memory_order_acq_rel, memory_order_relaxed))
+        return;
+    if (now == SHMR_FREE) {
+        report->dropped += message;
+        report->freed += !message;
+        return;
+    }
+    block->deliveries++;
+    if (shmr_mpmc_publish(q, index, SHMR_M) == 0) {
+        report->redelivered++;
+    } else { /* out of budget: leave it to whoever recovers this row next */
+        atomic_store_explicit(&block->descriptor, shmr_descriptor(SHMR_OWN | SHMR_M, dead, 0),
+                              memory_order_release);
+        report->left++;
+    }
+}
+
+static inline void shmr_mpmc_recover(struct shmr_mpmc *q, uint32_t dead, bool at_most_once,
+                                     struct shmr_mpmc_recovered *report)
+{
+    for (uint64_t i = 0; i <= q->mask; i++)
+        shmr_mpmc_recover_block(q, dead, i, at_most_once, report);
+}
+
+/* ---- Looking -------------------------------------------------------------------------------- */
+
+/* Messages waiting now. Moves only private cursors; q may be an observer's. */
+static inline uint64_t shmr_mpmc_depth(struct shmr_mpmc *q)
+{
+    uint64_t steps = shmr_mpmc_budget(q), entry;
+
+    for (uint64_t i = 0; i < steps; i++) {
+        entry = shmr_mpmc_look(q, q->head);
+        int64_t laps = shmr_mpmc_laps(q, entry, q->head);
+        const struct shmr_block *block = shmr_mpmc_block(q, entry & SHMR_BLOCK_MASK);
+        if (laps < 0 || (laps == 0 && shmr_is_ready(atomic_load_explicit(&block->descriptor,
+                                                                         memory_order_relaxed),
+                                                    q->head)))
+            break;
+        q->head += laps > 0 ? ((uint64_t)(laps - 1) << q->shift) + 1 : 1;
+    }
+    if ((int64_t)(q->head - q->tail) > 0)
+        q->tail = q->head;
+    (void)shmr_mpmc_find_tail(q, &entry);
+    uint64_t depth = q->tail - q->head;
+    return depth <= q->mask + 1 ? depth : q->mask + 1;
+}
+
+/* Blocks that carry the tag of a row and are not messages waiting in the queue. */
+static inline uint64_t shmr_mpmc_count_held(const struct shmr_mpmc *q, uint32_t row)
+{
+    uint64_t held = 0;
+
+    for (uint64_t i = 0; i <= q->mask; i++) {
+        uint64_t d = atomic_load_explicit(&shmr_mpmc_block(q, i)->descriptor, memory_order_relaxed);
+        held += (d & SHMR_STATE_MASK) == SHMR_OWN && shmr_owner(d) == row;
+    }
+    return held;
+}
+
+#endif

@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * MPMC: the operations of a participant, on top of the algorithm in mpmc.h: copying, the blocks it
+ * holds between two calls, and its counters. As there: no system call, bounded, and the same
+ * results as the operations in spsc.h.
+ */
+#ifndef SHMR_MPMC_OPS_H
+#define SHMR_MPMC_OPS_H
+
+#include <sys/uio.h>
+
+#include "mpmc.h"
+#include "segment.h"
+
+/* Blocks held between two calls: reserved, or given out by peek. In no particular order. */
+struct shmr_held {
+    uint32_t count;
+    uint32_t block[SHMRING_HELD_MAX];
+    uint32_t length[SHMRING_HELD_MAX];
+};
+
+struct shmr_mpmc_participant {
+    struct shmr_mpmc queue;
+    struct shmr_row *row; /* mine: its counters */
+    uint64_t sent, sent_bytes, received, received_bytes, full_events, empty_events;
+    uint64_t now; /* CLOCK_MONOTONIC, ns, kept up by the caller: for shmr_row.held_since */
+    struct shmr_held reserved;
+    struct shmr_held taken;
+};
+
+/* The queue of a segment as the participant of that row sees it, or as an observer does. */
+static inline void shmr_mpmc_init(struct shmr_mpmc *q, const struct shmr_geometry *g,
+                                  const struct shmr_map *map, uint32_t row)
+{
+    *q = (struct shmr_mpmc){
+        .blocks = map->data,
+        .mask = g->capacity - 1,
+        .shift = (uint32_t)__builtin_ctzll(g->capacity),
+        .stride = g->stride,
+        .max_message = g->max_message,
+        .me = row,
+        .tail_page = (struct shmr_mpmc_page *)(void *)map->producer,
+        .head_page = (struct shmr_mpmc_page *)(void *)map->consumer,
+    };
+    q->tail = atomic_load_explicit(&q->tail_page->hint, memory_order_relaxed);
+    q->head = atomic_load_explicit(&q->head_page->hint, memory_order_relaxed);
+}
+
+static inline void shmr_mpmc_participant_init(struct shmr_mpmc_participant *p,
+                                              const struct shmr_geometry *g,
+                                              const struct shmr_map *map, uint32_t row)
+{
+    struct shmr_row *mine = (struct shmr_row *)(void *)map->table + row;
+
+    *p = (struct shmr_mpmc_participant){
+        .row = mine,
+        .sent = atomic_load_explicit(&mine->sent, memory_order_relaxed),
+        .sent_bytes = atomic_load_explicit(&mine->sent_bytes, memory_order_relaxed),
+        .received = atomic_load_explicit(&mine->received, memory_order_relaxed),
+        .received_bytes = atomic_load_explicit(&mine->received_bytes, memory_order_relaxed),
+        .full_events = atomic_load_explicit(&mine->full_events, memory_order_relaxed),
+        .empty_events = atomic_load_explicit(&mine->empty_events, memory_order_relaxed),
+    };
+    shmr_mpmc_init(&p->queue, g, map, row);
+    p->queue.receive_misses = 1; /* an empty queue is no event before the first message */
+    atomic_store_explicit(&mine->held_since, 0, memory_order_relaxed);
+}
+
+static inline bool shmr_mpmc_holds_any(const struct shmr_mpmc_participant *p)
+{
+    return p->reserved.count + p->taken.count != 0;
+}
+
+static inline uint8_t *shmr_mpmc_payload(const struct shmr_mpmc *q, uint64_t index)
+{
+    return (uint8_t *)shmr_mpmc_block(q, index) + sizeof(struct shmr_block);
+}
+
+static inline void shmr_held_add(struct shmr_held *held, uint64_t index, uint32_t len)
+{
+    held->block[held->count] = (uint32_t)index;
+    held->length[held->count] = len;
+    held->count++;
+}
+
+/* Where msg is in the table, or -EINVAL. */
+static inline int shmr_held_find(const struct shmr_held *held, const struct shmr_mpmc *q,
+                                 const void *msg)
+{
+    for (uint32_t i = 0; i < held->count; i++)
+        if (msg == shmr_mpmc_payload(q, held->block[i]))
+            return (int)i;
+    return -EINVAL;
+}
+
+static inline void shmr_held_remove(struct shmr_held *held, int at)
+{
+    held->count--;
+    held->block[at] = held->block[held->count];
+    held->length[at] = held->length[held->count];
+}
+
+static inline void shmr_mpmc_note_held(struct shmr_mpmc_participant *p)
+{
+    uint64_t held = p->reserved.count + p->taken.count;
+
+    if (held <= 1)
+        atomic_store_explicit(&p->row->held_since, held ? p->now : 0, memory_order_relaxed);
+}
+
+static inline void shmr_mpmc_count_sent(struct shmr_mpmc_participant *p, uint64_t len)
+{
+    p->queue.send_misses = 0;
+    p->sent++;
+    p->sent_bytes += len;
+    atomic_store_explicit(&p->row->sent, p->sent, memory_order_relaxed);
+    atomic_store_explicit(&p->row->sent_bytes, p->sent_bytes, memory_order_relaxed);
+}
+
+static inline void shmr_mpmc_count_received(struct shmr_mpmc_participant *p, uint64_t len)
+{
+    p->received++;
+    p->received_bytes += len;
+    atomic_store_explicit(&p->row->received, p->received, memory_order_relaxed);
+    atomic_store_explicit(&p->row->received_bytes, p->received_bytes, memory_order_relaxed);
+}
+
+/* ---- Sending -------------------------------------------------------------------------------- */
+
+__attribute__((noinline)) static int shmr_mpmc_no_block(struct shmr_mpmc_participant *p,
+                                                        uint64_t *index)
+{
+    int r = -EAGAIN;
+
+    if (p->queue.send_misses == 0) { /* full after a success: let the consumers make some room */
+        p->full_events++;
+        atomic_store_explicit(&p->row->full_events, p->full_events, memory_order_relaxed);
+        shmr_pause(SHMR_FULL_PAUSES);
+        r = shmr_mpmc_own(&p->queue, index);
+    }
+    if (r < 0)
+        p->queue.send_misses++;
+    return r;
+}
+
+static inline int shmr_mpmc_claim(struct shmr_mpmc_participant *p, size_t len, uint64_t *index)
+{
+    if (__builtin_expect(len > p->queue.max_message, 0))
+        return -EMSGSIZE;
+    if (__builtin_expect(shmr_mpmc_own(&p->queue, index) == 0, 1))
+        return 0;
+    return shmr_mpmc_no_block(p, index);
+}
+
+static inline int shmr_mpmc_send(struct shmr_mpmc_participant *p, const void *msg, size_t len)
+{
+    uint64_t index;
+    int r = shmr_mpmc_claim(p, len, &index);
+
+    if (__builtin_expect(r < 0, 0))
+        return r;
+    shmr_mpmc_fill(shmr_mpmc_block(&p->queue, index), (uint32_t)len);
+    shmr_copy(shmr_mpmc_payload(&p->queue, index), msg, len);
+    r = shmr_mpmc_publish(&p->queue, index, 0);
+    if (__builtin_expect(r < 0, 0)) {
+        shmr_mpmc_free(&p->queue, index);
+        return r;
+    }
+    shmr_mpmc_count_sent(p, len);
+    return 0;
+}
+
+static inline int shmr_mpmc_send_batch(struct shmr_mpmc_participant *p, const struct iovec *msgs,
+                                       int n)
+{
+    for (int sent = 0; sent < n; sent++) {
+        int r = shmr_mpmc_send(p, msgs[sent].iov_base, msgs[sent].iov_len);
+        if (r < 0)
+            return sent > 0 ? sent : r;
+    }
+    return n;
+}
+
+static inline int shmr_mpmc_reserve(struct shmr_mpmc_participant *p, size_t len, void **msg)
+{
+    uint64_t index;
+    int r;
+
+    if (__builtin_expect(p->reserved.count == SHMRING_HELD_MAX, 0))
+        return -ENOBUFS;
+    r = shmr_mpmc_claim(p, len, &index);
+    if (__builtin_expect(r < 0, 0))
+        return r;
+    shmr_held_add(&p->reserved, index, (uint32_t)len);
+    shmr_mpmc_note_held(p);
+    *msg = shmr_mpmc_payload(&p->queue, index);
+    return 0;
+}
+
+static inline int shmr_mpmc_commit(struct shmr_mpmc_participant *p, const void *msg, size_t len)
+{
+    int r, at = shmr_held_find(&p->reserved, &p->queue, msg);
+
+    if (__builtin_expect(at < 0, 0))
+        return at;
+    if (__builtin_expect(len > p->reserved.length[at], 0))
+        return -EMSGSIZE;
+    shmr_mpmc_fill(shmr_mpmc_block(&p->queue, p->reserved.block[at]), (uint32_t)len);
+    r = shmr_mpmc_publish(&p->queue, p->reserved.block[at], 0);
+    if (__builtin_expect(r < 0, 0))
+        return r; /* still reserved */
+    shmr_held_remove(&p->reserved, at);
+    shmr_mpmc_note_held(p);
+    shmr_mpmc_count_sent(p, len);
+    return 0;
+}
+
+static inline int shmr_mpmc_cancel(struct shmr_mpmc_participant *p, const void *msg)
+{
+    int at = shmr_held_find(&p->reserved, &p->queue, msg);
+
+    if (at < 0)
+        return at;
+    shmr_mpmc_free(&p->queue, p->reserved.block[at]);
+    shmr_held_remove(&p->reserved, at);
+    shmr_mpmc_note_held(p);
+    return 0;
+}
+
+/* ---- Receiving ------------------------------------------------------------------------------ */
+
+__attribute__((noinline)) static int64_t shmr_mpmc_take_again(struct shmr_mpmc_participant *p,
+                                                              size_t size, uint32_t *len)
+{
+    int64_t r = -EAGAIN;
+
+    if (p->queue.receive_misses == 0) {
+        p->empty_events++;
+        atomic_store_explicit(&p->row->empty_events, p->empty_events, memory_order_relaxed);
+        /* Right behind a producer, every look takes the line it is writing: fall back a little. */
+        shmr_pause(SHMR_EMPTY_PAUSES);
+        r = shmr_mpmc_take(&p->queue, size, len);
+    }
+    if (r == -EAGAIN)
+        p->queue.receive_misses++;
+    return r;
+}
+
+static inline int64_t shmr_mpmc_next(struct shmr_mpmc_participant *p, size_t size, uint32_t *len)
+{
+    int64_t index = shmr_mpmc_take(&p->queue, size, len);
+
+    if (__builtin_expect(index == -EAGAIN, 0))
+        index = shmr_mpmc_take_again(p, size, len);
+    if (index >= 0)
+        p->queue.receive_misses = 0;
+    return index;
+}
+
+static inline ssize_t shmr_mpmc_recv(struct shmr_mpmc_participant *p, void *buf, size_t size)
+{
+    uint32_t len;
+    int64_t index = shmr_mpmc_next(p, size, &len);
+
+    if (__builtin_expect(index < 0, 0))
+        return (ssize_t)index;
+    shmr_copy(buf, shmr_mpmc_payload(&p->queue, (uint64_t)index), len);
+    shmr_mpmc_free(&p->queue, (uint64_t)index);
+    shmr_mpmc_count_received(p, len);
+    return (ssize_t)len;
+}
+
+static inline int shmr_mpmc_recv_batch(struct shmr_mpmc_participant *p, struct iovec *msgs, int n)
+{
+    for (int received = 0; received < n; received++) {
+        uint32_t len;
+        int64_t index = received == 0 ? shmr_mpmc_next(p, msgs[0].iov_len, &len)
+                                      : shmr_mpmc_take(&p->queue, msgs[received].iov_len, &len);
+        if (index < 0)
+            return received > 0 ? received : (int)index;
+        shmr_copy(msgs[received].iov_base, shmr_mpmc_payload(&p->queue, (uint64_t)index), len);
+        shmr_mpmc_free(&p->queue, (uint64_t)index);
+        msgs[received].iov_len = len;
+        shmr_mpmc_count_received(p, len);
+    }
+    return n;
+}
+
+static inline ssize_t shmr_mpmc_peek(struct shmr_mpmc_participant *p, const void **msg,
+                                     struct shmring_info *info)
+{
+    uint32_t len;
+    int64_t index;
+
+    if (__builtin_expect(p->taken.count == SHMRING_HELD_MAX, 0))
+        return -ENOBUFS;
+    index = shmr_mpmc_next(p, SIZE_MAX, &len);
+    if (__builtin_expect(index < 0, 0))
+        return (ssize_t)index;
+    if (info) {
+        uint32_t before = shmr_mpmc_block(&p->queue, (uint64_t)index)->deliveries;
+        info->deliveries = before < UINT32_MAX ? before + 1 : before;
+        info->flags = before ? SHMRING_REDELIVERED : 0;
+    }
+    shmr_held_add(&p->taken, (uint64_t)index, len);
+    shmr_mpmc_note_held(p);
+    *msg = shmr_mpmc_payload(&p->queue, (uint64_t)index);
+    return (ssize_t)len;
+}
+
+static inline int shmr_mpmc_release(struct shmr_mpmc_participant *p, const void *msg)
+{
+    int at = shmr_held_find(&p->taken, &p->queue, msg);
+
+    if (__builtin_expect(at < 0, 0))
+        return at;
+    shmr_mpmc_free(&p->queue, p->taken.block[at]);
+    shmr_mpmc_count_received(p, p->taken.length[at]);
+    shmr_held_remove(&p->taken, at);
+    shmr_mpmc_note_held(p);
+    return 0;
+}
+
+#endif

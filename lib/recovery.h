@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* Finding dead participants and recovering what they held. Asks the kernel; never on a fast path.
+ */
+#ifndef SHMR_RECOVERY_H
+#define SHMR_RECOVERY_H
+
+#include "handle.h"
+
+/* How often, at most, all participants of a queue together look for dead ones. */
+#define SHMR_SWEEP_NS UINT64_C(50000000)
+
+/* Recover what the row's last owner held. The caller holds the row's lock. False: something is
+ * left. */
+bool shmr_recover_row(shmring_t *q, uint32_t row);
+
+/*
+ * Recover every dead participant. Returns how many, or -errno with the detail set. Not patient:
+ * skip what another thread's attaching or forking stands in the way of.
+ */
+int shmr_recover_dead(shmring_t *q, bool patient);
+
+/* The same, if nobody did within the last SHMR_SWEEP_NS. May run in a signal handler. */
+void shmr_sweep(shmring_t *q);
+
+/* CLOCK_MONOTONIC to within a few milliseconds, in ns. */
+uint64_t shmr_coarse_now(void);
+
+#endif
