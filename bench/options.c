@@ -66,7 +66,7 @@ static long whole(const char *option, const char *text, long min, long max)
     errno = 0;
     long long value = strtoll(text, &end, 10);
     int shift = *end == 'k' || *end == 'K' ? 10 : *end == 'M' ? 20 : 0;
-    if (end == text || errno != 0 || strcmp(end + (shift > 0), "") != 0 || value < min ||
+    if (end == text || errno != 0 || strcmp(end + (shift > 0), "") != 0 || value < 0 ||
         value > max >> shift || value << shift < min)
         mistake("%s: '%s' is not a number from %ld to %ld", option, text, min, max);
     return (long)(value << shift);

@@ -121,8 +121,10 @@ Test(bench, every_transport_is_measured)
 
 Test(bench, messages_of_every_size)
 {
-    cr_assert_eq(run(ONCE "-t shmring*,pipe*,unix-*,memory -s 1,3,7,9,31,33,65,1023,5000,64K"), 0,
-                 "%s", out());
+    cr_assert_eq(
+        run(ONCE
+            "-t shmring*,pipe*,unix-*,memory --capacity 16K -s 1,3,7,9,31,33,65,1023,5000,64K"),
+        0, "%s", out());
 }
 
 Test(bench, one_way_latency_at_a_rate)

@@ -13,7 +13,7 @@
 #include "../bench/transports/fd.h"
 #include "../bench/workers.h"
 
-enum { LONGEST = 200 };
+enum { LONGEST = PAYLOAD_MEDIUM + 40 };
 
 Test(bench_parts, payload_fills_every_byte_and_no_more)
 {
