@@ -57,6 +57,17 @@ memcheck_suites += tests/test_spsc_stat
 tests_test_spsc_stat_SOURCES = tests/test_spsc_stat.c tests/spsc_pages.h
 tests_test_spsc_stat_LDADD = $(core_test_libs)
 
+suites += tests/test_spsc_model
+memcheck_suites += tests/test_spsc_model
+tests_test_spsc_model_LDADD = $(test_libs)
+
+suites += tests/test_spsc_threads
+thread_suites += tests/test_spsc_threads
+tests_test_spsc_threads_LDADD = $(core_test_libs)
+
+suites += tests/test_fastpath
+tests_test_fastpath_LDADD = $(test_libs)
+
 suites += tests/test_spsc_steps
 memcheck_suites += tests/test_spsc_steps
 tests_test_spsc_steps_SOURCES = tests/test_spsc_steps.c tests/spsc_ring.h
