@@ -200,10 +200,13 @@ static void put_script(FILE *f, const struct picture *p)
     if (p->mode != THROUGHPUT)
         fprintf(f, " %g with lines lc rgb '#202020' dt 2 lw 1.5 title 'raw cache line', \\\n    ",
                 probe_us(p));
+    for (int i = 0; i < p->n && p->mode == THROUGHPUT; i++) /* thin, below the curves */
+        fprintf(
+            f, " '%s.dat' index %d using 1:2:3:4 with yerrorbars ls %d lw 1 ps 0 notitle, \\\n    ",
+            p->name, i, i + 1);
     for (int i = 0; i < p->n; i++)
-        fprintf(f, " '%s.dat' index %d %s ls %d title '%s'%s", p->name, i,
-                p->mode == THROUGHPUT ? "using 1:2:3:4 with yerrorlines" : "with linespoints",
-                i + 1, p->curves[i].transport->name, i + 1 < p->n ? ", \\\n    " : "\n");
+        fprintf(f, " '%s.dat' index %d with linespoints ls %d title '%s'%s", p->name, i, i + 1,
+                p->curves[i].transport->name, i + 1 < p->n ? ", \\\n    " : "\n");
     fprintf(f,
             "set terminal pngcairo size 1100,680 font 'DejaVu Sans,11' background rgb 'white'\n"
             "set output '%s.png'\n"
