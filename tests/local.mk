@@ -68,6 +68,9 @@ tests_test_spsc_threads_LDADD = $(core_test_libs)
 suites += tests/test_fastpath
 tests_test_fastpath_LDADD = $(test_libs)
 
+suites += tests/test_spsc_crash
+tests_test_spsc_crash_LDADD = $(test_libs)
+
 suites += tests/test_spsc_steps
 memcheck_suites += tests/test_spsc_steps
 tests_test_spsc_steps_SOURCES = tests/test_spsc_steps.c tests/spsc_ring.h
@@ -119,6 +122,11 @@ installcheck-local:
 	srcdir='$(srcdir)' CC='$(CC)' CFLAGS='$(AM_CFLAGS) $(CFLAGS)' PKG_CONFIG='$(PKG_CONFIG)' \
 	PKG_CONFIG_SYSROOT_DIR='$(DESTDIR)' PKG_CONFIG_PATH='$(DESTDIR)$(pkgconfigdir)' \
 	LD_LIBRARY_PATH='$(DESTDIR)$(libdir)' $(srcdir)/tests/installed.sh
+
+# Participants killed at random, for a quarter of an hour.
+.PHONY: soak
+soak: tests/test_spsc_crash
+	SHMRING_TEST_KILLS=150000 tests/test_spsc_crash --verbose=1
 
 # The tests under valgrind; errors and leaks that are certain fail.
 .PHONY: check-memcheck

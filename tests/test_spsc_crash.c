@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A producer and a consumer that are killed at random moments, thousands of times, and replaced.
+ * Each writes into a diary, which survives it, what it is about to do and what it has done. So its
+ * successor knows what must be in the queue: every message whose send returned, in order, once; and
+ * of what the dead consumer had been given, what comes again comes flagged.
+ *
+ * $SHMRING_TEST_KILLS says how many kills each test makes; see the target soak.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "messages.h"
+#include "support.h"
+
+enum { KILLS = 1000, STOPS = 100, BATCH = 8, LONGEST_EVER = 1 << 14 };
+
+/* Messages are numbered from 0; each of these is a number of the first message that is not meant.
+ */
+static struct diary {
+    _Atomic uint64_t to_commit;       /* producer: before a call that may commit those before */
+    _Atomic uint64_t committed;       /* ... and when it has returned */
+    _Atomic uint64_t to_take;         /* consumer: before a call that may take those before */
+    _Atomic uint64_t given;           /* ... when peek has returned */
+    _Atomic uint64_t to_retire;       /* before a call that releases or receives those before */
+    _Atomic uint64_t retired;         /* ... and when it has returned */
+    _Atomic uint64_t sends, receives; /* calls that returned, -EAGAIN included */
+    _Atomic uint64_t redelivered;
+    _Atomic bool finish;
+} * diary;
+
+static char name[TEST_NAME_SIZE];
+static shmring_t *observer;
+static uint64_t seed, random_state;
+static uint32_t longest;
+
+static uint32_t length_of(uint64_t number)
+{
+    return message_length(seed, number, longest);
+}
+
+/* ---- The producer ---------------------------------------------------------------------------- */
+
+static int send_batch(shmring_t *q, uint64_t number, int n)
+{
+    struct iovec batch[BATCH];
+
+    for (int i = 0; i < n; i++)
+        batch[i] = (struct iovec){(void *)(uintptr_t)message_content(number + (uint64_t)i),
+                                  length_of(number + (uint64_t)i)};
+    return shmring_send_batch(q, batch, n);
+}
+
+static int send_in_place(shmring_t *q, uint64_t number)
+{
+    const uint32_t len = length_of(number);
+    void *msg;
+    const int r = shmring_reserve(q, len, &msg);
+
+    if (r < 0)
+        return r;
+    memcpy(msg, message_content(number), len);
+    child_assert(shmring_commit(q, msg, len) == 0);
+    return 1;
+}
+
+/* Returns how many it sent, 0 when the queue was full. */
+static uint64_t send_some(shmring_t *q, uint64_t number, uint64_t *random)
+{
+    const uint32_t kind = test_random_below(random, 3);
+    const int n = kind == 1 ? (int)test_random_below(random, BATCH) + 1 : 1;
+    int r;
+
+    diary->to_commit = number + (uint64_t)n;
+    r = kind == 0   ? shmring_send(q, message_content(number), length_of(number))
+        : kind == 1 ? send_batch(q, number, n)
+                    : send_in_place(q, number);
+    child_assert(r >= 0 || r == -EAGAIN);
+    if (kind == 0 && r == 0)
+        r = 1;
+    diary->sends++;
+    return r > 0 ? (uint64_t)r : 0;
+}
+
+static int produce(void *arg)
+{
+    uint64_t random = *(const uint64_t *)arg, number;
+    struct shmring_stat st;
+    shmring_t *q;
+
+    child_assert(shmring_open(&q, name, SHMRING_PRODUCER) == 0);
+    child_assert(shmring_stat(q, &st) == 0);
+    /* All that the last one knows that it sent; and at most what it was at. */
+    child_assert(st.sent >= diary->committed);
+    child_assert(st.sent <= diary->to_commit);
+    diary->committed = number = st.sent;
+    while (!diary->finish) {
+        const uint64_t n = send_some(q, number, &random);
+        number += n;
+        diary->committed = number;
+        if (n == 0)
+            sched_yield();
+    }
+    shmring_close(&q);
+    return 0;
+}
+
+/* ---- The consumer ---------------------------------------------------------------------------- */
+
+struct consumer {
+    shmring_t *q;
+    uint64_t number;   /* next message */
+    uint64_t flagged;  /* those before this one must be flagged */
+    uint64_t may_flag; /* those before this one may be */
+};
+
+static void about_to_take(uint64_t number)
+{
+    if (diary->to_take < number)
+        diary->to_take = number;
+}
+
+static uint64_t receive_one(struct consumer *c)
+{
+    static uint8_t buf[LONGEST_EVER];
+
+    about_to_take(c->number + 1);
+    diary->to_retire = c->number + 1;
+    const ssize_t len = shmring_recv(c->q, buf, sizeof buf);
+    diary->receives++;
+    child_assert(len >= 0 || len == -EAGAIN);
+    if (len < 0)
+        return 0;
+    diary->retired = c->number + 1;
+    child_assert(len == (ssize_t)length_of(c->number));
+    child_assert(message_is(c->number, buf, (size_t)len));
+    return 1;
+}
+
+static uint64_t receive_batch(struct consumer *c)
+{
+    static uint8_t bufs[BATCH][LONGEST_EVER];
+    struct iovec batch[BATCH];
+
+    for (int i = 0; i < BATCH; i++)
+        batch[i] = (struct iovec){bufs[i], LONGEST_EVER};
+    about_to_take(c->number + BATCH);
+    diary->to_retire = c->number + BATCH;
+    const int n = shmring_recv_batch(c->q, batch, BATCH);
+    diary->receives++;
+    child_assert(n > 0 || n == -EAGAIN);
+    if (n < 0)
+        return 0;
+    diary->retired = c->number + (uint64_t)n;
+    for (int i = 0; i < n; i++) {
+        const uint64_t number = c->number + (uint64_t)i;
+        child_assert(batch[i].iov_len == length_of(number));
+        child_assert(message_is(number, bufs[i], batch[i].iov_len));
+    }
+    return (uint64_t)n;
+}
+
+/* The number of messages taken, at most BATCH, all held. */
+static uint64_t peek_some(struct consumer *c, const void *msgs[BATCH])
+{
+    uint64_t n = 0;
+
+    for (; n < BATCH; n++) {
+        const uint64_t number = c->number + n;
+        struct shmring_info info;
+        about_to_take(number + 1);
+        const ssize_t len = shmring_peek(c->q, &msgs[n], &info);
+        diary->receives++;
+        child_assert(len >= 0 || len == -EAGAIN);
+        if (len < 0)
+            break;
+        if (diary->given <= number)
+            diary->given = number + 1;
+        child_assert(len == (ssize_t)length_of(number));
+        child_assert(message_is(number, msgs[n], (size_t)len));
+        child_assert(info.deliveries > 1 || number >= c->flagged);
+        child_assert(info.deliveries == 1 || number < c->may_flag);
+        child_assert((info.flags == SHMRING_REDELIVERED) == (info.deliveries > 1));
+        diary->redelivered += info.deliveries > 1;
+    }
+    return n;
+}
+
+static uint64_t receive_in_place(struct consumer *c)
+{
+    const void *msgs[BATCH];
+    const uint64_t n = peek_some(c, msgs);
+
+    for (uint64_t i = 0; i < n; i++) {
+        child_assert(message_is(c->number + i, msgs[i], length_of(c->number + i)));
+        diary->to_retire = c->number + i + 1;
+        child_assert(shmring_release(c->q, msgs[i]) == 0);
+        diary->retired = c->number + i + 1;
+    }
+    return n;
+}
+
+static int consume(void *arg)
+{
+    uint64_t random = *(const uint64_t *)arg;
+    struct shmring_stat st;
+    struct consumer c;
+
+    child_assert(shmring_open(&c.q, name, SHMRING_CONSUMER) == 0);
+    child_assert(shmring_stat(c.q, &st) == 0);
+    child_assert(st.received >= diary->retired);
+    child_assert(st.received <= diary->to_retire);
+    diary->retired = c.number = st.received;
+    about_to_take(c.number + 1); /* the last one may have died receiving it, without a diary */
+    c.flagged = diary->given;
+    c.may_flag = diary->to_take;
+    while (!diary->finish) {
+        const uint32_t kind = test_random_below(&random, 6);
+        const uint64_t n = kind == 0   ? receive_one(&c)
+                           : kind == 1 ? receive_batch(&c)
+                                       : receive_in_place(&c);
+        c.number += n;
+        if (n == 0)
+            sched_yield();
+    }
+    shmring_close(&c.q);
+    return 0;
+}
+
+/* ---- Who kills them -------------------------------------------------------------------------- */
+
+static pid_t producer, consumer;
+
+static pid_t start(int (*body)(void *))
+{
+    uint64_t random = test_random(&random_state);
+
+    return test_fork(body, &random);
+}
+
+static void finish_off(pid_t pid)
+{
+    kill(pid, SIGKILL);
+    cr_assert_eq(test_wait(pid), -SIGKILL, "it had ended before: see above");
+}
+
+static void sleep_at_most(uint32_t microseconds)
+{
+    const struct timespec pause = {0, (long)test_random_below(&random_state, microseconds) * 1000};
+
+    nanosleep(&pause, NULL);
+}
+
+/* So many more calls of the child have returned. */
+static void wait_for_calls(pid_t pid, const _Atomic uint64_t *calls, uint64_t more)
+{
+    const uint64_t enough = *calls + more;
+
+    while (*calls < enough) {
+        siginfo_t ended = {0};
+        cr_assert_eq(waitid(P_PID, (id_t)pid, &ended, WEXITED | WNOHANG | WNOWAIT), 0);
+        cr_assert_eq(ended.si_pid, 0, "it has ended: see above");
+        sleep_at_most(50);
+    }
+}
+
+/* Some time, in which it may not even have opened the queue; or some calls. */
+static void let_work(pid_t pid, const _Atomic uint64_t *calls)
+{
+    if (test_random(&random_state) % 2 == 0)
+        sleep_at_most(300);
+    else
+        wait_for_calls(pid, calls, test_random_below(&random_state, 200));
+}
+
+static int kills(int usually)
+{
+    const char *given = getenv("SHMRING_TEST_KILLS");
+
+    return given ? atoi(given) : usually;
+}
+
+static void begin(uint64_t capacity, uint32_t longest_message)
+{
+    seed = random_state = test_seed();
+    longest = longest_message;
+    test_name(name);
+    diary = mmap(NULL, sizeof *diary, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    cr_assert_neq(diary, MAP_FAILED);
+    observer = test_create(name, 0, capacity);
+    message_content(0);
+    producer = start(produce);
+    consumer = start(consume);
+}
+
+/* Those who are left close; then the queue has what it should have, and is in order. */
+static void end(void)
+{
+    struct shmring_stat st;
+    struct consumer c = {.may_flag = UINT64_MAX};
+    shmring_t *q;
+
+    diary->finish = true;
+    cr_assert_eq(test_wait(producer), 0);
+    cr_assert_eq(test_wait(consumer), 0);
+    diary->finish = false;
+    cr_assert_eq(shmring_stat(observer, &st), 0);
+    cr_assert_eq(st.sent, diary->committed);
+    cr_assert_eq(st.received, diary->retired);
+    cr_assert_eq(st.depth, st.sent - st.received);
+    cr_assert_eq(st.dead, 0);
+
+    cr_assert_eq(shmring_open(&q, name, SHMRING_PRODUCER | SHMRING_CONSUMER), 0);
+    c.q = q;
+    for (c.number = st.received; c.number < st.sent; c.number++)
+        cr_assert_eq(receive_one(&c), 1);
+    cr_assert_eq(receive_one(&c), 0);
+    cr_assert_eq(shmring_stat(observer, &st), 0);
+    cr_assert_eq(st.depth, 0);
+    cr_assert_eq(st.depth_bytes, 0);
+    cr_assert_eq(st.sent_bytes, st.received_bytes);
+    fprintf(stderr, "%llu messages, %llu redeliveries, %llu takeovers\n",
+            (unsigned long long)st.sent, (unsigned long long)diary->redelivered,
+            (unsigned long long)st.takeovers);
+    shmring_close(&q);
+    shmring_close(&observer);
+    munmap(diary, sizeof *diary);
+}
+
+static void kill_producer(void)
+{
+    let_work(producer, &diary->sends);
+    finish_off(producer);
+    producer = start(produce);
+}
+
+static void kill_consumer(void)
+{
+    let_work(consumer, &diary->receives);
+    finish_off(consumer);
+    consumer = start(consume);
+}
+
+static void kill_both(void)
+{
+    sleep_at_most(500);
+    finish_off(producer);
+    finish_off(consumer);
+    if (test_random(&random_state) % 2 == 0) {
+        producer = start(produce);
+        consumer = start(consume);
+    } else {
+        consumer = start(consume);
+        producer = start(produce);
+    }
+}
+
+static void kill_many(void)
+{
+    for (int i = kills(KILLS); i > 0; i--) {
+        const uint32_t which = test_random_below(&random_state, 5);
+        if (which < 2)
+            kill_producer();
+        else if (which < 4)
+            kill_consumer();
+        else
+            kill_both();
+    }
+}
+
+Test(spsc_crash, killed_with_short_messages)
+{
+    begin(4096, 100);
+    kill_many();
+    end();
+}
+
+Test(spsc_crash, killed_with_long_messages)
+{
+    begin(1 << 16, LONGEST_EVER);
+    kill_many();
+    end();
+}
+
+/* ---- Stopped --------------------------------------------------------------------------------- */
+
+struct side {
+    pid_t *pid;
+    int (*body)(void *);
+    unsigned role;
+    const _Atomic uint64_t *calls;
+};
+
+/* While ONE is stopped the calls of the OTHER go on returning, and nobody takes ONE's role. */
+static void stop(const struct side *one, const struct side *other)
+{
+    shmring_t *q;
+
+    cr_assert_eq(kill(*one->pid, SIGSTOP), 0);
+    wait_for_calls(*other->pid, other->calls, 1000);
+    cr_assert_eq(shmring_open(&q, name, one->role), -EBUSY);
+    if (test_random(&random_state) % 2 == 0) {
+        finish_off(*one->pid);
+        *one->pid = start(one->body);
+    } else {
+        cr_assert_eq(kill(*one->pid, SIGCONT), 0);
+    }
+}
+
+Test(spsc_crash, stopped, .timeout = 300)
+{
+    begin(4096, 100);
+    const struct side sides[] = {
+        {&producer, produce, SHMRING_PRODUCER, &diary->sends},
+        {&consumer, consume, SHMRING_CONSUMER, &diary->receives},
+    };
+    for (int i = 0; i < STOPS; i++) {
+        const int one = (int)test_random_below(&random_state, 2);
+        for (int j = 0; j < 2; j++)
+            wait_for_calls(*sides[j].pid, sides[j].calls, 1);
+        stop(&sides[one], &sides[!one]);
+    }
+    end();
+}
