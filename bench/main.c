@@ -68,37 +68,51 @@ static void remark(const struct options *o, const struct machine *m)
               stderr);
 }
 
-int main(int argc, char **argv)
+/* Measure and report. Returns the exit status. */
+static int compare(struct results *r)
 {
-    struct options options;
-    struct machine machine;
-    struct results results;
-    options_parse(&options, argc, argv);
-    if (options.list) {
-        report_list();
-        return fflush(stdout) == 0 ? EXIT_OK : EXIT_FAILED;
-    }
-    workers_init();
-    payload_init();
-    ticks_init();
-    machine_describe(&machine);
-    remark(&options, &machine);
-    results_plan(&results, &options, &machine);
-    if (results.n_cells == 0) {
-        fputs("shmring-bench: these transports cannot be measured in this mode\n", stderr);
-        return EXIT_USAGE;
-    }
     struct shared *shared = workers_map();
     if (!shared) {
         perror("shmring-bench: mmap");
         return EXIT_FAILED;
     }
-    int signal = run_all(&results, shared);
+    int signal = run_all(r, shared);
     if (signal != 0)
         workers_die(signal);
-    results_classify(&results);
-    bool good = report_all(&results) && !results_failed(&results);
+    results_classify(r);
+    return report_all(r) && !results_failed(r) ? EXIT_OK : EXIT_FAILED;
+}
+
+static int plan_and_compare(const struct options *o)
+{
+    struct machine machine;
+    struct results results;
+    int status = EXIT_USAGE;
+    workers_init();
+    payload_init();
+    ticks_init();
+    machine_describe(&machine);
+    remark(o, &machine);
+    results_plan(&results, o, &machine);
+    if (results.n_cells > 0)
+        status = compare(&results);
+    else
+        fputs("shmring-bench: these transports cannot be measured in this mode\n", stderr);
     results_free(&results);
+    return status;
+}
+
+static int list(void)
+{
+    report_list();
+    return fflush(stdout) == 0 ? EXIT_OK : EXIT_FAILED;
+}
+
+int main(int argc, char **argv)
+{
+    struct options options;
+    options_parse(&options, argc, argv);
+    int status = options.list ? list() : plan_and_compare(&options);
     free(options.line);
-    return good ? EXIT_OK : EXIT_FAILED;
+    return status;
 }
