@@ -259,6 +259,9 @@ int shmr_header_check(const struct shmr_header *h, uint64_t file_size, struct sh
         .kind = h->kind, .flags = h->flags, .capacity = h->capacity, .max_message = h->max_message};
     int r;
 
+    if (h->kind == SHMRING_MPMC)
+        config.max_participants = h->rows;
+
     if (h->magic == __builtin_bswap64(SHMR_MAGIC))
         return shmr_fail(EPROTONOSUPPORT,
                          "byte_order: written by a machine of the other byte order");

@@ -28,9 +28,9 @@ expect() # EXPECTED WORD...: completing the last of the words
 expect 'create' cr
 expect 'stat send' s
 expect '--help --version' --
-expect 'spsc' create --kind ''
+expect 'spsc mpmc' create --kind ''
 expect '64K' create --capacity 6
-expect '--kind --capacity --max-message --mode --huge-pages --prefault --or-open --help' create --
+expect '--kind --capacity --max-message --max-participants --at-most-once --mode --huge-pages --prefault --or-open --help' create --
 expect '--json --help' ls --
 expect '--json --watch --help' stat --
 expect '--length-prefixed --wait-open --timeout --no-wait --help' send --

@@ -12,46 +12,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "json_check.h"
 #include "tool.h"
 
 TestSuite(tools, .timeout = 300);
-
-#define CHECK_JSON(Outcome, ...)                                                                   \
-    do {                                                                                           \
-        struct outcome json_ = (Outcome);                                                          \
-        const char *parts_[] = {__VA_ARGS__};                                                      \
-        cr_assert(json_.status == 0, "exit %d: %s", json_.status, json_.err);                      \
-        cr_assert(json_is_valid(json_.out), "not JSON: %s", json_.out);                            \
-        for (size_t i_ = 0; i_ < sizeof parts_ / sizeof parts_[0]; i_++)                           \
-            cr_assert(strstr(json_.out, parts_[i_]), "no %s in %s", parts_[i_], json_.out);        \
-        outcome_free(&json_);                                                                      \
-    } while (0)
-
-static void write_file(const char *path, const void *bytes, size_t n)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-    cr_assert(fd >= 0 && write(fd, bytes, n) == (ssize_t)n, "%s", path);
-    close(fd);
-}
-
-static const char *path_in(const char *directory, const char *file)
-{
-    static char paths[4][256];
-    static unsigned used;
-    char *path = paths[used++ % 4];
-    snprintf(path, sizeof paths[0], "%s%s", directory, file);
-    return path;
-}
-
-static const char *as_file_queue(const char *path)
-{
-    static char names[4][256];
-    static unsigned used;
-    char *name = names[used++ % 4];
-    snprintf(name, sizeof names[0], "file:%s", path);
-    return name;
-}
 
 Test(tools, the_json_checker_is_strict)
 {
@@ -115,6 +78,8 @@ Test(tools, wrong_usage_exits_with_2)
         {"create", "--max-message", "0", "a"},
         {"create", "--max-message", "4G", "a"},
         {"create", "--kind", "mpmc2", "a"},
+        {"create", "--max-participants", "0", "a"},
+        {"create", "--max-participants", "1025", "a"},
         {"create", "--mode", "0", "a"},
         {"create", "--mode", "1000", "a"},
         {"create", "--mode", "0680", "a"},

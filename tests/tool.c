@@ -3,6 +3,8 @@
 
 #include "tool.h"
 
+#include <fcntl.h>
+#include <stdio.h>
 #include <unistd.h>
 
 enum { MOST = 8 };
@@ -48,4 +50,29 @@ void await_stat(const char *name, const char *part)
     struct deadline deadline = {0};
     while (!stat_has(name, part))
         pause_until(&deadline, part);
+}
+
+void write_file(const char *path, const void *bytes, size_t n)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    cr_assert(fd >= 0 && write(fd, bytes, n) == (ssize_t)n, "%s", path);
+    close(fd);
+}
+
+const char *path_in(const char *directory, const char *file)
+{
+    static char paths[4][256];
+    static unsigned used;
+    char *path = paths[used++ % 4];
+    snprintf(path, sizeof paths[0], "%s%s", directory, file);
+    return path;
+}
+
+const char *as_file_queue(const char *path)
+{
+    static char names[4][256];
+    static unsigned used;
+    char *name = names[used++ % 4];
+    snprintf(name, sizeof names[0], "file:%s", path);
+    return name;
 }

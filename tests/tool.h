@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "json_check.h"
 #include "program.h"
 #include "support.h"
 
@@ -48,10 +49,29 @@ struct outcome tool_run(const char *input, const char *const argv[]);
 /* Something that works and says nothing. */
 #define DO(...) EXPECT(TOOL("", __VA_ARGS__), 0, "", "")
 
+/* It succeeded, what it wrote is JSON, and has these parts. */
+#define CHECK_JSON(Outcome, ...)                                                                   \
+    do {                                                                                           \
+        struct outcome json_ = (Outcome);                                                          \
+        const char *parts_[] = {__VA_ARGS__};                                                      \
+        cr_assert(json_.status == 0, "exit %d: %s", json_.status, json_.err);                      \
+        cr_assert(json_is_valid(json_.out), "not JSON: %s", json_.out);                            \
+        for (size_t i_ = 0; i_ < sizeof parts_ / sizeof parts_[0]; i_++)                           \
+            cr_assert(strstr(json_.out, parts_[i_]), "no %s in %s", parts_[i_], json_.out);        \
+        outcome_free(&json_);                                                                      \
+    } while (0)
+
 /* Does what stat prints of the queue hold this text? */
 bool stat_has(const char *name, const char *part);
 
 /* Wait until it does. */
 void await_stat(const char *name, const char *part);
+
+/* A file of these bytes. */
+void write_file(const char *path, const void *bytes, size_t n);
+
+/* DIRECTORY/FILE, and file:PATH: each valid until the fourth call from now. */
+const char *path_in(const char *directory, const char *file);
+const char *as_file_queue(const char *path);
 
 #endif

@@ -8,11 +8,23 @@
 
 static int run(const struct command *self, int argc, char **argv)
 {
-    enum { KIND = 256, CAPACITY, MAX_MESSAGE, MODE, HUGE, PREFAULT, OR_OPEN };
+    enum {
+        KIND = 256,
+        CAPACITY,
+        MAX_MESSAGE,
+        MAX_PARTICIPANTS,
+        AT_MOST_ONCE,
+        MODE,
+        HUGE,
+        PREFAULT,
+        OR_OPEN
+    };
     static const struct option options[] = {
         {"kind", required_argument, NULL, KIND},
         {"capacity", required_argument, NULL, CAPACITY},
         {"max-message", required_argument, NULL, MAX_MESSAGE},
+        {"max-participants", required_argument, NULL, MAX_PARTICIPANTS},
+        {"at-most-once", no_argument, NULL, AT_MOST_ONCE},
         {"mode", required_argument, NULL, MODE},
         {"huge-pages", no_argument, NULL, HUGE},
         {"prefault", no_argument, NULL, PREFAULT},
@@ -20,14 +32,15 @@ static int run(const struct command *self, int argc, char **argv)
         {"help", no_argument, NULL, 'h'},
         {0},
     };
-    struct shmring_config config = {.kind = SHMRING_SPSC, .capacity = 1 << 20};
+    struct shmring_config config = {.kind = SHMRING_SPSC};
     uint64_t size;
 
     for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
         switch (option) {
         case KIND:
-            if (strcmp(optarg, "spsc") != 0)
-                return bad_value(self, "--kind", optarg, "spsc");
+            if (strcmp(optarg, "spsc") != 0 && strcmp(optarg, "mpmc") != 0)
+                return bad_value(self, "--kind", optarg, "spsc or mpmc");
+            config.kind = optarg[0] == 's' ? SHMRING_SPSC : SHMRING_MPMC;
             break;
         case CAPACITY:
             /* Zero would be the library's to refuse, but here it is a slip of the user's. */
@@ -38,6 +51,14 @@ static int run(const struct command *self, int argc, char **argv)
             if (!parse_size(optarg, &size) || size == 0 || size > UINT32_MAX)
                 return bad_value(self, "--max-message", optarg, "a size such as 100, 4K or 1M");
             config.max_message = (uint32_t)size;
+            break;
+        case MAX_PARTICIPANTS:
+            if (!parse_count(optarg, &size) || size == 0 || size > SHMRING_PARTICIPANTS_MAX)
+                return bad_value(self, "--max-participants", optarg, "a number from 1 to 1024");
+            config.max_participants = (uint32_t)size;
+            break;
+        case AT_MOST_ONCE:
+            config.flags |= SHMRING_AT_MOST_ONCE;
             break;
         case MODE:
             if (!parse_mode(optarg, &config.mode))
@@ -65,6 +86,12 @@ static int run(const struct command *self, int argc, char **argv)
     if (strncmp(name, "memfd:", 6) == 0)
         return usage(self, "a memfd queue has no name, and would be gone with this command");
 
+    /* By default a megabyte, of either kind. */
+    if (config.capacity == 0)
+        config.capacity = config.kind == SHMRING_SPSC ? 1 << 20 : 1 << 10;
+    if (config.max_message == 0 && config.kind == SHMRING_MPMC)
+        config.max_message = 1000;
+
     shmring_t *q; /* an observer: the roles stay free */
     int rc = shmring_create(&q, name, &config);
     if (rc < 0)
@@ -77,9 +104,15 @@ const struct command create_command = {
     .name = "create",
     .arguments = "[OPTION]... NAME",
     .summary = "make a queue",
-    .options = "      --kind KIND        spsc: one producer, one consumer (the default)\n"
-               "      --capacity SIZE    bytes for messages, a power of two (1M)\n"
-               "      --max-message N    longest message, bytes (as long as fits)\n"
+    .options = "      --kind KIND        spsc: one producer, one consumer (the default);\n"
+               "                         mpmc: many of both\n"
+               "      --capacity SIZE    a power of two. spsc: bytes for messages (1M);\n"
+               "                         mpmc: messages (1K)\n"
+               "      --max-message N    longest message, bytes. spsc: (as long as fits);\n"
+               "                         mpmc: all take as much room as the longest (1000)\n"
+               "      --max-participants N  mpmc: attached at the same time (64)\n"
+               "      --at-most-once     mpmc: drop a message whose consumer died, rather than\n"
+               "                         deliver it again\n"
                "      --mode MODE        permissions, octal (0600), whatever the umask\n"
                "      --huge-pages       2 MiB pages\n"
                "      --prefault         touch every page now\n"

@@ -174,6 +174,8 @@ static void put_cell(FILE *out, const struct entry *entry, int column)
     case CAPACITY:
         if (open)
             put_size(out, st->capacity);
+        if (open && st->kind == SHMRING_MPMC)
+            fputs("msg", out);
         break;
     case SIZE:
         put_size(out, open ? st->segment_bytes : (uint64_t)entry->file.st_size);

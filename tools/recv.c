@@ -18,7 +18,8 @@ struct receiver {
     bool length_prefixed;
     bool eof;
     bool met_producer;
-    uint64_t count; /* how many to receive; UINT64_MAX: no end */
+    uint64_t sent_before; /* by others, when we came */
+    uint64_t count;       /* how many to receive; UINT64_MAX: no end */
     uint64_t received;
     /* Messages peeked and not released, each as two pieces of output. */
     int held;
@@ -84,20 +85,25 @@ static int write_held(struct receiver *r)
     return 0;
 }
 
-/* Has the producer left, having been there? 1, 0, or an error. */
-static int producer_left(struct receiver *r)
+/*
+ * Have the producers left, having been there? 1, 0, or an error. What another consumer holds may
+ * still come to us, if that one dies or leaves, so as long as it does the answer is no.
+ */
+static int producers_left(struct receiver *r)
 {
     struct view view;
     int rc = view_take(r->q, &view);
     if (rc < 0)
         return rc;
-    bool here = false;
-    for (int i = 0; i < view.n; i++)
-        if (view.rows[i].alive && view.rows[i].role & SHMRING_PRODUCER)
-            here = true;
+    bool here = false, held = false;
+    for (int i = 0; i < view.n; i++) {
+        here = here || (view.rows[i].alive && view.rows[i].role & SHMRING_PRODUCER);
+        held = held || view.rows[i].held > 0;
+    }
+    r->met_producer =
+        r->met_producer || here || r->received > 0 || view.stat.sent != r->sent_before;
     view_free(&view);
-    r->met_producer = r->met_producer || here || r->received > 0;
-    return r->met_producer && !here;
+    return r->met_producer && !here && !held;
 }
 
 /*
@@ -114,7 +120,7 @@ static int wait_for_more(struct receiver *r, struct waiting *waiting,
     struct pollfd output = {.fd = STDOUT_FILENO};
     if (poll(&output, 1, 0) > 0 && output.revents & POLLERR)
         return -EPIPE;
-    return r->eof ? producer_left(r) : 0;
+    return r->eof ? producers_left(r) : 0;
 }
 
 /* Why we end with less than was asked for. */
@@ -218,7 +224,14 @@ static int run(const struct command *self, int argc, char **argv)
     if (status != EXIT_OK)
         return status;
     catch_signals();
-    status = receive(&r, &patience);
+    struct shmring_stat stat;
+    int rc = shmring_stat(r.q, &stat);
+    if (rc == 0) {
+        r.sent_before = stat.sent;
+        status = receive(&r, &patience);
+    } else {
+        status = failed(r.name, "cannot read its description", rc);
+    }
     shmring_close(&r.q);
     return status;
 }
@@ -230,7 +243,7 @@ const struct command recv_command = {
     .options =
         "  -l, --length-prefixed  put a 4-byte little-endian length before each, and no newline\n"
         "  -c, --count N          end after N messages\n"
-        "  -e, --eof              end when the queue is empty and its producer has left\n"
+        "  -e, --eof              end when the queue is empty and its producers have left\n"
         "  -w, --wait-open        wait for the queue to appear\n"
         "  -t, --timeout SECONDS  wait no longer than that for the queue, or for a message\n"
         "  -n, --no-wait          take what is there; exit with 3 when that is nothing,\n"

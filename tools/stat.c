@@ -12,9 +12,10 @@
 static void put_text(const char *name, const struct view *view)
 {
     const struct shmring_stat *st = &view->stat;
+    bool mpmc = st->kind == SHMRING_MPMC;
     put_escaped(stdout, name, strlen(name));
     printf("\n  kind             %s", kind_name(st->kind));
-    printf("\n  capacity         %" PRIu64 " bytes (", st->capacity);
+    printf("\n  capacity         %" PRIu64 " %s (", st->capacity, capacity_unit(st->kind));
     put_size(stdout, st->capacity);
     printf(")\n  longest message  %" PRIu32 " bytes", st->max_message);
     printf("\n  segment          %" PRIu64 " bytes (", st->segment_bytes);
@@ -30,18 +31,28 @@ static void put_text(const char *name, const struct view *view)
     put_escaped(stdout, st->creator_comm, sizeof st->creator_comm);
     printf("), uid %" PRIu32 "\n  created as       ", st->creator_uid);
     put_escaped(stdout, st->name, sizeof st->name);
-    printf("\n  waiting          %" PRIu64 " messages, %" PRIu64 " bytes of the ring", st->depth,
-           st->depth_bytes);
-    printf("\n  high water       %" PRIu64 " bytes of the ring", st->high_water);
+    printf("\n  waiting          %" PRIu64 " messages, %" PRIu64 " bytes of the %s", st->depth,
+           st->depth_bytes, mpmc ? "blocks" : "ring");
+    printf("\n  high water       %" PRIu64 " %s", st->high_water,
+           mpmc ? "messages" : "bytes of the ring");
     printf("\n  sent             %" PRIu64 " messages, %" PRIu64 " bytes", st->sent,
            st->sent_bytes);
     printf("\n  received         %" PRIu64 " messages, %" PRIu64 " bytes", st->received,
            st->received_bytes);
     printf("\n  found full       %" PRIu64 " times", st->full_events);
     printf("\n  found empty      %" PRIu64 " times", st->empty_events);
-    printf("\n  taken over       %" PRIu64 " times from the dead", st->takeovers);
-    printf("\n  participants     %" PRIu32 " alive, %" PRIu32 " dead\n", st->participants,
-           st->dead);
+    printf(mpmc ? "\n  recovered        %" PRIu64 " dead participants"
+                : "\n  taken over       %" PRIu64 " times from the dead",
+           st->takeovers);
+    if (mpmc)
+        printf("\n  delivered again  %" PRIu64 " messages\n  dropped          %" PRIu64
+               " messages%s",
+               st->redelivered, st->dropped,
+               st->flags & SHMRING_AT_MOST_ONCE ? " (at most once)" : "");
+    printf("\n  participants     %" PRIu32 " alive, %" PRIu32 " dead", st->participants, st->dead);
+    if (mpmc)
+        printf(", room for %" PRIu32, st->max_participants);
+    putchar('\n');
     for (int i = 0; i < view->n; i++) {
         fputs("    ", stdout);
         put_participant(stdout, &view->rows[i]);
@@ -49,6 +60,13 @@ static void put_text(const char *name, const struct view *view)
         put_time(stdout, view->rows[i].attached_ns);
         fputc('\n', stdout);
     }
+}
+
+/* How full it is, in percent. */
+static double percent_full(const struct shmring_stat *st)
+{
+    uint64_t used = st->kind == SHMRING_MPMC ? st->depth : st->depth_bytes;
+    return 100 * (double)used / (double)st->capacity;
 }
 
 /* Counters a second, between two looks. */
@@ -59,8 +77,7 @@ static void put_rates(const struct shmring_stat *was, const struct shmring_stat 
            (double)(is->received - was->received) / seconds,
            (double)(is->sent_bytes - was->sent_bytes) / seconds,
            (double)(is->received_bytes - was->received_bytes) / seconds, is->depth,
-           100 * (double)is->depth_bytes / (double)is->capacity,
-           (double)(is->full_events - was->full_events) / seconds,
+           percent_full(is), (double)(is->full_events - was->full_events) / seconds,
            (double)(is->empty_events - was->empty_events) / seconds);
 }
 

@@ -84,6 +84,8 @@ struct view {
 int view_take(shmring_t *q, struct view *view); /* 0 or the library's error */
 void view_free(struct view *view);
 const char *kind_name(uint32_t kind);
+const char *capacity_unit(uint32_t kind); /* and of the high-water mark */
+const char *role_name(uint32_t role);
 void put_participant(FILE *out, const struct shmring_participant *row);
 void put_view_json(FILE *out, const char *name, const struct view *view);
 

@@ -38,14 +38,20 @@ void view_free(struct view *view)
 
 const char *kind_name(uint32_t kind)
 {
-    return kind == SHMRING_SPSC ? "spsc" : "unknown";
+    return kind == SHMRING_SPSC ? "spsc" : kind == SHMRING_MPMC ? "mpmc" : "unknown";
 }
 
-static const char *role_name(uint32_t role)
+const char *capacity_unit(uint32_t kind)
 {
-    return role == SHMRING_PRODUCER   ? "producer"
-           : role == SHMRING_CONSUMER ? "consumer"
-                                      : "unknown";
+    return kind == SHMRING_SPSC ? "bytes" : "messages";
+}
+
+const char *role_name(uint32_t role)
+{
+    return role == SHMRING_PRODUCER                        ? "producer"
+           : role == SHMRING_CONSUMER                      ? "consumer"
+           : role == (SHMRING_PRODUCER | SHMRING_CONSUMER) ? "producer+consumer"
+                                                           : "unknown";
 }
 
 /* Does its pid mean here what it means there? */
@@ -111,12 +117,14 @@ void put_view_json(FILE *out, const char *name, const struct view *view)
     put_json_string(out, name, strlen(name));
     fprintf(out, ",\"kind\":\"%s\"", kind_name(st->kind));
     put_number(out, "capacity", st->capacity);
+    fprintf(out, ",\"capacity_unit\":\"%s\"", capacity_unit(st->kind));
     put_number(out, "max_message", st->max_message);
     put_number(out, "segment_bytes", st->segment_bytes);
     fprintf(out, ",\"mode\":\"%04" PRIo32 "\"", st->mode);
     put_number(out, "uid", st->uid);
     put_number(out, "gid", st->gid);
     put_bool(out, "huge_pages", st->flags & SHMRING_HUGE_PAGES);
+    put_bool(out, "at_most_once", st->flags & SHMRING_AT_MOST_ONCE);
     put_bool(out, "stale", st->flags & SHMRING_STALE);
     put_time_json(out, "created", st->created_ns);
     put_key(out, "created_as");
@@ -136,6 +144,9 @@ void put_view_json(FILE *out, const char *name, const struct view *view)
     put_number(out, "full_events", st->full_events);
     put_number(out, "empty_events", st->empty_events);
     put_number(out, "takeovers", st->takeovers);
+    put_number(out, "redelivered", st->redelivered);
+    put_number(out, "dropped", st->dropped);
+    put_number(out, "max_participants", st->max_participants);
     put_key(out, "participants");
     for (int i = 0; i < view->n; i++) {
         fputc(i == 0 ? '[' : ',', out);

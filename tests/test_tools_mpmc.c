@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/* The shmring command on mpmc queues: many at both ends, who is there, what the dead leave. */
+#include <config.h>
+
+#include <shmring/shmring.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "tool.h"
+
+TestSuite(tools_mpmc, .timeout = 300);
+
+/* A queue of 8 messages of up to 100 bytes. */
+static const char *mpmc_queue(void)
+{
+    const char *name = queue_name();
+    DO("create", "--kind", "mpmc", "--capacity", "8", "--max-message", "100", name);
+    return name;
+}
+
+Test(tools_mpmc, create_takes_every_option)
+{
+    const char *plain = queue_name(), *made = queue_name();
+    DO("create", "--kind", "mpmc", plain);
+    CHECK_JSON(TOOL("", "stat", "--json", plain), "\"kind\":\"mpmc\"", "\"capacity\":1024,",
+               "\"capacity_unit\":\"messages\"", "\"max_message\":1000,",
+               "\"max_participants\":64,", "\"at_most_once\":false");
+    DO("create", "--capacity", "16", "--max-message", "50", "--max-participants", "3",
+       "--at-most-once", "--kind", "mpmc", made);
+    CHECK_JSON(TOOL("", "stat", "--json", made), "\"capacity\":16,", "\"max_message\":50,",
+               "\"max_participants\":3,", "\"at_most_once\":true");
+    EXPECT(TOOL("", "create", "--max-participants", "3", queue_name()), 1, "", "max_participants");
+    EXPECT(TOOL("", "create", "--at-most-once", queue_name()), 1, "", "SHMRING_MPMC");
+}
+
+Test(tools_mpmc, stat_and_ls_count_in_messages)
+{
+    const char *name = mpmc_queue();
+    EXPECT(TOOL("one\ntwo\n", "send", name), 0, "", "");
+    EXPECT(TOOL("", "recv", "--count", "1", name), 0, "one\n", "");
+
+    struct outcome outcome = TOOL("", "stat", name);
+    cr_assert(outcome.status == 0, "%s", outcome.err);
+    const char *lines[] = {
+        "  kind             mpmc\n",
+        "  capacity         8 messages (8)\n",
+        "  waiting          1 messages, 128 bytes of the blocks\n",
+        " messages\n  sent             2 messages, 6 bytes\n",
+        "  recovered        0 dead participants\n",
+        "  delivered again  0 messages\n",
+        "  dropped          0 messages\n",
+        "  participants     0 alive, 0 dead, room for 64\n",
+    };
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
+        cr_assert(strstr(outcome.out, lines[i]), "no%sin %s", lines[i], outcome.out);
+    outcome_free(&outcome);
+
+    outcome = TOOL("", "ls", name);
+    char kind[16], capacity[16], depth[16];
+    cr_assert(sscanf(strchr(outcome.out, '\n'), "%*s %15s %15s %*s %15s", kind, capacity, depth) ==
+              3);
+    cr_assert_str_eq(kind, "mpmc");
+    cr_assert_str_eq(capacity, "8msg");
+    cr_assert_str_eq(depth, "1");
+    outcome_free(&outcome);
+
+    struct program watcher = START(-1, -1, "stat", "--watch", "0.01", name);
+    program_await_output(&watcher, " 1  12.5% ");
+    KILL(&watcher);
+}
+
+Test(tools_mpmc, many_send_and_many_receive)
+{
+    enum { SENDERS = 3, RECEIVERS = 3, LINES = 300 };
+    const char *name = mpmc_queue();
+    struct program senders[SENDERS], receivers[RECEIVERS];
+    bool came[SENDERS * LINES] = {false};
+    for (int i = 0; i < RECEIVERS; i++) {
+        char attached[64];
+        receivers[i] = START(-1, -1, "recv", "--eof", name);
+        snprintf(attached, sizeof attached, "\"pid\":%d,", (int)receivers[i].pid);
+        await_stat(name, attached);
+    }
+    for (int i = 0; i < SENDERS; i++) {
+        char lines[LINES * 5 + 1];
+        for (int line = 0; line < LINES; line++)
+            snprintf(lines + line * 5, 6, "%04d\n", i * LINES + line);
+        int input = input_of(lines, LINES * 5);
+        senders[i] = START(input, -1, "send", name);
+        close(input);
+    }
+    for (int i = 0; i < SENDERS; i++)
+        EXPECT(program_finish(&senders[i]), 0, "", "");
+    for (int i = 0; i < RECEIVERS; i++) {
+        struct outcome outcome = program_finish(&receivers[i]);
+        cr_assert(outcome.status == 0, "%s", outcome.err);
+        for (char *line = strtok(outcome.out, "\n"); line; line = strtok(NULL, "\n")) {
+            int number = atoi(line);
+            cr_assert(number < SENDERS * LINES && !came[number], "%s", line);
+            came[number] = true;
+        }
+        outcome_free(&outcome);
+    }
+    for (int i = 0; i < SENDERS * LINES; i++)
+        cr_assert(came[i], "%d did not come", i);
+}
+
+/* A consumer that has taken two messages and not released them. */
+static shmring_t *holder_of_two(const char *name)
+{
+    shmring_t *q;
+    const void *msg;
+    cr_assert(shmring_open(&q, name, SHMRING_CONSUMER) == 0, "%s", shmring_strerror_detail());
+    cr_assert(shmring_peek(q, &msg, NULL) > 0 && shmring_peek(q, &msg, NULL) > 0);
+    return q;
+}
+
+/* What another consumer holds may come back: --eof waits for it. */
+Test(tools_mpmc, eof_is_not_before_the_other_consumers_are_done)
+{
+    const char *name = mpmc_queue();
+    EXPECT(TOOL("one\ntwo\nthree\n", "send", name), 0, "", "");
+    shmring_t *q = holder_of_two(name);
+    struct program reader = START(-1, -1, "recv", "--eof", name);
+    program_await_output(&reader, "three\n");
+    EXPECT(TOOL("", "recv", "--eof", "--timeout", "0.3", name), 3, "", "stayed empty");
+    cr_assert(program_runs(&reader));
+    shmring_close(&q); /* gives both back */
+    EXPECT(program_finish(&reader), 0, "three\none\ntwo\n", "");
+}
+
+Test(tools_mpmc, a_killed_receivers_messages_come_to_another)
+{
+    const char *name = mpmc_queue();
+    int output[2];
+    char filler[65536];
+    test_pipe(output);
+    memset(filler, '.', sizeof filler);
+    cr_assert(write(output[1], filler, sizeof filler) == sizeof filler);
+    EXPECT(TOOL("one\ntwo\n", "send", name), 0, "", "");
+    struct program stuck = START(-1, output[1], "recv", name); /* nobody reads from the pipe */
+    await_stat(name, "\"depth\":0,");
+    KILL(&stuck);
+    EXPECT(TOOL("", "recv", "--count", "2", name), 0, "one\ntwo\n", "");
+    cr_assert(stat_has(name, "\"redelivered\":2,"));
+}
