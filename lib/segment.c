@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -39,11 +40,32 @@ static uint64_t available_memory(void)
     return kilobytes * 1024;
 }
 
+static uint64_t read_number(const char *path)
+{
+    uint64_t number = 0;
+    FILE *f = fopen(path, "re");
+
+    if (f && fscanf(f, "%" SCNu64, &number) != 1)
+        number = 0;
+    if (f)
+        fclose(f);
+    return number;
+}
+
+/* Of 2 MiB, and not promised to anybody. */
+static uint64_t available_huge_pages(void)
+{
+    const uint64_t all = read_number("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages");
+
+    return all - read_number("/sys/kernel/mm/hugepages/hugepages-2048kB/resv_hugepages");
+}
+
 /*
- * Ask before allocating: an allocation in memory that is larger than what is left is not refused by
- * the kernel, it ends in the out-of-memory killer; one beyond RLIMIT_FSIZE raises SIGXFSZ.
+ * Ask before allocating `more` bytes for a file of `size`: an allocation in memory that is larger
+ * than what is left is not refused by the kernel, it ends in the out-of-memory killer; one beyond
+ * RLIMIT_FSIZE raises SIGXFSZ.
  */
-static int check_room(int fd, uint64_t size)
+static int check_room(int fd, uint64_t size, uint64_t more)
 {
     struct statvfs vfs;
     struct statfs fs;
@@ -61,30 +83,50 @@ static int check_room(int fd, uint64_t size)
         if (memory != 0 && memory < available)
             available = memory;
     }
-    if (size > available)
+    if (more > available)
         return shmr_fail(ENOSPC,
                          "needs %" PRIu64 " bytes, %" PRIu64
                          " are available: use a smaller capacity, "
                          "remove queues (shmring ls) or enlarge the file system",
-                         size, available);
+                         more, available);
     return 0;
 }
 
+/*
+ * posix_fallocate(), piece by piece, with signals blocked during each: tmpfs may undo what it has
+ * done when a signal comes, and under a profiler's timer a large segment would never be finished.
+ */
+static int allocate_pieces(int fd, uint64_t size)
+{
+    const uint64_t piece = UINT64_C(64) << 20;
+    sigset_t all, before;
+    int error = 0;
+
+    sigfillset(&all);
+    for (uint64_t at = 0; at < size && error == 0; at += piece) {
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        do
+            error = posix_fallocate(fd, (off_t)at, (off_t)(size - at < piece ? size - at : piece));
+        while (error == EINTR);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+    }
+    return error;
+}
+
 /* Real memory or disk blocks for every page, so that no access raises SIGBUS later. */
-static int allocate(int fd, const struct shmr_geometry *g)
+static int allocate(int fd, const struct shmr_geometry *g, uint64_t allocated)
 {
     const uint64_t size = g->segment_size;
-    int error, r = check_room(fd, size);
+    int error, r = check_room(fd, size, size - allocated);
 
     if (r < 0)
         return r;
-    do
-        error = posix_fallocate(fd, 0, (off_t)size);
-    while (error == EINTR);
+    error = allocate_pieces(fd, size);
     if (error && g->flags & SHMRING_HUGE_PAGES)
-        return shmr_fail(
-            ENOSPC, "needs %" PRIu64 " huge pages of 2 MiB: %s (see /proc/sys/vm/nr_hugepages)",
-            size / g->page_size, strerror(error));
+        return shmr_fail(ENOSPC,
+                         "needs %" PRIu64 " huge pages of 2 MiB, %" PRIu64
+                         " are available: see /proc/sys/vm/nr_hugepages",
+                         size / g->page_size, available_huge_pages());
     if (error)
         return shmr_fail(error, "allocating %" PRIu64 " bytes: %s", size, strerror(error));
     return 0;
@@ -126,7 +168,7 @@ static int write_header(int fd, const struct shmr_header *h)
 int shmr_segment_init(int fd, const struct shmr_name *name, const struct shmr_geometry *g,
                       mode_t mode, struct shmr_header *h)
 {
-    int r = allocate(fd, g);
+    int r = allocate(fd, g, 0);
 
     if (r == 0) {
         shmr_header_init(h, g, name->text, name->backend);
@@ -171,9 +213,10 @@ int shmr_segment_fill_holes(int fd, const struct shmr_geometry *g)
 
     if (fstat(fd, &st) < 0)
         return shmr_fail(errno, "descriptor %d: %s", fd, strerror(errno));
-    if ((uint64_t)st.st_blocks * 512 >= g->segment_size || g->flags & SHMRING_HUGE_PAGES)
+    const uint64_t allocated = (uint64_t)st.st_blocks * 512;
+    if (allocated >= g->segment_size || g->flags & SHMRING_HUGE_PAGES)
         return 0;
-    return allocate(fd, g);
+    return allocate(fd, g, allocated);
 }
 
 int shmr_segment_reopen(int fd, int flags)
