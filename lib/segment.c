@@ -230,6 +230,8 @@ int shmr_segment_reopen(int fd, int flags)
         return again;
     if (errno == ENOENT && fcntl(fd, F_GETFD) < 0)
         return shmr_fail(EBADF, "descriptor %d is not open", fd);
+    if (errno == ENOENT) /* not -ENOENT, which says that there is no queue */
+        return shmr_fail(ENOSYS, "%s cannot be opened: is /proc mounted?", path);
     if (errno == ENXIO) /* a socket, or the like */
         return shmr_fail(EBADMSG, "descriptor %d is not a regular file, so not a shmring segment",
                          fd);
