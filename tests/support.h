@@ -74,6 +74,13 @@ _Noreturn void test_child_failed(const char *file, int line, const char *conditi
                            #Call, shmring_strerror_detail());                                      \
     } while (0)
 
+/* As assert_refused(), in a child. */
+#define child_refused(Call, Error, Words)                                                          \
+    do {                                                                                           \
+        child_assert((Call) == -(Error));                                                          \
+        child_assert(strstr(shmring_strerror_detail(), Words));                                    \
+    } while (0)
+
 /* What this process holds of the kernel's. */
 struct holdings {
     int descriptors;

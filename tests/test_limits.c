@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: MIT */
+/* Limits of the process, and permissions. Being another user needs root, and is skipped without. */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "support.h"
+
+enum { CAPACITY = 1 << 20, HEAD = 4 * 4096, MIB = 1 << 20, TIMES = 20 };
+
+#define BOTH (SHMRING_PRODUCER | SHMRING_CONSUMER)
+
+static struct shmring_config config_with(uint32_t flags, uint64_t capacity)
+{
+    return (struct shmring_config){.kind = SHMRING_SPSC, .flags = flags, .capacity = capacity};
+}
+
+/* ---- Limits of the process ------------------------------------------------------------------- */
+
+static void limit(int resource, rlim_t most)
+{
+    struct rlimit limit;
+
+    cr_assert_eq(getrlimit((__rlimit_resource_t)resource, &limit), 0);
+    limit.rlim_cur = most;
+    cr_assert_eq(setrlimit((__rlimit_resource_t)resource, &limit), 0, "%s", strerror(errno));
+}
+
+/* A name of each backend. */
+static const char *name_of(int backend)
+{
+    static char posix[TEST_NAME_SIZE], directory[TEST_NAME_SIZE], file[TEST_NAME_SIZE + 16];
+
+    if (!posix[0]) {
+        test_name(posix);
+        test_directory(directory);
+        snprintf(file, sizeof file, "file:%s/queue", directory);
+    }
+    return backend == 0 ? posix : backend == 1 ? file : "memfd:orders";
+}
+
+/* ... and no SIGXFSZ. */
+Test(limits, size_of_files)
+{
+    const struct shmring_config config = config_with(BOTH, CAPACITY);
+    shmring_t *q;
+
+    for (int backend = 0; backend < 3; backend++) {
+        const char *name = name_of(backend);
+
+        limit(RLIMIT_FSIZE, CAPACITY + HEAD - 1);
+        const struct holdings before = test_holdings();
+        for (int i = 0; i < TIMES; i++) {
+            assert_refused(shmring_create(&q, name, &config), EFBIG,
+                           "needs 1064960 bytes: RLIMIT_FSIZE allows 1064959");
+            cr_assert_null(q);
+        }
+        assert_holds_no_more_than(&before, 4 * MIB);
+        limit(RLIMIT_FSIZE, CAPACITY + HEAD);
+        cr_assert_eq(shmring_create(&q, name, &config), 0, "%s", shmring_strerror_detail());
+        shmring_close(&q);
+    }
+}
+
+/* Leave so many descriptors free below the limit, or give all back. */
+static void leave_descriptors(int count)
+{
+    static int taken[64], n;
+
+    while (n > 0)
+        close(taken[--n]);
+    if (count < 0)
+        return;
+    limit(RLIMIT_NOFILE, 64);
+    while ((taken[n] = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
+        n++;
+    cr_assert_eq(errno, EMFILE);
+    while (count-- > 0)
+        close(taken[--n]);
+}
+
+static int make_queue(shmring_t **q, shmring_t *there)
+{
+    const struct shmring_config config = config_with(BOTH, CAPACITY);
+
+    (void)there;
+    return shmring_create(q, name_of(0), &config);
+}
+
+static int make_memfd(shmring_t **q, shmring_t *there)
+{
+    const struct shmring_config config = config_with(BOTH, CAPACITY);
+
+    (void)there;
+    return shmring_create(q, "memfd:orders", &config);
+}
+
+static int make_observed(shmring_t **q, shmring_t *there)
+{
+    const struct shmring_config config = config_with(0, CAPACITY);
+
+    (void)there;
+    return shmring_create(q, name_of(0), &config);
+}
+
+static int open_queue(shmring_t **q, shmring_t *there)
+{
+    (void)there;
+    return shmring_open(q, name_of(1), BOTH);
+}
+
+static int open_observed(shmring_t **q, shmring_t *there)
+{
+    (void)there;
+    return shmring_open(q, name_of(1), SHMRING_OBSERVER);
+}
+
+static int wait_for_queue(shmring_t **q, shmring_t *there)
+{
+    const struct timespec none = {0};
+    const int r = shmring_open_wait(q, name_of(0), BOTH, &none);
+
+    (void)there;
+    return r == -ETIMEDOUT ? 0 : r; /* that it cannot wait is what is to be seen */
+}
+
+static int open_descriptor(shmring_t **q, shmring_t *there)
+{
+    return shmring_open_fd(q, shmring_segment_fd(there), BOTH);
+}
+
+static int copy_handle(shmring_t **q, shmring_t *there)
+{
+    return shmring_dup(q, there, BOTH);
+}
+
+Test(limits, descriptors)
+{
+    static int (*const calls[])(shmring_t **, shmring_t *) = {
+        make_queue,    make_memfd,     make_observed,   open_queue,
+        open_observed, wait_for_queue, open_descriptor, copy_handle};
+    shmring_t *q, *there = test_create(name_of(1), 0, CAPACITY);
+
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+        int r = -EMFILE, left;
+
+        for (left = 0; r < 0; left++) {
+            const struct holdings before = test_holdings();
+            for (int times = 0; times < TIMES && (r < 0 || times == 0); times++) {
+                leave_descriptors(left);
+                r = calls[i](&q, there);
+                char detail[256];
+                snprintf(detail, sizeof detail, "%s", shmring_strerror_detail());
+                leave_descriptors(-1);
+                if (r < 0) {
+                    cr_assert_eq(r, -EMFILE, "call %zu, %d left: %d (%s)", i, left, r, detail);
+                    cr_assert_not_null(strstr(detail, strerror(EMFILE)), "%s", detail);
+                    cr_assert_null(q);
+                    cr_assert_eq(shmring_unlink(name_of(0)), -ENOENT, "a name was left");
+                }
+                shmring_close(&q);
+            }
+            assert_holds_no_more_than(&before, 4 * MIB);
+        }
+        cr_assert_leq(left - 1, 2, "call %zu needs %d descriptors", i, left - 1);
+        shmring_unlink(name_of(0));
+    }
+    shmring_close(&there);
+}
+
+/* The limit leaves room for the segment once, but not for the second mapping of its data. */
+Test(limits, address_space)
+{
+    const struct shmring_config config = config_with(BOTH, 64 * MIB);
+    shmring_t *q, *there;
+
+    there = test_create(name_of(1), 0, 64 * MIB);
+    const struct holdings before = test_holdings();
+    limit(RLIMIT_AS, (rlim_t)before.address_space + 96 * MIB);
+    for (int i = 0; i < 3; i++) {
+        assert_refused(shmring_create(&q, name_of(0), &config), ENOMEM, "no address space");
+        cr_assert_null(q);
+        assert_refused(shmring_unlink(name_of(0)), ENOENT, "");
+        assert_refused(shmring_open(&q, name_of(1), SHMRING_OBSERVER), ENOMEM, "134230016 bytes");
+        assert_refused(shmring_dup(&q, there, BOTH), ENOMEM, "no address space");
+        cr_assert_null(q);
+    }
+    assert_holds_no_more_than(&before, 4 * MIB);
+    shmring_close(&there);
+}
+
+static void note_signal(int number)
+{
+    (void)number;
+}
+
+/* A profiler's signals do not keep a large segment from being allocated. */
+Test(limits, signals_while_allocating, .timeout = 120)
+{
+    const struct itimerval often = {{0, 1000}, {0, 1000}}, never = {0};
+    const struct sigaction action = {.sa_handler = note_signal};
+    shmring_t *q;
+
+    cr_assert_eq(sigaction(SIGPROF, &action, NULL), 0);
+    cr_assert_eq(setitimer(ITIMER_PROF, &often, NULL), 0);
+    q = test_create("memfd:orders", BOTH, 128 * MIB);
+    cr_assert_eq(setitimer(ITIMER_PROF, &never, NULL), 0);
+    shmring_close(&q);
+}
+
+/* ---- Other users ----------------------------------------------------------------------------- */
+
+enum { NOBODY = 65534 };
+
+static int become_nobody(void)
+{
+    return setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 ||
+                   setresuid(NOBODY, NOBODY, NOBODY) < 0
+               ? -1
+               : 0;
+}
+
+static void as_nobody(int (*body)(void *), void *argument)
+{
+    if (geteuid() != 0)
+        cr_skip_test("not root");
+    cr_assert_eq(test_run(body, argument), 0);
+}
+
+static int lock_too_much(void *argument)
+{
+    const char *name = argument;
+    const struct rlimit limit = {65536, 65536};
+    const struct shmring_config config = config_with(BOTH | SHMRING_MLOCK, CAPACITY);
+    shmring_t *q;
+
+    child_assert(setrlimit(RLIMIT_MEMLOCK, &limit) == 0 && become_nobody() == 0);
+    const struct holdings before = test_holdings();
+    for (int i = 0; i < TIMES; i++) {
+        child_refused(shmring_create(&q, name, &config), ENOMEM, "RLIMIT_MEMLOCK is 65536");
+        child_assert(q == NULL);
+        child_refused(shmring_create(&q, "memfd:orders", &config), ENOMEM, "SHMRING_MLOCK");
+    }
+    const struct holdings after = test_holdings();
+    child_assert(after.descriptors == before.descriptors);
+    child_assert(after.shared_maps == before.shared_maps);
+    child_refused(shmring_unlink(name), ENOENT, name);
+    const struct shmring_config little = config_with(BOTH | SHMRING_MLOCK, 4096);
+    child_assert(shmring_create(&q, "memfd:orders", &little) == 0);
+    /* The handle that failed is gone: the roles of its queue are free. */
+    shmring_close(&q);
+    const struct shmring_config unlocked = config_with(0, CAPACITY);
+    child_assert(shmring_create(&q, name, &unlocked) == 0);
+    shmring_close(&q);
+    child_refused(shmring_open(&q, name, BOTH | SHMRING_MLOCK), ENOMEM, "RLIMIT_MEMLOCK");
+    child_assert(shmring_open(&q, name, BOTH) == 0);
+    shmring_close(&q);
+    child_assert(shmring_unlink(name) == 0);
+    return 0;
+}
+
+Test(limits, locked_memory)
+{
+    char name[TEST_NAME_SIZE];
+
+    test_name(name);
+    as_nobody(lock_too_much, name);
+}
+
+struct theirs {
+    const char *name;
+    shmring_t *q;
+    uint32_t mode;
+};
+
+static int use_theirs(void *argument)
+{
+    const struct theirs *theirs = argument;
+    const int may_read = (theirs->mode & 04) != 0, may_write = (theirs->mode & 02) != 0;
+    struct shmring_participant row;
+    shmring_t *q;
+
+    child_assert(become_nobody() == 0);
+    if (may_read) {
+        child_assert(shmring_open(&q, theirs->name, SHMRING_OBSERVER) == 0);
+        child_assert(shmring_participants(q, &row, 1) == 1);
+        child_assert(row.alive == 1 && row.uid == 0);
+        shmring_close(&q);
+        child_assert(shmring_dup(&q, theirs->q, SHMRING_OBSERVER) == 0);
+        shmring_close(&q);
+    } else {
+        child_refused(shmring_open(&q, theirs->name, SHMRING_OBSERVER), EACCES, theirs->name);
+        child_refused(shmring_dup(&q, theirs->q, SHMRING_OBSERVER), EACCES, "for reading ");
+    }
+    if (may_read && may_write) {
+        child_assert(shmring_open(&q, theirs->name, SHMRING_CONSUMER) == 0);
+        shmring_close(&q);
+    } else {
+        child_refused(shmring_open(&q, theirs->name, SHMRING_CONSUMER), EACCES, theirs->name);
+        child_refused(shmring_dup(&q, theirs->q, SHMRING_CONSUMER), EACCES, "reading and writing");
+    }
+    child_assert(q == NULL);
+    /* /dev/shm is a directory where only owners remove. */
+    child_refused(shmring_unlink(theirs->name), may_read ? EPERM : EACCES, theirs->name);
+    return 0;
+}
+
+Test(limits, permission)
+{
+    static const uint32_t modes[] = {0600, 0644, 0666, 0602, 0660};
+    char name[TEST_NAME_SIZE];
+    struct shmring_config config = config_with(SHMRING_PRODUCER, CAPACITY);
+    struct theirs theirs = {.name = name};
+
+    test_name(name);
+    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
+        theirs.mode = config.mode = modes[i];
+        cr_assert_eq(shmring_create(&theirs.q, name, &config), 0);
+        as_nobody(use_theirs, &theirs);
+        shmring_close(&theirs.q);
+        cr_assert_eq(shmring_unlink(name), 0);
+    }
+}
+
+static int create_where_one_may_not(void *argument)
+{
+    const struct shmring_config config = config_with(BOTH, CAPACITY);
+    const char *name = argument;
+    shmring_t *q;
+
+    child_assert(become_nobody() == 0);
+    child_refused(shmring_create(&q, name, &config), EACCES, "creating a file in /tmp/");
+    return 0;
+}
+
+Test(limits, directory_of_another)
+{
+    char directory[TEST_NAME_SIZE], name[TEST_NAME_SIZE + 16];
+
+    test_directory(directory);
+    cr_assert_eq(chmod(directory, 0755), 0);
+    snprintf(name, sizeof name, "file:%s", directory);
+    strcat(name, "/queue");
+    as_nobody(create_where_one_may_not, name);
+    cr_assert_eq(test_count_files(directory), 0);
+}
