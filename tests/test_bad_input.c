@@ -156,7 +156,7 @@ Test(bad_input, configurations)
         const char *words;
     } rules[] = {
         {{.kind = 0, .capacity = CAPACITY}, EINVAL, "kind 0"},
-        {{.kind = 2, .capacity = CAPACITY}, EINVAL, "kind 2"},
+        {{.kind = 3, .capacity = CAPACITY}, EINVAL, "kind 3"},
         {{.kind = SHMRING_SPSC}, EINVAL, "capacity is 0"},
         {{.kind = SHMRING_SPSC, .capacity = 1}, EINVAL, "less than a page"},
         {{.kind = SHMRING_SPSC, .capacity = 2048}, EINVAL, "less than a page"},
@@ -183,9 +183,9 @@ Test(bad_input, configurations)
          EINVAL,
          "2097152"},
         {{.kind = SHMRING_SPSC, .capacity = CAPACITY, .reserved = {1}}, EINVAL, "reserved[0]"},
-        {{.kind = SHMRING_SPSC, .capacity = CAPACITY, .reserved = {0, 0, 0, 0, 0, 7}},
+        {{.kind = SHMRING_SPSC, .capacity = CAPACITY, .reserved = {0, 0, 0, 0, 7}},
          EINVAL,
-         "reserved[5]"},
+         "reserved[4]"},
     };
     char posix[TEST_NAME_SIZE], directory[TEST_NAME_SIZE], file[TEST_NAME_SIZE + 16];
     const char *names[] = {posix, file, "memfd:orders"};
