@@ -255,8 +255,11 @@ static int check_signature(const struct shmr_header *h)
 
 int shmr_header_check(const struct shmr_header *h, uint64_t file_size, struct shmr_geometry *g)
 {
-    struct shmring_config config = {
-        .kind = h->kind, .flags = h->flags, .capacity = h->capacity, .max_message = h->max_message};
+    struct shmring_config config = {.kind = h->kind,
+                                    .flags = h->flags,
+                                    .capacity = h->capacity,
+                                    .max_message = h->max_message,
+                                    .max_participants = h->kind == SHMRING_MPMC ? h->rows : 0};
     int r;
 
     if (h->kind == SHMRING_MPMC)
