@@ -182,6 +182,7 @@ static int become_participant(shmring_t *q)
     struct shmr_row *row = shmr_row_at(q->map.table, q->row);
 
     shmr_mpmc_participant_init(&q->mpmc, &q->geometry, &q->map, q->row);
+    q->mpmc.now = shmr_coarse_now();
     if (shmr_row_died(row))
         shmr_recover_row(q, q->row);
     shmr_row_attach(row, q->roles);

@@ -164,8 +164,8 @@ static void read_holdings(const shmring_t *q, const struct shmr_row *row,
     out->sent = load(&row->sent);
     out->received = load(&row->received);
     out->held = shmr_mpmc_count_held(&look, out->row);
-    if (since != 0)
-        out->held_ns = (int64_t)(shmr_coarse_now() - since);
+    if (since != 0) /* the clock may not have ticked since, or the word be damaged */
+        out->held_ns = (int64_t)(ahead(shmr_coarse_now(), since) + 1);
 }
 
 int shmring_participants(shmring_t *q, struct shmring_participant *rows, int n)
