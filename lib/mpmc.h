@@ -98,9 +98,12 @@ struct shmr_mpmc {
     uint32_t receive_misses;
 };
 
-/* Looks for a free block before a call gives up, and every how many positions a hint is left. */
-#define SHMR_MPMC_LOOKS      64
+/*
+ * Looks for a free block before a call gives up, all blocks of a queue of up to 64; and every how
+ * many positions a hint is left.
+ */
 #define SHMR_MPMC_NEARBY     8
+#define SHMR_MPMC_LOOKS      (SHMR_MPMC_NEARBY + 64)
 #define SHMR_MPMC_HINT_EVERY 32
 
 /* Steps of a cursor in one call: a lap, and room for others to go on meanwhile. */
