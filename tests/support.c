@@ -72,15 +72,27 @@ void test_directory(char path[TEST_NAME_SIZE])
     clean_up_later(path);
 }
 
-shmring_t *test_create(const char *name, unsigned flags, uint64_t capacity)
+static shmring_t *create(const char *name, const struct shmring_config *config)
 {
-    const struct shmring_config config = {
-        .kind = SHMRING_SPSC, .flags = flags, .capacity = capacity};
     shmring_t *q;
-    int r = shmring_create(&q, name, &config);
+    int r = shmring_create(&q, name, config);
 
     cr_assert_eq(r, 0, "shmring_create %s: %s (%s)", name, strerror(-r), shmring_strerror_detail());
     return q;
+}
+
+shmring_t *test_create(const char *name, unsigned flags, uint64_t capacity)
+{
+    return create(
+        name, &(struct shmring_config){.kind = SHMRING_SPSC, .flags = flags, .capacity = capacity});
+}
+
+shmring_t *test_create_mpmc(const char *name, unsigned flags, uint64_t capacity, uint32_t longest)
+{
+    return create(name, &(struct shmring_config){.kind = SHMRING_MPMC,
+                                                 .flags = flags,
+                                                 .capacity = capacity,
+                                                 .max_message = longest});
 }
 
 /* ---- Child processes ------------------------------------------------------------------------- */

@@ -26,6 +26,9 @@ void test_directory(char path[TEST_NAME_SIZE]);
 /* Create a queue under NAME with an spsc ring of CAPACITY bytes. */
 shmring_t *test_create(const char *name, unsigned flags, uint64_t capacity);
 
+/* Create an mpmc queue of CAPACITY messages of at most LONGEST bytes. */
+shmring_t *test_create_mpmc(const char *name, unsigned flags, uint64_t capacity, uint32_t longest);
+
 /* ---- Child processes ------------------------------------------------------------------------- */
 
 /*

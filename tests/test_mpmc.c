@@ -1,103 +1,804 @@
 /* SPDX-License-Identifier: MIT */
-/* MPMC through the public interface: FIFO, full and empty, redelivery after a kill. */
+/* Every operation on an mpmc queue, and every result that shmring.h promises. */
 #include <config.h>
 
 #include <errno.h>
 #include <signal.h>
-#include <string.h>
-#include <sys/wait.h>
+#include <stdio.h>
 #include <unistd.h>
 
-#include <criterion/criterion.h>
-#include <shmring/shmring.h>
+#include "messages.h"
+#include "support.h"
 
-static shmring_t *make_queue(uint64_t capacity, uint32_t flags)
+enum { CAPACITY = 8, LONGEST = 100 };
+
+#define BOTH (SHMRING_PRODUCER | SHMRING_CONSUMER)
+
+static shmring_t *producer, *consumer;
+
+static shmring_t *attach(const shmring_t *q, unsigned roles)
 {
-    const struct shmring_config config = {.kind = SHMRING_MPMC,
-                                          .flags = SHMRING_PRODUCER | SHMRING_CONSUMER | flags,
-                                          .capacity = capacity,
-                                          .max_message = 100};
-    shmring_t *q;
+    shmring_t *copy;
 
-    cr_assert_eq(shmring_create(&q, "memfd:mpmc", &config), 0, "%s", shmring_strerror_detail());
-    return q;
+    cr_assert_eq(shmring_dup(&copy, q, roles), 0, "%s", shmring_strerror_detail());
+    return copy;
 }
 
-Test(mpmc, first_in_first_out)
+static void open_both(void)
 {
-    shmring_t *q = make_queue(8, 0);
+    producer = test_create_mpmc("memfd:test", SHMRING_PRODUCER, CAPACITY, LONGEST);
+    consumer = attach(producer, SHMRING_CONSUMER);
+}
+
+static void close_both(void)
+{
+    shmring_close(&producer);
+    shmring_close(&consumer);
+}
+
+static int send_number(uint64_t number, uint32_t len)
+{
+    return shmring_send(producer, message_content(number), len);
+}
+
+static void send_numbers(uint64_t first, uint64_t count)
+{
+    for (uint64_t i = first; i < first + count; i++)
+        cr_assert_eq(send_number(i, 10), 0);
+}
+
+static void assert_receives(uint64_t number, uint32_t len)
+{
+    uint8_t buf[LONGEST];
+
+    cr_assert_eq(shmring_recv(consumer, buf, sizeof buf), len);
+    cr_assert(message_is(number, buf, len), "not message %d", (int)number);
+}
+
+static void assert_empty(void)
+{
+    cr_assert_eq(shmring_recv(consumer, NULL, 0), -EAGAIN);
+}
+
+static const void *peek_number(uint64_t number, uint32_t len, uint32_t deliveries)
+{
+    struct shmring_info info;
+    const void *msg;
+
+    cr_assert_eq(shmring_peek(consumer, &msg, &info), len);
+    cr_assert(message_is(number, msg, len), "not message %d", (int)number);
+    cr_assert_eq((uintptr_t)msg % 8, 0);
+    cr_assert_eq(info.deliveries, deliveries, "%u deliveries", info.deliveries);
+    cr_assert_eq(info.flags, deliveries > 1 ? SHMRING_REDELIVERED : 0);
+    return msg;
+}
+
+static void *reserve_number(uint64_t number, uint32_t len)
+{
+    void *msg = NULL;
+
+    cr_assert_eq(shmring_reserve(producer, len, &msg), 0);
+    cr_assert_eq((uintptr_t)msg % 8, 0);
+    memcpy(msg, message_content(number), len);
+    return msg;
+}
+
+/* So many messages fit, and not one more. */
+static void assert_fits(shmring_t *q, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++)
+        cr_assert_eq(shmring_send(q, "x", 1), 0, "%d of %d", (int)i, (int)count);
+    cr_assert_eq(shmring_send(q, "x", 1), -EAGAIN, "more than %d fit", (int)count);
+}
+
+static struct shmring_stat stat_of(shmring_t *q)
+{
+    struct shmring_stat st;
+
+    cr_assert_eq(shmring_stat(q, &st), 0);
+    return st;
+}
+
+/* ---- Sending and receiving ------------------------------------------------------------------- */
+
+Test(mpmc, every_length_arrives, .init = open_both, .fini = close_both)
+{
+    for (uint32_t len = 0; len <= LONGEST; len++) {
+        cr_assert_eq(send_number(len, len), 0);
+        assert_receives(len, len);
+    }
+    assert_empty();
+}
+
+Test(mpmc, one_byte_too_long_is_refused, .init = open_both, .fini = close_both)
+{
+    void *msg = producer;
+
+    assert_refused(shmring_send(producer, NULL, LONGEST + 1), EMSGSIZE, "at most 100");
+    assert_refused(shmring_reserve(producer, LONGEST + 1, &msg), EMSGSIZE, "at most 100");
+    assert_refused(shmring_send(producer, NULL, SIZE_MAX), EMSGSIZE, "at most 100");
+    /* a length that is fine when cut off to 32 bits */
+    assert_refused(shmring_send(producer, NULL, (size_t)1 << 32), EMSGSIZE, "at most 100");
+    cr_assert_eq(msg, producer, "the place for the reservation was written to");
+    assert_empty();
+    assert_fits(producer, CAPACITY);
+}
+
+Test(mpmc, a_message_too_long_for_the_buffer_stays, .init = open_both, .fini = close_both)
+{
+    uint8_t buf[LONGEST];
+    struct iovec one = {buf, 9};
+
+    send_numbers(0, 2);
+    for (int i = 0; i < 3; i++) {
+        assert_refused(shmring_recv(consumer, buf, 9), EMSGSIZE, "9 bytes");
+        assert_refused(shmring_recv_batch(consumer, &one, 1), EMSGSIZE, "9 bytes");
+    }
+    cr_assert_eq(stat_of(consumer).depth, 2);
+    assert_receives(0, 10);
+    const void *msg = peek_number(1, 10, 1); /* and it does not count as a delivery */
+    cr_assert_eq(shmring_release(consumer, msg), 0);
+    assert_empty();
+}
+
+Test(mpmc, first_in_first_out_whoever_sends)
+{
+    shmring_t *handles[4], *q = test_create_mpmc("memfd:test", BOTH, CAPACITY, LONGEST);
     uint64_t sent = 0, received = 0, number;
 
+    for (int i = 0; i < 4; i++)
+        handles[i] = attach(q, BOTH);
     for (int round = 0; round < 1000; round++) {
         for (int i = 0; i < round % 10; i++) {
-            int r = shmring_send(q, &sent, sizeof sent);
-            cr_assert(r == 0 || (r == -EAGAIN && sent - received == 8));
+            int r = shmring_send(handles[(round * 3 + i) % 4], &sent, sizeof sent);
+            cr_assert_eq(r, sent - received == CAPACITY ? -EAGAIN : 0);
             sent += r == 0;
         }
         for (int i = 0; i < round % 7; i++) {
-            ssize_t n = shmring_recv(q, &number, sizeof number);
-            cr_assert(n == sizeof number || (n == -EAGAIN && sent == received));
+            ssize_t n = shmring_recv(handles[(round + i) % 4], &number, sizeof number);
+            cr_assert_eq(n, sent == received ? -EAGAIN : (ssize_t)sizeof number);
             if (n > 0)
                 cr_assert_eq(number, received++);
         }
     }
+    for (int i = 0; i < 4; i++)
+        shmring_close(&handles[i]);
     shmring_close(&q);
 }
 
-/* A consumer is killed while it holds two messages: they come again, last and flagged. */
-static void kill_a_consumer(shmring_t *q)
+/* Wherever in the ring it begins. */
+Test(mpmc, full_is_exact_for_every_capacity)
 {
-    pid_t pid = fork();
-
-    if (pid == 0) {
-        const void *msg;
-        shmring_t *child;
-        if (shmring_dup(&child, q, SHMRING_CONSUMER) == 0 && shmring_peek(child, &msg, NULL) > 0 &&
-            shmring_peek(child, &msg, NULL) > 0)
-            raise(SIGKILL);
-        _exit(1);
+    for (uint64_t capacity = 2; capacity <= 64; capacity *= 2) {
+        producer = test_create_mpmc("memfd:test", BOTH, capacity, 1);
+        for (uint64_t start = 0; start <= capacity; start++) {
+            assert_fits(producer, capacity);
+            cr_assert_eq(stat_of(producer).depth, capacity);
+            for (uint64_t i = 0; i < capacity; i++)
+                cr_assert_eq(shmring_recv(producer, &(char){0}, 1), 1);
+            cr_assert_eq(shmring_recv(producer, &(char){0}, 1), -EAGAIN);
+            cr_assert_eq(shmring_send(producer, "x", 1), 0);
+            cr_assert_eq(shmring_recv(producer, &(char){0}, 1), 1);
+        }
+        shmring_close(&producer);
     }
-    int status;
-    cr_assert_eq(waitpid(pid, &status, 0), pid);
-    cr_assert(WIFSIGNALED(status));
 }
 
-Test(mpmc, a_killed_consumers_messages_come_again)
+/* What is held takes room wherever it is: the rest is found, in however many tries. */
+Test(mpmc, every_block_that_is_free_is_found)
 {
-    static const int order[] = {2, 3, 0, 1};
-    shmring_t *q = make_queue(4, 0);
-    struct shmring_recovery report;
-    struct shmring_info info;
+    enum { BLOCKS = 1024 };
+    const void *held[SHMRING_HELD_MAX];
+    shmring_t *others[BLOCKS / SHMRING_HELD_MAX];
+
+    producer = test_create_mpmc("memfd:test", BOTH, BLOCKS, 1);
+    assert_fits(producer, BLOCKS);
+    for (int i = 0; i < BLOCKS / SHMRING_HELD_MAX; i++) {
+        others[i] = attach(producer, SHMRING_CONSUMER);
+        for (int j = 0; j < SHMRING_HELD_MAX; j++)
+            cr_assert_eq(shmring_peek(others[i], &held[j], NULL), 1);
+        if (i == 11) /* one block is free, in the midst of those that are held */
+            cr_assert_eq(shmring_release(others[i], held[17]), 0);
+    }
+    int tries = 0;
+    while (shmring_send(producer, "x", 1) == -EAGAIN)
+        cr_assert_lt(tries++, BLOCKS);
+    for (tries = 0; tries < BLOCKS; tries++)
+        cr_assert_eq(shmring_send(producer, "x", 1), -EAGAIN);
+    for (int i = 0; i < BLOCKS / SHMRING_HELD_MAX; i++)
+        shmring_close(&others[i]);
+    shmring_close(&producer);
+}
+
+Test(mpmc, nothing_to_receive_is_eagain, .init = open_both, .fini = close_both)
+{
+    struct iovec one = {NULL, 0};
     const void *msg;
 
-    for (int i = 0; i < 4; i++)
-        cr_assert_eq(shmring_send(q, &i, sizeof i), 0);
-    kill_a_consumer(q);
-    cr_assert_eq(shmring_recover(q, &report), 1);
-    cr_assert_eq(report.redelivered, 2);
-    for (int i = 0; i < 4; i++) {
-        cr_assert_eq(shmring_peek(q, &msg, &info), sizeof(int));
-        cr_assert_eq(*(const int *)msg, order[i]);
-        cr_assert_eq(info.deliveries, order[i] < 2 ? 2 : 1);
-        cr_assert_eq(info.flags, order[i] < 2 ? SHMRING_REDELIVERED : 0);
-        cr_assert_eq(shmring_release(q, msg), 0);
-        cr_assert_eq(shmring_release(q, msg), -EINVAL);
+    assert_empty();
+    cr_assert_eq(shmring_recv_batch(consumer, &one, 1), -EAGAIN);
+    cr_assert_eq(shmring_peek(consumer, &msg, NULL), -EAGAIN);
+    assert_fits(producer, CAPACITY);
+    cr_assert_eq(shmring_send_batch(producer, &one, 1), -EAGAIN);
+    cr_assert_eq(shmring_reserve(producer, 1, &(void *){NULL}), -EAGAIN);
+}
+
+Test(mpmc, full_and_empty_are_counted_once_after_a_success, .init = open_both, .fini = close_both)
+{
+    struct shmring_stat st;
+
+    assert_empty();
+    for (int i = 0; i < 3; i++) {
+        assert_fits(producer, CAPACITY);
+        cr_assert_eq(shmring_send(producer, "x", 1), -EAGAIN);
+        for (int j = 0; j < CAPACITY; j++)
+            cr_assert_eq(shmring_recv(consumer, &(char){0}, 1), 1);
+        assert_empty();
+        assert_empty();
     }
-    cr_assert_eq(shmring_peek(q, &msg, &info), -EAGAIN);
+    st = stat_of(consumer);
+    cr_assert_eq(st.full_events, 3);
+    cr_assert_eq(st.empty_events, 3);
+    cr_assert_eq(st.sent, 3 * CAPACITY);
+    cr_assert_eq(st.received, 3 * CAPACITY);
+    cr_assert_eq(st.sent_bytes, 3 * CAPACITY);
+    cr_assert_eq(st.received_bytes, 3 * CAPACITY);
+}
+
+/* ---- Reservations ---------------------------------------------------------------------------- */
+
+Test(mpmc, reservations_are_seen_in_the_order_of_their_commits, .init = open_both,
+     .fini = close_both)
+{
+    static const int order[] = {2, 0, 3, 1};
+    void *reserved[4];
+
+    for (uint64_t i = 0; i < 4; i++)
+        reserved[i] = reserve_number(i, 50);
+    assert_empty();
+    cr_assert_eq(stat_of(consumer).depth, 0);
+    for (int i = 0; i < 4; i++)
+        cr_assert_eq(shmring_commit(producer, reserved[order[i]], 50), 0);
+    for (int i = 0; i < 4; i++)
+        assert_receives((uint64_t)order[i], 50);
+    assert_empty();
+}
+
+Test(mpmc, others_send_while_a_reservation_is_open, .init = open_both, .fini = close_both)
+{
+    void *reserved = reserve_number(0, 50);
+
+    for (uint64_t i = 1; i < 100; i++) { /* laps past it, from the same handle */
+        cr_assert_eq(send_number(i, 10), 0);
+        assert_receives(i, 10);
+    }
+    assert_fits(producer, CAPACITY - 1);
+    assert_refused(shmring_commit(producer, reserved, 51), EMSGSIZE, "at most 50");
+    cr_assert_eq(shmring_commit(producer, reserved, 7), 0);
+    for (int i = 0; i < CAPACITY - 1; i++)
+        cr_assert_eq(shmring_recv(consumer, &(char){0}, 1), 1);
+    assert_receives(0, 7);
+    assert_empty();
+}
+
+Test(mpmc, only_what_is_reserved_is_committed_or_cancelled, .init = open_both, .fini = close_both)
+{
+    void *first = reserve_number(0, 10), *second = reserve_number(1, 10);
+    char elsewhere;
+
+    for (int i = 0; i < 2; i++) {
+        assert_refused(shmring_commit(producer, &elsewhere, 1), EINVAL, "reservation");
+        assert_refused(shmring_commit(producer, NULL, 1), EINVAL, "reservation");
+        assert_refused(shmring_commit(producer, (char *)second + 1, 1), EINVAL, "reservation");
+        assert_refused(shmring_cancel(producer, &elsewhere), EINVAL, "reservation");
+        if (i == 0)
+            cr_assert_eq(shmring_commit(producer, first, 10), 0);
+        assert_refused(shmring_commit(producer, first, 10), EINVAL, "reservation");
+        assert_refused(shmring_cancel(producer, first), EINVAL, "reservation");
+    }
+    cr_assert_eq(shmring_cancel(producer, second), 0);
+    assert_refused(shmring_commit(producer, second, 10), EINVAL, "reservation");
+    assert_refused(shmring_cancel(producer, second), EINVAL, "reservation");
+    assert_receives(0, 10);
+    assert_empty();
+}
+
+Test(mpmc, what_is_cancelled_leaves_nothing, .init = open_both, .fini = close_both)
+{
+    for (int round = 0; round < 3 * CAPACITY; round++) {
+        void *reserved[CAPACITY];
+        for (uint64_t i = 0; i < CAPACITY; i++)
+            reserved[i] = reserve_number(i, LONGEST);
+        cr_assert_eq(shmring_send(producer, "x", 1), -EAGAIN);
+        for (int i = 0; i < CAPACITY; i++)
+            cr_assert_eq(shmring_cancel(producer, reserved[(i * 3 + round) % CAPACITY]), 0);
+        assert_empty();
+        send_numbers(0, 1);
+        assert_receives(0, 10);
+    }
+    assert_fits(producer, CAPACITY);
+}
+
+Test(mpmc, so_many_can_be_reserved_or_held_and_no_more)
+{
+    const void *held[SHMRING_HELD_MAX], *more;
+    void *reserved[SHMRING_HELD_MAX], *another;
+
+    producer = test_create_mpmc("memfd:test", BOTH, 4 * SHMRING_HELD_MAX, LONGEST);
+    consumer = producer;
+    for (uint64_t i = 0; i < SHMRING_HELD_MAX; i++)
+        reserved[i] = reserve_number(i, 10);
+    assert_refused(shmring_reserve(producer, 1, &another), ENOBUFS, "64 reservations");
+    for (int i = 0; i < SHMRING_HELD_MAX; i++)
+        cr_assert_eq(shmring_commit(producer, reserved[i], 10), 0);
+    send_numbers(SHMRING_HELD_MAX, 1);
+    for (uint64_t i = 0; i < SHMRING_HELD_MAX; i++)
+        held[i] = peek_number(i, 10, 1);
+    assert_refused(shmring_peek(consumer, &more, NULL), ENOBUFS, "64 messages are held");
+    assert_receives(SHMRING_HELD_MAX, 10); /* a copy needs no place in the table */
+    for (int i = SHMRING_HELD_MAX - 1; i >= 0; i--)
+        cr_assert_eq(shmring_release(consumer, held[i]), 0);
+    assert_fits(producer, 4 * SHMRING_HELD_MAX);
+    shmring_close(&producer);
+}
+
+/* ---- Held messages --------------------------------------------------------------------------- */
+
+Test(mpmc, messages_are_released_in_any_order_and_once, .init = open_both, .fini = close_both)
+{
+    static const int order[] = {2, 0, 3, 1};
+    const void *held[4];
+    char elsewhere;
+
+    send_numbers(0, 4);
+    for (uint64_t i = 0; i < 4; i++)
+        held[i] = peek_number(i, 10, 1);
+    assert_refused(shmring_release(consumer, &elsewhere), EINVAL, "not a message held");
+    assert_refused(shmring_release(consumer, NULL), EINVAL, "not a message held");
+    for (int i = 0; i < 4; i++) {
+        cr_assert(message_is((uint64_t)order[i], held[order[i]], 10));
+        cr_assert_eq(shmring_release(consumer, held[order[i]]), 0);
+        assert_refused(shmring_release(consumer, held[order[i]]), EINVAL, "not a message held");
+        cr_assert_eq(stat_of(consumer).received, (uint64_t)i + 1);
+    }
+    assert_fits(producer, CAPACITY);
+}
+
+/* The double release after somebody else got the block does nothing to it. */
+Test(mpmc, a_message_of_another_handle_is_not_released, .init = open_both, .fini = close_both)
+{
+    shmring_t *other = attach(producer, SHMRING_CONSUMER);
+    const void *mine, *theirs;
+
+    send_numbers(0, 1);
+    mine = peek_number(0, 10, 1);
+    cr_assert_eq(shmring_release(consumer, mine), 0);
+    for (uint64_t i = 1; i <= CAPACITY; i++) { /* once around: the same block */
+        cr_assert_eq(send_number(i, 10), 0);
+        cr_assert_eq(shmring_peek(other, &theirs, NULL), 10);
+        assert_refused(shmring_release(consumer, mine), EINVAL, "not a message held");
+        cr_assert_eq(send_number(i, 10), 0);
+        cr_assert(message_is(i, theirs, 10));
+        cr_assert_eq(shmring_release(other, theirs), 0);
+        assert_receives(i, 10);
+    }
+    shmring_close(&other);
+}
+
+Test(mpmc, what_is_held_is_not_overwritten, .init = open_both, .fini = close_both)
+{
+    send_numbers(0, 3);
+    const void *held = peek_number(0, 10, 1);
+    assert_receives(1, 10); /* copying while something is held is fine */
+    assert_receives(2, 10);
+    for (uint64_t i = 3; i < 200; i++) {
+        cr_assert_eq(send_number(i, LONGEST), 0);
+        assert_receives(i, LONGEST);
+    }
+    assert_fits(producer, CAPACITY - 1);
+    cr_assert(message_is(0, held, 10));
+    cr_assert_eq(shmring_release(consumer, held), 0);
+    assert_fits(producer, 1);
+}
+
+Test(mpmc, the_info_may_be_left_out, .init = open_both, .fini = close_both)
+{
+    const void *msg;
+
+    send_numbers(0, 1);
+    cr_assert_eq(shmring_peek(consumer, &msg, NULL), 10);
+    cr_assert_eq(shmring_release(consumer, msg), 0);
+}
+
+Test(mpmc, what_was_held_at_close_comes_again_last_and_flagged, .init = open_both,
+     .fini = close_both)
+{
+    send_numbers(0, 3);
+    for (uint32_t deliveries = 1; deliveries < 6; deliveries++) {
+        (void)peek_number((deliveries - 1) % 3, 10, deliveries <= 3 ? 1 : 2);
+        shmring_close(&consumer);
+        consumer = attach(producer, SHMRING_CONSUMER);
+    }
+    cr_assert_eq(stat_of(consumer).redelivered, 5);
+    cr_assert_eq(stat_of(consumer).takeovers, 0, "nobody died");
+    (void)peek_number(2, 10, 2);
+    (void)peek_number(0, 10, 3);
+    (void)peek_number(1, 10, 3);
+    assert_empty();
+}
+
+Test(mpmc, close_cancels_reservations, .init = open_both, .fini = close_both)
+{
+    shmring_t *other = attach(producer, SHMRING_PRODUCER);
+    void *msg;
+
+    for (int i = 0; i < CAPACITY; i++)
+        cr_assert_eq(shmring_reserve(other, LONGEST, &msg), 0);
+    shmring_close(&other);
+    assert_empty();
+    assert_fits(producer, CAPACITY);
+}
+
+Test(mpmc, at_most_once_what_was_held_at_close_is_dropped)
+{
+    producer =
+        test_create_mpmc("memfd:test", SHMRING_PRODUCER | SHMRING_AT_MOST_ONCE, CAPACITY, LONGEST);
+    consumer = attach(producer, SHMRING_CONSUMER);
+    send_numbers(0, 3);
+    (void)peek_number(0, 10, 1);
+    (void)peek_number(1, 10, 1);
+    shmring_close(&consumer);
+    consumer = attach(producer, SHMRING_CONSUMER);
+    cr_assert_eq(stat_of(consumer).dropped, 2);
+    cr_assert_eq(stat_of(consumer).redelivered, 0);
+    assert_receives(2, 10);
+    assert_empty();
+    assert_fits(producer, CAPACITY);
+    close_both();
+}
+
+/* ---- Batches --------------------------------------------------------------------------------- */
+
+Test(mpmc, a_batch_arrives_in_order, .init = open_both, .fini = close_both)
+{
+    uint8_t bufs[CAPACITY + 2][LONGEST];
+    struct iovec out[CAPACITY + 2], in[CAPACITY + 2];
+
+    for (uint64_t round = 0; round < 20; round++) {
+        for (uint64_t i = 0; i < CAPACITY + 2; i++) {
+            out[i] = (struct iovec){(void *)(uintptr_t)message_content(i), i};
+            in[i] = (struct iovec){bufs[i], LONGEST};
+        }
+        cr_assert_eq(shmring_send_batch(producer, out, CAPACITY + 2), CAPACITY);
+        cr_assert_eq(shmring_send_batch(producer, out, 1), -EAGAIN);
+        cr_assert_eq(shmring_recv_batch(consumer, in, 3), 3);
+        cr_assert_eq(shmring_recv_batch(consumer, in + 3, CAPACITY - 1), CAPACITY - 3);
+        for (uint64_t i = 0; i < CAPACITY; i++) {
+            cr_assert_eq(in[i].iov_len, i);
+            cr_assert(message_is(i, bufs[i], i));
+        }
+    }
+    cr_assert_eq(stat_of(producer).received, 20 * CAPACITY);
+}
+
+Test(mpmc, a_batch_ends_where_a_message_does_not_fit, .init = open_both, .fini = close_both)
+{
+    uint8_t content[LONGEST + 1] = {0};
+    struct iovec out[3] = {{content, 5}, {content, LONGEST + 1}, {content, 5}};
+    struct iovec in[3] = {{content, 10}, {content, 9}, {content, 10}};
+
+    cr_assert_eq(shmring_send_batch(producer, out, 3), 1);
+    assert_refused(shmring_send_batch(producer, out + 1, 2), EMSGSIZE, "at most 100");
+    assert_refused(shmring_send_batch(producer, out, 0), EINVAL, "at least one");
+    assert_refused(shmring_recv_batch(consumer, in, 0), EINVAL, "at least one");
+    assert_refused(shmring_recv_batch(consumer, in, -1), EINVAL, "at least one");
+    cr_assert_eq(shmring_recv(consumer, content, 5), 5);
+    send_numbers(0, 3);
+    cr_assert_eq(shmring_recv_batch(consumer, in, 3), 1);
+    assert_refused(shmring_recv_batch(consumer, in + 1, 2), EMSGSIZE, "9 bytes");
+    assert_receives(1, 10);
+    assert_receives(2, 10);
+    assert_empty();
+}
+
+/* ---- Who may --------------------------------------------------------------------------------- */
+
+static void assert_may_not_send(shmring_t *q, int error, const char *words)
+{
+    struct iovec one = {NULL, 0};
+    void *msg;
+
+    assert_refused(shmring_send(q, "x", 1), error, words);
+    assert_refused(shmring_send_batch(q, &one, 1), error, words);
+    assert_refused(shmring_reserve(q, 1, &msg), error, words);
+    assert_refused(shmring_commit(q, NULL, 0), error, words);
+    assert_refused(shmring_cancel(q, NULL), error, words);
+}
+
+static void assert_may_not_receive(shmring_t *q, int error, const char *words)
+{
+    struct iovec one = {NULL, 0};
+    const void *msg;
+
+    assert_refused(shmring_recv(q, NULL, 0), error, words);
+    assert_refused(shmring_recv_batch(q, &one, 1), error, words);
+    assert_refused(shmring_peek(q, &msg, NULL), error, words);
+    assert_refused(shmring_release(q, NULL), error, words);
+}
+
+Test(mpmc, each_role_has_its_operations, .init = open_both, .fini = close_both)
+{
+    shmring_t *observer = attach(producer, SHMRING_OBSERVER);
+
+    send_numbers(0, 2);
+    assert_may_not_send(consumer, EPERM, "SHMRING_PRODUCER");
+    assert_may_not_receive(producer, EPERM, "SHMRING_CONSUMER");
+    assert_may_not_send(observer, EPERM, "SHMRING_PRODUCER");
+    assert_may_not_receive(observer, EPERM, "SHMRING_CONSUMER");
+    assert_refused(shmring_recover(observer, NULL), EPERM, "observer");
+    assert_receives(0, 10);
+    cr_assert_eq(stat_of(observer).depth, 1);
+    cr_assert_eq(stat_of(observer).participants, 2);
+    shmring_close(&observer);
+}
+
+Test(mpmc, a_closed_handle_is_ebadf)
+{
+    assert_may_not_send(NULL, EBADF, "closed");
+    assert_may_not_receive(NULL, EBADF, "closed");
+    assert_refused(shmring_recover(NULL, NULL), EBADF, "closed");
+}
+
+static int use_parents_handle(void *unused)
+{
+    shmring_t *mine;
+    const void *msg;
+
+    (void)unused;
+    child_assert(shmring_send(producer, "x", 1) == -ENOTCONN);
+    child_assert(shmring_peek(consumer, &msg, NULL) == -ENOTCONN);
+    child_assert(shmring_release(consumer, NULL) == -ENOTCONN);
+    child_assert(shmring_recover(consumer, NULL) == -ENOTCONN);
+    child_assert(shmring_dup(&mine, consumer, SHMRING_CONSUMER) == 0);
+    shmring_close(&consumer); /* the parent stays attached, with what it holds */
+    shmring_close(&producer);
+    child_assert(shmring_peek(mine, &msg, NULL) == 10 && message_is(1, msg, 10));
+    child_assert(shmring_release(mine, msg) == 0);
+    child_assert(shmring_recv(mine, NULL, 0) == -EAGAIN);
+    shmring_close(&mine);
+    return 0;
+}
+
+Test(mpmc, a_child_attaches_anew, .init = open_both, .fini = close_both)
+{
+    send_numbers(0, 2);
+    const void *held = peek_number(0, 10, 1);
+    cr_assert_eq(test_run(use_parents_handle, NULL), 0);
+    cr_assert(message_is(0, held, 10));
+    cr_assert_eq(shmring_release(consumer, held), 0);
+    assert_empty();
+    cr_assert_eq(stat_of(producer).redelivered, 0);
+}
+
+Test(mpmc, what_the_table_does_not_hold_is_eusers)
+{
+    const struct shmring_config config = {.kind = SHMRING_MPMC,
+                                          .flags = BOTH,
+                                          .capacity = CAPACITY,
+                                          .max_message = LONGEST,
+                                          .max_participants = 3};
+    shmring_t *q, *second, *third, *observer, *none;
+
+    cr_assert_eq(shmring_create(&q, "memfd:test", &config), 0);
+    second = attach(q, SHMRING_PRODUCER);
+    third = attach(q, SHMRING_CONSUMER);
+    const struct holdings before = test_holdings();
+    for (int i = 0; i < 10; i++) {
+        assert_refused(shmring_dup(&none, q, SHMRING_CONSUMER), EUSERS, "all 3");
+        cr_assert_null(none);
+    }
+    assert_holds_no_more_than(&before, 1 << 20);
+    observer = attach(q, SHMRING_OBSERVER); /* takes no row */
+    cr_assert_eq(stat_of(observer).participants, 3);
+    cr_assert_eq(stat_of(observer).max_participants, 3);
+    shmring_close(&second);
+    second = attach(q, SHMRING_CONSUMER);
+    assert_refused(shmring_dup(&none, q, SHMRING_CONSUMER), EUSERS, "all 3");
+    shmring_close(&observer);
+    shmring_close(&third);
+    shmring_close(&second);
     shmring_close(&q);
 }
 
-Test(mpmc, at_most_once_drops_them)
+Test(mpmc, the_largest_table_can_be_filled)
 {
-    shmring_t *q = make_queue(4, SHMRING_AT_MOST_ONCE);
-    struct shmring_recovery report;
+    static shmring_t *all[SHMRING_PARTICIPANTS_MAX];
+    static struct shmring_participant rows[SHMRING_PARTICIPANTS_MAX];
+    const struct shmring_config config = {.kind = SHMRING_MPMC,
+                                          .flags = BOTH,
+                                          .capacity = CAPACITY,
+                                          .max_message = LONGEST,
+                                          .max_participants = SHMRING_PARTICIPANTS_MAX};
+    shmring_t *none;
+    const void *msg;
+    int count = 1;
 
-    for (int i = 0; i < 4; i++)
-        cr_assert_eq(shmring_send(q, &i, sizeof i), 0);
-    kill_a_consumer(q);
-    cr_assert_eq(shmring_recover(q, &report), 1);
-    cr_assert_eq(report.dropped, 2);
-    for (int i = 0; i < 4; i++) /* their blocks are free again: two wait, two fit */
-        cr_assert_eq(shmring_send(q, &i, sizeof i), i < 2 ? 0 : -EAGAIN);
-    shmring_close(&q);
+    cr_assert_eq(shmring_create(&all[0], "memfd:test", &config), 0);
+    /* as far as the descriptors go: they are the caller's limit, not the queue's */
+    while (count < SHMRING_PARTICIPANTS_MAX && shmring_dup(&all[count], all[0], BOTH) == 0)
+        count++;
+    if (count == SHMRING_PARTICIPANTS_MAX)
+        assert_refused(shmring_dup(&none, all[0], BOTH), EUSERS, "all 1024");
+    cr_assert_gt(count, 900, "%s", shmring_strerror_detail());
+    /* the highest rows fit into a descriptor's owner */
+    cr_assert_eq(shmring_send(all[count - 1], "x", 1), 0);
+    cr_assert_eq(shmring_peek(all[count - 2], &msg, NULL), 1);
+    shmring_close(&all[count - 1]);
+    cr_assert_eq(shmring_participants(all[0], rows, SHMRING_PARTICIPANTS_MAX), count - 1);
+    for (int i = 0; i < count - 1; i++)
+        cr_assert_eq(rows[i].held, i == count - 2);
+    for (int i = 0; i < count - 1; i++)
+        shmring_close(&all[i]);
+}
+
+/* ---- Parameters ------------------------------------------------------------------------------ */
+
+static void assert_not_created(const struct shmring_config *config, int error, const char *words)
+{
+    shmring_t *q;
+
+    assert_refused(shmring_create(&q, "memfd:test", config), error, words);
+    cr_assert_null(q);
+}
+
+#define MPMC_CONFIG(...)                                                                           \
+    (&(struct shmring_config){.kind = SHMRING_MPMC, .flags = BOTH, __VA_ARGS__})
+
+Test(mpmc, bad_parameters_are_refused_by_name)
+{
+    const struct holdings before = test_holdings();
+
+    assert_not_created(MPMC_CONFIG(.max_message = 1), EINVAL, "capacity is 0");
+    assert_not_created(MPMC_CONFIG(.capacity = 1, .max_message = 1), EINVAL, "less than 2");
+    assert_not_created(MPMC_CONFIG(.capacity = 3, .max_message = 1), EINVAL, "the next is 4");
+    assert_not_created(MPMC_CONFIG(.capacity = 1 << 25, .max_message = 1), EFBIG, "at most");
+    assert_not_created(MPMC_CONFIG(.capacity = UINT64_C(1) << 63, .max_message = 1), EFBIG,
+                       "at most");
+    assert_not_created(MPMC_CONFIG(.capacity = 2), EINVAL, "max_message 0");
+    assert_not_created(MPMC_CONFIG(.capacity = 2, .max_message = UINT32_MAX), EINVAL,
+                       "max_message 4294967295");
+    assert_not_created(MPMC_CONFIG(.capacity = 2, .max_message = 1, .max_participants = 1025),
+                       EINVAL, "max_participants 1025");
+    assert_not_created(MPMC_CONFIG(.capacity = 2, .max_message = 1, .reserved = {[4] = 1}), EINVAL,
+                       "reserved[4]");
+    assert_holds_no_more_than(&before, 1 << 20);
+}
+
+Test(mpmc, the_smallest_queue_works)
+{
+    producer = test_create_mpmc("memfd:test", BOTH, 2, 1);
+    consumer = producer;
+    for (uint64_t i = 0; i < 100; i++) {
+        cr_assert_eq(send_number(i, 1), 0);
+        if (i % 2)
+            assert_fits(producer, 1);
+        if (i % 2)
+            cr_assert_eq(shmring_recv(consumer, &(char){0}, 1), 1);
+        cr_assert_eq(shmring_recv(consumer, &(char){0}, 1), 1);
+        assert_empty();
+    }
+    shmring_close(&producer);
+}
+
+Test(mpmc, what_exists_is_opened_only_with_the_same_parameters)
+{
+    struct shmring_config config = *MPMC_CONFIG(.capacity = 8, .max_message = 100);
+    char name[TEST_NAME_SIZE];
+    shmring_t *first, *second;
+
+    test_name(name);
+    config.flags |= SHMRING_OPEN_OR_CREATE;
+    cr_assert_eq(shmring_create(&first, name, &config), 0);
+    config.max_participants = 64; /* what 0 means */
+    cr_assert_eq(shmring_create(&second, name, &config), 0, "%s", shmring_strerror_detail());
+    shmring_close(&second);
+
+    struct shmring_config other = config;
+    other.capacity = 16;
+    assert_refused(shmring_create(&second, name, &other), EEXIST, "capacity 8, not 16");
+    other = config;
+    other.max_message = 101;
+    assert_refused(shmring_create(&second, name, &other), EEXIST, "max_message 100, not 101");
+    other = config;
+    other.max_participants = 65;
+    assert_refused(shmring_create(&second, name, &other), EEXIST, "max_participants 64, not 65");
+    other = config;
+    other.flags |= SHMRING_AT_MOST_ONCE;
+    assert_refused(shmring_create(&second, name, &other), EEXIST, "without SHMRING_AT_MOST_ONCE");
+    other = config;
+    other.mode = 0640;
+    assert_refused(shmring_create(&second, name, &other), EEXIST, "mode");
+    other = config;
+    other.kind = SHMRING_SPSC;
+    other.capacity = 4096;
+    other.max_participants = 0;
+    assert_refused(shmring_create(&second, name, &other), EEXIST, "kind");
+    cr_assert_eq(stat_of(first).participants, 1);
+    shmring_close(&first);
+}
+
+Test(mpmc, what_was_committed_after_the_name_went_can_be_received)
+{
+    char name[TEST_NAME_SIZE];
+    void *reserved;
+
+    test_name(name);
+    producer = test_create_mpmc(name, SHMRING_PRODUCER, CAPACITY, LONGEST);
+    consumer = attach(producer, SHMRING_CONSUMER);
+    reserved = reserve_number(1, 10);
+    cr_assert_eq(shmring_unlink(name), 0);
+    cr_assert_eq(shmring_commit(producer, reserved, 10), 0);
+    cr_assert_eq(shmring_check(consumer), -ESTALE);
+    cr_assert(stat_of(consumer).flags & SHMRING_STALE);
+    assert_receives(1, 10);
+    int r, tries = 0;
+    while ((r = (int)shmring_recv(consumer, NULL, 0)) == -EAGAIN)
+        cr_assert_lt(tries++, 65536);
+    cr_assert_eq(r, -ESTALE);
+    close_both();
+}
+
+/* ---- Looking --------------------------------------------------------------------------------- */
+
+Test(mpmc, the_table_tells_who_holds_what, .init = open_both, .fini = close_both)
+{
+    struct shmring_participant rows[3];
+    shmring_t *observer = attach(producer, SHMRING_OBSERVER);
+
+    cr_assert_eq(shmring_participants(observer, rows, 3), 2);
+    cr_assert_eq(rows[0].role, SHMRING_PRODUCER);
+    cr_assert_eq(rows[1].role, SHMRING_CONSUMER);
+    for (int i = 0; i < 2; i++) {
+        cr_assert_eq(rows[i].alive, 1);
+        cr_assert_eq(rows[i].pid, (uint32_t)getpid());
+        cr_assert_eq(rows[i].held, 0);
+        cr_assert_eq(rows[i].held_ns, 0);
+    }
+    send_numbers(0, 3);
+    void *reserved = reserve_number(3, 10);
+    const void *first = peek_number(0, 10, 1), *second = peek_number(1, 10, 1);
+    cr_assert_eq(shmring_participants(observer, rows, 3), 2);
+    cr_assert_eq(rows[0].sent, 3);
+    cr_assert_eq(rows[0].held, 1);
+    cr_assert_eq(rows[1].received, 0);
+    cr_assert_eq(rows[1].held, 2);
+    cr_assert_gt(rows[0].held_ns, 0);
+    cr_assert_gt(rows[1].held_ns, 0);
+    cr_assert_eq(shmring_cancel(producer, reserved), 0);
+    cr_assert_eq(shmring_release(consumer, first), 0);
+    cr_assert_eq(shmring_release(consumer, second), 0);
+    cr_assert_eq(shmring_participants(observer, rows, 3), 2);
+    cr_assert_eq(rows[1].received, 2);
+    cr_assert_eq(rows[0].held + rows[1].held, 0);
+    cr_assert_eq(rows[0].held_ns + rows[1].held_ns, 0);
+    shmring_close(&observer);
+}
+
+Test(mpmc, a_look_takes_nothing, .init = open_both, .fini = close_both)
+{
+    shmring_t *observer = attach(producer, SHMRING_OBSERVER);
+    const uint64_t block = stat_of(observer).segment_bytes;
+
+    cr_assert_gt(block, CAPACITY * (LONGEST + 24));
+    for (uint64_t sent = 1; sent <= 5 * CAPACITY; sent++) {
+        cr_assert_eq(send_number(sent, 10), 0);
+        for (uint64_t i = 0; i < 3; i++)
+            cr_assert_eq(stat_of(observer).depth, 1);
+        cr_assert_eq(stat_of(observer).depth_bytes, 128, "100 and 24 bytes, rounded up to 64");
+        assert_receives(sent, 10);
+        cr_assert_eq(stat_of(observer).depth, 0);
+        cr_assert_eq(stat_of(observer).sent, sent);
+        cr_assert_eq(stat_of(observer).received, sent);
+    }
+    shmring_close(&observer);
 }
