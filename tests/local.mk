@@ -81,6 +81,16 @@ memcheck_suites += tests/test_spsc_steps
 tests_test_spsc_steps_SOURCES = tests/test_spsc_steps.c tests/spsc_ring.h
 tests_test_spsc_steps_LDADD = $(test_libs)
 
+# The mpmc queue: likewise.
+suites += tests/test_mpmc
+memcheck_suites += tests/test_mpmc
+tests_test_mpmc_LDADD = $(test_libs)
+
+suites += tests/test_mpmc_steps
+memcheck_suites += tests/test_mpmc_steps
+tests_test_mpmc_steps_SOURCES = tests/test_mpmc_steps.c tests/mpmc_pages.h
+tests_test_mpmc_steps_LDADD = $(core_test_libs)
+
 suites += tests/test_version
 thread_suites += tests/test_version
 memcheck_suites += tests/test_version
@@ -109,9 +119,6 @@ tests_test_tools_mpmc_LDADD = $(test_libs)
 script_tests += tests/completion.sh tests/exports.sh tests/headers.sh tests/man.sh
 
 TEST_EXTENSIONS = .sh
-suites += tests/test_mpmc
-memcheck_suites += tests/test_mpmc
-tests_test_mpmc_LDADD = $(test_libs)
 
 AM_TESTS_ENVIRONMENT = srcdir='$(srcdir)' builddir='$(builddir)' CC='$(CC)' \
 	CFLAGS='$(AM_CFLAGS) $(CFLAGS)'; export srcdir builddir CC CFLAGS;
