@@ -8,6 +8,7 @@ lib_libshmring_core_la_SOURCES = \
 	lib/backend_file.c \
 	lib/backend_memfd.c \
 	lib/cpu.h \
+	lib/dump.c \
 	lib/error.c lib/error.h \
 	lib/handle.c lib/handle.h \
 	lib/identity.c lib/identity.h \

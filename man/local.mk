@@ -6,6 +6,7 @@ dist_man_MANS += \
 	man/shmring.1 \
 	man/shmring.7 \
 	man/shmring_create.3 \
+	man/shmring_dump.3 \
 	man/shmring_recover.3 \
 	man/shmring_recv.3 \
 	man/shmring_send.3 \

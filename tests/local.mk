@@ -91,6 +91,11 @@ memcheck_suites += tests/test_mpmc_steps
 tests_test_mpmc_steps_SOURCES = tests/test_mpmc_steps.c tests/mpmc_pages.h
 tests_test_mpmc_steps_LDADD = $(core_test_libs)
 
+suites += tests/test_dump
+memcheck_suites += tests/test_dump
+tests_test_dump_SOURCES = tests/test_dump.c tests/spsc_pages.h
+tests_test_dump_LDADD = $(core_test_libs)
+
 suites += tests/test_version
 thread_suites += tests/test_version
 memcheck_suites += tests/test_version

@@ -415,6 +415,32 @@ SHMRING_API int shmring_stat(shmring_t *q, struct shmring_stat *st);
 SHMRING_API int shmring_participants(shmring_t *q, struct shmring_participant *rows, int n);
 
 /*
+ * The messages in the queue, without taking them: each is copied, and each(arg, &message) called
+ * for it. First, of an mpmc queue, those that were taken so long ago that the queue has gone round
+ * since; then all others, taken or waiting, in their order. When each() returns anything but 0, no
+ * more are shown; let that be positive, to tell it from an error.
+ *
+ * Any handle will do, and the participants may all be dead. If they are at work meanwhile: what is
+ * shown is whole and was in the queue then; a message sent or taken during the call may be missed.
+ *
+ * Returns 0, what each() returned, -ENOMEM, -EINVAL when each is NULL, or -EBADMSG where something
+ * is that no participant writes; what was shown before is good. Allocates max_message bytes.
+ */
+struct shmring_message {
+    uint64_t position; /* since the queue's creation. spsc: in bytes; mpmc: in messages, 0 for one
+                          that is being recovered */
+    const void *data;  /* a copy, until each() returns */
+    uint32_t length;
+    uint32_t state;      /* SHMRING_WAITING, SHMRING_HELD */
+    uint32_t row;        /* SHMRING_HELD: who has taken it and not released it, dead or alive */
+    uint32_t deliveries; /* how often it was taken so far */
+    uint64_t reserved[2];
+};
+enum { SHMRING_WAITING = 1, SHMRING_HELD = 2 };
+SHMRING_API int shmring_dump(shmring_t *q,
+                             int (*each)(void *arg, const struct shmring_message *m), void *arg);
+
+/*
  * Can the queue still be reached by its name? Returns 0 or -ESTALE. Calls the kernel. A memfd
  * segment has no name to lose.
  */
