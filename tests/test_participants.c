@@ -180,12 +180,12 @@ Test(participants, killed_holder_frees_its_roles_at_once)
         const pid_t pid = start_holder(&holder);
 
         cr_assert_eq(shmring_stat(q, &stat), 0);
-        cr_assert_eq(stat.participants, count);
+        cr_assert_eq(stat.participants, (uint32_t)count);
         cr_assert_eq(stat.dead, 0);
         test_kill(pid);
         cr_assert_eq(shmring_stat(q, &stat), 0);
         cr_assert_eq(stat.participants, 0);
-        cr_assert_eq(stat.dead, count);
+        cr_assert_eq(stat.dead, (uint32_t)count);
         cr_assert_eq(stat.takeovers, takeovers);
         cr_assert_eq(shmring_participants(q, rows, 2), count);
         cr_assert_eq(rows[0].alive, 0);
