@@ -137,6 +137,7 @@ static int become_producer(shmring_t *q)
         .data = q->map.data,
         .mask = q->geometry.capacity - 1,
         .max_message = q->geometry.max_message,
+        .pauses = shmr_process_pauses(),
         .page = page,
         .consumer = (void *)q->map.consumer,
     };
@@ -162,6 +163,7 @@ static int become_consumer(shmring_t *q)
         .data = q->map.data,
         .mask = q->geometry.capacity - 1,
         .max_message = q->geometry.max_message,
+        .pauses = shmr_process_pauses(),
         .page = page,
     };
     r = shmr_spsc_resume_consumer(&q->consumer, (void *)q->map.producer, died);
@@ -183,8 +185,9 @@ static int become_participant(shmring_t *q)
 
     shmr_mpmc_participant_init(&q->mpmc, &q->geometry, &q->map, q->row);
     q->mpmc.now = shmr_coarse_now();
+    q->mpmc.pauses = shmr_process_pauses();
     if (shmr_row_died(row))
-        shmr_recover_row(q, q->row);
+        q->unfinished = !shmr_recover_row(q, q->row);
     shmr_row_attach(row, q->roles);
     q->attached = q->roles;
     if (q->roles & SHMRING_PRODUCER)
@@ -213,9 +216,10 @@ static void detach(shmring_t *q)
 {
     if (q->attached && q->kind == SHMRING_MPMC) {
         /* Reservations are cancelled, messages held go back into the queue: as if it had died. */
-        if (shmr_mpmc_holds_any(&q->mpmc))
-            shmr_recover_row(q, q->row);
-        shmr_row_detach(shmr_row_at(q->map.table, q->row));
+        if (shmr_mpmc_holds_any(&q->mpmc) || q->unfinished)
+            q->unfinished = !shmr_recover_row(q, q->row);
+        if (!q->unfinished) /* else it does look dead, and somebody will finish that */
+            shmr_row_detach(shmr_row_at(q->map.table, q->row));
         return;
     }
     if (q->attached & SHMRING_PRODUCER)

@@ -9,9 +9,11 @@
 
 #define SHMR_LINE 64
 
-/* About one transfer of a cache line, in pauses: see doc/performance.md. */
-#define SHMR_EMPTY_PAUSES 4
-#define SHMR_FULL_PAUSES  4
+/*
+ * How long to fall back when the queue is found empty or full: about the transfer of a line there
+ * and back. In time, not in pauses: one pause takes from 10 to 50 ns, depending on the processor.
+ */
+#define SHMR_BACK_OFF_NS 200
 
 static inline void shmr_pause(unsigned times)
 {

@@ -33,6 +33,7 @@ struct shmring {
     struct shmr_header header; /* private copy */
     struct shmr_map map;
     struct shmr_name name;             /* text is empty: opened from a descriptor */
+    bool unfinished;                   /* mpmc: blocks have my tag that are a dead predecessor's */
     struct shmring_recovery recovered; /* since the last report */
 };
 

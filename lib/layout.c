@@ -72,8 +72,8 @@ static int check_capacity(uint64_t capacity, uint64_t least, uint64_t most, cons
         return shmr_fail(EINVAL, "capacity %" PRIu64 " is not a power of two: the next is %" PRIu64,
                          capacity, next_power_of_two(capacity));
     if (capacity < least)
-        return shmr_fail(EINVAL, "capacity %" PRIu64 " is less than %" PRIu64 " %s", capacity, least,
-                         unit);
+        return shmr_fail(EINVAL, "capacity %" PRIu64 " is less than %" PRIu64 " %s", capacity,
+                         least, unit);
     return 0;
 }
 

@@ -23,7 +23,8 @@ struct shmr_mpmc_participant {
     struct shmr_mpmc queue;
     struct shmr_row *row; /* mine: its counters */
     uint64_t sent, sent_bytes, received, received_bytes, full_events, empty_events;
-    uint64_t now; /* CLOCK_MONOTONIC, ns, kept up by the caller: for shmr_row.held_since */
+    uint32_t pauses; /* to fall back for, see SHMR_BACK_OFF_NS */
+    uint64_t now;    /* CLOCK_MONOTONIC, ns, kept up by the caller: for shmr_row.held_since */
     struct shmr_held reserved;
     struct shmr_held taken;
 };
@@ -135,7 +136,7 @@ __attribute__((noinline)) static int shmr_mpmc_no_block(struct shmr_mpmc_partici
     if (p->queue.send_misses == 0) { /* full after a success: let the consumers make some room */
         p->full_events++;
         atomic_store_explicit(&p->row->full_events, p->full_events, memory_order_relaxed);
-        shmr_pause(SHMR_FULL_PAUSES);
+        shmr_pause(p->pauses);
         r = shmr_mpmc_own(&p->queue, index);
     }
     if (r < 0)
@@ -238,7 +239,7 @@ __attribute__((noinline)) static int64_t shmr_mpmc_take_again(struct shmr_mpmc_p
         p->empty_events++;
         atomic_store_explicit(&p->row->empty_events, p->empty_events, memory_order_relaxed);
         /* Right behind a producer, every look takes the line it is writing: fall back a little. */
-        shmr_pause(SHMR_EMPTY_PAUSES);
+        shmr_pause(p->pauses);
         r = shmr_mpmc_take(&p->queue, size, len);
     }
     if (r == -EAGAIN)

@@ -5,10 +5,13 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "cpu.h"
 #include "error.h"
 
 static pthread_mutex_t fork_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -79,4 +82,34 @@ int shmr_process_mark(const volatile uint32_t **page)
     *page = mark_page;
     pthread_mutex_unlock(&mark_lock);
     return r;
+}
+
+static uint32_t measure_pauses(void)
+{
+    const unsigned many = 32;
+    int64_t best = INT64_MAX; /* of a few tries: others may run meanwhile */
+
+    for (int i = 0; i < 5; i++) {
+        struct timespec from, to;
+        clock_gettime(CLOCK_MONOTONIC, &from);
+        shmr_pause(many);
+        clock_gettime(CLOCK_MONOTONIC, &to);
+        int64_t ns = (int64_t)(to.tv_sec - from.tv_sec) * 1000000000 + to.tv_nsec - from.tv_nsec;
+        if (ns < best)
+            best = ns;
+    }
+    int64_t pauses = SHMR_BACK_OFF_NS * (int64_t)many / (best > 0 ? best : 1);
+    return pauses < 1 ? 1 : pauses > 100 ? 100 : (uint32_t)pauses;
+}
+
+uint32_t shmr_process_pauses(void)
+{
+    static _Atomic uint32_t measured;
+    uint32_t pauses = atomic_load_explicit(&measured, memory_order_relaxed);
+
+    if (pauses == 0) {
+        pauses = measure_pauses();
+        atomic_store_explicit(&measured, pauses, memory_order_relaxed);
+    }
+    return pauses;
 }

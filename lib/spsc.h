@@ -72,6 +72,7 @@ struct shmr_spsc_producer {
     uint32_t max_message;
     uint32_t turn;   /* progress record to write next */
     uint32_t misses; /* -EAGAIN in a row */
+    uint32_t pauses; /* to fall back for, see SHMR_BACK_OFF_NS */
     bool reserved;   /* a reservation is open */
     uint32_t reservation;
     uint64_t high_water;
@@ -90,6 +91,7 @@ struct shmr_spsc_consumer {
     struct shmr_spsc_consumer_page *page;
     uint32_t max_message;
     uint32_t turn;
+    uint32_t pauses;
     uint32_t misses;
     uint32_t held; /* messages given out by peek */
     uint32_t first_held;
@@ -201,7 +203,7 @@ __attribute__((noinline)) static int shmr_spsc_find_room(struct shmr_spsc_produc
         return 0;
     /* The first time, give the consumer time to make more room than for one message. */
     if (patient && p->misses == 0)
-        shmr_pause(SHMR_FULL_PAUSES);
+        shmr_pause(p->pauses);
     if (!shmr_spsc_see_head(p, shmr_spsc_exact_head(p)))
         return -EBADMSG;
     if (shmr_spsc_has_room(p, need))
@@ -434,7 +436,7 @@ __attribute__((noinline)) static uint32_t shmr_spsc_look_again(struct shmr_spsc_
         shmr_spsc_publish_head(c);
         /* Right behind the producer, every look takes the line it is writing: fall back a little.
          */
-        shmr_pause(SHMR_EMPTY_PAUSES);
+        shmr_pause(c->pauses);
         header = shmr_spsc_look(c->data, c->mask, c->position);
     }
     if (header == 0) {
