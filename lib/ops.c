@@ -115,10 +115,10 @@ __attribute__((cold)) static int recv_failed(shmring_t *q, int r, size_t size)
     }
 }
 
-/* A success on an mpmc queue, which was the n-th. */
-static inline void count_towards_sweep(shmring_t *q, uint64_t n)
+/* A success on an mpmc queue: COUNT messages, which make N in all. */
+static inline void count_towards_sweep(shmring_t *q, uint64_t n, int count)
 {
-    if (q->kind == SHMRING_MPMC && unlikely(n % MESSAGES_PER_SWEEP == 0))
+    if (q->kind == SHMRING_MPMC && unlikely(n % MESSAGES_PER_SWEEP < (uint64_t)count))
         shmr_sweep(q);
 }
 
@@ -130,7 +130,7 @@ int shmring_send(shmring_t *q, const void *msg, size_t len)
     int r = SEND_SIDE(q, send, msg, len);
     if (unlikely(r < 0))
         return send_failed(q, r, len, q->geometry.max_message);
-    count_towards_sweep(q, q->mpmc.sent);
+    count_towards_sweep(q, q->mpmc.sent, 1);
     return 0;
 }
 
@@ -142,7 +142,10 @@ int shmring_send_batch(shmring_t *q, const struct iovec *msgs, int n)
         return shmr_fail_fast(EINVAL, "a batch has at least one message", 0, 0);
 
     int r = SEND_SIDE(q, send_batch, msgs, n);
-    return likely(r > 0) ? r : send_failed(q, r, msgs[0].iov_len, q->geometry.max_message);
+    if (unlikely(r < 0))
+        return send_failed(q, r, msgs[0].iov_len, q->geometry.max_message);
+    count_towards_sweep(q, q->mpmc.sent, r);
+    return r;
 }
 
 int shmring_reserve(shmring_t *q, size_t len, void **msg)
@@ -170,7 +173,7 @@ int shmring_commit(shmring_t *q, void *msg, size_t len)
     int r = SEND_SIDE(q, commit, msg, len);
     if (unlikely(r < 0))
         return send_failed(q, r, len, r == -EMSGSIZE ? reserved_length(q, msg) : 0);
-    count_towards_sweep(q, q->mpmc.sent);
+    count_towards_sweep(q, q->mpmc.sent, 1);
     return 0;
 }
 
@@ -191,7 +194,7 @@ ssize_t shmring_recv(shmring_t *q, void *buf, size_t size)
     ssize_t r = RECEIVE_SIDE(q, recv, buf, size);
     if (unlikely(r < 0))
         return recv_failed(q, (int)r, size);
-    count_towards_sweep(q, q->mpmc.received);
+    count_towards_sweep(q, q->mpmc.received, 1);
     return r;
 }
 
@@ -203,7 +206,10 @@ int shmring_recv_batch(shmring_t *q, struct iovec *msgs, int n)
         return shmr_fail_fast(EINVAL, "a batch has at least one message", 0, 0);
 
     int r = RECEIVE_SIDE(q, recv_batch, msgs, n);
-    return likely(r > 0) ? r : recv_failed(q, r, msgs[0].iov_len);
+    if (unlikely(r < 0))
+        return recv_failed(q, r, msgs[0].iov_len);
+    count_towards_sweep(q, q->mpmc.received, r);
+    return r;
 }
 
 ssize_t shmring_peek(shmring_t *q, const void **msg, struct shmring_info *info)
@@ -223,6 +229,6 @@ int shmring_release(shmring_t *q, const void *msg)
     int r = RECEIVE_SIDE(q, release, msg);
     if (unlikely(r < 0))
         return recv_failed(q, r, 0);
-    count_towards_sweep(q, q->mpmc.received);
+    count_towards_sweep(q, q->mpmc.received, 1);
     return 0;
 }
