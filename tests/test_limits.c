@@ -7,6 +7,7 @@
 #include <grp.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -216,6 +217,51 @@ Test(limits, signals_while_allocating, .timeout = 120)
     shmring_close(&q);
 }
 
+/* ---- Locked memory --------------------------------------------------------------------------- */
+
+static long locked_bytes(void)
+{
+    char line[256];
+    long kilobytes = -1;
+    FILE *status = fopen("/proc/self/status", "re");
+
+    while (status && fgets(line, sizeof line, status))
+        if (sscanf(line, "VmLck: %ld kB", &kilobytes) == 1)
+            break;
+    if (status)
+        fclose(status);
+    return kilobytes * 1024;
+}
+
+/* Sanitizers make mlock() a function that does nothing. */
+static void need_mlock(void)
+{
+    static _Alignas(4096) char page[4096];
+    const long before = locked_bytes();
+
+    cr_assert_eq(mlock(page, sizeof page), 0);
+    if (locked_bytes() == before)
+        cr_skip_test("mlock() does nothing");
+    cr_assert_eq(munlock(page, sizeof page), 0);
+}
+
+Test(limits, locked_memory)
+{
+    char name[TEST_NAME_SIZE];
+    shmring_t *q;
+
+    need_mlock();
+    test_name(name);
+    const long before = locked_bytes();
+    q = test_create(name, BOTH | SHMRING_MLOCK, 4096);
+    cr_assert_eq(locked_bytes() - before, 3 * 4096 + 2 * 4096); /* the data is mapped twice */
+    shmring_close(&q);
+    cr_assert_eq(locked_bytes(), before);
+    cr_assert_eq(shmring_open(&q, name, SHMRING_OBSERVER | SHMRING_MLOCK), 0);
+    cr_assert_eq(locked_bytes() - before, 3 * 4096 + 2 * 4096);
+    shmring_close(&q);
+}
+
 /* ---- Other users ----------------------------------------------------------------------------- */
 
 enum { NOBODY = 65534 };
@@ -267,10 +313,11 @@ static int lock_too_much(void *argument)
     return 0;
 }
 
-Test(limits, locked_memory)
+Test(limits, too_much_locked_memory)
 {
     char name[TEST_NAME_SIZE];
 
+    need_mlock();
     test_name(name);
     as_nobody(lock_too_much, name);
 }

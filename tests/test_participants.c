@@ -176,7 +176,7 @@ Test(participants, killed_holder_frees_its_roles_at_once)
     q = test_create(name, 0, CAPACITY);
     for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
         struct holder holder = {.name = name, .roles = roles[i]};
-        const int count = roles[i] == BOTH ? 2 : 1;
+        const unsigned count = roles[i] == BOTH ? 2 : 1;
         const pid_t pid = start_holder(&holder);
 
         cr_assert_eq(shmring_stat(q, &stat), 0);
@@ -187,11 +187,11 @@ Test(participants, killed_holder_frees_its_roles_at_once)
         cr_assert_eq(stat.participants, 0);
         cr_assert_eq(stat.dead, (uint32_t)count);
         cr_assert_eq(stat.takeovers, takeovers);
-        cr_assert_eq(shmring_participants(q, rows, 2), count);
+        cr_assert_eq(shmring_participants(q, rows, 2), (int)count);
         cr_assert_eq(rows[0].alive, 0);
         cr_assert_eq(rows[0].pid, (uint32_t)pid);
         check_free(name, roles[i]);
-        takeovers += (uint64_t)count;
+        takeovers += count;
         cr_assert_eq(shmring_stat(q, &stat), 0);
         cr_assert_eq(stat.takeovers, takeovers);
         cr_assert_eq(stat.dead, 0);

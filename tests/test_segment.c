@@ -519,34 +519,3 @@ Test(segment, prefault_touches_every_page)
         shmring_close(&q);
     }
 }
-
-/* Kilobytes that this process has locked. Not from smaps, which divides them by the mappings. */
-static long locked(void)
-{
-    char line[256];
-    long kilobytes = -1;
-    FILE *status = fopen("/proc/self/status", "re");
-
-    cr_assert_not_null(status);
-    while (fgets(line, sizeof line, status) && sscanf(line, "VmLck: %ld kB", &kilobytes) != 1)
-        continue;
-    fclose(status);
-    cr_assert_geq(kilobytes, 0);
-    return kilobytes;
-}
-
-Test(segment, mlock_locks_the_mapping)
-{
-    char name[TEST_NAME_SIZE];
-    const long before = locked();
-    shmring_t *q;
-
-    test_name(name);
-    q = test_create(name, BOTH | SHMRING_MLOCK, 4096);
-    cr_assert_eq(locked() - before, mapped(4096));
-    shmring_close(&q);
-    cr_assert_eq(locked(), before);
-    cr_assert_eq(shmring_open(&q, name, SHMRING_OBSERVER | SHMRING_MLOCK), 0);
-    cr_assert_eq(locked() - before, mapped(4096));
-    shmring_close(&q);
-}
