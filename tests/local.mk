@@ -91,6 +91,15 @@ memcheck_suites += tests/test_mpmc_steps
 tests_test_mpmc_steps_SOURCES = tests/test_mpmc_steps.c tests/mpmc_pages.h
 tests_test_mpmc_steps_LDADD = $(core_test_libs)
 
+suites += tests/test_mpmc_damage
+memcheck_suites += tests/test_mpmc_damage
+tests_test_mpmc_damage_SOURCES = tests/test_mpmc_damage.c tests/mpmc_pages.h
+tests_test_mpmc_damage_LDADD = $(core_test_libs)
+
+suites += tests/test_mpmc_deaths tests/test_mpmc_processes
+tests_test_mpmc_deaths_LDADD = $(test_libs)
+tests_test_mpmc_processes_LDADD = $(test_libs)
+
 suites += tests/test_dump
 memcheck_suites += tests/test_dump
 tests_test_dump_SOURCES = tests/test_dump.c tests/spsc_pages.h

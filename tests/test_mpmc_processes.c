@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Real processes on one mpmc queue, killed and stopped at random moments. What must hold then: no
+ * committed message is lost, none comes twice without its flag, each producer's messages come in
+ * order, no block is leaked, and nobody waits for the one who was stopped or killed.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "messages.h"
+#include "support.h"
+
+enum { CAPACITY = 64, LONGEST = 200 };
+enum { PRODUCERS = 3, CONSUMERS = 3, OTHERS = 2, CHILDREN = PRODUCERS + CONSUMERS + OTHERS };
+enum { NUMBERS = 1 << 22 }; /* messages of one producer, and its successors */
+
+#define BOTH (SHMRING_PRODUCER | SHMRING_CONSUMER)
+
+/* What all processes know together, each word written so that a death at any moment leaves it true.
+ */
+static struct journal {
+    _Atomic int finish;
+    struct {
+        _Atomic uint32_t begun;           /* its messages before this one may have been sent */
+        _Atomic uint32_t acked;           /* and those before this one were: it was told so */
+        _Atomic uint8_t unsure[NUMBERS];  /* begun, and then its producer was killed */
+        _Atomic uint8_t plain[NUMBERS];   /* how often it was delivered without a flag */
+        _Atomic uint8_t flagged[NUMBERS]; /* and with */
+    } from[PRODUCERS];
+    _Atomic uint64_t steps[CHILDREN]; /* what it did successfully, in all lives */
+} * journal;
+
+static shmring_t *observer;
+static uint64_t state;
+
+struct stamp {
+    uint32_t producer, number;
+};
+
+/* ---- The children ---------------------------------------------------------------------------- */
+
+struct role {
+    int child;
+    uint64_t seed;
+};
+
+static uint32_t length_of(struct stamp stamp)
+{
+    return (uint32_t)sizeof stamp + (stamp.number * 7 + stamp.producer) % (LONGEST - 7);
+}
+
+static void write_message(void *block, struct stamp stamp)
+{
+    memcpy(block, &stamp, sizeof stamp);
+    memcpy((char *)block + sizeof stamp, message_content(stamp.number),
+           length_of(stamp) - sizeof stamp);
+}
+
+/* Whole, and one that was begun? */
+static struct stamp read_message(const void *block, size_t len)
+{
+    struct stamp stamp;
+
+    child_assert(len >= sizeof stamp);
+    memcpy(&stamp, block, sizeof stamp);
+    child_assert(stamp.producer < PRODUCERS);
+    child_assert(stamp.number < atomic_load(&journal->from[stamp.producer].begun));
+    child_assert(len == length_of(stamp));
+    child_assert(message_is(stamp.number, (const char *)block + sizeof stamp, len - sizeof stamp));
+    return stamp;
+}
+
+static void did(int child)
+{
+    atomic_fetch_add(&journal->steps[child], 1);
+}
+
+static bool is_result(int r)
+{
+    return r == 0 || r == -EAGAIN;
+}
+
+/* The next numbers: announced before they are sent, acknowledged after. */
+static struct stamp begin(uint32_t producer, uint32_t count)
+{
+    const uint32_t first = atomic_load(&journal->from[producer].begun);
+
+    atomic_store(&journal->from[producer].begun, first + count);
+    return (struct stamp){producer, first};
+}
+
+/* COUNT of them were sent; take the others back, which nobody can have seen. */
+static void acknowledge(struct stamp first, uint32_t count)
+{
+    atomic_store(&journal->from[first.producer].begun, first.number + count);
+    atomic_store(&journal->from[first.producer].acked, first.number + count);
+}
+
+static void send_one(shmring_t *q, uint32_t producer)
+{
+    uint8_t bytes[LONGEST + 8];
+    const struct stamp stamp = begin(producer, 1);
+
+    write_message(bytes, stamp);
+    const int r = shmring_send(q, bytes, length_of(stamp));
+    child_assert(is_result(r));
+    acknowledge(stamp, r == 0);
+}
+
+static void send_some(shmring_t *q, uint32_t producer)
+{
+    uint8_t bytes[3][LONGEST + 8];
+    const struct stamp first = begin(producer, 3);
+    struct iovec msgs[3];
+
+    for (uint32_t i = 0; i < 3; i++) {
+        const struct stamp stamp = {producer, first.number + i};
+        write_message(bytes[i], stamp);
+        msgs[i] = (struct iovec){bytes[i], length_of(stamp)};
+    }
+    const int n = shmring_send_batch(q, msgs, 3);
+    child_assert(n > 0 || n == -EAGAIN);
+    acknowledge(first, n > 0 ? (uint32_t)n : 0);
+}
+
+/* Some reservations, committed in another order, and one of them cancelled. */
+static void reserve_some(shmring_t *q, uint32_t producer)
+{
+    void *block[3];
+    int n = 0;
+
+    while (n < 3 && shmring_reserve(q, LONGEST + 8, &block[n]) == 0)
+        n++;
+    while (n-- > 0) {
+        if (n == 1) {
+            child_assert(shmring_cancel(q, block[n]) == 0);
+            continue;
+        }
+        const struct stamp stamp = begin(producer, 1);
+        write_message(block[n], stamp);
+        child_assert(shmring_commit(q, block[n], length_of(stamp)) == 0);
+        acknowledge(stamp, 1);
+    }
+}
+
+static int produce(void *argument)
+{
+    struct role *role = argument;
+    const uint32_t producer = (uint32_t)role->child;
+    shmring_t *q;
+
+    child_assert(shmring_dup(&q, observer, SHMRING_PRODUCER) == 0);
+    while (!atomic_load(&journal->finish)) {
+        static void (*const ways[])(shmring_t *, uint32_t) = {send_one, send_some, reserve_some};
+        const uint32_t before = atomic_load(&journal->from[producer].acked);
+        if (before > NUMBERS - 4)
+            break;
+        ways[test_random_below(&role->seed, 3)](q, producer);
+        if (atomic_load(&journal->from[producer].acked) != before)
+            did(role->child);
+        else
+            sched_yield();
+    }
+    shmring_close(&q);
+    return 0;
+}
+
+/* Take some, note them, and give them back in another order. */
+static bool consume_some(shmring_t *q, uint32_t count, int64_t last[PRODUCERS])
+{
+    const void *block[4];
+    struct shmring_info info;
+    ssize_t len;
+    uint32_t n = 0;
+
+    while (n < count && (len = shmring_peek(q, &block[n], &info)) >= 0) {
+        const struct stamp stamp = read_message(block[n], (size_t)len);
+        child_assert((info.flags == SHMRING_REDELIVERED) == (info.deliveries > 1));
+        if (info.flags) {
+            atomic_fetch_add(&journal->from[stamp.producer].flagged[stamp.number], 1);
+        } else {
+            child_assert(stamp.number > last[stamp.producer]);
+            last[stamp.producer] = stamp.number;
+            child_assert(atomic_fetch_add(&journal->from[stamp.producer].plain[stamp.number], 1) ==
+                         0);
+        }
+        n++;
+    }
+    child_assert(n == count || len == -EAGAIN);
+    const bool any = n != 0;
+    while (n-- > 0) {
+        child_assert(shmring_release(q, block[n]) == 0);
+        child_assert(shmring_release(q, block[n]) == -EINVAL);
+    }
+    return any;
+}
+
+static int consume(void *argument)
+{
+    struct role *role = argument;
+    int64_t last[PRODUCERS] = {-1, -1, -1};
+    shmring_t *q;
+
+    child_assert(shmring_dup(&q, observer, SHMRING_CONSUMER) == 0);
+    while (!atomic_load(&journal->finish))
+        if (consume_some(q, 1 + test_random_below(&role->seed, 4), last))
+            did(role->child);
+        else
+            sched_yield();
+    shmring_close(&q);
+    return 0;
+}
+
+/* Attaches, takes what it gets, recovers the dead, and goes: by closing, or not. */
+static int come_and_go(void *argument)
+{
+    struct role *role = argument;
+
+    while (!atomic_load(&journal->finish)) {
+        int64_t last[PRODUCERS] = {-1, -1, -1};
+        const void *message;
+        shmring_t *q;
+        void *block;
+        child_assert(shmring_dup(&q, observer, BOTH) == 0);
+        child_assert(is_result(shmring_reserve(q, LONGEST, &block)));
+        consume_some(q, 2, last);
+        child_assert(shmring_recover(q, NULL) >= 0);
+        const uint32_t way = test_random_below(&role->seed, 8);
+        if (way == 0 && shmring_peek(q, &message, NULL) >= 0)
+            _exit(0);
+        shmring_close(&q);
+        did(role->child);
+    }
+    return 0;
+}
+
+/* ---- The parent ------------------------------------------------------------------------------ */
+
+static pid_t pids[CHILDREN];
+
+static void start(int child)
+{
+    struct role role = {child, test_random(&state)};
+
+    pids[child] = test_fork(child < PRODUCERS               ? produce
+                            : child < PRODUCERS + CONSUMERS ? consume
+                                                            : come_and_go,
+                            &role);
+}
+
+/* A producer was killed: was what it had begun sent or not? */
+static void note_what_is_unsure(int child)
+{
+    if (child >= PRODUCERS)
+        return;
+    const uint32_t begun = atomic_load(&journal->from[child].begun);
+    for (uint32_t i = atomic_load(&journal->from[child].acked); i < begun; i++)
+        journal->from[child].unsure[i] = 1;
+    atomic_store(&journal->from[child].acked, begun);
+}
+
+/* However it ended: killed here, of its own accord, but never by an assertion or a fault. */
+static void bury(int child)
+{
+    const int how = test_wait(pids[child]);
+
+    cr_assert(how == 0 || how == -SIGKILL, "child %d: %d", child, how);
+    note_what_is_unsure(child);
+}
+
+/* Bury and replace those that went of their own accord. */
+static void tend(void)
+{
+    for (int i = 0; i < CHILDREN; i++) {
+        siginfo_t info = {0};
+        if (waitid(P_PID, (id_t)pids[i], &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid) {
+            bury(i);
+            start(i);
+        }
+    }
+}
+
+static void nap(uint32_t longest_us)
+{
+    const long ns = (long)test_random_below(&state, longest_us) * 1000;
+
+    nanosleep(&(struct timespec){0, ns}, NULL);
+}
+
+/* Producers or consumers [FROM, TO) did so much more, however long that takes on a busy machine:
+ * the test's own time limit is for those that never do. */
+static void wait_for_steps(int from, int to, uint64_t count)
+{
+    uint64_t before = 0, now;
+
+    for (int i = from; i < to; i++)
+        before += atomic_load(&journal->steps[i]);
+    do {
+        now = 0;
+        tend();
+        nap(1000);
+        for (int i = from; i < to; i++)
+            now += atomic_load(&journal->steps[i]);
+    } while (now < before + count);
+}
+
+static void send_all(int sig, int but_producer, int but_consumer)
+{
+    for (int i = 0; i < CHILDREN; i++)
+        if (i != but_producer && i != but_consumer)
+            kill(pids[i], sig);
+}
+
+/* All but one producer and one consumer are stopped, in whatever they are doing, and those two go
+ * on. */
+static void stop_most(void)
+{
+    const int producer = (int)test_random_below(&state, PRODUCERS);
+    const int consumer = PRODUCERS + (int)test_random_below(&state, CONSUMERS);
+
+    send_all(SIGSTOP, producer, consumer);
+    wait_for_steps(producer, producer + 1, 100);
+    wait_for_steps(consumer, consumer + 1, 100);
+    send_all(SIGCONT, producer, consumer);
+}
+
+static void kill_one(void)
+{
+    const int child = (int)test_random_below(&state, CHILDREN);
+
+    nap(2000);
+    if (test_random_below(&state, 4) == 0) { /* stopped first: the others go on meanwhile */
+        kill(pids[child], SIGSTOP);
+        nap(2000);
+    }
+    kill(pids[child], SIGKILL);
+    bury(child);
+    start(child);
+}
+
+static void start_all(void)
+{
+    journal = mmap(NULL, sizeof *journal, PROT_READ | PROT_WRITE,
+                   MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    cr_assert_neq(journal, MAP_FAILED);
+    state = test_seed();
+    observer = test_create_mpmc("memfd:test", 0, CAPACITY, LONGEST + 8);
+    for (int i = 0; i < CHILDREN; i++)
+        start(i);
+}
+
+/* They close, or are killed. */
+static void end_all(bool killing)
+{
+    atomic_store(&journal->finish, 1);
+    for (int i = 0; i < CHILDREN; i++) {
+        if (killing)
+            kill(pids[i], SIGKILL);
+        bury(i);
+    }
+}
+
+/* Everything that was committed has come, or is still there; and there is room for all of N. */
+static void check_conservation(void)
+{
+    int64_t last[PRODUCERS] = {-1, -1, -1};
+    struct shmring_stat st;
+    shmring_t *q;
+
+    cr_assert_eq(shmring_dup(&q, observer, BOTH), 0);
+    cr_assert_geq(shmring_recover(q, NULL), 0);
+    cr_assert_eq(shmring_stat(q, &st), 0);
+    cr_assert_eq(st.dead, 0);
+    cr_assert_eq(st.participants, 1);
+    while (consume_some(q, 1, last))
+        ;
+    for (int p = 0; p < PRODUCERS; p++)
+        for (uint32_t i = 0; i < journal->from[p].begun; i++) {
+            cr_assert_leq(journal->from[p].plain[i], 1, "message %d.%u came twice", p, i);
+            cr_assert(journal->from[p].plain[i] || journal->from[p].flagged[i] ||
+                          journal->from[p].unsure[i],
+                      "message %d.%u was lost", p, i);
+        }
+    for (int i = 0; i <= CAPACITY; i++)
+        cr_assert_eq(shmring_send(q, "x", 1), i < CAPACITY ? 0 : -EAGAIN, "%d fit", i);
+    shmring_close(&q);
+}
+
+Test(mpmc_processes, kills_lose_nothing, .timeout = 120)
+{
+    start_all();
+    for (int i = 0; i < 300; i++) {
+        tend();
+        kill_one();
+    }
+    wait_for_steps(0, PRODUCERS, 100);
+    wait_for_steps(PRODUCERS, PRODUCERS + CONSUMERS, 100);
+    end_all(false);
+    check_conservation();
+}
+
+Test(mpmc_processes, nobody_waits_for_those_who_are_stopped, .timeout = 120)
+{
+    start_all();
+    for (int i = 0; i < 40; i++) {
+        nap(2000);
+        stop_most();
+        tend();
+    }
+    end_all(false);
+    check_conservation();
+}
+
+Test(mpmc_processes, stopped_and_killed_at_once, .timeout = 120)
+{
+    start_all();
+    for (int i = 0; i < 100; i++) {
+        const int stopped = (int)test_random_below(&state, CHILDREN);
+        nap(2000);
+        tend();
+        kill(pids[stopped], SIGSTOP);
+        kill_one();
+        kill(pids[stopped], SIGCONT); /* the one that was stopped, or its successor */
+    }
+    end_all(true);
+    check_conservation();
+}
