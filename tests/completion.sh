@@ -36,9 +36,13 @@ expect '--json --watch --help' stat --
 expect '--length-prefixed --wait-open --timeout --no-wait --help' send --
 expect '--length-prefixed --count --eof --wait-open --timeout --no-wait --help' recv --
 expect '--force --help' rm --
+expect '--json --help' who --
+expect '--hex --json --help' dump --
+expect '--json --help' recover --
+expect '--all --dry-run --help' gc --
 expect '' send --timeout ''
 expect '' create "$queue"
-for command in ls stat send recv rm; do
+for command in ls stat who send recv dump recover rm gc; do
     expect "$queue" $command "$queue"
 done
 expect "$dir/spool" recv file : "$dir/s"

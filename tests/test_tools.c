@@ -31,7 +31,8 @@ Test(tools, the_json_checker_is_strict)
 
 Test(tools, help_is_everywhere)
 {
-    const char *commands[] = {"create", "ls", "stat", "send", "recv", "rm"};
+    const char *commands[] = {"create", "ls",   "stat",    "who", "send",
+                              "recv",   "dump", "recover", "rm",  "gc"};
     struct outcome general = TOOL("", "--help");
     cr_assert(general.status == 0 && strstr(general.out, "Usage: shmring COMMAND"));
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
@@ -106,6 +107,16 @@ Test(tools, wrong_usage_exits_with_2)
         {"recv", "--frobnicate", "a"},
         {"rm"},
         {"rm", "--frobnicate", "a"},
+        {"who"},
+        {"who", "a", "b"},
+        {"who", "--frobnicate", "a"},
+        {"dump"},
+        {"dump", "a", "b"},
+        {"dump", "--frobnicate", "a"},
+        {"recover"},
+        {"recover", "a", "b"},
+        {"recover", "--frobnicate", "a"},
+        {"gc", "--frobnicate"},
     };
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
         const char *const *line = lines[i];
@@ -163,6 +174,10 @@ Test(tools, what_is_not_there)
     EXPECT(TOOL("", "ls", name), 1, "", expected);
     EXPECT(TOOL("", "send", name), 1, "", expected);
     EXPECT(TOOL("", "recv", name), 1, "", expected);
+    EXPECT(TOOL("", "who", name), 1, "", expected);
+    EXPECT(TOOL("", "dump", name), 1, "", expected);
+    EXPECT(TOOL("", "recover", name), 1, "", expected);
+    EXPECT(TOOL("", "gc", name), 1, "", expected);
     EXPECT(TOOL("", "ls", "/nonexistent/"), 1, "", "/nonexistent/: cannot list: ");
     EXPECT(TOOL("", "rm", name), 1, "", "cannot remove: ");
     EXPECT(TOOL("", "rm", "--force", name), 0, "", "");

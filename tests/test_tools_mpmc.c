@@ -145,3 +145,123 @@ Test(tools_mpmc, a_killed_receivers_messages_come_to_another)
     EXPECT(TOOL("", "recv", "--count", "2", name), 0, "one\ntwo\n", "");
     cr_assert(stat_has(name, "\"redelivered\":2,"));
 }
+
+static bool who_has(const char *name, const char *part)
+{
+    struct outcome outcome = TOOL("", "who", name);
+    cr_assert(outcome.status == 0 && *outcome.err == '\0', "%s", outcome.err);
+    bool found = strstr(outcome.out, part);
+    outcome_free(&outcome);
+    return found;
+}
+
+static void await_who(const char *name, const char *part)
+{
+    for (struct deadline deadline = {0}; !who_has(name, part);)
+        pause_until(&deadline, part);
+}
+
+Test(tools_mpmc, who_tells_the_living_from_the_stopped_and_the_dead)
+{
+    const char *name = mpmc_queue();
+    char alive[64], stopped[64], dead[64];
+    EXPECT(TOOL("", "who", name), 0, "", "");
+    EXPECT(TOOL("", "who", "--json", name), 0, "[]\n", "");
+    struct program reader = START(-1, -1, "recv", name);
+    snprintf(alive, sizeof alive, "%8d  alive    consumer ", (int)reader.pid);
+    snprintf(stopped, sizeof stopped, "%8d  stopped  consumer ", (int)reader.pid);
+    snprintf(dead, sizeof dead, "%8d  dead     consumer ", (int)reader.pid);
+    await_who(name, alive);
+    kill(reader.pid, SIGSTOP);
+    await_who(name, stopped);
+    CHECK_JSON(TOOL("", "who", "--json", name), "\"alive\":true,", "\"state\":\"stopped\"");
+    kill(reader.pid, SIGCONT);
+    await_who(name, alive);
+    KILL(&reader);
+    cr_assert(who_has(name, dead));
+    CHECK_JSON(TOOL("", "who", "--json", name), "\"alive\":false,", "\"state\":\"dead\"");
+}
+
+Test(tools_mpmc, who_tells_what_each_holds_and_did)
+{
+    const char *name = mpmc_queue();
+    char line[128];
+    int row, pid;
+    unsigned long long held, sent, received;
+    double held_for;
+    EXPECT(TOOL("one\ntwo\nthree\n", "send", name), 0, "", "");
+    shmring_t *q = holder_of_two(name);
+    await_who(name, " s            3            0  "); /* "-" until the clock has ticked */
+    struct outcome outcome = TOOL("", "who", name);
+    cr_assert(sscanf(strchr(outcome.out, '\n'), "%d %d alive consumer %llu %lf s %llu %llu %127s",
+                     &row, &pid, &held, &held_for, &sent, &received, line) == 7,
+              "%s", outcome.out);
+    cr_assert(row == 0 && pid == getpid() && held == 2 && sent == 3 && received == 0, "%s",
+              outcome.out);
+    outcome_free(&outcome);
+    CHECK_JSON(TOOL("", "who", "--json", name), "\"role\":\"consumer\",\"row\":0,", "\"held\":2,",
+               "\"held_seconds\":", "\"sent\":3,\"received\":0,");
+    shmring_close(&q);
+
+    shmring_open(&q, name, SHMRING_PRODUCER | SHMRING_CONSUMER);
+    cr_assert(who_has(name, "  alive    producer+consumer     0          - "));
+    shmring_close(&q);
+
+    const char *spsc = queue_name();
+    DO("create", spsc);
+    q = NULL;
+    cr_assert(shmring_open(&q, spsc, SHMRING_PRODUCER) == 0 && shmring_send(q, "x", 1) == 0);
+    cr_assert(who_has(spsc, "  alive    producer              -          -            1 "));
+    shmring_close(&q);
+}
+
+/* Started by a test: takes two messages and is killed. Returns its pid. */
+static int killed_holder(const char *name)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        const void *msg;
+        shmring_t *q;
+        if (shmring_open(&q, name, SHMRING_CONSUMER) == 0 && shmring_peek(q, &msg, NULL) > 0 &&
+            shmring_peek(q, &msg, NULL) > 0)
+            raise(SIGKILL);
+        _exit(1);
+    }
+    cr_assert(test_wait(pid) == -SIGKILL);
+    return (int)pid;
+}
+
+Test(tools_mpmc, recover_says_what_came_back_and_from_whom)
+{
+    const char *name = mpmc_queue();
+    char line[160], json[160];
+    EXPECT(TOOL("", "recover", name), 0, "nothing to recover\n", "");
+    EXPECT(TOOL("one\ntwo\nthree\n", "send", name), 0, "", "");
+    int pid = killed_holder(name);
+    snprintf(line, sizeof line, "row 0, pid %d (", pid);
+    struct outcome outcome = TOOL("", "recover", name);
+    cr_assert(outcome.status == 0 && strncmp(outcome.out, line, strlen(line)) == 0, "%s",
+              outcome.out);
+    cr_assert(strstr(outcome.out, "2 messages to be delivered again, 0 dropped, 0 blocks freed\n"),
+              "%s", outcome.out);
+    outcome_free(&outcome);
+    cr_assert(stat_has(name, "\"depth\":3,") && stat_has(name, "\"participants\":[]"));
+
+    pid = killed_holder(name);
+    snprintf(json, sizeof json, "\"who\":[{\"row\":0,\"pid\":%d,\"comm\":\"", pid);
+    CHECK_JSON(TOOL("", "recover", "--json", name),
+               "\"participants\":1,\"redelivered\":2,\"dropped\":0,\"freed\":0,", json);
+    CHECK_JSON(TOOL("", "recover", "--json", name), "\"participants\":0,", "\"who\":[]}");
+}
+
+Test(tools_mpmc, recover_of_an_spsc_queue_frees_the_roles)
+{
+    const char *name = queue_name();
+    DO("create", name);
+    EXPECT(TOOL("one\ntwo\nthree\n", "send", name), 0, "", "");
+    killed_holder(name);
+    CHECK_JSON(TOOL("", "recover", "--json", name), "\"participants\":1,");
+    cr_assert(stat_has(name, "\"participants\":[]"));
+    EXPECT(TOOL("", "recover", name), 0, "nothing to recover\n", "");
+    EXPECT(TOOL("", "recv", "--no-wait", name), 0, "one\ntwo\nthree\n", "");
+}

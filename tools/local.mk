@@ -3,9 +3,13 @@
 bin_PROGRAMS += tools/shmring
 tools_shmring_SOURCES = \
 	tools/create.c \
+	tools/dump.c \
+	tools/find.c \
+	tools/gc.c \
 	tools/ls.c \
 	tools/main.c \
 	tools/parse.c \
+	tools/recover.c \
 	tools/recv.c \
 	tools/rm.c \
 	tools/send.c \
@@ -13,8 +17,9 @@ tools_shmring_SOURCES = \
 	tools/text.c \
 	tools/tool.h \
 	tools/view.c \
-	tools/wait.c
-# For layout.h and segment.h: ls must tell segments from other files.
+	tools/wait.c \
+	tools/who.c
+# For layout.h and segment.h: find.c must tell segments from other files.
 tools_shmring_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/lib
 tools_shmring_LDADD = lib/libshmring.la
 

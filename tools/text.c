@@ -9,15 +9,20 @@
 
 #include "tool.h"
 
+void put_escaped_bytes(FILE *out, const void *bytes, size_t n)
+{
+    const unsigned char *c = bytes;
+    for (; n > 0; c++, n--) {
+        if (*c >= 0x20 && *c < 0x7f)
+            fputc(*c, out);
+        else
+            fprintf(out, "\\x%02x", *c);
+    }
+}
+
 void put_escaped(FILE *out, const char *text, size_t n)
 {
-    for (size_t i = 0; i < n && text[i] != '\0'; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if (c >= 0x20 && c < 0x7f)
-            fputc(c, out);
-        else
-            fprintf(out, "\\x%02x", c);
-    }
+    put_escaped_bytes(out, text, strnlen(text, n));
 }
 
 /* Length of the UTF-8 sequence at text, at most n bytes; 0: not UTF-8 (RFC 3629). */
@@ -40,12 +45,11 @@ static size_t utf8_length(const unsigned char *text, size_t n)
     return length;
 }
 
-void put_json_string(FILE *out, const char *text, size_t n)
+void put_json_bytes(FILE *out, const void *bytes, size_t n)
 {
-    n = strnlen(text, n);
     fputc('"', out);
     for (size_t i = 0; i < n;) {
-        const unsigned char *c = (const unsigned char *)text + i;
+        const unsigned char *c = (const unsigned char *)bytes + i;
         size_t length = utf8_length(c, n - i);
         if (length == 0)
             fputs("\\ufffd", out);
@@ -58,6 +62,11 @@ void put_json_string(FILE *out, const char *text, size_t n)
         i += length ? length : 1;
     }
     fputc('"', out);
+}
+
+void put_json_string(FILE *out, const char *text, size_t n)
+{
+    put_json_bytes(out, text, strnlen(text, n));
 }
 
 void put_size(FILE *out, uint64_t bytes)

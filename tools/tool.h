@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 /* Exit codes; shmring(1) documents them. */
 enum {
@@ -25,8 +26,8 @@ struct command {
     int (*run)(const struct command *self, int argc, char **argv);
 };
 
-extern const struct command create_command, ls_command, stat_command, send_command, recv_command,
-    rm_command;
+extern const struct command create_command, ls_command, stat_command, who_command, send_command,
+    recv_command, dump_command, recover_command, rm_command, gc_command;
 
 /* ---- main.c: help and complaints ----------------------------------------------------------- */
 
@@ -67,6 +68,10 @@ void put_escaped(FILE *out, const char *text, size_t n);
 /* The same as a JSON string, quotes included; what is not UTF-8 becomes U+FFFD. */
 void put_json_string(FILE *out, const char *text, size_t n);
 
+/* The same for bytes, of which a NUL is one like any other. */
+void put_escaped_bytes(FILE *out, const void *bytes, size_t n);
+void put_json_bytes(FILE *out, const void *bytes, size_t n);
+
 void put_size(FILE *out, uint64_t bytes); /* 4096, 64K, 1.5M */
 void put_time(FILE *out, int64_t ns);     /* 2025-01-31T12:00:00Z */
 void put_user(FILE *out, uint32_t uid);   /* by name, else by number */
@@ -86,8 +91,34 @@ void view_free(struct view *view);
 const char *kind_name(uint32_t kind);
 const char *capacity_unit(uint32_t kind); /* and of the high-water mark */
 const char *role_name(uint32_t role);
+const char *participant_state(const struct shmring_participant *row); /* alive, dead, stopped */
+bool in_our_pid_namespace(const struct shmring_participant *row);
 void put_participant(FILE *out, const struct shmring_participant *row);
+void put_participants_json(FILE *out, const struct view *view); /* an array */
 void put_view_json(FILE *out, const char *name, const struct view *view);
+
+/* ---- find.c: segments in /dev/shm, by name, and in directories ---------------------------------
+ */
+
+/* A segment found, and what became of opening it. */
+struct entry {
+    char *name;
+    int error; /* 0: view is valid; else why there is only the file to tell of */
+    char *reason;
+    struct view view;
+    struct stat file;
+};
+
+struct list {
+    struct entry *entries;
+    size_t n, room;
+};
+
+/* Add the queues that the arguments name, and those in the directories (arguments with a slash);
+ * without arguments those in /dev/shm. Complains, and returns the exit code. */
+int find(struct list *list, char *const *arguments, int n);
+void list_free(struct list *list);
+const char *error_name(int error); /* a word for why a segment cannot be opened */
 
 /* ---- wait.c: what send and recv do while they cannot go on --------------------------------------
  */

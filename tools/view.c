@@ -26,6 +26,13 @@ int view_take(shmring_t *q, struct view *view)
     }
     if (view->n > n) /* somebody joined in between */
         view->n = n;
+    /* Of an spsc queue the roles are the rows, and the queue's counters theirs. */
+    for (int i = 0; i < view->n && view->stat.kind == SHMRING_SPSC; i++) {
+        if (view->rows[i].role == SHMRING_PRODUCER)
+            view->rows[i].sent = view->stat.sent;
+        if (view->rows[i].role == SHMRING_CONSUMER)
+            view->rows[i].received = view->stat.received;
+    }
     return 0;
 }
 
@@ -55,10 +62,37 @@ const char *role_name(uint32_t role)
 }
 
 /* Does its pid mean here what it means there? */
-static bool in_our_pid_namespace(const struct shmring_participant *row)
+bool in_our_pid_namespace(const struct shmring_participant *row)
 {
     struct stat st;
     return stat("/proc/self/ns/pid", &st) < 0 || st.st_ino == row->pid_namespace;
+}
+
+/* Does a process of that pid exist that started when it did, and is stopped? */
+static bool is_stopped(const struct shmring_participant *row)
+{
+    char path[64], text[1024], state;
+    uint64_t start_time;
+    snprintf(path, sizeof path, "/proc/%" PRIu32 "/stat", row->pid);
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return false;
+    text[fread(text, 1, sizeof text - 1, file)] = '\0';
+    fclose(file);
+    const char *fields = strrchr(text, ')'); /* behind the command, which may hold anything */
+    return fields &&
+           sscanf(fields,
+                  ") %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
+                  "%" SCNu64,
+                  &state, &start_time) == 2 &&
+           start_time == row->start_time && (state == 'T' || state == 't');
+}
+
+const char *participant_state(const struct shmring_participant *row)
+{
+    if (!row->alive)
+        return "dead";
+    return in_our_pid_namespace(row) && is_stopped(row) ? "stopped" : "alive";
 }
 
 void put_participant(FILE *out, const struct shmring_participant *row)
@@ -66,7 +100,7 @@ void put_participant(FILE *out, const struct shmring_participant *row)
     fprintf(out, "%s %" PRIu32 " (", role_name(row->role), row->pid);
     put_escaped(out, row->comm, sizeof row->comm);
     fprintf(out, ")%s %s", in_our_pid_namespace(row) ? "" : " of another pid namespace,",
-            row->alive ? "alive" : "dead");
+            participant_state(row));
 }
 
 static void put_key(FILE *out, const char *key)
@@ -94,7 +128,7 @@ static void put_time_json(FILE *out, const char *key, int64_t ns)
     fputc('"', out);
 }
 
-static void put_participant_json(FILE *out, const struct shmring_participant *row)
+static void put_participant_json(FILE *out, uint32_t kind, const struct shmring_participant *row)
 {
     fprintf(out, "{\"role\":\"%s\"", role_name(row->role));
     put_number(out, "row", row->row);
@@ -107,7 +141,23 @@ static void put_participant_json(FILE *out, const struct shmring_participant *ro
     put_json_string(out, row->comm, sizeof row->comm);
     put_time_json(out, "attached", row->attached_ns);
     put_number(out, "generation", row->generation);
+    fprintf(out, ",\"state\":\"%s\"", participant_state(row));
+    put_number(out, "sent", row->sent);
+    put_number(out, "received", row->received);
+    if (kind == SHMRING_MPMC) { /* of an spsc queue this is not known */
+        put_number(out, "held", row->held);
+        fprintf(out, ",\"held_seconds\":%.3f", (double)row->held_ns * 1e-9);
+    }
     fputc('}', out);
+}
+
+void put_participants_json(FILE *out, const struct view *view)
+{
+    for (int i = 0; i < view->n; i++) {
+        fputc(i == 0 ? '[' : ',', out);
+        put_participant_json(out, view->stat.kind, &view->rows[i]);
+    }
+    fputs(view->n == 0 ? "[]" : "]", out);
 }
 
 void put_view_json(FILE *out, const char *name, const struct view *view)
@@ -148,9 +198,6 @@ void put_view_json(FILE *out, const char *name, const struct view *view)
     put_number(out, "dropped", st->dropped);
     put_number(out, "max_participants", st->max_participants);
     put_key(out, "participants");
-    for (int i = 0; i < view->n; i++) {
-        fputc(i == 0 ? '[' : ',', out);
-        put_participant_json(out, &view->rows[i]);
-    }
-    fputs(view->n == 0 ? "[]}" : "]}", out);
+    put_participants_json(out, view);
+    fputc('}', out);
 }

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+/* shmring dump and gc: what is left in queues, and what is left of them. */
+#include <config.h>
+
+#include <fcntl.h>
+#include <shmring/shmring.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "tool.h"
+
+TestSuite(tools_dump_gc, .timeout = 300);
+
+static const char *const kinds[] = {"spsc", "mpmc"};
+
+static const char *queue_of(const char *kind)
+{
+    const char *name = queue_name();
+    DO("create", "--kind", kind, "--capacity", "4096", "--max-message", "100", name);
+    return name;
+}
+
+/* A consumer that takes a message, and the kill that ends it. */
+static int take_and_die(void *name)
+{
+    const void *msg;
+    shmring_t *q;
+    child_assert(shmring_open(&q, name, SHMRING_CONSUMER) == 0);
+    child_assert(shmring_peek(q, &msg, NULL) >= 0);
+    raise(SIGKILL);
+    return 1;
+}
+
+static void kill_a_consumer_of(const char *name)
+{
+    char copy[TEST_NAME_SIZE];
+    strcpy(copy, name);
+    cr_assert(test_run(take_and_die, copy) == -SIGKILL);
+}
+
+/* ---- dump ------------------------------------------------------------------------------------ */
+
+/* How the rows of a dump continue after the position, which is another for each kind. */
+#define HELD_ROW    "  held by row %d             1  one\n"
+#define WAITING_ROW "          3  waiting                   0  t\\x09o\n"
+
+Test(tools_dump_gc, dump_shows_messages_and_leaves_them)
+{
+    for (int i = 0; i < 2; i++) {
+        const char *name = queue_of(kinds[i]);
+        EXPECT(TOOL("", "dump", name), 0, "", "");
+        EXPECT(TOOL("", "dump", "--json", name), 0, "[]\n", "");
+        EXPECT(TOOL("one\nt\to\n", "send", name), 0, "", "");
+        kill_a_consumer_of(name);
+
+        char held[64];
+        snprintf(held, sizeof held, HELD_ROW, i == 0);
+        for (int again = 0; again < 2; again++) {
+            struct outcome outcome = TOOL("", "dump", name);
+            cr_assert(outcome.status == 0 && *outcome.err == '\0', "%s", outcome.err);
+            cr_assert(strncmp(outcome.out, "    POSITION ", 13) == 0, "%s", outcome.out);
+            cr_assert(strstr(outcome.out, held), "%s", outcome.out);
+            cr_assert(strstr(outcome.out, WAITING_ROW), "%s", outcome.out);
+            outcome_free(&outcome);
+        }
+        CHECK_JSON(TOOL("", "dump", "--json", name),
+                   "{\"position\":0,\"length\":3,\"state\":\"held\",\"row\":",
+                   ",\"deliveries\":1,\"text\":\"one\"}",
+                   "\"state\":\"waiting\",\"row\":null,\"deliveries\":0,\"text\":\"t\\u0009o\"}");
+        CHECK_JSON(TOOL("", "dump", "--json", "--hex", name), "\"hex\":\"6f6e65\"",
+                   "\"hex\":\"74096f\"");
+        struct outcome outcome = TOOL("", "dump", "--hex", name);
+        cr_assert(strstr(outcome.out, "  6f6e65\n") && strstr(outcome.out, "  74096f\n"), "%s",
+                  outcome.out);
+        outcome_free(&outcome);
+        EXPECT(TOOL("", "recv", "--no-wait", name), 0, i == 0 ? "one\nt\to\n" : "t\to\none\n", "");
+    }
+}
+
+Test(tools_dump_gc, dump_of_a_nul_and_of_what_is_not_utf8)
+{
+    static const char message[] = "\3\0\0\0a\0\xff";
+    const char *name = queue_of("mpmc");
+    int input = input_of(message, sizeof message - 1);
+    struct program sender = START(input, -1, "send", "--length-prefixed", name);
+    close(input);
+    EXPECT(program_finish(&sender), 0, "", "");
+    struct outcome outcome = TOOL("", "dump", name);
+    cr_assert(strstr(outcome.out, "  a\\x00\\xff\n"), "%s", outcome.out);
+    outcome_free(&outcome);
+    CHECK_JSON(TOOL("", "dump", "--json", name), "\"length\":3,", "\"text\":\"a\\u0000\\ufffd\"");
+}
+
+static void copy_file(const char *from, const char *to)
+{
+    static char bytes[1 << 20];
+    int fd = open(from, O_RDONLY | O_CLOEXEC);
+    ssize_t n = read(fd, bytes, sizeof bytes);
+    cr_assert(fd >= 0 && n > 0 && n < (ssize_t)sizeof bytes, "%s", from);
+    close(fd);
+    write_file(to, bytes, (size_t)n);
+}
+
+Test(tools_dump_gc, dump_of_a_copied_file)
+{
+    const char *directory = directory_name();
+    for (int i = 0; i < 2; i++) {
+        const char *name = queue_of(kinds[i]), *copy = path_in(directory, kinds[i]);
+        char path[160];
+        EXPECT(TOOL("kept\n", "send", name), 0, "", "");
+        snprintf(path, sizeof path, "/dev/shm/%s", name);
+        copy_file(path, copy);
+        DO("rm", name);
+        CHECK_JSON(TOOL("", "dump", "--json", as_file_queue(copy)), "\"text\":\"kept\"");
+    }
+}
+
+Test(tools_dump_gc, dump_of_a_damaged_queue_shows_what_is_good)
+{
+    static const char longer[] = "\377\377\377\177";
+    const char *name = queue_of("spsc");
+    char path[160];
+    EXPECT(TOOL("one\ntwo\n", "send", name), 0, "", "");
+    snprintf(path, sizeof path, "/dev/shm/%s", name);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    long page = sysconf(_SC_PAGESIZE);
+    cr_assert(fd >= 0 && pwrite(fd, longer, 4, 4 * page + 8 + 4) == 4); /* the second's length */
+    close(fd);
+    struct outcome outcome = TOOL("", "dump", "--json", name);
+    cr_assert(outcome.status == 1 && strstr(outcome.err, "cannot go on: corrupt: "), "%s",
+              outcome.err);
+    cr_assert(json_is_valid(outcome.out) && strstr(outcome.out, "\"one\""), "%s", outcome.out);
+    outcome_free(&outcome);
+}
+
+/* ---- gc -------------------------------------------------------------------------------------- */
+
+static bool exists(const char *name)
+{
+    struct outcome outcome = TOOL("", "stat", name);
+    bool found = outcome.status == 0;
+    outcome_free(&outcome);
+    return found;
+}
+
+/* Run gc; it must say this of the queue, and it must exist or not afterwards. */
+#define GC(Name, Says, Exists, ...)                                                                \
+    do {                                                                                           \
+        char line_[256];                                                                           \
+        snprintf(line_, sizeof line_, "%s: %s\n", (Name), (Says));                                 \
+        EXPECT(TOOL("", "gc", __VA_ARGS__), 0, line_, "");                                         \
+        cr_assert(exists(Name) == (Exists));                                                       \
+    } while (0)
+
+Test(tools_dump_gc, gc_removes_what_is_empty_and_nobody_uses)
+{
+    for (int i = 0; i < 2; i++) {
+        const char *name = queue_of(kinds[i]);
+        struct program reader = START(-1, -1, "recv", name);
+        await_stat(name, "\"role\":\"consumer\"");
+        GC(name, "kept: 1 attached", true, name);
+        GC(name, "kept: 1 attached", true, "--all", name);
+        KILL(&reader);
+        GC(name, "would be removed: nobody is attached, 0 messages are in it", true, "--dry-run",
+           name);
+        GC(name, "removed: nobody is attached, 0 messages were in it", false, name);
+        EXPECT(TOOL("", "gc", name), 1, "", "cannot open: ");
+    }
+}
+
+Test(tools_dump_gc, gc_keeps_messages_also_those_in_dead_hands)
+{
+    for (int i = 0; i < 2; i++) {
+        const char *name = queue_of(kinds[i]);
+        EXPECT(TOOL("one\n", "send", name), 0, "", "");
+        kill_a_consumer_of(name);
+        GC(name, "kept: 1 messages are in it (--all removes it)", true, name);
+        GC(name, "would be removed: nobody is attached, 1 messages are in it", true, "--all",
+           "--dry-run", name);
+        GC(name, "removed: nobody is attached, 1 messages were in it", false, "--all", name);
+    }
+}
+
+Test(tools_dump_gc, gc_of_a_directory_keeps_what_it_cannot_read)
+{
+    const char *directory = directory_name();
+    const char *damaged = path_in(directory, "damaged"), *empty = path_in(directory, "empty"),
+               *letter = path_in(directory, "letter");
+    DO("create", as_file_queue(damaged));
+    DO("create", as_file_queue(empty));
+    write_file(letter, "Dear Sir or Madam", 17);
+    int fd = open(damaged, O_WRONLY | O_CLOEXEC);
+    cr_assert(fd >= 0 && pwrite(fd, "\1", 1, 60) == 1);
+    close(fd);
+
+    struct outcome outcome = TOOL("", "gc", "--all", directory);
+    cr_assert(outcome.status == 0 && *outcome.err == '\0', "%s", outcome.err);
+    cr_assert(strstr(outcome.out, "damaged: kept: damaged: "), "%s", outcome.out);
+    cr_assert(strstr(outcome.out, "empty: removed: "), "%s", outcome.out);
+    cr_assert(!strstr(outcome.out, "letter"), "%s", outcome.out);
+    outcome_free(&outcome);
+    cr_assert(access(damaged, F_OK) == 0 && access(letter, F_OK) == 0);
+    cr_assert(access(empty, F_OK) < 0);
+}
+
+Test(tools_dump_gc, gc_searches_dev_shm)
+{
+    const char *name = queue_of("spsc");
+    char line[256];
+    snprintf(line, sizeof line, "%s: would be removed: ", name);
+    struct outcome outcome = TOOL("", "gc", "--dry-run"); /* others' queues are here too */
+    cr_assert(strstr(outcome.out, line), "%s", outcome.out);
+    outcome_free(&outcome);
+    cr_assert(exists(name));
+}

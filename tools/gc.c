@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "tool.h"
+
+static int count(void *arg, const struct shmring_message *message)
+{
+    (void)message;
+    ++*(uint64_t *)arg;
+    return 0;
+}
+
+static void say(const char *name, const char *what)
+{
+    put_escaped(stdout, name, strlen(name));
+    printf(": %s", what);
+}
+
+/* A queue that nobody is attached to. Messages in dead hands are messages too. */
+static int collect_unattended(shmring_t *q, const char *name, bool all, bool dry_run)
+{
+    uint64_t messages = 0;
+    int rc = shmring_dump(q, count, &messages);
+    if (rc < 0)
+        return failed(name, "kept: cannot look at its messages", rc);
+    if (messages > 0 && !all) {
+        say(name, "kept: ");
+        printf("%" PRIu64 " messages are in it (--all removes it)\n", messages);
+        return EXIT_OK;
+    }
+    if (!dry_run) {
+        rc = shmring_check(q); /* or it would be another queue that goes */
+        if (rc == 0)
+            rc = shmring_unlink(name);
+        if (rc < 0)
+            return failed(name, "cannot remove", rc);
+    }
+    say(name, dry_run ? "would be removed: " : "removed: ");
+    printf("nobody is attached, %" PRIu64 " messages %s in it\n", messages,
+           dry_run ? "are" : "were");
+    return EXIT_OK;
+}
+
+static int collect(const struct entry *entry, bool all, bool dry_run)
+{
+    const char *name = entry->name;
+    shmring_t *q;
+    struct shmring_stat stat;
+    if (entry->error) {
+        say(name, "kept: ");
+        printf("%s: ", error_name(entry->error));
+        put_escaped(stdout, entry->reason, strlen(entry->reason));
+        putchar('\n');
+        return EXIT_OK;
+    }
+    int rc = shmring_open(&q, name, SHMRING_OBSERVER); /* again: the list may be long */
+    if (rc < 0)
+        return failed(name, "kept: cannot open", rc);
+    int status = EXIT_OK;
+    rc = shmring_stat(q, &stat);
+    if (rc < 0) {
+        status = failed(name, "kept: cannot look", rc);
+    } else if (stat.participants > 0) {
+        say(name, "kept: ");
+        printf("%" PRIu32 " attached\n", stat.participants);
+    } else {
+        status = collect_unattended(q, name, all, dry_run);
+    }
+    shmring_close(&q);
+    return status;
+}
+
+static int run(const struct command *self, int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"all", no_argument, NULL, 'a'},
+        {"dry-run", no_argument, NULL, 'n'},
+        {"help", no_argument, NULL, 'h'},
+        {0},
+    };
+    bool all = false, dry_run = false;
+
+    for (int option; (option = getopt_long(argc, argv, "anh", options, NULL)) != -1;) {
+        switch (option) {
+        case 'a':
+            all = true;
+            break;
+        case 'n':
+            dry_run = true;
+            break;
+        case 'h':
+            return help(self);
+        default:
+            return usage(self, NULL);
+        }
+    }
+
+    struct list list = {0};
+    int status = find(&list, argv + optind, argc - optind);
+    for (size_t i = 0; i < list.n; i++)
+        if (collect(&list.entries[i], all, dry_run) != EXIT_OK)
+            status = EXIT_FAILED;
+    list_free(&list);
+    return status;
+}
+
+const struct command gc_command = {
+    .name = "gc",
+    .arguments = "[OPTION]... [NAME|DIRECTORY]...",
+    .summary = "remove queues that nobody is attached to and that are empty",
+    .options = "  -a, --all              also those with messages\n"
+               "  -n, --dry-run          only say what would be removed\n",
+    .notes = "Without arguments: the queues in /dev/shm. A DIRECTORY is an argument with a slash.\n"
+             "What cannot be read is never removed; rm does that.\n",
+    .run = run,
+};

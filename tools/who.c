@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include <getopt.h>
+#include <inttypes.h>
+
+#include "tool.h"
+
+static void put_text(const struct view *view)
+{
+    const bool mpmc = view->stat.kind == SHMRING_MPMC;
+    printf("%4s %8s  %-7s  %-17s %5s %10s %12s %12s  %s\n", "ROW", "PID", "STATE", "ROLE", "HELD",
+           "FOR", "SENT", "RECEIVED", "COMMAND");
+    for (int i = 0; i < view->n; i++) {
+        const struct shmring_participant *row = &view->rows[i];
+        char held[24] = "-", held_for[32] = "-";
+        if (mpmc)
+            snprintf(held, sizeof held, "%" PRIu64, row->held);
+        if (row->held_ns > 0)
+            snprintf(held_for, sizeof held_for, "%.3f s", (double)row->held_ns * 1e-9);
+        printf("%4" PRIu32 " %8" PRIu32 "  %-7s  %-17s %5s %10s %12" PRIu64 " %12" PRIu64 "  ",
+               row->row, row->pid, participant_state(row), role_name(row->role), held, held_for,
+               row->sent, row->received);
+        put_escaped(stdout, row->comm, sizeof row->comm);
+        puts(in_our_pid_namespace(row) ? "" : " (of another pid namespace)");
+    }
+}
+
+static int run(const struct command *self, int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},
+        {0},
+    };
+    bool json = false;
+
+    for (int option; (option = getopt_long(argc, argv, "jh", options, NULL)) != -1;) {
+        switch (option) {
+        case 'j':
+            json = true;
+            break;
+        case 'h':
+            return help(self);
+        default:
+            return usage(self, NULL);
+        }
+    }
+    if (argc - optind != 1)
+        return usage(self, "one NAME, please");
+
+    const char *name = argv[optind];
+    shmring_t *q;
+    int rc = shmring_open(&q, name, SHMRING_OBSERVER);
+    if (rc < 0)
+        return failed(name, "cannot open", rc);
+    struct view view;
+    rc = view_take(q, &view);
+    shmring_close(&q);
+    if (rc < 0)
+        return failed(name, "cannot look", rc);
+    if (json) {
+        put_participants_json(stdout, &view);
+        putchar('\n');
+    } else if (view.n > 0) {
+        put_text(&view);
+    }
+    view_free(&view);
+    return EXIT_OK;
+}
+
+const struct command who_command = {
+    .name = "who",
+    .arguments = "[OPTION]... NAME",
+    .summary = "show who is attached to a queue, what they hold, and who died",
+    .options = "  -j, --json             a JSON array\n",
+    .notes =
+        "HELD: blocks of an mpmc queue being filled, or taken and not released; FOR: how long\n"
+        "it has held any.\n",
+    .run = run,
+};
