@@ -26,6 +26,8 @@ Test(examples, wrong_usage)
     EXPECT(ended(EXAMPLE("examples/two_counters")), 2, "", "usage: ");
     EXPECT(ended(EXAMPLE("examples/durable_file")), 2, "", "usage: ");
     EXPECT(ended(EXAMPLE("examples/pass_fd")), 1, "", "usage: ");
+    EXPECT(ended(EXAMPLE("examples/system_logger")), 2, "", "usage: ");
+    EXPECT(ended(EXAMPLE("examples/work_queue")), 2, "", "usage: ");
 }
 
 /* The name of a queue that two_counters makes, to be removed afterwards. */
@@ -154,4 +156,158 @@ Test(examples, pass_fd)
 
     /* The socket file is left, and nobody behind it. */
     EXPECT(ended(EXAMPLE("examples/pass_fd", "fetch", path, "1")), 1, "", "pass_fd: ");
+}
+
+Test(examples, work_queue_whose_worker_is_killed)
+{
+    const char *name = queue_name();
+    struct program worker = EXAMPLE("examples/work_queue", "work", name, "3600");
+    EXPECT(ended(EXAMPLE("examples/work_queue", "submit", name, "paint")), 0, "", "");
+    program_await_output(&worker, "try 1: paint\n");
+
+    /* The others go on meanwhile, and get the job when its worker is killed, and the next, ... */
+    struct program other = EXAMPLE("examples/work_queue", "work", name, "0");
+    EXPECT(ended(EXAMPLE("examples/work_queue", "submit", name, "sweep")), 0, "", "");
+    program_await_output(&other, "done: sweep\n");
+    struct program last = EXAMPLE("examples/work_queue", "work", name, "3600");
+    KILL(&other);
+    KILL(&worker);
+    program_await_output(&last, "try 2: paint\n");
+    KILL(&last);
+    worker = EXAMPLE("examples/work_queue", "work", name, "3600");
+    program_await_output(&worker, "try 3: paint\n");
+    KILL(&worker);
+    worker = EXAMPLE("examples/work_queue", "work", name, "0");
+    program_await_output(&worker, "given up: paint\n");
+    for (struct deadline deadline = {0}; !stat_has(name, "\"received\":2,");)
+        pause_until(&deadline, "the job to leave the queue");
+    KILL(&worker);
+    EXPECT(TOOL("", "dump", name), 0, "", "");
+}
+
+/* ---- system_logger --------------------------------------------------------------------------- */
+
+enum { CLIENTS = 3, LINES = 2000, ROUNDS = 30, RUNS = CLIENTS + ROUNDS };
+
+/* One run of a client: what it says it has sent, and which of its lines are in the file. */
+struct run {
+    pid_t pid;
+    unsigned long said, last;
+    bool in_file[LINES + 1];
+};
+
+static struct program start_client(const char *name, struct run *run)
+{
+    char lines[LINES * 5 + 1];
+    for (int i = 1; i <= LINES; i++)
+        snprintf(lines + (i - 1) * 5, 6, "%04d\n", i);
+    int input = input_of(lines, LINES * 5);
+    struct program client = program_start(
+        input, -1, (const char *const[]){"examples/system_logger", "client", name, "test", NULL});
+    close(input);
+    run->pid = client.pid;
+    return client;
+}
+
+/* Wait for its end, and note the last number that it has printed whole. */
+static void end_client(struct program *client, struct run *run)
+{
+    struct outcome outcome = program_finish(client);
+    cr_assert(*outcome.err == '\0', "%s", outcome.err);
+    char *end = strrchr(outcome.out, '\n');
+    if (end) {
+        *end = '\0';
+        const char *before = strrchr(outcome.out, '\n');
+        run->said = strtoul(before ? before + 1 : outcome.out, NULL, 10);
+    }
+    outcome_free(&outcome);
+}
+
+/* Lines come in order and once, but for those with a star. False: half a line. */
+static bool check_line(const char *line, struct run *runs, int n)
+{
+    int pid, length = 0;
+    unsigned long number, text;
+    if (sscanf(line + 1, "%*s test[%d].%lu: %4lu%n", &pid, &number, &text, &length) != 3 ||
+        number != text || line[1 + length] != '\0')
+        return false;
+    int i = 0;
+    while (i < n && runs[i].pid != pid)
+        i++;
+    cr_assert(i < n && number >= 1 && number <= LINES, "%s", line);
+    if (line[0] != '*') {
+        cr_assert(line[0] == ' ' && number > runs[i].last && !runs[i].in_file[number],
+                  "after %lu: %s", runs[i].last, line);
+        runs[i].last = number;
+    }
+    runs[i].in_file[number] = true;
+    return true;
+}
+
+/* Nothing that was sent is missing, nor anything before it. */
+static void check_run(const struct run *run)
+{
+    unsigned long most = LINES;
+    while (most > 0 && !run->in_file[most])
+        most--;
+    cr_assert(most >= run->said, "%lu lines sent, the last one in the file is %lu", run->said,
+              most);
+    for (unsigned long i = 1; i <= most; i++)
+        cr_assert(run->in_file[i], "%lu of %lu is missing", i, most);
+}
+
+static void await_empty(const char *name)
+{
+    for (struct deadline deadline = {0};; pause_until(&deadline, "an empty queue")) {
+        struct outcome outcome = TOOL("", "dump", name);
+        bool empty = outcome.status == 0 && *outcome.out == '\0';
+        outcome_free(&outcome);
+        if (empty)
+            return;
+    }
+}
+
+Test(examples, system_logger_of_which_all_are_killed)
+{
+    static struct run runs[RUNS];
+    const char *name = queue_name(), *path = path_in(directory_name(), "log");
+    struct program clients[CLIENTS];
+    int n = 0, run_of[CLIENTS], logger_kills = 0, torn = 0;
+    unsigned seed = (unsigned)getpid();
+
+    struct program logger = EXAMPLE("examples/system_logger", "log", name, path);
+    for (int i = 0; i < CLIENTS; i++)
+        clients[i] = start_client(name, &runs[run_of[i] = n++]);
+    for (int round = 0; round < ROUNDS; round++) {
+        nanosleep(&(struct timespec){.tv_nsec = rand_r(&seed) % 5000000}, NULL);
+        int i = rand_r(&seed) % (CLIENTS + 1);
+        if (i == CLIENTS) {
+            KILL(&logger);
+            logger_kills++;
+            logger = EXAMPLE("examples/system_logger", "log", name, path);
+            continue;
+        }
+        kill(clients[i].pid, SIGKILL); /* it may have ended before */
+        end_client(&clients[i], &runs[run_of[i]]);
+        clients[i] = start_client(name, &runs[run_of[i] = n++]);
+    }
+    for (int i = 0; i < CLIENTS; i++)
+        end_client(&clients[i], &runs[run_of[i]]);
+    await_empty(name);
+    KILL(&logger);
+
+    FILE *file = fopen(path, "re");
+    char line[1100];
+    cr_assert(file);
+    while (fgets(line, sizeof line, file)) {
+        cr_assert(strchr(line, '\n'), "%s", line);
+        *strchr(line, '\n') = '\0';
+        torn += !check_line(line, runs, n);
+    }
+    fclose(file);
+    cr_assert_leq(torn, logger_kills);
+    for (int i = 0; i < n; i++)
+        check_run(&runs[i]);
+    for (int i = 0; i < CLIENTS; i++)
+        cr_assert_eq(runs[run_of[i]].said, LINES);
 }
