@@ -96,6 +96,10 @@ memcheck_suites += tests/test_mpmc_damage
 tests_test_mpmc_damage_SOURCES = tests/test_mpmc_damage.c tests/mpmc_pages.h
 tests_test_mpmc_damage_LDADD = $(core_test_libs)
 
+suites += tests/test_mpmc_threads
+thread_suites += tests/test_mpmc_threads
+tests_test_mpmc_threads_LDADD = $(core_test_libs)
+
 suites += tests/test_mpmc_deaths tests/test_mpmc_processes
 tests_test_mpmc_deaths_LDADD = $(test_libs)
 tests_test_mpmc_processes_LDADD = $(test_libs)

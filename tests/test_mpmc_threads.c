@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Several producers and consumers in threads, with deaths and recovery. They share one mapping and
+ * use lib/mpmc_ops.h on it, so that ThreadSanitizer sees all of them at the same addresses. And
+ * threads that open and close handles of one queue all the time.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+
+#include "lib/mpmc_ops.h"
+#include "messages.h"
+#include "support.h"
+
+enum { CAPACITY = 16, LONGEST = 100, MESSAGES = 30000 };
+enum { PRODUCERS = 3, CONSUMERS = 3, ROWS = PRODUCERS + CONSUMERS + 1 };
+
+/* In a thread, where Criterion's assertions do not work, the whole test ends. */
+#define thread_assert(Condition) child_assert(Condition)
+
+static struct shmr_geometry geometry;
+static struct shmr_map map;
+static uint64_t seed;
+
+static _Atomic uint32_t delivered; /* messages released, each once: the dead release nothing */
+static _Atomic uint8_t plain[PRODUCERS][MESSAGES]; /* times delivered without a flag */
+
+/* Participants that are dead, by row: a thread has stopped using them. */
+static pthread_mutex_t dead_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t dead_change = PTHREAD_COND_INITIALIZER;
+static bool dead[ROWS];
+static bool over;
+static uint64_t recovered;
+
+struct stamp {
+    uint32_t producer, number;
+};
+
+static void map_memory(void)
+{
+    const struct shmring_config config = {.kind = SHMRING_MPMC,
+                                          .capacity = CAPACITY,
+                                          .max_message = LONGEST,
+                                          .max_participants = ROWS};
+
+    cr_assert_eq(shmr_geometry(&geometry, &config), 0);
+    map.base = aligned_alloc(geometry.page_size, (size_t)geometry.segment_size);
+    cr_assert_not_null(map.base);
+    memset(map.base, 0, (size_t)geometry.segment_size);
+    map.producer = map.base + geometry.producer;
+    map.table = map.base + geometry.table;
+    map.consumer = map.base + geometry.consumer;
+    map.data = map.base + geometry.data;
+}
+
+static void free_memory(void)
+{
+    free(map.base);
+}
+
+/* Leave what the participant of that row holds to the recoverer, and come back as another. */
+static void die(struct shmr_mpmc_participant *p, uint32_t row)
+{
+    pthread_mutex_lock(&dead_lock);
+    dead[row] = true;
+    pthread_cond_broadcast(&dead_change);
+    while (dead[row])
+        pthread_cond_wait(&dead_change, &dead_lock);
+    pthread_mutex_unlock(&dead_lock);
+    shmr_mpmc_participant_init(p, &geometry, &map, row);
+}
+
+static uint32_t length_of(struct stamp stamp)
+{
+    return (uint32_t)sizeof stamp + (stamp.number * 7 + stamp.producer) % (LONGEST - 7);
+}
+
+static void write_message(void *block, struct stamp stamp)
+{
+    memcpy(block, &stamp, sizeof stamp);
+    memcpy((char *)block + sizeof stamp, message_content(stamp.number),
+           length_of(stamp) - sizeof stamp);
+}
+
+static int send_or_commit(struct shmr_mpmc_participant *p, struct stamp stamp, bool in_place)
+{
+    uint8_t bytes[LONGEST];
+    void *block;
+
+    if (!in_place) {
+        write_message(bytes, stamp);
+        return shmr_mpmc_send(p, bytes, length_of(stamp));
+    }
+    const int r = shmr_mpmc_reserve(p, LONGEST, &block);
+    if (r < 0)
+        return r;
+    write_message(block, stamp);
+    return shmr_mpmc_commit(p, block, length_of(stamp));
+}
+
+static void *produce(void *argument)
+{
+    const uint32_t producer = (uint32_t)(uintptr_t)argument;
+    uint64_t state = seed + producer;
+    struct shmr_mpmc_participant p;
+    void *block;
+
+    shmr_mpmc_participant_init(&p, &geometry, &map, producer);
+    for (uint32_t number = 0; number < MESSAGES;) {
+        const uint32_t way = test_random_below(&state, 1000);
+        if (way == 0) { /* with a block that it was about to fill */
+            if (shmr_mpmc_reserve(&p, LONGEST, &block) == 0)
+                memset(block, 0xff, LONGEST);
+            die(&p, producer);
+        }
+        const int r = send_or_commit(&p, (struct stamp){producer, number}, way % 2);
+        thread_assert(r == 0 || r == -EAGAIN);
+        number += r == 0;
+        if (r < 0)
+            sched_yield();
+    }
+    return NULL;
+}
+
+static void note(const void *msg, ssize_t len, const struct shmring_info *info,
+                 int64_t last[PRODUCERS])
+{
+    struct stamp stamp;
+
+    memcpy(&stamp, msg, sizeof stamp);
+    thread_assert(stamp.producer < PRODUCERS && stamp.number < MESSAGES);
+    thread_assert(len == length_of(stamp));
+    thread_assert(
+        message_is(stamp.number, (const char *)msg + sizeof stamp, (size_t)len - sizeof stamp));
+    thread_assert((info->flags == SHMRING_REDELIVERED) == (info->deliveries > 1));
+    if (!info->flags) {
+        thread_assert(stamp.number > last[stamp.producer]);
+        last[stamp.producer] = stamp.number;
+        thread_assert(atomic_fetch_add(&plain[stamp.producer][stamp.number], 1) == 0);
+    }
+}
+
+static void *consume(void *argument)
+{
+    const uint32_t row = (uint32_t)(uintptr_t)argument;
+    uint64_t state = seed + row;
+    int64_t last[PRODUCERS] = {-1, -1, -1};
+    struct shmr_mpmc_participant p;
+    const void *msg[2];
+    struct shmring_info info;
+
+    shmr_mpmc_participant_init(&p, &geometry, &map, row);
+    while (atomic_load(&delivered) < PRODUCERS * MESSAGES) {
+        const uint32_t way = test_random_below(&state, 1000);
+        int n = 0;
+        ssize_t len;
+        while (n < 2 && (len = shmr_mpmc_peek(&p, &msg[n], &info)) >= 0)
+            note(msg[n++], len, &info, last);
+        if (n == 0)
+            sched_yield();
+        if (way == 0) {
+            die(&p, row);
+            continue;
+        }
+        while (n-- > 0) {
+            thread_assert(shmr_mpmc_release(&p, msg[n]) == 0);
+            atomic_fetch_add(&delivered, 1);
+        }
+    }
+    return NULL;
+}
+
+/* Recovers the dead one after the other, while the others go on. */
+static void *recover(void *unused)
+{
+    struct shmr_mpmc_participant p;
+    struct shmr_mpmc_recovered report = {0};
+
+    (void)unused;
+    shmr_mpmc_participant_init(&p, &geometry, &map, ROWS - 1);
+    pthread_mutex_lock(&dead_lock);
+    while (!over) {
+        for (uint32_t row = 0; row < ROWS; row++) {
+            if (!dead[row])
+                continue;
+            pthread_mutex_unlock(&dead_lock);
+            shmr_mpmc_recover(&p.queue, row, false, &report);
+            pthread_mutex_lock(&dead_lock);
+            dead[row] = false;
+            pthread_cond_broadcast(&dead_change);
+        }
+        if (!over)
+            pthread_cond_wait(&dead_change, &dead_lock);
+    }
+    pthread_mutex_unlock(&dead_lock);
+    thread_assert(report.left == 0 && report.dropped == 0);
+    recovered = report.redelivered + report.freed;
+    return NULL;
+}
+
+Test(mpmc_threads, what_is_sent_comes_whatever_dies, .init = map_memory, .fini = free_memory,
+     .timeout = 60)
+{
+    pthread_t threads[ROWS];
+    struct shmr_mpmc_participant p;
+
+    seed = test_seed();
+    (void)message_content(0); /* made by the first who asks */
+    for (uintptr_t i = 0; i < ROWS; i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL,
+                                    i < PRODUCERS  ? produce
+                                    : i < ROWS - 1 ? consume
+                                                   : recover,
+                                    (void *)i),
+                     0);
+    for (int i = 0; i < ROWS - 1; i++)
+        pthread_join(threads[i], NULL);
+    pthread_mutex_lock(&dead_lock);
+    over = true;
+    pthread_cond_broadcast(&dead_change);
+    pthread_mutex_unlock(&dead_lock);
+    pthread_join(threads[ROWS - 1], NULL);
+
+    cr_assert_gt(recovered, 0);
+    for (int i = 0; i < PRODUCERS; i++)
+        for (int n = 0; n < MESSAGES; n++)
+            cr_assert_eq(plain[i][n], 1, "message %d.%d: %d times without a flag", i, n,
+                         plain[i][n]);
+    shmr_mpmc_participant_init(&p, &geometry, &map, 0);
+    for (int i = 0; i <= CAPACITY; i++)
+        cr_assert_eq(shmr_mpmc_send(&p, "x", 1), i < CAPACITY ? 0 : -EAGAIN, "%d fit", i);
+}
+
+/* ---- Coming and going ------------------------------------------------------------------------ */
+
+enum { GUESTS = 4, VISITS = 150 };
+
+static shmring_t *host;
+static _Atomic uint64_t brought, taken;
+
+static void *visit(void *argument)
+{
+    uint64_t state = seed + (uintptr_t)argument;
+
+    for (int i = 0; i < VISITS; i++) {
+        struct shmring_info info;
+        const void *msg;
+        shmring_t *q;
+        void *block;
+        thread_assert(shmring_dup(&q, host, SHMRING_PRODUCER | SHMRING_CONSUMER) == 0);
+        for (int k = 0; k < 20; k++) {
+            atomic_fetch_add(&brought, shmring_send(q, "message", 7) == 0);
+            if (shmring_peek(q, &msg, &info) >= 0) {
+                thread_assert(memcmp(msg, "message", 7) == 0);
+                thread_assert(shmring_release(q, msg) == 0);
+                atomic_fetch_add(&taken, 1);
+            }
+        }
+        (void)shmring_reserve(q, 5, &block);
+        (void)shmring_peek(q, &msg, &info);
+        thread_assert(shmring_recover(q, NULL) == 0);
+        if (test_random_below(&state, 4) == 0)
+            sched_yield();
+        shmring_close(&q);
+    }
+    return NULL;
+}
+
+Test(mpmc_threads, handles_come_and_go, .timeout = 60)
+{
+    struct shmring_participant rows[1];
+    pthread_t threads[GUESTS];
+    struct shmring_stat st;
+
+    seed = test_seed();
+    host = test_create_mpmc("memfd:test", SHMRING_CONSUMER, CAPACITY, LONGEST);
+    const struct holdings before = test_holdings();
+    for (uintptr_t i = 0; i < GUESTS; i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, visit, (void *)i), 0);
+    for (int i = 0; i < GUESTS; i++)
+        pthread_join(threads[i], NULL);
+    cr_assert_eq(test_holdings().descriptors, before.descriptors);
+    cr_assert_eq(shmring_stat(host, &st), 0);
+    cr_assert_eq(st.participants, 1);
+    cr_assert_eq(st.dead, 0);
+    cr_assert_eq(st.sent, brought);
+    cr_assert_eq(st.received, taken);
+    cr_assert_eq(st.depth, brought - taken);
+    cr_assert_eq(shmring_participants(host, rows, 1), 1);
+    cr_assert_eq(rows[0].held, 0);
+    shmring_close(&host);
+}
