@@ -53,7 +53,6 @@ tests_test_spsc_damage_SOURCES = tests/test_spsc_damage.c tests/spsc_pages.h
 tests_test_spsc_damage_LDADD = $(core_test_libs)
 
 suites += tests/test_spsc_wrap
-memcheck_suites += tests/test_spsc_wrap
 tests_test_spsc_wrap_SOURCES = tests/test_spsc_wrap.c tests/spsc_pages.h
 tests_test_spsc_wrap_LDADD = $(core_test_libs)
 
@@ -63,7 +62,6 @@ tests_test_spsc_stat_SOURCES = tests/test_spsc_stat.c tests/spsc_pages.h
 tests_test_spsc_stat_LDADD = $(core_test_libs)
 
 suites += tests/test_spsc_model
-memcheck_suites += tests/test_spsc_model
 tests_test_spsc_model_LDADD = $(test_libs)
 
 suites += tests/test_spsc_threads
@@ -77,7 +75,6 @@ suites += tests/test_spsc_crash
 tests_test_spsc_crash_LDADD = $(test_libs)
 
 suites += tests/test_spsc_steps
-memcheck_suites += tests/test_spsc_steps
 tests_test_spsc_steps_SOURCES = tests/test_spsc_steps.c tests/spsc_ring.h
 tests_test_spsc_steps_LDADD = $(test_libs)
 
