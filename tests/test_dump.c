@@ -93,7 +93,7 @@ Test(dump, shows_all_in_order_wherever_they_are_and_takes_none)
             for (int i = 0; i < round % 7 && received < sent; i++)
                 receive_number(received++);
             const struct shown *shown = dump(round % 2 ? observer : both);
-            cr_assert_eq(shown->n, sent - received);
+            cr_assert_eq((uint32_t)shown->n, sent - received);
             for (int i = 0; i < shown->n; i++) {
                 const struct shmring_message *m = &shown->messages[i];
                 cr_assert_eq(shown->numbers[i], received + (uint32_t)i);
@@ -166,7 +166,7 @@ Test(dump, messages_that_are_held)
         const struct shown *shown = dump(observer);
         cr_assert_eq(shown->n, 3);
         for (int i = 0; i < 3; i++) {
-            cr_assert_eq(shown->numbers[i], i + 1);
+            cr_assert_eq(shown->numbers[i], (uint32_t)i + 1);
             cr_assert_eq(shown->messages[i].state, i < 2 ? SHMRING_HELD : SHMRING_WAITING);
             cr_assert_eq(shown->messages[i].deliveries, i < 2);
         }
@@ -233,7 +233,7 @@ Test(dump, what_the_dead_have_left)
         const struct shown *shown = dump(observer);
         cr_assert_eq(shown->n, 3);
         for (int i = 0; i < 3; i++) {
-            cr_assert_eq(shown->numbers[i], i);
+            cr_assert_eq(shown->numbers[i], (uint32_t)i);
             cr_assert_eq(shown->messages[i].state, i < 2 ? SHMRING_HELD : SHMRING_WAITING);
             cr_assert_eq(shown->messages[i].deliveries, i < 2);
         }

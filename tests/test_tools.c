@@ -107,7 +107,6 @@ Test(tools, wrong_usage_exits_with_2)
         {"recv", "--frobnicate", "a"},
         {"rm"},
         {"rm", "--frobnicate", "a"},
-        {"who"},
         {"who", "a", "b"},
         {"who", "--frobnicate", "a"},
         {"dump"},
@@ -477,9 +476,17 @@ Test(tools, an_output_that_cannot_be_written_is_a_failure)
     DO("create", name);
     EXPECT(TOOL("kept\n", "send", name), 0, "", "");
     static const char *const commands[][3] = {
-        {"--help"},         {"ls"},
-        {"ls", "--json"},   {"stat"},
-        {"stat", "--json"}, {"recv", "--count", "1"},
+        {"--help"},
+        {"ls"},
+        {"ls", "--json"},
+        {"stat"},
+        {"stat", "--json"},
+        {"recv", "--count", "1"},
+        {"dump"},
+        {"dump", "--json"},
+        {"who", "--json"},
+        {"recover"},
+        {"gc", "--dry-run"},
     };
     int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
     cr_assert(full >= 0);
