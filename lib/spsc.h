@@ -17,10 +17,11 @@
  * producer that thinks the ring is full. Why two progress records a side: see struct shmr_progress.
  *
  * Pairs of release and acquire
- *     R1  producer publishes a header            A1  consumer reads the header
- *     R2  consumer publishes head, now and then  A2  producer out of room reads it
- *     R3  consumer stores its exact position     A3  producer still out of room; a successor;
- * observers R4  producer stores its exact position     A4  a successor; observers
+ *   R1  producer publishes a header            A1  consumer reads the header
+ *   R2  consumer publishes head, now and then  A2  producer out of room reads it
+ *   R3  consumer stores its exact position     A3  producer still out of room, successor, observer
+ *   R4  producer stores its exact position     A4  successor, observer
+ *   R5  either writes over its older record    A5  observer
  *
  * The other side may write anything: its words are read once, checked, and lengths never exceed the
  * private max_message. Each function returns after a bounded number of steps. No system call;
@@ -136,11 +137,39 @@ static inline void shmr_progress_store(struct shmr_progress progress[2], uint32_
     struct shmr_progress *mine = &progress[*turn];
 
     *turn ^= 1;
-    /* Release: whoever meets one of these sees that the other record is the whole one by now. */
+    /* R5: whoever meets one of these sees that the other record is the whole one by now; pairs with
+     * A5 in shmr_progress_read. */
     atomic_store_explicit(&mine->messages, messages, memory_order_release);
     atomic_store_explicit(&mine->bytes, bytes, memory_order_release);
     /* R3, R4: after the last look at the payload. The record is whole; pairs with A3, A4. */
     atomic_store_explicit(&mine->position, position, memory_order_release);
+}
+
+/* What a progress record says. */
+struct shmr_progress_copy {
+    uint64_t position, bytes, messages;
+};
+
+/*
+ * Read a whole record of somebody at work. The writer may come round again while it is read: false
+ * after so many tries, and the numbers are a moment apart.
+ */
+#define SHMR_PROGRESS_TRIES 8
+static inline bool shmr_progress_read(const struct shmr_progress progress[2],
+                                      struct shmr_progress_copy *copy)
+{
+    for (int i = 0; i < SHMR_PROGRESS_TRIES; i++) {
+        const struct shmr_progress *whole = shmr_progress_whole(progress);
+        copy->position = atomic_load_explicit(&whole->position, memory_order_acquire); /* A3, A4 */
+        /* A5, pairs with R5 in shmr_progress_store */
+        copy->messages = atomic_load_explicit(&whole->messages, memory_order_acquire);
+        copy->bytes = atomic_load_explicit(&whole->bytes, memory_order_acquire);
+        /* The writer comes back to this record only when it has made the other one whole. */
+        if (shmr_progress_whole(progress) == whole &&
+            atomic_load_explicit(&whole->position, memory_order_relaxed) == copy->position)
+            return true;
+    }
+    return false;
 }
 
 /* One more -EAGAIN in a row. Zero means that the last call was a success: not after 2^32 either. */

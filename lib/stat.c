@@ -13,31 +13,6 @@
 #include "participant.h"
 #include "recovery.h"
 
-/* The writer may come round again while a record is read; after so many tries the numbers are a
- * moment apart. */
-#define READ_TRIES 8
-
-struct progress {
-    uint64_t position, bytes, messages;
-};
-
-static struct progress read_progress(const struct shmr_progress pair[2])
-{
-    struct progress seen = {0};
-
-    for (int i = 0; i < READ_TRIES; i++) {
-        const struct shmr_progress *whole = shmr_progress_whole(pair);
-        seen.position = atomic_load_explicit(&whole->position, memory_order_acquire);
-        seen.messages = atomic_load_explicit(&whole->messages, memory_order_acquire);
-        seen.bytes = atomic_load_explicit(&whole->bytes, memory_order_acquire);
-        /* The writer comes back to this record only when it has made the other one whole. */
-        if (shmr_progress_whole(pair) == whole &&
-            atomic_load_explicit(&whole->position, memory_order_relaxed) == seen.position)
-            break;
-    }
-    return seen;
-}
-
 /* How far a is ahead of b, if it is. */
 static uint64_t ahead(uint64_t a, uint64_t b)
 {
@@ -54,8 +29,9 @@ static void read_spsc_counters(const shmring_t *q, struct shmring_stat *st)
     const struct shmr_spsc_producer_page *p = (const void *)q->map.producer;
     const struct shmr_spsc_consumer_page *c = (const void *)q->map.consumer;
     /* The consumer first, or its own progress meanwhile would pass for an empty queue. */
-    struct progress received = read_progress(c->progress);
-    struct progress sent = read_progress(p->progress);
+    struct shmr_progress_copy received, sent;
+    shmr_progress_read(c->progress, &received);
+    shmr_progress_read(p->progress, &sent);
 
     st->sent = sent.messages;
     st->sent_bytes = sent.bytes;
