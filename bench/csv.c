@@ -14,17 +14,27 @@ static void put_text(FILE *f, const char *text)
     putc('"', f);
 }
 
+/* In one column. */
+static void put_shares(FILE *f, const double *share, int n)
+{
+    putc(',', f);
+    for (int i = 0; i < n; i++)
+        fprintf(f, "%s%.4f", i > 0 ? " " : "", share[i]);
+}
+
 static void put_round(FILE *f, const struct results *r, const struct cell *c,
                       const struct round *round)
 {
-    fprintf(f, "%s,%s,%s,%zu,%d,%llu,%llu", c->transport->name, mode_names[c->mode],
-            wait_name(c->block), c->size, round->number, (unsigned long long)round->messages,
-            (unsigned long long)round->lost);
+    fprintf(f, "%s,%s,%s,%zu,%d,%llu,%llu,%d,%d", c->transport->name, mode_names[c->mode],
+            wait_names[c->wait], c->size, round->number, (unsigned long long)round->messages,
+            (unsigned long long)round->lost, c->crew.producers, c->crew.consumers);
     for (int m = 0; m < METRICS; m++) {
         putc(',', f);
-        if ((c->mode == THROUGHPUT) == (m <= M_BYTES))
+        if (mode_has_metric(c->mode, (enum metric)m))
             fprintf(f, "%.6g", round->metric[m]);
     }
+    put_shares(f, round->share, c->crew.producers);
+    put_shares(f, round->share + c->crew.producers, c->crew.consumers);
     fprintf(f, ",%.1f,%.1f,%s", round->probe_ns[0], round->probe_ns[1],
             placement_names[round->placement]);
     put_text(f, r->machine->cpu);
@@ -40,10 +50,11 @@ int report_csv(const struct results *r, const char *path)
     FILE *f = fopen(path, "we");
     if (!f)
         return -1;
-    fputs("transport,mode,wait,size,round,messages,lost", f);
+    fputs("transport,mode,wait,size,round,messages,lost,producers,consumers", f);
     for (int m = 0; m < METRICS; m++)
         fprintf(f, ",%s", metric_names[m]);
-    fputs(",probe_before_ns,probe_after_ns,placement,cpu,kernel,compiler,library,date,options\n",
+    fputs(",producer_shares,consumer_shares,probe_before_ns,probe_after_ns,placement,cpu,kernel,"
+          "compiler,library,date,options\n",
           f);
     for (int i = 0; i < r->n_cells; i++)
         for (int k = 0; k < r->cells[i].n_rounds; k++)

@@ -56,15 +56,28 @@ static void put_cell_name(FILE *f, const struct cell *c)
 {
     put_field(f, "transport", c->transport->name);
     put_field(f, "mode", mode_names[c->mode]);
-    put_field(f, "wait", wait_name(c->block));
+    put_field(f, "wait", wait_names[c->wait]);
     fprintf(f, "\"size\": %zu", c->size);
+    if (c->mode == MANY)
+        fprintf(f, ", \"producers\": %d, \"consumers\": %d", c->crew.producers, c->crew.consumers);
 }
 
 static void put_metrics(FILE *f, const struct cell *c, const double metric[METRICS])
 {
     for (int m = 0; m < METRICS; m++)
-        if ((c->mode == THROUGHPUT) == (m <= M_BYTES))
+        if (mode_has_metric(c->mode, (enum metric)m))
             fprintf(f, ", \"%s\": %.6g", metric_names[m], metric[m]);
+}
+
+static void put_shares(FILE *f, struct crew crew, const double *share)
+{
+    for (int i = 0; i < crew.producers + crew.consumers; i++)
+        fprintf(f, "%s%.4f",
+                i == 0                ? ", \"producer_shares\": ["
+                : i == crew.producers ? "], \"consumer_shares\": ["
+                                      : ", ",
+                share[i]);
+    putc(']', f);
 }
 
 static void put_rounds(FILE *f, const struct results *r)
@@ -79,6 +92,8 @@ static void put_rounds(FILE *f, const struct results *r)
             fprintf(f, ", \"round\": %d, \"messages\": %llu, \"lost\": %llu", round->number,
                     (unsigned long long)round->messages, (unsigned long long)round->lost);
             put_metrics(f, &r->cells[i], round->metric);
+            if (r->cells[i].mode == MANY)
+                put_shares(f, r->cells[i].crew, round->share);
             fprintf(f, ", \"probe_ns\": [%.1f, %.1f], \"placement\": \"%s\"}", round->probe_ns[0],
                     round->probe_ns[1], placement_names[round->placement]);
             separator = ",";

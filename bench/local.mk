@@ -7,12 +7,16 @@ bench_shmring_bench_LDADD = bench/libshmring-bench.la lib/libshmring.la
 # All of it but main(), for the tests.
 noinst_LTLIBRARIES += bench/libshmring-bench.la
 bench_libshmring_bench_la_SOURCES = \
+	bench/alone.c \
+	bench/alone.h \
 	bench/csv.c \
 	bench/histogram.c \
 	bench/histogram.h \
 	bench/json.c \
 	bench/machine.c \
 	bench/machine.h \
+	bench/many.c \
+	bench/many.h \
 	bench/measure.c \
 	bench/measure.h \
 	bench/options.c \
@@ -47,6 +51,7 @@ bench_libshmring_bench_la_SOURCES = \
 	bench/transports/shmring_batch.c \
 	bench/transports/shmring_ends.c \
 	bench/transports/shmring_ends.h \
+	bench/transports/shmring_mpmc.c \
 	bench/transports/shmring_zerocopy.c \
 	bench/transports/slots.h \
 	bench/transports/sysv_msg.c \

@@ -3,10 +3,11 @@
 
 #include "measure.h"
 
+#include "alone.h"
+#include "many.h"
 #include "ticks.h"
 
-static const double WARM_UP = 0.2; /* of the time measured, before it */
-enum { CHUNK_MAX = 1 << 16 };      /* messages */
+enum { CHUNK_MAX = 1 << 16 }; /* messages */
 
 /*
  * Throughput. A sends in chunks of some 50 us and looks at the clock between them, never inside.
@@ -190,24 +191,32 @@ static int receive_at_rate(struct link *l, struct shared *s, const struct plan *
 
 static int run(struct link *l, struct shared *s, const struct plan *plan)
 {
-    const bool a = l->side == SIDE_A;
+    const bool a = l->member == 0;
     switch (plan->mode) {
     case THROUGHPUT:
         return a ? send_for_a_while(l, s, plan->seconds) : receive_all(l, s);
     case LATENCY:
         return a ? ping_for_a_while(l, s, plan->seconds) : pong(l, s);
+    case MANY:
+        return many_run(l, s, plan);
+    case ALONE:
+        return a ? alone_run(l, s, plan) : 0;
     default:
         return a ? send_at_rate(l, s, plan) : receive_at_rate(l, s, plan);
     }
 }
 
-/* Both sides probe at the same time, on a line that says nothing yet. */
+/* The first two probe at the same time, on a line that says nothing yet; the others sleep. */
 static double meet_and_probe(struct link *l, struct shared *s)
 {
-    if (l->side == SIDE_A)
+    double ns = 0;
+    if (l->member == 0)
         atomic_store(&s->line, 0);
     pthread_barrier_wait(&s->barrier);
-    double ns = probe(s, l->side);
+    if (l->member < 2)
+        ns = probe(s, l->side);
+    if (l->member == 0)
+        atomic_store(&s->begin, ticks_now());
     pthread_barrier_wait(&s->barrier);
     return ns;
 }
@@ -218,7 +227,7 @@ int measure(struct link *l, struct shared *s, const struct plan *plan)
     if (run(l, s, plan) != 0)
         return -1;
     double after = meet_and_probe(l, s);
-    if (l->side == SIDE_A) {
+    if (l->member == 0) {
         s->probe_ns[0] = before;
         s->probe_ns[1] = after;
     }

@@ -12,7 +12,8 @@
 #include "histogram.h"
 #include "transport.h"
 
-enum mode { THROUGHPUT, LATENCY, ONE_WAY, MODES };
+/* MANY: many producers and consumers on one queue; ALONE: one process, nobody else */
+enum mode { THROUGHPUT, LATENCY, ONE_WAY, MANY, ALONE, MODES };
 
 /* How one process fared. */
 struct fate {
@@ -20,8 +21,20 @@ struct fate {
     char error[sizeof(((struct link *)NULL)->error)];
 };
 
+/* Messages, and a sum of what they were. */
+struct tally {
+    uint64_t messages;
+    uint64_t checksum;
+};
+
+/* MANY: what one process leaves behind. */
+struct member {
+    uint64_t counted;             /* messages in the time measured */
+    struct tally tally[CREW_MAX]; /* all messages, by producer */
+};
+
 struct shared {
-    pthread_barrier_t barrier; /* the two processes meet, asleep */
+    pthread_barrier_t barrier; /* the processes meet, asleep */
     /* the raw probe's line (A and B write it in turn) */
     _Alignas(4096) _Atomic uint64_t line;
     /* throughput: A tells B how many messages are sure to come, and from which on time counts */
@@ -31,22 +44,30 @@ struct shared {
     /* latency: A tells B that the next message is the last. One way: when message 0 was due. */
     _Alignas(128) _Atomic uint32_t stop;
     _Atomic uint64_t due;
+    /* many: when all begin, and how many producers have not stopped */
+    _Atomic uint64_t begin;
+    _Alignas(128) _Atomic int sending;
     /* results */
-    _Alignas(128) struct fate fate[2];
+    _Alignas(128) struct fate fate[CREW_MAX];
     double probe_ns[2]; /* before and after */
     uint64_t messages;
     uint64_t lost;
     double seconds;
+    double pair_ns, exchange_ns; /* ALONE: a send and a receive; a compare-exchange */
     struct histogram histogram;
+    struct member member[CREW_MAX];
 };
 
 struct plan {
     enum mode mode;
     double seconds;
     double rate; /* ONE_WAY: messages a second */
+    bool yield;  /* MANY: give the CPU away now and then while waiting */
 };
 
-/* Meet the other process, probe, measure, probe again. Returns 0, or -1 with the reason in l. */
+static const double WARM_UP = 0.2; /* of the time measured, before it */
+
+/* Meet the other processes, probe, measure, probe again. Returns 0, or -1 with the reason in l. */
 int measure(struct link *l, struct shared *s, const struct plan *plan);
 
 /* The median round trip of one cache line, ns, taken for some milliseconds by both sides at once.

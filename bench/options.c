@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "transport.h"
+#include "results.h"
 
 static const char usage[] =
     "Usage: shmring-bench [OPTION]...\n"
@@ -22,9 +22,11 @@ static const char usage[] =
     "  -l, --list             list the transports and exit\n"
     "  -t, --transports LIST  names, globs or groups, comma-separated (default: all)\n"
     "  -s, --sizes LIST       message sizes in bytes, K and M allowed (default: 8,64,1024)\n"
-    "  -m, --mode MODE        throughput, latency or both (default: both)\n"
+    "  -m, --mode MODE        throughput, latency, both, mpmc or uncontended (default: both)\n"
     "  -w, --wait HOW         spin, block or both (default: spin)\n"
     "      --rate N           latency one way at N messages a second, not round trips\n"
+    "      --configs LIST     mpmc: producers x consumers (default: 1x1,2x2,4x4,1x4,4x1)\n"
+    "      --policy HOW       mpmc: spin, yield or both (default: both)\n"
     "      --batch N          messages a call of the -batch transports (default: 32)\n"
     "      --capacity BYTES   of rings that have no given one (default: 256K)\n"
     "\n"
@@ -109,6 +111,34 @@ static void parse_sizes(struct options *o, char *text)
         mistake("--sizes: the list is empty");
 }
 
+static void parse_mode(struct options *o, const char *text)
+{
+    const bool both = strcmp(text, "both") == 0;
+    o->throughput = both || strcmp(text, mode_names[THROUGHPUT]) == 0;
+    o->latency = both || strcmp(text, mode_names[LATENCY]) == 0;
+    o->many = strcmp(text, mode_names[MANY]) == 0;
+    o->alone = strcmp(text, mode_names[ALONE]) == 0;
+    if (!o->throughput && !o->latency && !o->many && !o->alone)
+        mistake("--mode: '%s' is not throughput, latency, both, mpmc or uncontended", text);
+}
+
+static void parse_configs(struct options *o, char *text)
+{
+    o->n_configs = 0;
+    for (char *save, *word = strtok_r(text, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
+        char *x = strchr(word, 'x');
+        if (!x)
+            mistake("--configs: '%s' is not PRODUCERSxCONSUMERS", word);
+        if (o->n_configs == CONFIGS_MAX)
+            mistake("--configs: more than %d", CONFIGS_MAX);
+        *x = '\0';
+        o->configs[o->n_configs++] = (struct crew){(int)whole("--configs", word, 1, CREW_MAX / 2),
+                                                   (int)whole("--configs", x + 1, 1, CREW_MAX / 2)};
+    }
+    if (o->n_configs == 0)
+        mistake("--configs: the list is empty");
+}
+
 static void parse_transports(struct options *o, char *text)
 {
     int n = 0;
@@ -183,7 +213,20 @@ static void __attribute__((noreturn)) print_version(void)
     print_and_exit("");
 }
 
-enum { RATE = 256, BATCH, CAPACITY, SECONDS, TIMEOUT, CPUS, NO_PIN, JSON, CSV, PLOTS };
+enum {
+    RATE = 256,
+    CONFIGS,
+    POLICY,
+    BATCH,
+    CAPACITY,
+    SECONDS,
+    TIMEOUT,
+    CPUS,
+    NO_PIN,
+    JSON,
+    CSV,
+    PLOTS
+};
 
 static const struct option long_options[] = {
     {"list", no_argument, NULL, 'l'},
@@ -192,6 +235,8 @@ static const struct option long_options[] = {
     {"mode", required_argument, NULL, 'm'},
     {"wait", required_argument, NULL, 'w'},
     {"rate", required_argument, NULL, RATE},
+    {"configs", required_argument, NULL, CONFIGS},
+    {"policy", required_argument, NULL, POLICY},
     {"batch", required_argument, NULL, BATCH},
     {"capacity", required_argument, NULL, CAPACITY},
     {"rounds", required_argument, NULL, 'r'},
@@ -207,6 +252,18 @@ static const struct option long_options[] = {
     {"version", no_argument, NULL, 'V'},
     {0},
 };
+
+/* What of --mode mpmc was not given. */
+static void complete_many(struct options *o)
+{
+    static const struct crew usual[] = {{1, 1}, {2, 2}, {4, 4}, {1, 4}, {4, 1}};
+    if (o->n_configs == 0) {
+        memcpy(o->configs, usual, sizeof usual);
+        o->n_configs = sizeof usual / sizeof *usual;
+    }
+    if (!o->many_spin && !o->many_yield)
+        o->many_spin = o->many_yield = true;
+}
 
 void options_parse(struct options *o, int argc, char **argv)
 {
@@ -241,13 +298,19 @@ void options_parse(struct options *o, int argc, char **argv)
             parse_sizes(o, optarg);
             break;
         case 'm':
-            either("--mode", optarg, "throughput", &o->throughput, "latency", &o->latency);
+            parse_mode(o, optarg);
             break;
         case 'w':
             either("--wait", optarg, "spin", &o->spin, "block", &o->block);
             break;
         case RATE:
             o->rate = number("--rate", optarg, 1, 1e9);
+            break;
+        case CONFIGS:
+            parse_configs(o, optarg);
+            break;
+        case POLICY:
+            either("--policy", optarg, "spin", &o->many_spin, "yield", &o->many_yield);
             break;
         case BATCH:
             o->batch = (int)whole("--batch", optarg, 1, BATCH_MAX);
@@ -298,4 +361,7 @@ void options_parse(struct options *o, int argc, char **argv)
         mistake("'%s' is not an option", argv[optind]);
     if (o->rate > 0 && !o->latency)
         mistake("--rate is about latency, which --mode leaves out");
+    if (!o->many && (o->n_configs > 0 || o->many_spin || o->many_yield))
+        mistake("--configs and --policy are about --mode mpmc");
+    complete_many(o);
 }

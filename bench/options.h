@@ -5,7 +5,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { PATTERNS_MAX = 32, SIZES_MAX = 32 };
+#include "transport.h"
+
+enum { PATTERNS_MAX = 32, SIZES_MAX = 32, CONFIGS_MAX = 16 };
 
 /* Exit codes */
 enum {
@@ -18,8 +20,11 @@ struct options {
     const char *patterns[PATTERNS_MAX + 1]; /* of transports, NULL at the end */
     size_t sizes[SIZES_MAX];
     int n_sizes;
-    bool throughput, latency;
+    bool throughput, latency, many, alone;
     bool spin, block;
+    struct crew configs[CONFIGS_MAX]; /* many */
+    int n_configs;
+    bool many_spin, many_yield;
     int rounds;
     double seconds; /* of one measurement in one round */
     double timeout; /* seconds a measurement may take longer than planned */

@@ -26,7 +26,7 @@ struct curve {
 struct picture {
     const struct results *results;
     enum mode mode;
-    bool block;
+    enum wait wait;
     size_t size; /* of a latency picture */
     char name[NAME_ROOM];
     struct curve *curves;
@@ -57,7 +57,7 @@ static const struct {
 
 static bool belongs(const struct picture *p, const struct cell *c)
 {
-    return c->n_rounds > 0 && c->mode == p->mode && c->block == p->block &&
+    return c->n_rounds > 0 && c->mode == p->mode && c->wait == p->wait &&
            (p->mode == THROUGHPUT
                 ? c->size > 0
                 : c->size == p->size || (c->size == 0 && p->size == p->results->options->sizes[0]));
@@ -150,7 +150,7 @@ static void put_axes(FILE *f, const struct picture *p)
                 "'99.99 %%%%' 1e4)\n"
                 "set xrange [1:2e4]\n",
                 p->mode == LATENCY ? "Round trip" : "One way from the moment it was due",
-                p->block ? "blocking" : "spinning", report_size(text, sizeof text, p->size));
+                wait_words[p->wait], report_size(text, sizeof text, p->size));
         return;
     }
     size_t low = o->sizes[0], high = o->sizes[0];
@@ -159,7 +159,7 @@ static void put_axes(FILE *f, const struct picture *p)
             "set xlabel 'bytes a message'\n"
             "set ylabel 'million messages a second'\n"
             "set xtics (",
-            p->block ? "blocking" : "spinning");
+            wait_words[p->wait]);
     for (int i = 0; i < o->n_sizes; i++) {
         low = o->sizes[i] < low ? o->sizes[i] : low;
         high = o->sizes[i] > high ? o->sizes[i] : high;
@@ -255,17 +255,17 @@ static int write_picture(struct picture *p, const char *folder, struct names *na
 static int write_all(const struct results *r, const char *folder, struct names *names)
 {
     struct picture p = {.results = r};
-    for (int mode = 0; mode < MODES; mode++)
-        for (int wait = 0; wait < 2; wait++)
+    for (int mode = 0; mode <= ONE_WAY; mode++)
+        for (int wait = SPIN; wait <= BLOCK; wait++)
             for (int i = 0; i < (mode == THROUGHPUT ? 1 : r->options->n_sizes); i++) {
                 p.mode = (enum mode)mode;
-                p.block = wait == 1;
+                p.wait = (enum wait)wait;
                 p.size = r->options->sizes[i];
                 if (mode == THROUGHPUT)
-                    snprintf(p.name, sizeof p.name, "throughput-%s", wait_name(p.block));
+                    snprintf(p.name, sizeof p.name, "throughput-%s", wait_names[wait]);
                 else
-                    snprintf(p.name, sizeof p.name, "%s-%s-%zu", mode_names[mode],
-                             wait_name(p.block), p.size);
+                    snprintf(p.name, sizeof p.name, "%s-%s-%zu", mode_names[mode], wait_names[wait],
+                             p.size);
                 if (write_picture(&p, folder, names) != 0)
                     return -1;
             }

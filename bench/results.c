@@ -7,9 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "many.h"
 #include "ticks.h"
 
-const char *const mode_names[MODES] = {"throughput", "latency", "one-way"};
+const char *const mode_names[MODES] = {"throughput", "latency", "one-way", "mpmc", "uncontended"};
+const char *const wait_names[WAITS] = {"spin", "block", "yield"};
+const char *const wait_words[WAITS] = {"spinning", "blocking", "spinning, then yielding"};
 const char *const placement_names[] = {"near", "far", "mixed"};
 const char *const metric_names[METRICS] = {"million_messages_per_s",
                                            "million_bytes_per_s",
@@ -19,16 +22,31 @@ const char *const metric_names[METRICS] = {"million_messages_per_s",
                                            "p99_9_ns",
                                            "min_ns",
                                            "max_ns",
-                                           "mean_ns"};
+                                           "mean_ns",
+                                           "producer_share_min",
+                                           "producer_share_max",
+                                           "consumer_share_min",
+                                           "consumer_share_max",
+                                           "pair_ns",
+                                           "compare_exchange_ns"};
 
-const char *wait_name(bool block)
+bool mode_is_latency(enum mode mode)
 {
-    return block ? "block" : "spin";
+    return mode == LATENCY || mode == ONE_WAY;
 }
 
 enum metric mode_metric(enum mode mode)
 {
-    return mode == THROUGHPUT ? M_MESSAGES : M_P50;
+    return mode == ALONE ? M_PAIR : mode_is_latency(mode) ? M_P50 : M_MESSAGES;
+}
+
+bool mode_has_metric(enum mode mode, enum metric m)
+{
+    if (m <= M_BYTES)
+        return mode == THROUGHPUT || mode == MANY;
+    if (m <= M_MEAN)
+        return mode_is_latency(mode);
+    return m <= M_CONSUMER_HIGH ? mode == MANY : mode == ALONE;
 }
 
 static void *allocate(size_t n, size_t size)
@@ -49,56 +67,91 @@ static bool wanted(const struct options *o, const struct transport *t)
     return false;
 }
 
-static void plan_cell(struct results *r, const struct transport *t, enum mode mode, bool block,
-                      size_t size)
+/* Can a transport be measured in this mode at all? */
+static bool suits(const struct transport *t, enum mode mode)
 {
-    if (t->flags & (mode == THROUGHPUT ? ONLY_ROUND_TRIP : IS_BATCH) ||
-        (mode == ONE_WAY && t->flags & ONLY_ROUND_TRIP))
-        return;
+    switch (mode) {
+    case THROUGHPUT:
+        return !(t->flags & ONLY_ROUND_TRIP);
+    case LATENCY:
+        return !(t->flags & IS_BATCH);
+    case ONE_WAY:
+        return !(t->flags & (IS_BATCH | ONLY_ROUND_TRIP));
+    case MANY:
+        return t->flags & IS_MANY;
+    default:
+        return t->flags & CAN_BE_ALONE;
+    }
+}
+
+static void plan_cell(struct results *r, const struct transport *t, enum mode mode, enum wait wait,
+                      size_t size, struct crew crew)
+{
     struct cell *c = &r->cells[r->n_cells++];
     c->transport = t;
     c->mode = mode;
-    c->block = block;
+    c->wait = wait;
+    c->crew = crew;
     c->size = size;
     c->rounds = allocate((size_t)r->options->rounds, sizeof *c->rounds);
-    if (mode != THROUGHPUT) {
+    if (mode_is_latency(mode)) {
         c->histogram = allocate(1, sizeof *c->histogram);
         histogram_reset(c->histogram);
     }
-    if (!(t->flags & (block ? CAN_BLOCK : CAN_SPIN))) {
+    if (!(t->flags & (wait == BLOCK ? CAN_BLOCK : CAN_SPIN))) {
         c->fate.state = SKIPPED;
-        snprintf(c->fate.error, sizeof c->fate.error, "cannot %s", wait_name(block));
+        snprintf(c->fate.error, sizeof c->fate.error, "cannot %s", wait_names[wait]);
+    } else if (mode == MANY && size < MANY_SIZE_MIN) {
+        c->fate.state = SKIPPED;
+        snprintf(c->fate.error, sizeof c->fate.error, "a message has no room for its producer");
     }
 }
 
 /* One table: all transports in one mode, waiting one way, at one size. */
-static void plan_table(struct results *r, enum mode mode, bool block, int size)
+static void plan_table(struct results *r, enum mode mode, enum wait wait, int size)
 {
+    const struct options *o = r->options;
     for (int i = 0; transports[i]; i++) {
         const struct transport *t = transports[i];
-        if (!wanted(r->options, t))
+        if (!wanted(o, t) || !suits(t, mode))
             continue;
-        if (!(t->flags & IS_SIGNAL))
-            plan_cell(r, t, mode, block, r->options->sizes[size]);
+        if (mode == MANY)
+            for (int k = 0; k < o->n_configs; k++)
+                plan_cell(r, t, mode, wait, o->sizes[size], o->configs[k]);
+        else if (!(t->flags & IS_SIGNAL))
+            plan_cell(r, t, mode, wait, o->sizes[size], (struct crew){0});
         else if (size == 0)
-            plan_cell(r, t, mode, block, 0);
+            plan_cell(r, t, mode, wait, 0, (struct crew){0});
+    }
+}
+
+static bool waits_so(const struct options *o, enum mode mode, enum wait wait)
+{
+    switch (mode) {
+    case MANY:
+        return wait == SPIN ? o->many_spin : wait == YIELD && o->many_yield;
+    case ALONE:
+        return wait == SPIN; /* it never waits */
+    default:
+        return wait == SPIN ? o->spin : wait == BLOCK && o->block;
     }
 }
 
 void results_plan(struct results *r, const struct options *o, const struct machine *machine)
 {
     const bool modes[MODES] = {o->throughput, o->latency && o->rate == 0.0,
-                               o->latency && o->rate > 0};
-    const bool waits[2] = {o->spin, o->block};
+                               o->latency && o->rate > 0, o->many, o->alone};
     int n = 0;
     while (transports[n])
         n++;
     *r = (struct results){.options = o, .machine = machine};
-    r->cells = allocate((size_t)(n * o->n_sizes * MODES * 2), sizeof *r->cells);
+    r->cells = allocate((size_t)(n * o->n_sizes * (MODES + CONFIGS_MAX) * 2), sizeof *r->cells);
     for (int mode = 0; mode < MODES; mode++)
-        for (int wait = 0; wait < 2; wait++)
-            for (int size = 0; size < o->n_sizes && modes[mode] && waits[wait]; size++)
-                plan_table(r, (enum mode)mode, wait == 1, size);
+        for (int wait = 0; wait < WAITS; wait++)
+            for (int size = 0;
+                 size < o->n_sizes && modes[mode] && waits_so(o, (enum mode)mode, (enum wait)wait);
+                 size++)
+                plan_table(r, (enum mode)mode, (enum wait)wait, size);
 }
 
 void results_free(struct results *r)
@@ -110,6 +163,30 @@ void results_free(struct results *r)
     free(r->cells);
 }
 
+/* What each of n members did, in parts of the equal share. Returns what they did together. */
+static uint64_t add_shares(const struct member *members, int n, double *share, double *low,
+                           double *high)
+{
+    uint64_t all = 0;
+    for (int i = 0; i < n; i++)
+        all += members[i].counted;
+    for (int i = 0; i < n; i++) {
+        share[i] = all > 0 ? (double)members[i].counted * n / (double)all : 0;
+        *low = i == 0 || share[i] < *low ? share[i] : *low;
+        *high = i == 0 || share[i] > *high ? share[i] : *high;
+    }
+    return all;
+}
+
+static void add_many(struct round *to, const struct cell *c, const struct shared *s)
+{
+    const int producers = c->crew.producers;
+    double *m = to->metric;
+    add_shares(s->member, producers, to->share, &m[M_PRODUCER_LOW], &m[M_PRODUCER_HIGH]);
+    to->messages = add_shares(s->member + producers, c->crew.consumers, to->share + producers,
+                              &m[M_CONSUMER_LOW], &m[M_CONSUMER_HIGH]);
+}
+
 void results_add(struct cell *c, const struct shared *s, int round)
 {
     static const double quantiles[] = {
@@ -117,12 +194,19 @@ void results_add(struct cell *c, const struct shared *s, int round)
     struct round *to = &c->rounds[c->n_rounds++];
     *to = (struct round){.number = round, .lost = s->lost};
     memcpy(to->probe_ns, s->probe_ns, sizeof to->probe_ns);
-    if (c->mode == THROUGHPUT) {
-        to->messages = s->messages;
+    to->messages = s->messages;
+    if (c->mode == MANY)
+        add_many(to, c, s);
+    if (mode_has_metric(c->mode, M_MESSAGES)) {
         to->seconds = s->seconds;
         if (s->seconds > 0) /* all may have been lost */
-            to->metric[M_MESSAGES] = (double)s->messages / s->seconds / 1e6;
+            to->metric[M_MESSAGES] = (double)to->messages / s->seconds / 1e6;
         to->metric[M_BYTES] = to->metric[M_MESSAGES] * (double)c->size;
+        return;
+    }
+    if (c->mode == ALONE) {
+        to->metric[M_PAIR] = s->pair_ns;
+        to->metric[M_EXCHANGE] = s->exchange_ns;
         return;
     }
     const struct histogram *h = &s->histogram;
@@ -172,6 +256,14 @@ struct spread cell_probe(const struct cell *c)
     return s;
 }
 
+const char *cell_label(const struct cell *c, char *to, size_t room)
+{
+    if (c->mode != MANY)
+        return c->transport->name;
+    snprintf(to, room, "%dP%dC", c->crew.producers, c->crew.consumers);
+    return to;
+}
+
 int cell_count(const struct cell *c, enum placement placement)
 {
     int n = 0;
@@ -217,10 +309,14 @@ const struct cell *results_reference(const struct results *r, const struct cell 
     const struct cell *found = NULL;
     for (int i = 0; i < r->n_cells; i++) {
         const struct cell *d = &r->cells[i];
-        if (strcmp(d->transport->name, "shmring") != 0 || d->n_rounds == 0 || d->mode != c->mode ||
+        if (d->n_rounds == 0 || d->mode != c->mode ||
             d->size != (c->size > 0 ? c->size : r->options->sizes[0]))
             continue;
-        if (!found || d->block == c->block)
+        if (c->mode == MANY ? d->transport != c->transport || d->wait != c->wait ||
+                                  d->crew.producers != 1 || d->crew.consumers != 1
+                            : strcmp(d->transport->name, "shmring") != 0)
+            continue;
+        if (!found || d->wait == c->wait)
             found = d;
     }
     return found;

@@ -20,8 +20,17 @@ enum metric {
     M_MIN,
     M_MAX,
     M_MEAN,
+    M_PRODUCER_LOW, /* what one did, in parts of the equal share of all: the least and the most */
+    M_PRODUCER_HIGH,
+    M_CONSUMER_LOW,
+    M_CONSUMER_HIGH,
+    M_PAIR,     /* ns for a send and a receive in one process */
+    M_EXCHANGE, /* ns for a locked compare-exchange beside it */
     METRICS
 };
+
+/* How a process waits. YIELD: as SPIN, but after some looks others may run. */
+enum wait { SPIN, BLOCK, YIELD, WAITS };
 
 /* How far the two processors were from each other while a round ran, as the probes around it tell.
  */
@@ -31,21 +40,23 @@ struct round {
     int number;        /* from 1 */
     uint64_t messages; /* received, or round trips */
     uint64_t lost;
-    double seconds;     /* THROUGHPUT only */
+    double seconds;     /* THROUGHPUT and MANY */
     double probe_ns[2]; /* before and after */
     enum placement placement;
     double metric[METRICS]; /* those that do not belong to the mode are 0 */
+    double share[CREW_MAX]; /* MANY: of each member, producers first; 1 is the equal share */
 };
 
 struct cell {
     const struct transport *transport;
     enum mode mode;
-    bool block;
+    enum wait wait;
+    struct crew crew; /* MANY */
     size_t size;
     struct fate fate; /* the last one; a cell that is not DONE is not measured again */
     struct round *rounds;
     int n_rounds;
-    struct histogram *histogram; /* of all rounds, ticks; not for THROUGHPUT */
+    struct histogram *histogram; /* of all rounds, ticks; where mode_is_latency() */
 };
 
 struct results {
@@ -63,7 +74,12 @@ struct spread {
 extern const char *const mode_names[MODES];
 extern const char *const placement_names[];
 extern const char *const metric_names[METRICS];
-const char *wait_name(bool block);
+extern const char *const wait_names[WAITS];
+extern const char *const wait_words[WAITS]; /* "spinning" */
+
+/* LATENCY or ONE_WAY */
+bool mode_is_latency(enum mode mode);
+bool mode_has_metric(enum mode mode, enum metric metric);
 
 /* Make the cells that the options ask for. Exits when memory is short. */
 void results_plan(struct results *r, const struct options *o, const struct machine *machine);
@@ -82,11 +98,15 @@ struct spread cell_probe(const struct cell *c);
 int cell_count(const struct cell *c, enum placement placement);
 uint64_t cell_lost(const struct cell *c, double *share);
 
+/* What a cell's row is called: its transport, or "4P1C". */
+const char *cell_label(const struct cell *c, char *to, size_t room);
+
 /* The metric a mode is judged by. */
 enum metric mode_metric(enum mode mode);
 
-/* The cell of transport "shmring" with the same mode, size and, if possible, way to wait, that was
- * measured; or NULL. */
+/* What a cell is compared with: the cell of transport "shmring" with the same mode, size and, if
+ * possible, way to wait; for MANY, one producer and one consumer of the same queue. NULL when that
+ * was not measured. */
 const struct cell *results_reference(const struct results *r, const struct cell *c);
 
 /* Did any transport fail? */

@@ -45,6 +45,13 @@ static void print_ratio(double value, double by)
     printf(" %10s", text);
 }
 
+/* The medians of the least and the most that one of them did, per cent of the equal share. */
+static void print_shares(const struct cell *c, enum metric low, enum metric high)
+{
+    printf("   %4.0f -%4.0f %%", 100 * cell_spread(c, low).median,
+           100 * cell_spread(c, high).median);
+}
+
 static void print_row(const struct results *r, const struct cell *c)
 {
     const struct cell *reference = results_reference(r, c);
@@ -52,12 +59,26 @@ static void print_row(const struct results *r, const struct cell *c)
     const struct spread s = cell_spread(c, metric), probe = cell_probe(c);
     const double ours = reference ? cell_spread(reference, metric).median : 0;
     double lost;
-    printf("%-16s", c->transport->name);
-    if (c->mode == THROUGHPUT) {
+    char name[32];
+    printf("%-16s", cell_label(c, name, sizeof name));
+    switch (c->mode) {
+    case MANY:
+        print_spread(s, 1);
+        print_shares(c, M_PRODUCER_LOW, M_PRODUCER_HIGH);
+        print_shares(c, M_CONSUMER_LOW, M_CONSUMER_HIGH);
+        print_ratio(s.median, ours); /* of rates: the other way round than vs shmring */
+        break;
+    case ALONE:
+        print_spread(s, 1);
+        printf(" %7s", figure(name, sizeof name, cell_spread(c, M_EXCHANGE).median));
+        print_ratio(s.median, cell_spread(c, M_EXCHANGE).median);
+        break;
+    case THROUGHPUT:
         print_spread(s, 1);
         printf(" %7.0f", cell_spread(c, M_BYTES).median);
         print_ratio(ours, s.median);
-    } else {
+        break;
+    default:
         print_spread(s, 1e3);
         for (enum metric m = M_P90; m <= M_P999; m++)
             print_time(cell_spread(c, m).median);
@@ -77,23 +98,51 @@ static void print_head(const struct results *r, const struct cell *c)
 {
     static const char *const titles[MODES] = {
         "Throughput, million messages a second", "Round trip, microseconds",
-        "One way from the moment a message was due, microseconds"};
+        "One way from the moment a message was due, microseconds",
+        "Many to many, million messages a second",
+        "A send and a receive in one process, nanoseconds"};
     char size[32];
     printf("\n%s: %s, %s\n", titles[c->mode],
            report_size(size, sizeof size, c->size > 0 ? c->size : r->options->sizes[0]),
-           c->block ? "blocking" : "spinning");
-    if (c->mode == THROUGHPUT)
+           wait_words[c->wait]);
+    switch (c->mode) {
+    case MANY:
+        printf("%-16s %7s %7s -%7s %15s %15s %10s %6s %5s\n", "shmring-mpmc", "median", "min",
+               "max", "producers' share", "consumers' share", "vs 1P1C", "probe", "near");
+        break;
+    case ALONE:
+        printf("%-16s %7s %7s -%7s %7s %10s %6s %5s\n", "transport", "median", "min", "max",
+               "cmpxchg", "vs cmpxchg", "probe", "near");
+        break;
+    case THROUGHPUT:
         printf("%-16s %7s %7s -%7s %7s %10s %6s %5s\n", "transport", "median", "min", "max", "MB/s",
                "vs shmring", "probe", "near");
-    else
+        break;
+    default:
         printf("%-16s %7s %7s -%7s %7s %7s %7s %7s %10s %10s %6s %5s\n", "transport", "p50", "min",
                "max", "p90", "p99", "p99.9", "max", "vs shmring", "vs probe", "probe", "near");
+    }
 }
 
 static bool same_table(const struct cell *a, const struct cell *b)
 {
-    return a->mode == b->mode && a->block == b->block &&
+    return a->mode == b->mode && a->wait == b->wait &&
            (a->size == b->size || a->size == 0 || b->size == 0);
+}
+
+/* After the tables of --mode mpmc and --mode uncontended. */
+static void print_short_legend(const struct results *r, enum mode mode)
+{
+    printf(
+        "\nMedians of %d interleaved rounds of %g s; min and max of the rounds. %s\nprobe: round "
+        "trip of one cache line between the first two processes just before and after, ns.\n"
+        "near: rounds whose probes were below %.0f ns.\n",
+        r->options->rounds, r->options->seconds,
+        mode == MANY ? "share: what the slowest and the fastest\nof them did, where 100 % is the "
+                       "same for all. vs 1P1C: this rate divided by that of 1P1C."
+                     : "cmpxchg: a locked compare-exchange\non a line of its own, measured in "
+                       "turn with the messages.",
+        r->near_limit_ns);
 }
 
 static void print_legend(const struct results *r)
@@ -119,7 +168,7 @@ static void print_missing(const struct results *r)
                    strcmp(r->cells[k].fate.error, c->fate.error) == 0;
         if (!said)
             printf("%s: %s, %s, %s, %s: %s\n", c->fate.state == SKIPPED ? "skipped" : "FAILED",
-                   c->transport->name, mode_names[c->mode], wait_name(c->block),
+                   c->transport->name, mode_names[c->mode], wait_names[c->wait],
                    report_size(size, sizeof size, c->size), c->fate.error);
     }
 }
@@ -137,7 +186,9 @@ void report_table(const struct results *r)
         }
         print_row(r, c);
     }
-    if (head)
+    if (head && (head->mode == MANY || head->mode == ALONE))
+        print_short_legend(r, head->mode);
+    else if (head)
         print_legend(r);
     print_missing(r);
 }

@@ -15,6 +15,7 @@ const struct transport *const transports[] = {
     &shmring_transport,
     &shmring_zerocopy_transport,
     &shmring_batch_transport,
+    &shmring_mpmc_transport,
     &mailbox_transport,
     &pipe_transport,
     &pipe_batch_transport,

@@ -27,13 +27,21 @@
 
 enum side { SIDE_A = 0, SIDE_B = 1 }; /* A sends first, or only A sends */
 
+/* The processes of a measurement: a pair, or MANY on one queue. */
+enum { CREW_MAX = 64 };
+struct crew {
+    int producers, consumers;
+};
+
 enum {
     CAN_SPIN = 0x1,
     CAN_BLOCK = 0x2,
-    IS_LOSSY = 0x4,        /* messages may vanish; lost ones are counted */
-    IS_SIGNAL = 0x8,       /* carries no payload: measured once, at size 0 */
-    IS_BATCH = 0x10,       /* takes l->batch messages a call: measured for throughput only */
-    ONLY_ROUND_TRIP = 0x20 /* has no room for a second message */
+    IS_LOSSY = 0x4,         /* messages may vanish; lost ones are counted */
+    IS_SIGNAL = 0x8,        /* carries no payload: measured once, at size 0 */
+    IS_BATCH = 0x10,        /* takes l->batch messages a call: measured for throughput only */
+    ONLY_ROUND_TRIP = 0x20, /* has no room for a second message */
+    IS_MANY = 0x40,         /* a shmring queue for many producers and consumers */
+    CAN_BE_ALONE = 0x80     /* a shmring queue: measured with one handle for both ends, too */
 };
 
 enum { BATCH_MAX = 256 }; /* messages a call */
@@ -45,6 +53,8 @@ struct link {
     size_t capacity; /* bytes a ring should hold, for transports that choose */
     int batch;       /* messages a call: 1 unless the transport IS_BATCH */
     bool block;
+    struct crew crew;      /* 0, 0: two processes, the ends */
+    bool alone;            /* side A is both ends of the queue it sends into */
     unsigned char *buffer; /* room for batch messages and a long, aligned to 64 */
     /* set by open(); descriptors start as -1, state as NULL */
     struct {
@@ -52,8 +62,9 @@ struct link {
     } end[2];
     void *state;
     /* set after the fork */
-    enum side side;
-    int in, out; /* end[side], for transports made of descriptors */
+    int member;     /* of the crew, producers first */
+    enum side side; /* its end, or the CPU it is pinned to: every second member's */
+    int in, out;    /* end[side], for transports made of descriptors */
     uint64_t lost;
     /* why the last call failed */
     bool skip; /* not available here: no failure of the run */

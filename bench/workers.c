@@ -16,6 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "many.h"
+
 static sigset_t held_back, as_before;
 
 void workers_init(void)
@@ -56,15 +58,16 @@ void workers_die(int n)
 }
 
 /* Make s ready for one more measurement. */
-static int reset(struct shared *s)
+static int reset(struct shared *s, int workers, struct crew crew)
 {
     pthread_barrierattr_t attributes;
     memset(s, 0, sizeof *s);
     s->counted_from = UINT64_MAX;
     s->total = UINT64_MAX;
+    s->sending = crew.producers;
     pthread_barrierattr_init(&attributes);
     pthread_barrierattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
-    int error = pthread_barrier_init(&s->barrier, &attributes, 2);
+    int error = pthread_barrier_init(&s->barrier, &attributes, (unsigned)workers);
     pthread_barrierattr_destroy(&attributes);
     return error;
 }
@@ -84,7 +87,7 @@ static void __attribute__((noreturn))
 work(struct link *l, struct shared *s, const struct plan *plan, const struct options *o,
      pid_t parent)
 {
-    struct fate *fate = &s->fate[l->side];
+    struct fate *fate = &s->fate[l->member];
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(1);
@@ -121,32 +124,37 @@ static bool reap(pid_t *worker, struct fate *fate)
     return true;
 }
 
-static void kill_workers(pid_t worker[2])
+static void kill_workers(pid_t worker[], int n)
 {
-    for (int side = 0; side < 2; side++)
-        if (worker[side] > 0) {
-            kill(worker[side], SIGKILL);
-            waitpid(worker[side], NULL, 0);
-            worker[side] = 0;
+    for (int i = 0; i < n; i++)
+        if (worker[i] > 0) {
+            kill(worker[i], SIGKILL);
+            waitpid(worker[i], NULL, 0);
+            worker[i] = 0;
         }
 }
 
 /*
- * Wait until both have ended, one has failed, time is up or a signal came; then nothing of them is
+ * Wait until all have ended, one has failed, time is up or a signal came; then nothing of them is
  * left. Returns the signal's number or 0, and in fate how it went.
  */
-static int wait_for(pid_t worker[2], struct shared *s, struct fate *fate, double seconds)
+static int wait_for(pid_t worker[], int n_workers, struct shared *s, struct fate *fate,
+                    double seconds)
 {
+    int running = n_workers;
     struct timespec start, now;
     clock_gettime(CLOCK_MONOTONIC, &start);
     for (;;) {
-        for (int side = 0; side < 2; side++)
-            if (reap(&worker[side], &s->fate[side]) && s->fate[side].state != DONE) {
-                *fate = s->fate[side];
-                kill_workers(worker);
+        for (int i = 0; i < n_workers; i++)
+            if (reap(&worker[i], &s->fate[i])) {
+                running--;
+                if (s->fate[i].state == DONE)
+                    continue;
+                *fate = s->fate[i];
+                kill_workers(worker, n_workers);
                 return 0;
             }
-        if (worker[SIDE_A] == 0 && worker[SIDE_B] == 0) {
+        if (running == 0) {
             fate->state = DONE;
             return 0;
         }
@@ -154,7 +162,7 @@ static int wait_for(pid_t worker[2], struct shared *s, struct fate *fate, double
         double left = seconds - (double)(now.tv_sec - start.tv_sec) -
                       (double)(now.tv_nsec - start.tv_nsec) * 1e-9;
         if (left < 0) {
-            kill_workers(worker);
+            kill_workers(worker, n_workers);
             fate->state = FAILED;
             snprintf(fate->error, sizeof fate->error, "timed out after %g s", seconds);
             return 0;
@@ -163,55 +171,63 @@ static int wait_for(pid_t worker[2], struct shared *s, struct fate *fate, double
                                  .tv_nsec = (long)((left - (double)(time_t)left) * 1e9)};
         int n = sigtimedwait(&held_back, NULL, &slice);
         if (n > 0 && n != SIGCHLD) {
-            kill_workers(worker);
+            kill_workers(worker, n_workers);
             return n;
         }
     }
 }
 
-static int start_and_wait(struct link *l, struct shared *s, const struct plan *plan,
+static int start_and_wait(struct link *l, int n, struct shared *s, const struct plan *plan,
                           const struct options *o, struct fate *fate)
 {
-    pid_t worker[2] = {0, 0}, parent = getpid();
-    for (int side = 0; side < 2; side++) {
-        worker[side] = fork();
-        if (worker[side] == 0) {
-            l->side = (enum side)side;
+    pid_t worker[CREW_MAX] = {0}, parent = getpid();
+    for (int i = 0; i < n; i++) {
+        worker[i] = fork();
+        if (worker[i] == 0) {
+            l->member = i;
+            l->side = (enum side)(i % 2);
             work(l, s, plan, o, parent);
         }
-        if (worker[side] < 0) {
+        if (worker[i] < 0) {
             fate->state = FAILED;
             snprintf(fate->error, sizeof fate->error, "fork: %s", strerror(errno));
-            kill_workers(worker);
+            kill_workers(worker, n);
             return 0;
         }
     }
-    return wait_for(worker, s, fate, plan->seconds * 3 + o->timeout);
+    return wait_for(worker, n, s, fate, plan->seconds * 3 + o->timeout);
 }
 
 int workers_run(struct cell *c, struct shared *s, const struct options *o)
 {
-    const int batch = c->transport->flags & IS_BATCH ? o->batch : 1;
+    /* alone, the second message is the one received */
+    const int batch = c->transport->flags & IS_BATCH ? o->batch : c->mode == ALONE ? 2 : 1;
+    const int n = c->mode == MANY ? c->crew.producers + c->crew.consumers : 2;
     const size_t room = (c->size * (size_t)batch + sizeof(long) + 63) / 64 * 64;
-    const struct plan plan = {.mode = c->mode, .seconds = o->seconds, .rate = o->rate};
+    const struct plan plan = {
+        .mode = c->mode, .seconds = o->seconds, .rate = o->rate, .yield = c->wait == YIELD};
     struct link l = {
         .transport = c->transport,
         .size = c->size,
         .capacity = o->capacity,
         .batch = batch,
-        .block = c->block,
+        .block = c->wait == BLOCK,
+        .crew = c->crew,
+        .alone = c->mode == ALONE,
         .buffer = aligned_alloc(64, room),
         .end = {{-1, -1}, {-1, -1}},
     };
     int interrupted = 0;
-    if (!l.buffer || reset(s) != 0) {
+    if (!l.buffer || reset(s, n, c->crew) != 0) {
         c->fate = (struct fate){.state = FAILED, .error = "not enough memory"};
         free(l.buffer);
         return 0;
     }
     memset(l.buffer, 0, room);
     if (c->transport->open(&l) == 0) {
-        interrupted = start_and_wait(&l, s, &plan, o, &c->fate);
+        interrupted = start_and_wait(&l, n, s, &plan, o, &c->fate);
+        if (c->fate.state == DONE && c->mode == MANY)
+            many_verify(s, c->crew, &c->fate);
     } else {
         c->fate.state = l.skip ? SKIPPED : FAILED;
         memcpy(c->fate.error, l.error, sizeof c->fate.error);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The two processes of a measurement: their start, their end, and what may go wrong with them. */
+/* The processes of a measurement: their start, their end, and what may go wrong with them. */
 #ifndef BENCH_WORKERS_H
 #define BENCH_WORKERS_H
 

@@ -141,6 +141,56 @@ Test(bench, one_way_latency_at_a_rate)
     free(json);
 }
 
+Test(bench, many_producers_and_consumers)
+{
+    cr_assert_eq(run(BRIEFLY "--mode mpmc -s 8,65 --configs 1x1,2x3 --json %s/json --csv %s/csv"),
+                 0);
+    char *said = out(), *json = contents(path_in_dir("json")), *csv = contents(path_in_dir("csv"));
+    cr_assert_eq(count(said, "\n1P1C "), 4, "%s", said);
+    cr_assert_eq(count(said, "\n2P3C "), 4, "%s", said);
+    cr_assert_eq(count(said, "spinning, then yielding"), 2, "%s", said);
+    cr_assert(json_is_valid(json), "%s", json);
+    cr_assert_eq(count(json, "\"producers\": 2, \"consumers\": 3"), 8 + 4, "rounds, medians");
+    cr_assert_eq(count(json, "\"consumer_shares\": ["), 16);
+    cr_assert_eq(count(csv, "\nshmring-mpmc,mpmc,yield,65,"), 4, "%s", csv);
+    free(said);
+    free(json);
+    free(csv);
+}
+
+Test(bench, many_with_one_policy)
+{
+    cr_assert_eq(run(ONCE "--mode mpmc -s 8 --policy yield"), 0);
+    char *said = out();
+    cr_assert_eq(count(said, "\nshmring-mpmc "), 1, "%s", said);
+    for (const char *const *name =
+             (const char *const[]){"1P1C", "2P2C", "4P4C", "1P4C", "4P1C", NULL};
+         *name; name++)
+        cr_assert(strstr(said, *name), "%s", said);
+    free(said);
+}
+
+Test(bench, many_skips_messages_too_short_for_a_name)
+{
+    cr_assert_eq(run(ONCE "--mode mpmc -s 7 --configs 1x1"), 0);
+    char *said = out();
+    cr_assert(strstr(said, "skipped: shmring-mpmc, mpmc, spin, 7 B: "), "%s", said);
+    free(said);
+}
+
+Test(bench, uncontended_costs_beside_a_compare_exchange)
+{
+    cr_assert_eq(run(BRIEFLY "--mode uncontended -s 8,9 --json %s/json"), 0);
+    char *said = out(), *json = contents(path_in_dir("json"));
+    cr_assert_eq(count(said, "\nshmring "), 2, "%s", said);
+    cr_assert_eq(count(said, "\nshmring-mpmc "), 2, "%s", said);
+    cr_assert(json_is_valid(json), "%s", json);
+    cr_assert_eq(count(json, "\"pair_ns\": "), 8 + 4, "rounds, medians");
+    cr_assert_eq(count(json, "\"compare_exchange_ns\": "), 8 + 4);
+    free(said);
+    free(json);
+}
+
 Test(bench, unpinned_and_on_one_cpu)
 {
     cpu_set_t allowed;
@@ -328,6 +378,17 @@ Test(bench, wrong_command_lines)
                                         "--transports pipe,nothing",
                                         "--mode fast",
                                         "--wait sometimes",
+                                        "--configs 1x1",
+                                        "--policy spin",
+                                        "--mode mpmc --configs ''",
+                                        "--mode mpmc --configs 1",
+                                        "--mode mpmc --configs 1x",
+                                        "--mode mpmc --configs 0x1",
+                                        "--mode mpmc --configs 1x33",
+                                        "--mode mpmc --policy sometimes",
+                                        "--mode mpmc --rate 10",
+                                        "--mode mpmc -t pipe",
+                                        "--mode uncontended -t pipe",
                                         "--rounds 0",
                                         "--rounds 1.5",
                                         "--rounds 1001",

@@ -9,8 +9,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../bench/many.h"
 #include "../bench/ticks.h"
 #include "../bench/transports/fd.h"
+#include "../bench/transports/shmring_ends.h"
 #include "../bench/workers.h"
 
 enum { LONGEST = PAYLOAD_MEDIUM + 40 };
@@ -96,7 +98,7 @@ static struct fate measure_once(const struct transport *t, enum mode mode, struc
 {
     static struct options o = {
         .rounds = 1, .seconds = 0.002, .timeout = 10, .batch = 4, .capacity = 65536};
-    struct cell c = {.transport = t, .mode = mode, .block = true, .size = 64};
+    struct cell c = {.transport = t, .mode = mode, .wait = BLOCK, .size = 64};
     static bool ready;
     if (!ready) {
         payload_init();
@@ -313,4 +315,85 @@ Test(bench_parts, medians_and_placements)
     cr_assert_eq(rounds[2].placement, FAR);
     cr_assert_eq(rounds[3].placement, NEAR);
     cr_assert_eq(cell_count(&c, NEAR), 2);
+}
+
+/* Producer 0 sent three messages; what two consumers got is to match. */
+static struct fate verify(const struct tally got[2])
+{
+    static const struct crew crew = {1, 2};
+    struct shared *s = workers_map();
+    struct fate fate = {.state = DONE};
+    s->member[0].tally[0] = (struct tally){3, 60};
+    s->member[1].tally[0] = got[0];
+    s->member[2].tally[0] = got[1];
+    many_verify(s, crew, &fate);
+    return fate;
+}
+
+Test(bench_parts, many_notices_what_was_lost_or_came_twice)
+{
+    cr_assert_eq(verify((struct tally[]){{1, 10}, {2, 50}}).state, DONE);
+    struct fate lost = verify((struct tally[]){{1, 10}, {1, 20}});
+    cr_assert_eq(lost.state, FAILED);
+    cr_assert_str_eq(lost.error, "producer 0 sent 3 messages, 2 of them arrived");
+    cr_assert_eq(verify((struct tally[]){{1, 10}, {3, 70}}).state, FAILED);
+    struct fate other = verify((struct tally[]){{1, 10}, {2, 40}});
+    cr_assert_str_eq(other.error,
+                     "producer 0 sent 3 messages, 3 of them arrived, and not the same");
+}
+
+/* What the consumer of one producer says about these words. */
+static int consume_words(struct link *l, const uint64_t *words, int n)
+{
+    const struct shmring_config config = {.kind = SHMRING_MPMC,
+                                          .flags = SHMRING_PRODUCER | SHMRING_CONSUMER,
+                                          .capacity = 8,
+                                          .max_message = 8};
+    static uint64_t buffer;
+    struct shared *s = workers_map();
+    struct shmring_ends ends = {.in = NULL};
+    const struct plan plan = {.mode = MANY}; /* over as soon as it begins */
+    *l = (struct link){.transport = &shmring_mpmc_transport,
+                       .size = 8,
+                       .crew = {1, 1},
+                       .buffer = (unsigned char *)&buffer,
+                       .state = &ends,
+                       .member = 1};
+    cr_assert_eq(shmring_create(&ends.in, "memfd:bench", &config), 0);
+    for (int i = 0; i < n; i++)
+        cr_assert_eq(shmring_send(ends.in, &words[i], sizeof words[i]), 0);
+    int result = many_run(l, s, &plan);
+    shmring_close(&ends.in);
+    return result;
+}
+
+Test(bench_parts, many_notices_a_wrong_order)
+{
+    struct link l;
+    ticks_init();
+    cr_assert_eq(consume_words(&l, (uint64_t[]){0, 1, 3}, 3), 0, "%s", l.error);
+    cr_assert_eq(consume_words(&l, (uint64_t[]){0, 2, 1}, 3), -1);
+    cr_assert_str_eq(l.error, "message 1 of producer 0 came after its message 2");
+    cr_assert_eq(consume_words(&l, (uint64_t[]){0, 0}, 2), -1);
+    cr_assert_str_eq(l.error, "message 0 of producer 0 came after its message 0");
+    cr_assert_eq(consume_words(&l, (uint64_t[]){UINT64_C(1) << 48}, 1), -1);
+    cr_assert(strstr(l.error, "nobody sent"), "%s", l.error);
+}
+
+Test(bench_parts, shares_are_parts_of_the_equal_share)
+{
+    struct shared *s = workers_map();
+    struct round round;
+    struct cell c = {
+        .transport = &shmring_mpmc_transport, .mode = MANY, .crew = {1, 2}, .rounds = &round};
+    s->seconds = 1e-6;
+    s->member[0].counted = 11;
+    s->member[1].counted = 2;
+    s->member[2].counted = 6;
+    results_add(&c, s, 1);
+    cr_assert_eq(round.messages, 8, "what arrived");
+    cr_assert(round.metric[M_MESSAGES] == 8);
+    cr_assert(round.share[0] == 1 && round.share[1] == 0.5 && round.share[2] == 1.5);
+    cr_assert(round.metric[M_PRODUCER_LOW] == 1 && round.metric[M_PRODUCER_HIGH] == 1);
+    cr_assert(round.metric[M_CONSUMER_LOW] == 0.5 && round.metric[M_CONSUMER_HIGH] == 1.5);
 }

@@ -8,6 +8,7 @@
 extern const struct transport shmring_transport;
 extern const struct transport shmring_zerocopy_transport;
 extern const struct transport shmring_batch_transport;
+extern const struct transport shmring_mpmc_transport;
 extern const struct transport mailbox_transport;
 extern const struct transport pipe_transport;
 extern const struct transport pipe_batch_transport;

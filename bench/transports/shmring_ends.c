@@ -3,6 +3,7 @@
 
 #include "shmring_ends.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,16 +16,37 @@ int shmring_ends_fail(struct link *l, const char *call, long result)
     return link_fail(l, "%s: %s: %s", call, strerror((int)-result), shmring_strerror_detail());
 }
 
+/* A ring of at least l->capacity bytes that holds some messages. */
+static struct shmring_config configure(const struct link *l, uint32_t kind)
+{
+    struct shmring_config config = {.kind = kind, .capacity = 4096};
+    const uint64_t record = shmring_record_size((uint32_t)l->size);
+    if (kind == SHMRING_SPSC) {
+        while (config.capacity < l->capacity || config.capacity < ROOM * record)
+            config.capacity *= 2;
+        return config;
+    }
+    const uint64_t block = (l->size + 24 + 63) / 64 * 64;
+    config.capacity = ROOM;
+    config.max_message = (uint32_t)l->size;
+    config.max_participants = CREW_MAX;
+    while (config.capacity * block < l->capacity)
+        config.capacity *= 2;
+    return config;
+}
+
 int shmring_ends_open(struct link *l)
 {
-    struct shmring_config config = {.kind = SHMRING_SPSC, .capacity = 4096};
+    return shmring_ends_open_kind(l, SHMRING_SPSC);
+}
+
+int shmring_ends_open_kind(struct link *l, uint32_t kind)
+{
+    const struct shmring_config config = configure(l, kind);
     struct shmring_ends *s = calloc(1, sizeof *s);
     if (!s)
         return link_errno(l, "calloc");
     l->state = s;
-    while (config.capacity < l->capacity ||
-           config.capacity < ROOM * shmring_record_size((uint32_t)l->size))
-        config.capacity *= 2;
     for (int side = 0; side < 2; side++) {
         char name[sizeof s->name[0]];
         shmring_t *q;
@@ -39,14 +61,68 @@ int shmring_ends_open(struct link *l)
     return 0;
 }
 
-int shmring_ends_attach(struct link *l)
+/* A pair: a queue each way. */
+static int attach_end(struct link *l)
 {
     struct shmring_ends *s = l->state;
-    const char *out = s->name[l->side], *in = s->name[1 - l->side];
-    int r = shmring_open(&s->out, out, SHMRING_PRODUCER);
-    if (r == 0)
-        r = shmring_open(&s->in, in, SHMRING_CONSUMER);
+    int r = shmring_open(&s->out, s->name[l->side], SHMRING_PRODUCER);
+    return r != 0 ? r : shmring_open(&s->in, s->name[1 - l->side], SHMRING_CONSUMER);
+}
+
+/* Side A has both roles; B is there for the probe only. */
+static int attach_alone(struct link *l)
+{
+    struct shmring_ends *s = l->state;
+    int r = 0;
+    if (l->side == SIDE_A)
+        r = shmring_open(&s->out, s->name[SIDE_A], SHMRING_PRODUCER | SHMRING_CONSUMER);
+    s->in = s->out;
+    return r;
+}
+
+/* All on one queue. */
+static int attach_member(struct link *l)
+{
+    struct shmring_ends *s = l->state;
+    return l->member < l->crew.producers ? shmring_open(&s->out, s->name[0], SHMRING_PRODUCER)
+                                         : shmring_open(&s->in, s->name[0], SHMRING_CONSUMER);
+}
+
+int shmring_ends_attach(struct link *l)
+{
+    int r = l->alone ? attach_alone(l) : l->crew.producers > 0 ? attach_member(l) : attach_end(l);
     return r == 0 ? 0 : shmring_ends_fail(l, "shmring_open", r);
+}
+
+long shmring_ends_send(struct link *l, uint64_t seq, long n)
+{
+    shmring_t *q = shmring_out(l);
+    for (uint64_t end = seq + (uint64_t)n; seq != end; seq++) {
+        int r;
+        payload_fill(l->buffer, l->size, seq);
+        while ((r = shmring_send(q, l->buffer, l->size)) == -EAGAIN)
+            ;
+        if (r != 0)
+            return shmring_ends_fail(l, "shmring_send", r);
+    }
+    return n;
+}
+
+long shmring_ends_recv(struct link *l, uint64_t seq, long n)
+{
+    shmring_t *q = shmring_in(l);
+    for (uint64_t end = seq + (uint64_t)n; seq != end; seq++) {
+        ssize_t r;
+        while ((r = shmring_recv(q, l->buffer, l->size)) == -EAGAIN)
+            ;
+        if (r < 0)
+            return shmring_ends_fail(l, "shmring_recv", r);
+        if (r != (ssize_t)l->size)
+            return link_bad_length(l, seq, (long)r);
+        if (!link_check(l, l->buffer, seq))
+            return -1;
+    }
+    return n;
 }
 
 void shmring_ends_close(struct link *l)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the three ways to use a shmring queue have in common: a queue each way. */
+/* What the ways to use a shmring queue have in common: a queue each way. */
 #ifndef BENCH_TRANSPORTS_SHMRING_ENDS_H
 #define BENCH_TRANSPORTS_SHMRING_ENDS_H
 
@@ -13,9 +13,14 @@ struct shmring_ends {
     shmring_t *in;
 };
 
-int shmring_ends_open(struct link *l);
+int shmring_ends_open(struct link *l); /* spsc */
+int shmring_ends_open_kind(struct link *l, uint32_t kind);
 int shmring_ends_attach(struct link *l);
 void shmring_ends_close(struct link *l);
+
+/* shmring_send() and shmring_recv() */
+long shmring_ends_send(struct link *l, uint64_t seq, long n);
+long shmring_ends_recv(struct link *l, uint64_t seq, long n);
 
 /* CALL returned result. Returns -1. */
 int shmring_ends_fail(struct link *l, const char *call, long result);

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Many producers and many consumers on one queue. The producers are the first members of the crew;
+ * the members are pinned alternately to the two CPUs.
+ *
+ * Everybody stops by the clock, and after that gives way to whoever is not done yet: so it ends
+ * also where more processes spin than there are CPUs, under a real-time policy too.
+ */
+#ifndef BENCH_MANY_H
+#define BENCH_MANY_H
+
+#include "measure.h"
+
+enum { MANY_SIZE_MIN = 8 }; /* a message begins with its producer and number, in a word */
+
+/* What one member does. Returns 0, or -1 with the reason in l. */
+int many_run(struct link *l, struct shared *s, const struct plan *plan);
+
+/* Was every message received exactly once? If not, fate becomes FAILED and says what is wrong. */
+void many_verify(const struct shared *s, struct crew crew, struct fate *fate);
+
+#endif
