@@ -331,22 +331,25 @@ SHMRING_API int shmring_segment_fd(const shmring_t *q);
  *   -EAGAIN       full just now
  *   -EMSGSIZE     longer than max_message
  *   -EPERM        not a producer's handle
- *   -EINPROGRESS  a reservation is open: commit or cancel it first
- * Wait-free. Signal-safe. Calls the kernel only on every 65,536th -EAGAIN in a row, to see
- * whether the name is still there (-ESTALE).
+ *   -EINPROGRESS  spsc: a reservation is open: commit or cancel it first
+ * spsc: wait-free. mpmc: lock-free; a queue that is nearly full may say -EAGAIN once or twice although
+ * a block is free, while others hold blocks out of turn. Signal-safe. Calls the kernel only on every
+ * 65,536th -EAGAIN in a row, to see whether the name is still there (-ESTALE), and mpmc at most every
+ * 50 ms to look for dead participants, see shmring_recover().
  */
 SHMRING_API int shmring_send(shmring_t *q, const void *msg, size_t len);
 
 /*
- * Send n messages, in order, made visible together. Returns how many were sent (fewer when the
- * queue gets full or a message is too long), or, when the first one cannot be sent, what
- * shmring_send() would return; -EINVAL for n < 1. Wait-free. Signal-safe.
+ * Send n messages, in order; spsc: made visible together. Returns how many were sent (fewer when
+ * the queue gets full or a message is too long), or, when the first one cannot be sent, what
+ * shmring_send() would return; -EINVAL for n < 1. Progress and signals as shmring_send().
  */
 SHMRING_API int shmring_send_batch(shmring_t *q, const struct iovec *msgs, int n);
 
 /*
  * Zero-copy sending: get len contiguous, 8-byte aligned bytes of the ring at *msg. Nobody sees
- * them before shmring_commit(). A handle has one reservation at a time. Returns as shmring_send().
+ * them before shmring_commit(). A handle has one reservation at a time; mpmc: SHMRING_HELD_MAX, to
+ * be committed in any order. Returns as shmring_send(), and -ENOBUFS: so many are open.
  */
 SHMRING_API int shmring_reserve(shmring_t *q, size_t len, void **msg);
 
@@ -370,9 +373,8 @@ SHMRING_API int shmring_cancel(shmring_t *q, void *msg);
  *   -EAGAIN       empty just now
  *   -EMSGSIZE     longer than size; it stays the next message
  *   -EPERM        not a consumer's handle
- *   -EINPROGRESS  messages from shmring_peek() are not released yet
- * Wait-free. Signal-safe. Calls the kernel only on every 65,536th -EAGAIN in a row, to see
- * whether the name is still there (-ESTALE).
+ *   -EINPROGRESS  spsc: messages from shmring_peek() are not released yet
+ * Progress, signals and calls to the kernel as shmring_send().
  */
 SHMRING_API ssize_t shmring_recv(shmring_t *q, void *buf, size_t size);
 
@@ -395,7 +397,7 @@ SHMRING_API ssize_t shmring_peek(shmring_t *q, const void **msg, struct shmring_
 enum { SHMRING_HELD_MAX = 64 };
 
 /*
- * Give back, as done with, the oldest message held. Returns 0; -EINVAL: msg is not that message
+ * Give back, as done with, the oldest message held; mpmc: any of them. Returns 0; -EINVAL: msg is not it
  * (released already, or out of turn); -EPERM as shmring_recv(). Wait-free. Signal-safe. No system call.
  */
 SHMRING_API int shmring_release(shmring_t *q, const void *msg);
