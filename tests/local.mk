@@ -27,6 +27,7 @@ tests_libsupport_la_SOURCES = \
 suites += tests/test_name tests/test_layout tests/test_segment tests/test_in_place \
 	tests/test_open tests/test_open_wait tests/test_participants tests/test_fork \
 	tests/test_bad_input tests/test_limits tests/test_file_systems
+thread_suites += tests/test_fork
 memcheck_suites += tests/test_name tests/test_layout tests/test_segment tests/test_in_place \
 	tests/test_open tests/test_open_wait tests/test_participants tests/test_fork \
 	tests/test_bad_input tests/test_limits tests/test_file_systems

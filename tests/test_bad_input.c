@@ -26,6 +26,13 @@ static const struct timespec no_time = {0};
 
 /* ---- Handles that are none ------------------------------------------------------------------- */
 
+static int pass_over(void *argument, const struct shmring_message *message)
+{
+    (void)argument;
+    (void)message;
+    return 0;
+}
+
 /* Every function that takes a handle, and none of whose other arguments is to blame. */
 static void check_every_call(shmring_t *q, int error, const char *words)
 {
@@ -41,6 +48,8 @@ static void check_every_call(shmring_t *q, int error, const char *words)
     cr_assert_eq(shmring_participants(q, &row, 1), error);
     cr_assert_eq(shmring_check(q), error);
     cr_assert_eq(shmring_segment_fd(q), error);
+    cr_assert_eq(shmring_recover(q, NULL), error);
+    cr_assert_eq(shmring_dump(q, pass_over, NULL), error);
     cr_assert_eq(shmring_send(q, &byte, 1), error);
     cr_assert_eq(shmring_send_batch(q, &message, 1), error);
     cr_assert_eq(shmring_reserve(q, 1, &reserved), error);
@@ -81,6 +90,7 @@ Test(bad_input, no_place_for_the_handle)
         assert_refused(shmring_open_fd(NULL, shmring_segment_fd(q), BOTH), EINVAL, "NULL");
         assert_refused(shmring_dup(NULL, q, BOTH), EINVAL, "NULL");
         assert_refused(shmring_stat(q, NULL), EINVAL, "NULL");
+        assert_refused(shmring_dump(q, NULL, NULL), EINVAL, "");
     }
     assert_holds_no_more_than(&before, LEEWAY);
     shmring_close(&q);
@@ -182,6 +192,21 @@ Test(bad_input, configurations)
         {{.kind = SHMRING_SPSC, .capacity = CAPACITY, .flags = SHMRING_HUGE_PAGES},
          EINVAL,
          "2097152"},
+        {{.kind = SHMRING_SPSC, .capacity = CAPACITY, .flags = SHMRING_AT_MOST_ONCE},
+         EINVAL,
+         "SHMRING_AT_MOST_ONCE"},
+        {{.kind = SHMRING_SPSC, .capacity = CAPACITY, .max_participants = 2},
+         EINVAL,
+         "max_participants 2"},
+        {{.kind = SHMRING_MPMC, .max_message = 8}, EINVAL, "capacity is 0"},
+        {{.kind = SHMRING_MPMC, .max_message = 8, .capacity = 1}, EINVAL, "less than 2 messages"},
+        {{.kind = SHMRING_MPMC, .max_message = 8, .capacity = 3}, EINVAL, "the next is 4"},
+        {{.kind = SHMRING_MPMC, .max_message = 8, .capacity = 1 << 25}, EFBIG, "at most 16777216"},
+        {{.kind = SHMRING_MPMC, .capacity = 8}, EINVAL, "max_message 0"},
+        {{.kind = SHMRING_MPMC, .max_message = UINT32_MAX, .capacity = 8}, EINVAL, "max_message"},
+        {{.kind = SHMRING_MPMC, .max_message = 8, .capacity = 8, .max_participants = 1025},
+         EINVAL,
+         "max_participants 1025"},
         {{.kind = SHMRING_SPSC, .capacity = CAPACITY, .reserved = {1}}, EINVAL, "reserved[0]"},
         {{.kind = SHMRING_SPSC, .capacity = CAPACITY, .reserved = {0, 0, 0, 0, 7}},
          EINVAL,

@@ -42,6 +42,8 @@ static void check_not_connected(shmring_t *q)
     child_assert(shmring_participants(q, &row, 1) == -ENOTCONN);
     child_assert(shmring_check(q) == -ENOTCONN);
     child_assert(shmring_segment_fd(q) == -ENOTCONN);
+    child_assert(shmring_recover(q, NULL) == -ENOTCONN);
+    child_assert(shmring_dump(q, NULL, NULL) == -ENOTCONN);
 }
 
 static void check_exchange(shmring_t *producer, shmring_t *consumer, const char *message)

@@ -96,6 +96,31 @@ Test(layout, sections_follow_each_other_in_whole_pages)
     cr_assert_eq(g.segment_size, 12 << 20);
 }
 
+Test(layout, sections_of_an_mpmc_queue)
+{
+    struct shmring_config config = {.kind = SHMRING_MPMC, .capacity = 2, .max_message = 1};
+    struct shmr_geometry g;
+
+    cr_assert_eq(shmr_geometry(&g, &config), 0);
+    cr_assert_eq(g.rows, 64);
+    cr_assert_eq(g.stride, 64);
+    cr_assert_eq(g.consumer, 8192 + 64 * sizeof(struct shmr_row));
+    cr_assert_eq(g.data, g.consumer + 4096);
+    cr_assert_eq(g.segment_size, g.data + 4096, "two blocks in one page");
+    config.max_participants = 1;
+    config.max_message = 41;
+    cr_assert_eq(shmr_geometry(&g, &config), 0);
+    cr_assert_eq(g.rows, 1);
+    cr_assert_eq(g.stride, 128);
+    cr_assert_eq(g.consumer, 12288);
+    config.max_participants = SHMRING_PARTICIPANTS_MAX;
+    config.capacity = 1 << 24;
+    config.max_message = 1 << 30;
+    cr_assert_eq(shmr_geometry(&g, &config), 0);
+    cr_assert_eq(g.data_size, ((uint64_t)(1 << 30) + 64) << 24);
+    cr_assert_eq(g.segment_size, g.data + g.data_size);
+}
+
 Test(layout, longer_file_is_good)
 {
     struct shmr_geometry g;
@@ -203,20 +228,33 @@ Test(layout, other_struct_sizes)
     }
 }
 
+static void make_mpmc_header(struct shmr_header *h, struct shmr_geometry *g)
+{
+    const struct shmring_config config = {
+        .kind = SHMRING_MPMC, .capacity = 1024, .max_message = 1000, .max_participants = 100};
+
+    cr_assert_eq(shmr_geometry(g, &config), 0);
+    shmr_header_init(h, g, "orders", SHMR_POSIX);
+    cr_assert_eq(shmr_header_check(h, g->segment_size, g), 0);
+}
+
 /* A field of a well-signed header that does not agree with the rest. */
-static void check_lie(size_t offset, size_t size, uint64_t value, int error, const char *words)
+static void check_lie(void (*make)(struct shmr_header *, struct shmr_geometry *), size_t offset,
+                      size_t size, uint64_t value, int error, const char *words)
 {
     struct shmr_geometry g;
     struct shmr_header h;
 
-    make_header(&h, &g);
+    make(&h, &g);
     memcpy((char *)&h + offset, &value, size); /* little-endian, as whatever runs the tests */
     sign(&h);
     assert_refused(shmr_header_check(&h, UINT64_MAX, &g), error, words);
 }
-#define LIE(Field, Value, Error, Words)                                                            \
-    check_lie(offsetof(struct shmr_header, Field), sizeof((struct shmr_header *)0)->Field, Value,  \
-              Error, Words)
+#define LIE_ABOUT(Make, Field, Value, Error, Words)                                                \
+    check_lie(Make, offsetof(struct shmr_header, Field), sizeof((struct shmr_header *)0)->Field,   \
+              Value, Error, Words)
+#define LIE(Field, Value, Error, Words)      LIE_ABOUT(make_header, Field, Value, Error, Words)
+#define LIE_MPMC(Field, Value, Error, Words) LIE_ABOUT(make_mpmc_header, Field, Value, Error, Words)
 
 Test(layout, geometry_lies)
 {
@@ -249,6 +287,27 @@ Test(layout, geometry_lies)
     LIE(flags, SHMRING_HUGE_PAGES, EBADMSG, "capacity");
 }
 
+Test(layout, mpmc_geometry_lies)
+{
+    LIE_MPMC(kind, SHMRING_SPSC, EBADMSG, "capacity");
+    LIE_MPMC(capacity, 0, EBADMSG, "capacity");
+    LIE_MPMC(capacity, 1, EBADMSG, "capacity");
+    LIE_MPMC(capacity, 1023, EBADMSG, "capacity");
+    LIE_MPMC(capacity, 1 << 25, EBADMSG, "capacity");
+    LIE_MPMC(capacity, UINT64_MAX, EBADMSG, "capacity");
+    LIE_MPMC(capacity, 2048, EBADMSG, "segment_size");
+    LIE_MPMC(max_message, 0, EBADMSG, "max_message");
+    LIE_MPMC(max_message, (1 << 30) + 1, EBADMSG, "max_message");
+    LIE_MPMC(max_message, 1001, EBADMSG, "segment_size");
+    LIE_MPMC(max_message, 2000, EBADMSG, "segment_size");
+    LIE_MPMC(rows, 0, EBADMSG, "rows");
+    LIE_MPMC(rows, 1, EBADMSG, "segment_size");
+    LIE_MPMC(rows, 1025, EBADMSG, "max_participants");
+    LIE_MPMC(rows, UINT32_MAX, EBADMSG, "max_participants");
+    LIE_MPMC(segment_size, 0, EBADMSG, "segment_size");
+    LIE_MPMC(segment_size, UINT64_MAX, EBADMSG, "segment_size");
+}
+
 Test(layout, unterminated_strings)
 {
     struct shmr_geometry g;
@@ -264,8 +323,8 @@ Test(layout, unterminated_strings)
     assert_refused(shmr_header_check(&h, g.segment_size, &g), EBADMSG, "creator_comm");
 }
 
-/* Noise in every field, signed: whatever is let through must fit the file and a ring. */
-Test(layout, random_lies)
+/* Noise in every field, signed: whatever is let through must fit the file and be a ring. */
+static void check_random_lies(void (*make)(struct shmr_header *, struct shmr_geometry *))
 {
     struct shmr_geometry g;
     struct shmr_header h;
@@ -273,22 +332,35 @@ Test(layout, random_lies)
     int accepted = 0;
 
     for (int i = 0; i < 20000; i++) {
-        make_header(&h, &g);
+        make(&h, &g);
         for (int lies = 0; lies < 3; lies++) {
             seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
             const size_t at = 28 + (seed >> 33) % (64 - 28); /* kind to segment_size */
             ((unsigned char *)&h)[at] = (unsigned char)(seed >> 50 & 1 << (seed >> 60) % 8);
         }
         sign(&h);
-        if (shmr_header_check(&h, 1 << 20, &g) < 0)
+        if (shmr_header_check(&h, 2 << 20, &g) < 0)
             continue;
         accepted++;
-        cr_assert(g.segment_size <= 1 << 20);
-        cr_assert_eq(g.segment_size, g.data + g.capacity);
+        cr_assert(g.segment_size <= 2 << 20);
+        cr_assert_eq(g.segment_size, g.data + g.data_size);
         cr_assert_eq(g.capacity & (g.capacity - 1), 0);
-        cr_assert(g.max_message > 0 && g.max_message <= g.capacity - 16);
+        cr_assert(g.rows > 0 && g.table + g.rows * sizeof(struct shmr_row) <= g.consumer);
+        if (g.kind == SHMRING_SPSC) {
+            cr_assert_eq(g.data_size, g.capacity);
+            cr_assert(g.max_message > 0 && g.max_message <= g.capacity - 16);
+        } else {
+            cr_assert_leq(g.capacity * g.stride, g.data_size);
+            cr_assert_leq(sizeof(struct shmr_block) + g.max_message, g.stride);
+        }
     }
     cr_assert_gt(accepted, 0, "the lies were too big to tell anything");
+}
+
+Test(layout, random_lies)
+{
+    check_random_lies(make_header);
+    check_random_lies(make_mpmc_header);
 }
 
 Test(layout, bad_parameters)
@@ -344,6 +416,13 @@ Test(layout, same_or_not)
     want = have;
     want.max_message = 8;
     assert_refused(shmr_geometry_same(&have, &want), EEXIST, "max_message 65520, not 8");
+    want = have;
+    want.rows = 3;
+    assert_refused(shmr_geometry_same(&have, &want), EEXIST, "max_participants 2, not 3");
+    want = have;
+    want.flags = SHMRING_AT_MOST_ONCE;
+    assert_refused(shmr_geometry_same(&have, &want), EEXIST, "without SHMRING_AT_MOST_ONCE");
+    assert_refused(shmr_geometry_same(&want, &have), EEXIST, "with SHMRING_AT_MOST_ONCE");
     want = have;
     want.flags = SHMRING_HUGE_PAGES;
     assert_refused(shmr_geometry_same(&have, &want), EEXIST, "without huge pages");

@@ -41,6 +41,7 @@ static int race_to_create(void *argument)
     const int r = shmring_create(&q, race->name, &race->config);
     if (r == -EEXIST)
         child_assert(shmring_open(&q, race->name, SHMRING_OBSERVER) == 0);
+    shmring_close(&q);
     return -r;
 }
 
@@ -112,7 +113,7 @@ static int create_and_remove(void *argument)
     return 1;
 }
 
-Test(open, crashed_creator_leaves_a_whole_queue_or_nothing)
+Test(open, crashed_creator_leaves_a_whole_queue_or_nothing, .timeout = 300)
 {
     char directory[TEST_NAME_SIZE], name[TEST_NAME_SIZE + 16];
     shmring_t *q;
@@ -121,11 +122,12 @@ Test(open, crashed_creator_leaves_a_whole_queue_or_nothing)
     test_directory(directory);
     snprintf(name, sizeof name, "file:%s/queue", directory);
     struct race race = {.name = name, .config = config_with(BOTH)};
-    for (int round = 0; round < 200; round++) {
+    /* Sooner or later, on whatever machine, each has happened. */
+    for (int round = 0; round < 200 || whole == 0 || nothing == 0; round++) {
         gate_init(&race.gate);
         pid_t pid = test_fork(create_and_remove, &race);
         gate_open(&race.gate, 1);
-        usleep((useconds_t)(rand() % 1000));
+        usleep((useconds_t)(rand() % (500 + 10 * round)));
         test_kill(pid);
         const int files = test_count_files(directory);
         const int r = shmring_open(&q, name, BOTH);
@@ -141,7 +143,6 @@ Test(open, crashed_creator_leaves_a_whole_queue_or_nothing)
         cr_assert_eq(shmring_unlink(name), 0);
         whole++;
     }
-    cr_assert(whole > 0 && nothing > 0, "whole: %d, nothing: %d", whole, nothing);
 }
 
 /* Both sides start with OPEN_OR_CREATE, in any order, and while somebody removes the name. */

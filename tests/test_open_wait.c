@@ -42,6 +42,7 @@ static int wait_in_child(void *argument)
     const int r =
         shmring_open_wait(&q, wait->name, wait->flags, wait->seconds == FOR_EVER ? NULL : &timeout);
     child_assert((r == 0) == (q != NULL));
+    shmring_close(&q);
     return -r;
 }
 

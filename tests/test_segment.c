@@ -379,12 +379,25 @@ static int write_there(void *argument)
     return 0;
 }
 
+/* Who may write where. */
+struct rule {
+    unsigned roles;
+    int may[SECTIONS];
+};
+
+static void check_rules(const char *name, const struct rule *rules, enum section sections)
+{
+    for (size_t i = 0; i < 4; i++)
+        for (enum section section = 0; section < sections; section++) {
+            struct attempt attempt = {name, rules[i].roles, section};
+            cr_assert_eq(test_run(write_there, &attempt), rules[i].may[section] ? 0 : -SIGSEGV,
+                         "roles 0x%x, section %d", rules[i].roles, (int)section);
+        }
+}
+
 Test(segment, sections_can_be_written_by_their_side_only)
 {
-    static const struct {
-        unsigned roles;
-        int may[SECTIONS];
-    } rules[] = {
+    static const struct rule rules[] = {
         {SHMRING_PRODUCER, {1, 1, 0, 1, 1}},
         {SHMRING_CONSUMER, {0, 1, 1, 0, 0}},
         {BOTH, {1, 1, 1, 1, 1}},
@@ -395,12 +408,25 @@ Test(segment, sections_can_be_written_by_their_side_only)
 
     test_name(name);
     q = test_create(name, 0, CAPACITY);
-    for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++)
-        for (enum section section = 0; section < SECTIONS; section++) {
-            struct attempt attempt = {name, rules[i].roles, section};
-            cr_assert_eq(test_run(write_there, &attempt), rules[i].may[section] ? 0 : -SIGSEGV,
-                         "roles 0x%x, section %d", rules[i].roles, (int)section);
-        }
+    check_rules(name, rules, SECTIONS);
+    shmring_close(&q);
+}
+
+/* Its data are mapped once. */
+Test(segment, sections_of_an_mpmc_queue_can_be_written_by_its_participants)
+{
+    static const struct rule rules[] = {
+        {SHMRING_PRODUCER, {1, 1, 1, 1}},
+        {SHMRING_CONSUMER, {1, 1, 1, 1}},
+        {BOTH, {1, 1, 1, 1}},
+        {SHMRING_OBSERVER, {0, 0, 0, 0}},
+    };
+    char name[TEST_NAME_SIZE];
+    shmring_t *q;
+
+    test_name(name);
+    q = test_create_mpmc(name, 0, CAPACITY / 64, 1);
+    check_rules(name, rules, DATA_AGAIN);
     shmring_close(&q);
 }
 
@@ -431,8 +457,9 @@ Test(segment, header_is_not_mapped)
     int of_header;
 
     test_name(name);
-    for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
-        shmring_t *q = test_create(name, roles[i], CAPACITY);
+    for (size_t i = 0; i < 8; i++) {
+        shmring_t *q = i < 4 ? test_create(name, roles[i % 4], CAPACITY)
+                             : test_create_mpmc(name, roles[i % 4], 64, 64);
         const ino_t inode = status_of(q).st_ino;
         cr_assert_gt(count_maps(inode, &of_header), 0);
         cr_assert_eq(of_header, 0);
