@@ -558,15 +558,16 @@ static inline int shmr_spsc_recv_batch(struct shmr_spsc_consumer *c, struct iove
             len = -EMSGSIZE;
         if (len < 0)
             break;
-        shmr_copy(msgs[received].iov_base, shmr_spsc_message(c, c->position), (size_t)len);
-        msgs[received].iov_len = (size_t)len;
+        const uint8_t *message = shmr_spsc_message(c, c->position);
         c->position += shmring_record_size((uint32_t)len);
+        /* Before it is in the caller's buffer, where it may outlive this process. */
+        shmr_spsc_note_taken(c);
+        shmr_copy(msgs[received].iov_base, message, (size_t)len);
+        msgs[received].iov_len = (size_t)len;
         bytes += (uint64_t)len;
     }
-    if (received > 0) {
-        shmr_spsc_note_taken(c);
+    if (received > 0)
         shmr_spsc_retire(c, c->position, bytes, (uint64_t)received);
-    }
     return received > 0 ? received : (int)len;
 }
 
