@@ -23,7 +23,7 @@
 
 /* mpmc: after so many messages, or failures in a row, it is time to think of dead participants. */
 #define MESSAGES_PER_SWEEP 4096
-#define LOOKS_PER_SWEEP    256
+#define LOOKS_PER_SWEEP    16
 
 /* So many -EAGAIN in a row before the kernel is asked whether the queue still has its name. */
 #define LOOKS_PER_NAME_CHECK 65536
@@ -122,6 +122,13 @@ static inline void count_towards_sweep(shmring_t *q, uint64_t n, int count)
         shmr_sweep(q);
 }
 
+/* mpmc: whoever holds nothing may be about to, and shmring_participants() says since when. */
+static inline void note_time(shmring_t *q)
+{
+    if (q->kind == SHMRING_MPMC && !shmr_mpmc_holds_any(&q->mpmc))
+        q->mpmc.now = shmr_coarse_now();
+}
+
 int shmring_send(shmring_t *q, const void *msg, size_t len)
 {
     if (!may_send(q))
@@ -153,6 +160,7 @@ int shmring_reserve(shmring_t *q, size_t len, void **msg)
     if (!may_send(q))
         return refuse_send(q);
 
+    note_time(q);
     int r = SEND_SIDE(q, reserve, len, msg);
     return likely(r == 0) ? 0 : send_failed(q, r, len, q->geometry.max_message);
 }
@@ -217,6 +225,7 @@ ssize_t shmring_peek(shmring_t *q, const void **msg, struct shmring_info *info)
     if (!may_receive(q))
         return refuse_receive(q);
 
+    note_time(q);
     ssize_t r = RECEIVE_SIDE(q, peek, msg, info);
     return likely(r >= 0) ? r : recv_failed(q, (int)r, 0);
 }
