@@ -24,6 +24,8 @@ bench_libshmring_bench_la_SOURCES = \
 	bench/payload.c \
 	bench/payload.h \
 	bench/plots.c \
+	bench/plots.h \
+	bench/plots_many.c \
 	bench/probe.c \
 	bench/progress.c \
 	bench/progress.h \

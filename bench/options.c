@@ -122,6 +122,16 @@ static void parse_mode(struct options *o, const char *text)
         mistake("--mode: '%s' is not throughput, latency, both, mpmc or uncontended", text);
 }
 
+static void add_config(struct options *o, struct crew crew)
+{
+    for (int i = 0; i < o->n_configs; i++)
+        if (o->configs[i].producers == crew.producers && o->configs[i].consumers == crew.consumers)
+            return;
+    if (o->n_configs == CONFIGS_MAX)
+        mistake("--configs: more than %d", CONFIGS_MAX);
+    o->configs[o->n_configs++] = crew;
+}
+
 static void parse_configs(struct options *o, char *text)
 {
     o->n_configs = 0;
@@ -129,11 +139,9 @@ static void parse_configs(struct options *o, char *text)
         char *x = strchr(word, 'x');
         if (!x)
             mistake("--configs: '%s' is not PRODUCERSxCONSUMERS", word);
-        if (o->n_configs == CONFIGS_MAX)
-            mistake("--configs: more than %d", CONFIGS_MAX);
         *x = '\0';
-        o->configs[o->n_configs++] = (struct crew){(int)whole("--configs", word, 1, CREW_MAX / 2),
-                                                   (int)whole("--configs", x + 1, 1, CREW_MAX / 2)};
+        add_config(o, (struct crew){(int)whole("--configs", word, 1, CREW_MAX / 2),
+                                    (int)whole("--configs", x + 1, 1, CREW_MAX / 2)});
     }
     if (o->n_configs == 0)
         mistake("--configs: the list is empty");

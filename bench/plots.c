@@ -11,11 +11,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "report.h"
+#include "plots.h"
 #include "ticks.h"
 #include "workers.h"
-
-enum { NAME_ROOM = 64 };
 
 /* One curve: a transport, with its cells of one picture. */
 struct curve {
@@ -33,26 +31,21 @@ struct picture {
     int n;
 };
 
-struct names {
-    char name[MODES * 2 * SIZES_MAX][NAME_ROOM];
-    int n;
-};
-
 /* A hue a group; points tell its members apart. */
 static const struct {
     const char *name;
     const char *colour;
     int point;
 } looks[] = {
-    {"shmring", "#08306b", 7},       {"shmring-zerocopy", "#2171b5", 5},
-    {"shmring-batch", "#6baed6", 9}, {"pipe", "#d94801", 7},
-    {"pipe-batch", "#fdae6b", 5},    {"fifo", "#f16913", 9},
-    {"unix-stream", "#00441b", 7},   {"unix-seqpacket", "#238b45", 5},
-    {"unix-dgram", "#74c476", 9},    {"tcp", "#7f6000", 11},
-    {"udp", "#bf9000", 13},          {"posix-mq", "#6a51a3", 7},
-    {"sysv-msg", "#9e9ac8", 5},      {"sysv-shm", "#cb181d", 7},
-    {"posix-shm", "#fb6a4a", 5},     {"mailbox", "#252525", 3},
-    {"eventfd", "#737373", 7},
+    {"shmring", "#08306b", 7},        {"shmring-zerocopy", "#2171b5", 5},
+    {"shmring-batch", "#6baed6", 9},  {"shmring-mpmc", "#41b6c4", 13},
+    {"pipe", "#d94801", 7},           {"pipe-batch", "#fdae6b", 5},
+    {"fifo", "#f16913", 9},           {"unix-stream", "#00441b", 7},
+    {"unix-seqpacket", "#238b45", 5}, {"unix-dgram", "#74c476", 9},
+    {"tcp", "#7f6000", 11},           {"udp", "#bf9000", 13},
+    {"posix-mq", "#6a51a3", 7},       {"sysv-msg", "#9e9ac8", 5},
+    {"sysv-shm", "#cb181d", 7},       {"posix-shm", "#fb6a4a", 5},
+    {"mailbox", "#252525", 3},        {"eventfd", "#737373", 7},
 };
 
 static bool belongs(const struct picture *p, const struct cell *c)
@@ -181,19 +174,33 @@ static void put_styles(FILE *f, const struct picture *p)
     }
 }
 
-static void put_script(FILE *f, const struct picture *p)
+void plots_begin(FILE *f, const char *name)
 {
     fprintf(f,
             "# Run gnuplot in this folder.\n"
             "set terminal svg size 1100,680 font 'DejaVu Sans,13' background rgb 'white'\n"
             "set output '%s.svg'\n"
-            "set logscale xy\n"
             "set format y '%%g'\n"
             "set grid xtics ytics lt 1 dt 1 lc rgb '#dcdcdc' lw 1\n"
             "set border 3 lc rgb '#404040'\n"
             "set tics nomirror\n"
             "set key outside right center Left reverse spacing 1.3 samplen 2\n",
-            p->name);
+            name);
+}
+
+void plots_end(FILE *f, const char *name)
+{
+    fprintf(f,
+            "set terminal pngcairo size 1100,680 font 'DejaVu Sans,11' background rgb 'white'\n"
+            "set output '%s.png'\n"
+            "replot\n",
+            name);
+}
+
+static void put_script(FILE *f, const struct picture *p)
+{
+    plots_begin(f, p->name);
+    fputs("set logscale xy\n", f);
     put_axes(f, p);
     put_styles(f, p);
     fputs("plot", f);
@@ -207,14 +214,10 @@ static void put_script(FILE *f, const struct picture *p)
     for (int i = 0; i < p->n; i++)
         fprintf(f, " '%s.dat' index %d with linespoints ls %d title '%s'%s", p->name, i, i + 1,
                 p->curves[i].transport->name, i + 1 < p->n ? ", \\\n    " : "\n");
-    fprintf(f,
-            "set terminal pngcairo size 1100,680 font 'DejaVu Sans,11' background rgb 'white'\n"
-            "set output '%s.png'\n"
-            "replot\n",
-            p->name);
+    plots_end(f, p->name);
 }
 
-static FILE *open_in(const char *folder, const char *name, const char *suffix)
+FILE *plots_open(const char *folder, const char *name, const char *suffix)
 {
     char path[4096];
     if (snprintf(path, sizeof path, "%s/%s.%s", folder, name, suffix) >= (int)sizeof path) {
@@ -226,14 +229,14 @@ static FILE *open_in(const char *folder, const char *name, const char *suffix)
 
 static int write_files(const struct picture *p, const char *folder)
 {
-    FILE *f = open_in(folder, p->name, "dat");
+    FILE *f = plots_open(folder, p->name, "dat");
     if (!f)
         return -1;
     for (int i = 0; i < p->n; i++)
         put_curve(f, p, p->curves[i].transport);
     if (report_finish(f) != 0)
         return -1;
-    f = open_in(folder, p->name, "gp");
+    f = plots_open(folder, p->name, "gp");
     if (!f)
         return -1;
     put_script(f, p);
@@ -278,7 +281,8 @@ int report_plots(const struct results *r, const char *folder)
     const char *gnuplot = getenv("GNUPLOT");
     if (!gnuplot || gnuplot[0] == '\0')
         gnuplot = "gnuplot";
-    if ((mkdir(folder, 0777) != 0 && errno != EEXIST) || write_all(r, folder, &names) != 0)
+    if ((mkdir(folder, 0777) != 0 && errno != EEXIST) || write_all(r, folder, &names) != 0 ||
+        plots_many(r, folder, &names) != 0)
         return -1;
     for (int i = 0; i < names.n; i++) {
         char script[NAME_ROOM + 3];

@@ -85,7 +85,7 @@ bool mode_has_metric(enum mode mode, enum metric metric);
 void results_plan(struct results *r, const struct options *o, const struct machine *machine);
 void results_free(struct results *r);
 
-/* Keep what the two processes left in s as one more round of the cell. */
+/* Keep what the processes left in s as one more round of the cell. */
 void results_add(struct cell *c, const struct shared *s, int round);
 
 /* Give every round its placement: near when its probes are below near_limit_ns, which is one and a

@@ -96,6 +96,12 @@ static int count(const char *text, const char *what)
     return n;
 }
 
+static bool not_empty(const char *name)
+{
+    struct stat st;
+    return stat(path_in_dir(name), &st) == 0 && st.st_size > 0;
+}
+
 Test(bench, every_transport_is_measured)
 {
     cr_assert_eq(run("--list"), 0);
@@ -156,6 +162,19 @@ Test(bench, many_producers_and_consumers)
     free(said);
     free(json);
     free(csv);
+}
+
+Test(bench, many_has_a_picture_for_each_size)
+{
+    if (system("gnuplot --version >/dev/null 2>&1") != 0)
+        cr_skip_test("gnuplot is not installed");
+    cr_assert_eq(run(ONCE "--mode mpmc -s 7,8,64 --configs 2x1,1x1,2x1 --plots %s/plots"), 0);
+    char *said = err();
+    cr_assert_str_empty(said, "%s", said);
+    cr_assert(not_empty("plots/mpmc-8.svg"));
+    cr_assert(not_empty("plots/mpmc-64.png"));
+    cr_assert_not(not_empty("plots/mpmc-7.gp"), "nothing was measured");
+    free(said);
 }
 
 Test(bench, many_with_one_policy)
@@ -282,12 +301,6 @@ Test(bench, csv_has_a_line_for_each_round)
     cr_assert_eq(lines, 1 + 2 * 2 * 2 * 2);
     cr_assert_eq(count(csv, "\npipe,throughput,spin,64,2,"), 1);
     free(csv);
-}
-
-static bool not_empty(const char *name)
-{
-    struct stat st;
-    return stat(path_in_dir(name), &st) == 0 && st.st_size > 0;
 }
 
 Test(bench, plots_without_gnuplot_leave_data_and_scripts)

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* What the makers of pictures share. */
+#ifndef BENCH_PLOTS_H
+#define BENCH_PLOTS_H
+
+#include "report.h"
+
+enum { NAME_ROOM = 64 };
+
+/* The pictures whose data and scripts are written. */
+struct names {
+    char name[MODES * WAITS * SIZES_MAX][NAME_ROOM];
+    int n;
+};
+
+/* Open folder/name.suffix for writing. Returns NULL with errno. */
+FILE *plots_open(const char *folder, const char *name, const char *suffix);
+
+/* Where a script's picture goes, first; and once more as PNG, last. */
+void plots_begin(FILE *f, const char *name);
+void plots_end(FILE *f, const char *name);
+
+/* One picture for each size of --mode mpmc. Returns 0, or -1 with errno. */
+int plots_many(const struct results *r, const char *folder, struct names *names);
+
+#endif

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/* The pictures of --mode mpmc: a pair of bars a configuration, one for each policy. */
+#include <config.h>
+
+#include <string.h>
+
+#include "plots.h"
+
+static const double WIDTH = 0.38; /* of a bar; configurations are 1 apart */
+
+static bool belongs(const struct cell *c, size_t size, enum wait wait)
+{
+    return c->mode == MANY && c->n_rounds > 0 && c->size == size && c->wait == wait;
+}
+
+/* Where a configuration stands on the axis: its place in the list. */
+static int place_of(const struct options *o, struct crew crew)
+{
+    int k = 0;
+    while (o->configs[k].producers != crew.producers || o->configs[k].consumers != crew.consumers)
+        k++;
+    return k;
+}
+
+/* Returns how many bars there are. */
+static int put_bars(FILE *f, const struct results *r, size_t size, enum wait wait)
+{
+    int n = 0;
+    for (int i = 0; i < r->n_cells; i++) {
+        const struct cell *c = &r->cells[i];
+        if (!belongs(c, size, wait))
+            continue;
+        if (n++ == 0)
+            fprintf(f, "# %s\n", wait_words[wait]);
+        const struct spread s = cell_spread(c, M_MESSAGES);
+        fprintf(f, "%g %.6g %.6g %.6g\n",
+                place_of(r->options, c->crew) + (wait == SPIN ? -WIDTH : WIDTH) / 2, s.median,
+                s.low, s.high);
+    }
+    if (n > 0)
+        fputs("\n\n", f);
+    return n;
+}
+
+/* The upper end of the axis, also when nothing came through. */
+static double top_of(const struct results *r, size_t size)
+{
+    double top = 0;
+    for (int i = 0; i < r->n_cells; i++)
+        if (belongs(&r->cells[i], size, r->cells[i].wait)) {
+            const double high = cell_spread(&r->cells[i], M_MESSAGES).high;
+            top = high > top ? high : top;
+        }
+    return top > 0 ? top * 1.1 : 1;
+}
+
+static void put_script(FILE *f, const struct results *r, const char *name, size_t size,
+                       const bool has[WAITS])
+{
+    static const char *const colours[WAITS] = {[SPIN] = "#08306b", [YIELD] = "#6baed6"};
+    const struct options *o = r->options;
+    char text[32];
+    int index = 0;
+    plots_begin(f, name);
+    fprintf(f,
+            "set title 'One queue, many producers (P) and consumers (C), messages of %s' "
+            "font ',16'\n"
+            "set ylabel 'million messages a second'\n"
+            "set style fill solid border -1\n"
+            "set xrange [-0.6:%g]\n"
+            "set yrange [0:%g]\n"
+            "set xtics (",
+            report_size(text, sizeof text, size), o->n_configs - 0.4, top_of(r, size));
+    for (int k = 0; k < o->n_configs; k++)
+        fprintf(f, "%s'%dP%dC' %d", k > 0 ? ", " : "", o->configs[k].producers,
+                o->configs[k].consumers, k);
+    fputs(")\nplot", f);
+    for (int wait = 0; wait < WAITS; wait++)
+        if (has[wait]) {
+            fprintf(
+                f,
+                "%s '%s.dat' index %d using 1:2:3:4:(%g) with boxerrorbars lc rgb '%s' title '%s'",
+                index > 0 ? "," : "", name, index, WIDTH, colours[wait], wait_words[wait]);
+            index++;
+        }
+    putc('\n', f);
+    plots_end(f, name);
+}
+
+static int write_picture(const struct results *r, const char *folder, size_t size,
+                         struct names *names)
+{
+    char name[NAME_ROOM];
+    bool has[WAITS] = {false};
+    snprintf(name, sizeof name, "mpmc-%zu", size);
+    FILE *f = plots_open(folder, name, "dat");
+    if (!f)
+        return -1;
+    for (int wait = 0; wait < WAITS; wait++)
+        has[wait] = put_bars(f, r, size, (enum wait)wait) > 0;
+    if (report_finish(f) != 0)
+        return -1;
+    f = plots_open(folder, name, "gp");
+    if (!f)
+        return -1;
+    put_script(f, r, name, size, has);
+    memcpy(names->name[names->n++], name, sizeof name);
+    return report_finish(f);
+}
+
+int plots_many(const struct results *r, const char *folder, struct names *names)
+{
+    for (int i = 0; i < r->options->n_sizes; i++) {
+        const size_t size = r->options->sizes[i];
+        bool any = false;
+        for (int k = 0; k < r->n_cells; k++)
+            any = any || belongs(&r->cells[k], size, SPIN) || belongs(&r->cells[k], size, YIELD);
+        if (any && write_picture(r, folder, size, names) != 0)
+            return -1;
+    }
+    return 0;
+}
