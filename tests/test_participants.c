@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -383,21 +384,35 @@ static int attach_as_init(const char *name)
     return 0;
 }
 
+/*
+ * In processes of their own that end without _exit(): LeakSanitizer cannot work in one whose
+ * children belong to another namespace, nor in those children.
+ */
+static int attach_in_namespace(const char *name)
+{
+    if (unshare(CLONE_NEWPID) < 0)
+        return 77;
+    const pid_t pid = fork();
+    if (pid == 0)
+        syscall(SYS_exit_group, attach_as_init(name));
+    return test_wait(pid);
+}
+
 Test(participants, another_pid_namespace)
 {
     char name[TEST_NAME_SIZE];
     struct shmring_participant rows[2];
     shmring_t *q;
 
-    if (unshare(CLONE_NEWPID) < 0)
-        cr_skip_test("no pid namespace: %s", strerror(errno));
     test_name(name);
     q = test_create(name, SHMRING_PRODUCER, CAPACITY);
-    const pid_t pid =
-        fork(); /* test_fork() looks for its parent, which cannot be seen from there */
+    const pid_t pid = fork();
     if (pid == 0)
-        _exit(attach_as_init(name));
-    cr_assert_eq(test_wait(pid), 0);
+        syscall(SYS_exit_group, attach_in_namespace(name));
+    const int status = test_wait(pid);
+    if (status == 77)
+        cr_skip_test("no pid namespace here");
+    cr_assert_eq(status, 0);
     cr_assert_eq(shmring_participants(q, rows, 2), 2);
     cr_assert_eq(rows[0].alive, 1);
     cr_assert_eq(rows[1].alive, 0);
