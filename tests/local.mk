@@ -29,8 +29,7 @@ suites += tests/test_name tests/test_layout tests/test_segment tests/test_in_pla
 	tests/test_bad_input tests/test_limits tests/test_file_systems
 thread_suites += tests/test_fork
 memcheck_suites += tests/test_name tests/test_layout tests/test_segment tests/test_in_place \
-	tests/test_open tests/test_open_wait tests/test_participants tests/test_fork \
-	tests/test_bad_input tests/test_limits tests/test_file_systems
+	tests/test_open tests/test_open_wait tests/test_participants
 tests_test_name_LDADD = $(core_test_libs)
 tests_test_layout_LDADD = $(core_test_libs)
 tests_test_segment_LDADD = $(core_test_libs)
@@ -58,7 +57,6 @@ tests_test_spsc_wrap_SOURCES = tests/test_spsc_wrap.c tests/spsc_pages.h
 tests_test_spsc_wrap_LDADD = $(core_test_libs)
 
 suites += tests/test_spsc_stat
-memcheck_suites += tests/test_spsc_stat
 tests_test_spsc_stat_SOURCES = tests/test_spsc_stat.c tests/spsc_pages.h
 tests_test_spsc_stat_LDADD = $(core_test_libs)
 
@@ -81,7 +79,6 @@ tests_test_spsc_steps_LDADD = $(test_libs)
 
 # The mpmc queue: likewise.
 suites += tests/test_mpmc
-memcheck_suites += tests/test_mpmc
 tests_test_mpmc_LDADD = $(test_libs)
 
 suites += tests/test_mpmc_steps
@@ -103,7 +100,6 @@ tests_test_mpmc_deaths_LDADD = $(test_libs)
 tests_test_mpmc_processes_LDADD = $(test_libs)
 
 suites += tests/test_dump
-memcheck_suites += tests/test_dump
 tests_test_dump_SOURCES = tests/test_dump.c tests/spsc_pages.h
 tests_test_dump_LDADD = $(core_test_libs)
 
