@@ -24,23 +24,27 @@ tests_libsupport_la_SOURCES = \
 	tests/messages.c tests/messages.h \
 	tests/support.c tests/support.h
 
-suites += tests/test_name tests/test_layout tests/test_segment tests/test_in_place \
-	tests/test_open tests/test_open_wait tests/test_participants tests/test_fork \
-	tests/test_bad_input tests/test_limits tests/test_file_systems
+# The segment layer, opening and membership.
+suites += tests/test_name tests/test_layout tests/test_segment tests/test_file_systems \
+	tests/test_in_place tests/test_open tests/test_open_wait tests/test_races \
+	tests/test_participants tests/test_fork tests/test_bad_input tests/test_limits
 thread_suites += tests/test_fork
 memcheck_suites += tests/test_name tests/test_layout tests/test_segment tests/test_in_place \
 	tests/test_open tests/test_open_wait tests/test_participants
 tests_test_name_LDADD = $(core_test_libs)
 tests_test_layout_LDADD = $(core_test_libs)
 tests_test_segment_LDADD = $(core_test_libs)
+tests_test_file_systems_LDADD = $(test_libs)
+tests_test_in_place_SOURCES = tests/test_in_place.c tests/in_place.c tests/in_place.h
 tests_test_in_place_LDADD = $(core_test_libs)
 tests_test_open_LDADD = $(test_libs)
 tests_test_open_wait_LDADD = $(test_libs)
+tests_test_races_SOURCES = tests/test_races.c tests/in_place.c tests/in_place.h
+tests_test_races_LDADD = $(core_test_libs)
 tests_test_participants_LDADD = $(test_libs)
 tests_test_fork_LDADD = $(test_libs)
 tests_test_bad_input_LDADD = $(test_libs)
 tests_test_limits_LDADD = $(test_libs)
-tests_test_file_systems_LDADD = $(test_libs)
 
 # The spsc queue: through the public interface, and the algorithm in lib/spsc.h.
 suites += tests/test_spsc

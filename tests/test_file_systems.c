@@ -54,7 +54,7 @@ static int enter_namespace(void)
                                      write_file("/proc/self/gid_map", gid_map) < 0 ||
                                      write_file("/proc/self/uid_map", uid_map) < 0))
         return -1;
-    return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
+    return mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL);
 }
 
 static int run_mounted(void *argument)
@@ -255,7 +255,7 @@ static void use_read_only(struct mounted *m)
     snprintf(new, sizeof new, "file:%s/new", m->directory);
     child_assert(shmring_create(&q, m->name, &config) == 0);
     shmring_close(&q);
-    child_assert(mount(NULL, m->directory, NULL, MS_REMOUNT | MS_RDONLY, NULL) == 0);
+    child_assert(mount("none", m->directory, "none", MS_REMOUNT | MS_RDONLY, NULL) == 0);
     child_refused(shmring_create(&q, new, &config), EROFS, m->directory);
     child_refused(shmring_create(&q, new, &either), EROFS, m->directory);
     child_refused(shmring_create(&q, m->name, &config), EEXIST, "exists");
@@ -276,7 +276,7 @@ static void use_without_proc(struct mounted *m)
     const struct shmring_config config = config_with(BOTH, 4096);
     const struct shmring_config observed = config_with(0, 4096);
     const struct timespec timeout = {.tv_sec = 3600};
-    shmring_t *q;
+    shmring_t *q, *other;
 
     child_assert(shmring_create(&q, m->name, &observed) == 0);
     shmring_close(&q);
@@ -285,7 +285,8 @@ static void use_without_proc(struct mounted *m)
     child_refused(shmring_open_wait(&q, m->name, BOTH, &timeout), ENOSYS, "/proc");
     child_refused(shmring_create(&q, "memfd:orders", &config), ENOSYS, "/proc");
     child_assert(shmring_open(&q, m->name, SHMRING_OBSERVER) == 0);
-    child_refused(shmring_open_fd(&q, shmring_segment_fd(q), BOTH), ENOSYS, "/proc");
+    child_refused(shmring_open_fd(&other, shmring_segment_fd(q), BOTH), ENOSYS, "/proc");
+    shmring_close(&q);
     child_assert(shmring_unlink(m->name) == 0);
 }
 

@@ -1,49 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Creation on file systems without O_TMPFILE. There are few left to mount, so a seccomp filter
- * makes every file system one of those.
- */
+/* Creation on file systems without O_TMPFILE. */
 #include "config.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/inotify.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-#include "../lib/segment.h"
+#include "in_place.h"
 #include "support.h"
 
-enum { CAPACITY = 65536, CREATORS = 20 };
-
-/* For this process and its children. */
-static void forget_tmpfile(void)
-{
-    const unsigned tmpfile_bit = O_TMPFILE & ~O_DIRECTORY;
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_openat, 0, 3),
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
-        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, tmpfile_bit, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EOPNOTSUPP),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = {.len = sizeof code / sizeof code[0], .filter = code};
-
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
-        cr_skip_test("no seccomp: %s", strerror(errno));
-    cr_assert(open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600) < 0 && errno == EOPNOTSUPP);
-}
+enum { CAPACITY = 65536 };
 
 static mode_t mode_at(const char *path)
 {
@@ -56,22 +26,6 @@ static mode_t mode_at(const char *path)
 static struct shmring_config config_with(uint32_t flags)
 {
     return (struct shmring_config){.kind = SHMRING_SPSC, .flags = flags, .capacity = CAPACITY};
-}
-
-/* A queue that is to be, in a directory of its own. */
-struct site {
-    char directory[TEST_NAME_SIZE];
-    char name[TEST_NAME_SIZE + 16];
-    const char *path;
-    struct shmr_name parsed;
-};
-
-static void make_site(struct site *site)
-{
-    test_directory(site->directory);
-    snprintf(site->name, sizeof site->name, "file:%s/queue", site->directory);
-    site->path = site->name + 5;
-    cr_assert_eq(shmr_name_parse(&site->parsed, site->name), 0);
 }
 
 Test(in_place, creates_a_queue_like_any_other)
@@ -164,36 +118,6 @@ Test(in_place, failure_leaves_nothing)
 
 /* ---- Creators that have not finished --------------------------------------------------------- */
 
-struct creation {
-    struct site *site;
-    int started;
-};
-
-/* In a child: come half-way, say so, and stay there. */
-static int create_half(void *argument)
-{
-    const struct creation *creation = argument;
-
-    child_assert(shmr_file_create_in_place(&creation->site->parsed) >= 0);
-    test_tell(creation->started);
-    pause();
-    return 1;
-}
-
-static pid_t start_creation(struct site *site)
-{
-    struct creation creation = {.site = site};
-    int ends[2];
-
-    test_pipe(ends);
-    creation.started = ends[1];
-    pid_t pid = test_fork(create_half, &creation);
-    test_hear(ends[0]);
-    close(ends[0]);
-    close(ends[1]);
-    return pid;
-}
-
 Test(in_place, unfinished_queue)
 {
     const struct shmring_config config = config_with(SHMRING_PRODUCER);
@@ -280,13 +204,18 @@ Test(in_place, what_is_no_leftover_stays)
     cr_assert_eq(test_count_files(site.directory), 1);
 }
 
+struct waiting {
+    const struct site *site;
+    int started;
+};
+
 static int wait_for_it(void *argument)
 {
-    const struct creation *creation = argument;
+    const struct waiting *waiting = argument;
     shmring_t *q;
 
-    test_tell(creation->started);
-    child_assert(shmring_open_wait(&q, creation->site->name, SHMRING_CONSUMER, NULL) == 0);
+    test_tell(waiting->started);
+    child_assert(shmring_open_wait(&q, waiting->site->name, SHMRING_CONSUMER, NULL) == 0);
     shmring_close(&q);
     return 0;
 }
@@ -294,139 +223,25 @@ static int wait_for_it(void *argument)
 /* The name is there before the queue is: whoever waits sees it when it is finished. */
 Test(in_place, open_wait)
 {
-    struct creation creation;
+    struct waiting waiting = {0};
     struct site site;
     shmring_t *q;
     int ends[2];
 
     forget_tmpfile();
     make_site(&site);
-    creation.site = &site;
+    waiting.site = &site;
     test_pipe(ends);
-    creation.started = ends[1];
+    waiting.started = ends[1];
     for (int i = 0; i < 20; i++) {
         pid_t unfinished = i % 2 ? start_creation(&site) : 0;
-        pid_t waiting = test_fork(wait_for_it, &creation);
+        pid_t waiter = test_fork(wait_for_it, &waiting);
         test_hear(ends[0]);
         if (unfinished)
             test_kill(unfinished);
         q = test_create(site.name, SHMRING_PRODUCER, CAPACITY);
-        cr_assert_eq(test_wait(waiting), 0);
+        cr_assert_eq(test_wait(waiter), 0);
         shmring_close(&q);
-        cr_assert_eq(shmring_unlink(site.name), 0);
-    }
-}
-
-/* ---- Races ----------------------------------------------------------------------------------- */
-
-struct race {
-    struct site *site;
-    struct shmring_config config;
-    struct gate gate;
-};
-
-static int race_to_create(void *argument)
-{
-    const struct race *race = argument;
-    shmring_t *q;
-
-    gate_wait(&race->gate);
-    const int r = shmring_create(&q, race->site->name, &race->config);
-    shmring_close(&q);
-    return -r;
-}
-
-/* All start at once; how[e] counts those that ended with -e. */
-static void run_race(struct site *site, uint32_t flags, int how[256])
-{
-    struct race race = {.site = site, .config = config_with(flags)};
-    pid_t pids[CREATORS];
-
-    memset(how, 0, 256 * sizeof how[0]);
-    gate_init(&race.gate);
-    for (int i = 0; i < CREATORS; i++)
-        pids[i] = test_fork(race_to_create, &race);
-    gate_open(&race.gate, CREATORS);
-    for (int i = 0; i < CREATORS; i++)
-        how[test_wait(pids[i]) & 255]++;
-}
-
-Test(in_place, one_creator_wins)
-{
-    struct site site;
-    int how[256];
-
-    forget_tmpfile();
-    make_site(&site);
-    for (int round = 0; round < 20; round++) {
-        if (round % 2) /* over what a crashed one left */
-            test_kill(start_creation(&site));
-        run_race(&site, 0, how);
-        cr_assert_eq(how[0], 1, "%d creators", how[0]);
-        cr_assert_eq(how[EEXIST], CREATORS - 1);
-        cr_assert_eq(mode_at(site.path), S_IFREG | 0600);
-        cr_assert_eq(shmring_unlink(site.name), 0);
-        cr_assert_eq(test_count_files(site.directory), 0);
-    }
-}
-
-Test(in_place, open_or_create)
-{
-    struct site site;
-    int how[256];
-
-    forget_tmpfile();
-    make_site(&site);
-    for (int round = 0; round < 20; round++) {
-        if (round % 2)
-            test_kill(start_creation(&site));
-        run_race(&site, SHMRING_OPEN_OR_CREATE, how);
-        cr_assert_geq(how[0], 1);
-        cr_assert_eq(how[0] + how[EAGAIN], CREATORS, "%d opened, %d -EAGAIN", how[0], how[EAGAIN]);
-        cr_assert_eq(mode_at(site.path), S_IFREG | 0600);
-        cr_assert_eq(shmring_unlink(site.name), 0);
-        cr_assert_eq(test_count_files(site.directory), 0);
-    }
-}
-
-/* In a child: create and remove the queue until somebody puts an end to it. */
-static int create_and_remove(void *argument)
-{
-    const struct race *race = argument;
-    shmring_t *q;
-
-    gate_wait(&race->gate);
-    while (shmring_create(&q, race->site->name, &race->config) == 0) {
-        shmring_close(&q);
-        child_assert(shmring_unlink(race->site->name) == 0);
-    }
-    return 1;
-}
-
-Test(in_place, creator_killed_at_any_moment, .timeout = 300)
-{
-    struct site site;
-    shmring_t *q;
-    int unfinished = 0;
-
-    forget_tmpfile();
-    make_site(&site);
-    struct race race = {.site = &site, .config = config_with(SHMRING_PRODUCER)};
-    /* Until one was killed half-way, on whatever machine. */
-    for (int round = 0; round < 200 || unfinished == 0; round++) {
-        gate_init(&race.gate);
-        pid_t pid = test_fork(create_and_remove, &race);
-        gate_open(&race.gate, 1);
-        usleep((useconds_t)(rand() % (500 + 10 * round)));
-        test_kill(pid);
-        int r = shmring_open(&q, site.name, SHMRING_PRODUCER);
-        cr_assert(r == 0 || r == -ENOENT || r == -EAGAIN, "%d: %s", r, shmring_strerror_detail());
-        unfinished += r == -EAGAIN;
-        if (r < 0)
-            q = test_create(site.name, SHMRING_PRODUCER, CAPACITY);
-        cr_assert_eq(shmring_send(q, "hello", 6), 0);
-        shmring_close(&q);
-        cr_assert_eq(test_count_files(site.directory), 1);
         cr_assert_eq(shmring_unlink(site.name), 0);
     }
 }

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Who gets a queue when many want it: creation, opening, descriptors, names that go. */
+/* Opening what exists: by the same or other parameters, by descriptor, when its name has gone. */
 #include "config.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -14,181 +13,13 @@
 
 #include "support.h"
 
-enum { CAPACITY = 65536, RACERS = 50 };
+enum { CAPACITY = 65536 };
 
 #define BOTH (SHMRING_PRODUCER | SHMRING_CONSUMER)
 
 static struct shmring_config config_with(uint32_t flags)
 {
     return (struct shmring_config){.kind = SHMRING_SPSC, .flags = flags, .capacity = CAPACITY};
-}
-
-/* ---- Races ----------------------------------------------------------------------------------- */
-
-struct race {
-    const char *name;
-    struct shmring_config config;
-    struct gate gate;
-};
-
-/* In a child: create or open. Whoever loses opens what the winner made. Result: -errno. */
-static int race_to_create(void *argument)
-{
-    const struct race *race = argument;
-    shmring_t *q;
-
-    gate_wait(&race->gate);
-    const int r = shmring_create(&q, race->name, &race->config);
-    if (r == -EEXIST)
-        child_assert(shmring_open(&q, race->name, SHMRING_OBSERVER) == 0);
-    shmring_close(&q);
-    return -r;
-}
-
-/* All start at once; how[e] counts those that ended with -e. */
-static void run_race(const char *name, uint32_t flags, int how[256])
-{
-    struct race race = {.name = name, .config = config_with(flags)};
-    pid_t pids[RACERS];
-
-    memset(how, 0, 256 * sizeof how[0]);
-    gate_init(&race.gate);
-    for (int i = 0; i < RACERS; i++)
-        pids[i] = test_fork(race_to_create, &race);
-    gate_open(&race.gate, RACERS);
-    for (int i = 0; i < RACERS; i++)
-        how[test_wait(pids[i]) & 255]++;
-}
-
-static void check_races(const char *name)
-{
-    int how[256];
-
-    for (int round = 0; round < 4; round++) {
-        run_race(name, round % 2 ? SHMRING_PRODUCER : 0, how);
-        cr_assert_eq(how[0], 1, "%d creators", how[0]);
-        cr_assert_eq(how[EEXIST], RACERS - 1);
-        cr_assert_eq(shmring_unlink(name), 0);
-
-        run_race(name, SHMRING_OPEN_OR_CREATE, how);
-        cr_assert_eq(how[0], RACERS);
-        cr_assert_eq(shmring_unlink(name), 0);
-
-        run_race(name, SHMRING_OPEN_OR_CREATE | SHMRING_PRODUCER, how);
-        cr_assert_geq(how[0], 1);
-        cr_assert_eq(how[0] + how[EBUSY], RACERS);
-        cr_assert_eq(shmring_unlink(name), 0);
-    }
-}
-
-Test(open, races_posix)
-{
-    char name[TEST_NAME_SIZE];
-
-    test_name(name);
-    check_races(name);
-}
-
-Test(open, races_file)
-{
-    char directory[TEST_NAME_SIZE], name[TEST_NAME_SIZE + 16];
-
-    test_directory(directory);
-    snprintf(name, sizeof name, "file:%s/queue", directory);
-    check_races(name);
-    cr_assert_eq(test_count_files(directory), 0);
-}
-
-/* In a child: create and remove the queue until somebody puts an end to it. */
-static int create_and_remove(void *argument)
-{
-    const struct race *race = argument;
-    shmring_t *q;
-
-    gate_wait(&race->gate);
-    while (shmring_create(&q, race->name, &race->config) == 0) {
-        shmring_close(&q);
-        child_assert(shmring_unlink(race->name) == 0);
-    }
-    return 1;
-}
-
-Test(open, crashed_creator_leaves_a_whole_queue_or_nothing, .timeout = 300)
-{
-    char directory[TEST_NAME_SIZE], name[TEST_NAME_SIZE + 16];
-    shmring_t *q;
-    int whole = 0, nothing = 0;
-
-    test_directory(directory);
-    snprintf(name, sizeof name, "file:%s/queue", directory);
-    struct race race = {.name = name, .config = config_with(BOTH)};
-    /* Sooner or later, on whatever machine, each has happened. */
-    for (int round = 0; round < 200 || whole == 0 || nothing == 0; round++) {
-        gate_init(&race.gate);
-        pid_t pid = test_fork(create_and_remove, &race);
-        gate_open(&race.gate, 1);
-        usleep((useconds_t)(rand() % (500 + 10 * round)));
-        test_kill(pid);
-        const int files = test_count_files(directory);
-        const int r = shmring_open(&q, name, BOTH);
-        if (files == 0) {
-            cr_assert_eq(r, -ENOENT);
-            nothing++;
-            continue;
-        }
-        cr_assert_eq(files, 1);
-        cr_assert_eq(r, 0, "%d: %s", r, shmring_strerror_detail());
-        cr_assert_eq(shmring_send(q, "hello", 6), 0);
-        shmring_close(&q);
-        cr_assert_eq(shmring_unlink(name), 0);
-        whole++;
-    }
-}
-
-/* Both sides start with OPEN_OR_CREATE, in any order, and while somebody removes the name. */
-static int open_or_create_often(void *argument)
-{
-    const struct race *race = argument;
-    shmring_t *q;
-
-    gate_wait(&race->gate);
-    for (int i = 0; i < 300; i++) {
-        const int r = shmring_create(&q, race->name, &race->config);
-        child_assert(r == 0);
-        shmring_close(&q);
-    }
-    return 0;
-}
-
-static int unlink_often(void *argument)
-{
-    const struct race *race = argument;
-
-    gate_wait(&race->gate);
-    for (int i = 0; i < 300; i++) {
-        const int r = shmring_unlink(race->name);
-        child_assert(r == 0 || r == -ENOENT);
-    }
-    return 0;
-}
-
-Test(open, open_or_create_while_the_name_comes_and_goes)
-{
-    char name[TEST_NAME_SIZE];
-    pid_t pids[3];
-
-    test_name(name);
-    struct race producer = {.name = name,
-                            .config = config_with(SHMRING_OPEN_OR_CREATE | SHMRING_PRODUCER)};
-    gate_init(&producer.gate);
-    struct race consumer = producer;
-    consumer.config.flags = SHMRING_OPEN_OR_CREATE | SHMRING_CONSUMER;
-    pids[0] = test_fork(open_or_create_often, &producer);
-    pids[1] = test_fork(open_or_create_often, &consumer);
-    pids[2] = test_fork(unlink_often, &producer);
-    gate_open(&producer.gate, 3);
-    for (int i = 0; i < 3; i++)
-        cr_assert_eq(test_wait(pids[i]), 0);
 }
 
 /* ---- The same or another queue --------------------------------------------------------------- */
