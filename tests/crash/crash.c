@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * crash [--all] [OPERATION [STATE]]: kill a process at each instruction of each operation in each
+ * state, twice: the survivors go on first, or the successor takes over first.
+ */
+#include <config.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "play.h"
+#include "step.h"
+
+/* Of a long operation (attaching), besides the points that matter only one in so many. */
+enum { LONG_OPERATION = 1000, LONG_STRIDE = 64 };
+
+enum order { SURVIVORS_FIRST, SUCCESSOR_FIRST, ORDERS };
+static const char *const order_names[ORDERS] = {"survivors first", "successor first"};
+
+/* What was seen in all. */
+static struct {
+    unsigned long deaths, images;
+    unsigned cases, failed;
+    unsigned longest_call; /* of a survivor, in instructions */
+} totals;
+
+static struct {
+    bool all;
+    const char *operation, *state;
+} options;
+
+static void go_on(struct crash_world *w, enum order order)
+{
+    const struct crash_kind *kind = w->kind;
+
+    if (order == SURVIVORS_FIRST)
+        kind->survivors_work(w);
+    if (!crash_failed(w))
+        kind->successor_works(w);
+    if (order == SUCCESSOR_FIRST && !crash_failed(w))
+        kind->survivors_work(w);
+    kind->settle(w);
+}
+
+/* Run the operation in a process of its own, to the point, and kill it there. */
+static void die_at(struct crash_world *w, const struct play_point *point)
+{
+    pid_t victim = play_start(w, w->operation, CRASH_VICTIM);
+
+    if (!crash_check(w, victim != 0, "the operation is not possible this time"))
+        return;
+    play_advance(w, victim, CRASH_VICTIM, point);
+    step_kill(victim);
+}
+
+/* ---- Measuring the survivors ---------------------------------------------------------------- */
+
+struct survivors {
+    struct crash_world *world;
+    enum order order;
+};
+
+static void survive(void *argument)
+{
+    struct survivors *s = argument;
+
+    s->world->kind->open_survivors(s->world);
+    step_stop();
+    s->world->measured = true;
+    go_on(s->world, s->order);
+}
+
+/* Count the instructions of the calls that the survivors announce, to the end of their process. */
+static void measure_calls(struct crash_world *w, pid_t survivors)
+{
+    enum step step;
+
+    while ((step = step_run(survivors)) == STEP_STOPPED) {
+        unsigned instructions = 0;
+        while (!w->shared->in_call && step <= STEP_STOPPED)
+            step = step_one(survivors);
+        while (w->shared->in_call && step <= STEP_STOPPED) {
+            step = step_one(survivors);
+            if (!crash_check(w, ++instructions <= w->kind->budget,
+                             "a survivor's call takes more than %u instructions", w->kind->budget))
+                break;
+        }
+        if (instructions > totals.longest_call)
+            totals.longest_call = instructions;
+        if (crash_failed(w))
+            break;
+    }
+    if (step != STEP_ENDED) {
+        crash_check(w, false, "a survivor crashed");
+        step_kill(survivors);
+    }
+}
+
+/* The same death once more, with the survivors in a process that is stepped. */
+static void measured_death(struct crash_world *w, const struct play_point *point, enum order order)
+{
+    struct survivors s = {w, order};
+
+    play_restore(w);
+    pid_t survivors = step_start(survive, &s);
+    die_at(w, point);
+    measure_calls(w, survivors);
+}
+
+/* ---- Cases ---------------------------------------------------------------------------------- */
+
+/* Images of the segment met in this case; a few dozen. */
+struct images {
+    uint64_t digest[1024];
+    size_t count;
+};
+
+static bool new_image(struct images *images, uint64_t digest)
+{
+    for (size_t i = 0; i < images->count; i++)
+        if (images->digest[i] == digest)
+            return false;
+    if (images->count == sizeof images->digest / sizeof images->digest[0])
+        return false;
+    images->digest[images->count++] = digest;
+    return true;
+}
+
+static void one_death(struct crash_world *w, const struct play_point *point, enum order order,
+                      struct images *images)
+{
+    play_restore(w);
+    w->kind->open_survivors(w);
+    die_at(w, point);
+    bool measure = order == SURVIVORS_FIRST && new_image(images, play_digest(w));
+    go_on(w, order);
+    totals.deaths++;
+    if (measure && !crash_failed(w)) {
+        measured_death(w, point, order);
+        totals.deaths++;
+    }
+    if (crash_failed(w))
+        printf("\n%s, %s, killed %u instructions behind system call %u, %s: %s\n",
+               w->operation->name, w->state->name, point->steps, point->system_calls,
+               order_names[order], w->shared->failure);
+}
+
+static bool skip(const struct play_points *points, size_t i)
+{
+    return !options.all && points->count > LONG_OPERATION && !points->at[i].matters &&
+           i % LONG_STRIDE != 0;
+}
+
+/*
+ * In both orders where something has changed since the point before. Elsewhere the dead leaves what
+ * it left there, and one order will do.
+ */
+static void kill_everywhere(struct crash_world *w, const struct play_points *points)
+{
+    struct images images = {.count = 0};
+
+    for (size_t i = 0; i < points->count && !crash_failed(w); i++) {
+        const struct play_point *point = &points->at[i];
+        if (skip(points, i))
+            continue;
+        if (point->matters || i % 2 == 0)
+            one_death(w, point, SURVIVORS_FIRST, &images);
+        if (!crash_failed(w) && (point->matters || i % 2 == 1))
+            one_death(w, point, SUCCESSOR_FIRST, &images);
+    }
+    totals.images += images.count;
+}
+
+/* An undisturbed run, to find the points and the result. False: no sense in this state. */
+static bool find_points(struct crash_world *w, struct play_points *points)
+{
+    play_restore(w);
+    w->kind->open_survivors(w);
+    pid_t child = play_start(w, w->operation, CRASH_VICTIM);
+    if (child != 0) {
+        play_find_points(w, child, CRASH_VICTIM, points);
+        w->complete = w->shared->seat[CRASH_VICTIM].result;
+        step_kill(child);
+    }
+    go_on(w, SURVIVORS_FIRST);
+    return child != 0;
+}
+
+static void one_case(struct crash_world *w)
+{
+    struct play_points points;
+    unsigned long before = totals.deaths;
+
+    if (!find_points(w, &points)) {
+        printf(" %8s", "-");
+        return;
+    }
+    totals.cases++;
+    if (crash_failed(w))
+        printf("\n%s, %s: %s\n", w->operation->name, w->state->name, w->shared->failure);
+    else
+        kill_everywhere(w, &points);
+    totals.failed += crash_failed(w);
+    printf(" %8lu", totals.deaths - before);
+    fflush(stdout);
+    free(points.at);
+}
+
+static bool chosen(const char *option, const char *name)
+{
+    return !option || strcmp(option, name) == 0;
+}
+
+static void every_case(void)
+{
+    const struct crash_kind *kind = &crash_kind;
+
+    printf("Deaths tried in each operation (rows) and state (columns)\n%-16s", kind->name);
+    for (size_t s = 0; s < kind->state_count; s++)
+        if (chosen(options.state, kind->states[s].name))
+            printf(" %8.8s", kind->states[s].name);
+    for (size_t o = 0; o < kind->operation_count; o++) {
+        if (!chosen(options.operation, kind->operations[o].name))
+            continue;
+        printf("\n%-16s", kind->operations[o].name);
+        for (size_t s = 0; s < kind->state_count; s++) {
+            struct crash_world w;
+            if (!chosen(options.state, kind->states[s].name))
+                continue;
+            play_open(&w, kind, &kind->states[s]);
+            w.operation = &kind->operations[o];
+            one_case(&w);
+            play_close(&w);
+        }
+    }
+    printf("\n%lu deaths, which left %lu different segments; longest call of a survivor: %u "
+           "instructions (allowed: %u)\n",
+           totals.deaths, totals.images, totals.longest_call, kind->budget);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "--all") == 0) {
+        options.all = true;
+        argv++;
+        argc--;
+    }
+    if (argc > 1)
+        options.operation = argv[1];
+    if (argc > 2)
+        options.state = argv[2];
+    if (!step_possible()) {
+        printf("SKIP: " STEP_IMPOSSIBLE "\n");
+        return 77;
+    }
+    every_case();
+    /* The summary line of a Criterion suite, for tests/summary. */
+    printf("[====] Synthesis: Tested: %u | Passing: %u | Failing: %u | Crashing: 0\n", totals.cases,
+           totals.cases - totals.failed, totals.failed);
+    return totals.failed != 0;
+}

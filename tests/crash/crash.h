@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Processes that die at every instruction of every operation of a queue, and what the others find.
+ * See README.md. A kind of queue brings its operations, its states and its conservation check in a
+ * struct crash_kind; the rest is the same for all.
+ */
+#ifndef CRASH_H
+#define CRASH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <shmring/shmring.h>
+
+struct crash_world;
+struct play_segment;
+
+struct crash_operation {
+    const char *name;
+    unsigned role; /* SHMRING_PRODUCER or SHMRING_CONSUMER */
+    bool attaches; /* it starts without a handle, and gets one */
+    int most;      /* messages that it commits or releases */
+    /* In its process, attached: make it possible. False: it makes no sense in this state. */
+    bool (*ready)(struct crash_world *w);
+    long (*run)(struct crash_world *w);
+    /* How many of them, when it returns result. */
+    long (*moved)(long result);
+};
+
+struct crash_state {
+    const char *name;
+    int id;
+};
+
+/* What a kind of queue brings. Each function reports what is wrong by crash_check(). */
+struct crash_kind {
+    const char *name;
+    struct shmring_config config;
+    const struct crash_operation *operations;
+    size_t operation_count;
+    const struct crash_state *states;
+    size_t state_count;
+    unsigned budget; /* instructions that a call of a survivor may take */
+
+    /* May a process be stopped in one operation while one is killed in the other? */
+    bool (*may_pair)(const struct crash_operation *killed, const struct crash_operation *stopped);
+
+    /* In the tester: bring the new queue w->fd into the state. No handle stays open. */
+    void (*prepare)(struct crash_world *w);
+
+    /* In the process of an operation: attach, as the state asks for. */
+    void (*attach)(struct crash_world *w);
+    /* ... and when it was only paused: judge the operation's result, go on, and close. */
+    void (*carry_on)(struct crash_world *w);
+
+    /*
+     * In the tester, in this order: open the participants that live on, and then, after the death,
+     * let them work; let a successor take over from the dead, and work; deliver the rest, compare
+     * all there is to compare, close every handle. survivors_work and successor_works may also be
+     * called in the other order. With w->paused, a process has the place of the survivors.
+     */
+    void (*open_survivors)(struct crash_world *w);
+    void (*survivors_work)(struct crash_world *w);
+    void (*successor_works)(struct crash_world *w);
+    void (*settle)(struct crash_world *w);
+};
+
+/* The kind that the program is linked with. */
+extern const struct crash_kind crash_kind;
+
+enum crash_stage { CRASH_READY, CRASH_RUNNING, CRASH_DONE };
+
+/* What a process has seen outlives it here. */
+struct crash_seat {
+    volatile int stage;    /* enum crash_stage of its operation */
+    volatile long result;  /* of the operation, when it is CRASH_DONE */
+    uint8_t witness[1024]; /* the kind's */
+};
+
+enum { CRASH_VICTIM, CRASH_PAUSED, CRASH_SEATS };
+
+/* Shared by the tester and its children. */
+struct crash_shared {
+    struct crash_seat seat[CRASH_SEATS];
+    volatile bool in_call; /* a survivor is inside a call that is measured */
+    volatile int calls;    /* measured so far */
+    char failure[512];
+};
+
+/* Each process has its own; only what `shared` points to is shared. */
+struct crash_world {
+    const struct crash_kind *kind;
+    const struct crash_state *state;
+    const struct crash_operation *operation; /* of the process that dies */
+    const struct crash_operation *paused;    /* of the process that is stopped meanwhile, or NULL */
+    long complete;                           /* what the operation returns undisturbed */
+    int fd;                                  /* the segment */
+    uint64_t sent, received;                 /* messages, when the state had been prepared */
+    struct crash_shared *shared;
+    struct crash_seat *seat;            /* in the process of an operation: its own */
+    const struct crash_operation *mine; /* ... and the operation */
+    bool measured;                      /* the instructions of survivors' calls are counted */
+    struct play_segment *segment;
+};
+
+/* Returns ok. If it is not, notes why, unless something was wrong before. */
+bool crash_check(struct crash_world *w, bool ok, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+bool crash_failed(const struct crash_world *w);
+
+/* Around each call of a survivor: the first CRASH_MEASURED_CALLS after a death are measured. */
+#define CRASH_MEASURED_CALLS 3
+void crash_call(struct crash_world *w);
+void crash_called(struct crash_world *w);
+
+#endif

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: MIT
+#
+# Processes killed and stopped at each instruction: see README.md here. One program a kind of queue
+# and a way of dying; the kind is in NAME.c.
+
+crash_common = tests/crash/crash.h \
+	tests/crash/play.c tests/crash/play.h \
+	tests/crash/step.c tests/crash/step.h
+# Bound at the start: or the first call of a function would be thousands of instructions long.
+crash_ldflags = $(AM_LDFLAGS) -Wl,-z,now
+
+suites += tests/crash/spsc
+tests_crash_spsc_SOURCES = tests/crash/crash.c tests/crash/spsc.c $(crash_common)
+tests_crash_spsc_LDADD = lib/libshmring-core.la
+tests_crash_spsc_LDFLAGS = $(crash_ldflags)
+
+crash_pairs = tests/crash/pairs_spsc
+tests_crash_pairs_spsc_SOURCES = tests/crash/pairs.c tests/crash/spsc.c $(crash_common)
+tests_crash_pairs_spsc_LDADD = lib/libshmring-core.la
+tests_crash_pairs_spsc_LDFLAGS = $(crash_ldflags)
+
+EXTRA_PROGRAMS += $(crash_pairs)
+CLEANFILES += $(crash_pairs)
+EXTRA_DIST += tests/crash/README.md
+
+# One process stopped at an instruction while another is killed at one of its own; and a process
+# killed, then its successor. Some minutes.
+.PHONY: check-pairs
+check-pairs: $(crash_pairs)
+	@status=0; for program in $(crash_pairs); do ./$$program || status=1; done; exit $$status
+
+# Each instruction of the long operations too. Some minutes.
+.PHONY: check-deaths
+check-deaths: tests/crash/spsc
+	tests/crash/spsc --all

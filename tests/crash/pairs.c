@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Two at a time, in all states:
+ *   - a process is stopped at one instruction of its operation while another is killed at one of
+ *     its own; a successor takes over and works beside the one that stands still, which then goes
+ *     on and finds everything in order;
+ *   - a process is killed, and then its successor while it takes over.
+ * Points at which something has just changed come first; others fill up, evenly spread.
+ */
+#include <config.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "play.h"
+#include "step.h"
+
+/* Points of an operation that are combined with those of another. */
+enum { MOST_POINTS = 13 };
+
+enum { MOST_WORKERS = 64 };
+
+static struct totals {
+    unsigned long pairs, double_deaths;
+    unsigned cases, failed;
+} * totals; /* one a worker, shared */
+
+struct selection {
+    struct play_point at[MOST_POINTS];
+    size_t count;
+};
+
+static void pick(struct selection *to, const struct play_points *from, bool matters, size_t most)
+{
+    size_t candidates = 0, seen = 0, picked = 0;
+
+    for (size_t i = 0; i < from->count; i++)
+        candidates += from->at[i].matters == matters;
+    if (most > candidates)
+        most = candidates;
+    for (size_t i = 0; i < from->count && picked < most; i++)
+        if (from->at[i].matters == matters && seen++ >= picked * candidates / most) {
+            to->at[to->count++] = from->at[i];
+            picked++;
+        }
+}
+
+/* The points of an operation that are tried; false: it makes no sense in this state. */
+static bool select_points(struct crash_world *w, const struct crash_operation *operation,
+                          struct selection *selection)
+{
+    struct play_points points;
+
+    w->operation = operation;
+    w->paused = NULL;
+    play_restore(w);
+    w->kind->open_survivors(w);
+    pid_t child = play_start(w, operation, CRASH_VICTIM);
+    if (child != 0) {
+        play_find_points(w, child, CRASH_VICTIM, &points);
+        w->complete = w->shared->seat[CRASH_VICTIM].result;
+        step_kill(child);
+        selection->count = 0;
+        pick(selection, &points, true, MOST_POINTS);
+        pick(selection, &points, false, MOST_POINTS - selection->count);
+        free(points.at);
+    }
+    w->kind->survivors_work(w);
+    w->kind->successor_works(w);
+    w->kind->settle(w);
+    return child != 0;
+}
+
+static void report(const struct crash_world *w, const char *what,
+                   const struct crash_operation *other, const struct play_point *first,
+                   const struct play_point *second)
+{
+    printf("%s, %s: killed %u instructions behind system call %u; %s %s, %u behind %u: %s\n",
+           w->state->name, w->operation->name, first->steps, first->system_calls, other->name, what,
+           second->steps, second->system_calls, w->shared->failure);
+}
+
+/* The operation is killed at one point while the other process stands still at another. */
+static void one_pair(struct crash_world *w, const struct play_point *killed,
+                     const struct play_point *stopped)
+{
+    enum step step;
+
+    play_restore(w);
+    pid_t standing = play_start(w, w->paused, CRASH_PAUSED);
+    if (standing == 0)
+        return;
+    pid_t victim = play_start(w, w->operation, CRASH_VICTIM);
+    if (victim == 0) {
+        step_kill(standing);
+        return;
+    }
+    play_advance(w, standing, CRASH_PAUSED, stopped);
+    play_advance(w, victim, CRASH_VICTIM, killed);
+    step_kill(victim);
+    if (!crash_failed(w))
+        w->kind->successor_works(w);
+    while ((step = step_run(standing)) == STEP_STOPPED)
+        ;
+    crash_check(w, step == STEP_ENDED, "the process that had been stopped crashed");
+    if (step != STEP_ENDED)
+        step_kill(standing);
+    w->kind->settle(w);
+}
+
+static void every_pair(struct crash_world *w, const struct crash_operation *dying,
+                       const struct crash_operation *pausing, struct totals *sum)
+{
+    struct selection killed, stopped;
+
+    if (!select_points(w, pausing, &stopped) || !select_points(w, dying, &killed))
+        return;
+    w->paused = pausing;
+    sum->cases++;
+    for (size_t i = 0; i < killed.count && !crash_failed(w); i++)
+        for (size_t j = 0; j < stopped.count && !crash_failed(w); j++) {
+            one_pair(w, &killed.at[i], &stopped.at[j]);
+            sum->pairs++;
+            if (crash_failed(w))
+                report(w, "stopped", pausing, &killed.at[i], &stopped.at[j]);
+        }
+    sum->failed += crash_failed(w);
+}
+
+static void one_double_death(struct crash_world *w, const struct crash_operation *successor,
+                             const struct play_point *first, const struct play_point *second)
+{
+    play_restore(w);
+    w->kind->open_survivors(w);
+    pid_t victim = play_start(w, w->operation, CRASH_VICTIM);
+    play_advance(w, victim, CRASH_VICTIM, first);
+    step_kill(victim);
+    pid_t next = play_start(w, successor, CRASH_PAUSED);
+    play_advance(w, next, CRASH_PAUSED, second);
+    step_kill(next);
+    w->kind->survivors_work(w);
+    if (!crash_failed(w))
+        w->kind->successor_works(w);
+    w->kind->settle(w);
+}
+
+static void every_double_death(struct crash_world *w, const struct crash_operation *dying,
+                               const struct crash_operation *successor, struct totals *sum)
+{
+    struct selection first, second;
+
+    if (!select_points(w, successor, &second) || !select_points(w, dying, &first))
+        return;
+    sum->cases++;
+    for (size_t i = 0; i < first.count && !crash_failed(w); i++)
+        for (size_t j = 0; j < second.count && !crash_failed(w); j++) {
+            one_double_death(w, successor, &first.at[i], &second.at[j]);
+            sum->double_deaths++;
+            if (crash_failed(w))
+                report(w, "killed", successor, &first.at[i], &second.at[j]);
+        }
+    sum->failed += crash_failed(w);
+}
+
+/* One worker in so many takes every so-many-th case. */
+static void work(unsigned worker, unsigned workers)
+{
+    const struct crash_kind *kind = &crash_kind;
+    unsigned turn = 0;
+
+    for (size_t s = 0; s < kind->state_count; s++)
+        for (size_t o = 0; o < kind->operation_count; o++)
+            for (size_t p = 0; p < kind->operation_count; p++) {
+                const struct crash_operation *dying = &kind->operations[o];
+                const struct crash_operation *other = &kind->operations[p];
+                bool pair = kind->may_pair(dying, other);
+                bool successor = dying->role == other->role && other->attaches;
+                struct crash_world w;
+
+                if ((!pair && !successor) || turn++ % workers != worker)
+                    continue;
+                play_open(&w, kind, &kind->states[s]);
+                if (pair)
+                    every_pair(&w, dying, other, &totals[worker]);
+                if (successor)
+                    every_double_death(&w, dying, other, &totals[worker]);
+                play_close(&w);
+                fflush(stdout);
+            }
+}
+
+int main(void)
+{
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned workers = processors < 1              ? 1
+                       : processors > MOST_WORKERS ? MOST_WORKERS
+                                                   : (unsigned)processors;
+    struct totals sum = {0};
+    bool crashed = false;
+    int status;
+
+    if (!step_possible()) {
+        printf("SKIP: " STEP_IMPOSSIBLE "\n");
+        return 77;
+    }
+    totals = mmap(NULL, MOST_WORKERS * sizeof *totals, PROT_READ | PROT_WRITE,
+                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (totals == MAP_FAILED) {
+        perror("mmap");
+        return 1;
+    }
+    for (unsigned i = 0; i < workers; i++)
+        if (fork() == 0) {
+            work(i, workers);
+            exit(0);
+        }
+    while (wait(&status) > 0)
+        crashed |= status != 0;
+    for (unsigned i = 0; i < workers; i++) {
+        sum.pairs += totals[i].pairs;
+        sum.double_deaths += totals[i].double_deaths;
+        sum.cases += totals[i].cases;
+        sum.failed += totals[i].failed;
+    }
+    printf(
+        "%s: %lu pairs of one killed and one stopped, %lu of one killed and its successor killed\n"
+        "[====] Synthesis: Tested: %u | Passing: %u | Failing: %u | Crashing: %d\n",
+        crash_kind.name, sum.pairs, sum.double_deaths, sum.cases + crashed, sum.cases - sum.failed,
+        sum.failed, crashed);
+    return sum.failed != 0 || crashed;
+}
