@@ -162,6 +162,12 @@ installcheck-local:
 soak: tests/test_spsc_crash
 	SHMRING_TEST_KILLS=150000 tests/test_spsc_crash --verbose=1
 
+# The algorithms under GenMC, if it is there: tests/model/README.md.
+.PHONY: model
+model:
+	@$(srcdir)/tests/model/run $(MODEL_FLAGS) || test $$? = 77
+EXTRA_DIST += tests/model
+
 # The tests under valgrind. Any report of a test's own process fails; its forked children, many of
 # which end by a signal or without cleaning up on purpose, fail by their exit code.
 .PHONY: check-memcheck

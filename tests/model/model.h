@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The ground under every model: what the library's own algorithm headers stand on, and threads that
+ * can die before any store.
+ *
+ * A model includes this first and then ../../lib/spsc.h or ../../lib/mpmc_ops.h. It is not compiled
+ * by make; GenMC compiles and explores it. Its main() starts a thread for each participant; what
+ * must hold is asserted.
+ *
+ * A participant's private memory is a variable of its thread's function, and all is inlined: what
+ * nobody else looks at is then in registers, and GenMC has a heap of events less to put in order.
+ */
+#ifndef MODEL_H
+#define MODEL_H
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <time.h>
+
+#include <genmc.h>
+#include <shmring/shmring.h>
+
+#undef static_assert
+#define static_assert _Static_assert
+
+/* ---- Dying ---------------------------------------------------------------------------------- */
+
+/*
+ * A mortal thread reads from its axe before which of its stores it dies: the thread `axes` writes
+ * every number there, and the model checker tries each. Stores are what others can see: atomic
+ * stores, compare-and-swaps and the copying of a payload. The kernel gives the role or the row of a
+ * dead participant away after its last store; so its successor starts when it has been joined.
+ */
+#ifndef DEATHS
+#define DEATHS 0 /* a thread's stores while it is mortal, at most */
+#endif
+#ifndef MORTALS
+#define MORTALS 1
+#endif
+
+static _Atomic int axe[MORTALS];
+static _Thread_local int dies_before; /* 0: lives */
+static _Thread_local int stores;
+static _Thread_local bool mortal;
+
+static inline void *axes(void *unused)
+{
+    (void)unused;
+    for (int k = 1; k <= DEATHS; k++)
+        for (int i = 0; i < MORTALS; i++)
+            atomic_store_explicit(&axe[i], k, memory_order_relaxed);
+    return NULL;
+}
+
+static inline void mortal_from_here(int which)
+{
+    mortal = true;
+    stores = 0;
+    dies_before = atomic_load_explicit(&axe[which], memory_order_relaxed);
+}
+
+/* Alive at the end of what could kill it: each such history is looked at once. */
+static inline void survived(void)
+{
+    assert(stores <= DEATHS);
+    __VERIFIER_assume(dies_before == 0);
+    mortal = false;
+}
+
+static inline void before_store(void)
+{
+    if (mortal && ++stores == dies_before)
+        pthread_exit(NULL);
+}
+
+/* Somebody's life, waited for. */
+static inline void live(void *(*life)(void *))
+{
+    pthread_t t;
+
+    pthread_create(&t, NULL, life, NULL);
+    pthread_join(t, NULL);
+}
+
+/* Two or three participants at work at the same time, and the axes if anybody is mortal. */
+static inline void together(void *(*a)(void *), void *(*b)(void *), void *(*c)(void *))
+{
+    pthread_t k, t[3];
+
+    if (DEATHS)
+        pthread_create(&k, NULL, axes, NULL);
+    pthread_create(&t[0], NULL, a, NULL);
+    pthread_create(&t[1], NULL, b, NULL);
+    if (c)
+        pthread_create(&t[2], NULL, c, NULL);
+    pthread_join(t[0], NULL);
+    pthread_join(t[1], NULL);
+    if (c)
+        pthread_join(t[2], NULL);
+    if (DEATHS)
+        pthread_join(k, NULL);
+}
+
+/* ---- Counting ------------------------------------------------------------------------------- */
+
+/* Shared accesses of this thread's operation: what "wait-free" promises a bound for. */
+static _Thread_local int steps;
+
+#define BOUNDED(limit, call)                                                                       \
+    do {                                                                                           \
+        steps = 0;                                                                                 \
+        call;                                                                                      \
+        assert(steps <= (limit));                                                                  \
+    } while (0)
+
+static inline void count_step(void)
+{
+    steps++;
+}
+
+/* ---- The atomic operations that the algorithm headers use ----------------------------------- */
+
+#undef atomic_load_explicit
+#define atomic_load_explicit(object, order) (count_step(), __c11_atomic_load(object, order))
+
+#undef atomic_store_explicit
+#define atomic_store_explicit(object, value, order)                                                \
+    (count_step(), before_store(), __c11_atomic_store(object, value, order))
+
+#undef atomic_compare_exchange_strong_explicit
+#define atomic_compare_exchange_strong_explicit(object, expected, value, success, failure)         \
+    (count_step(), before_store(),                                                                      \
+     __c11_atomic_compare_exchange_strong(object, expected, value, success, failure))
+
+/* ---- The processor: replaces lib/cpu.h ------------------------------------------------------- */
+
+#define SHMR_CPU_H
+#define SHMR_LINE 64
+
+static inline void shmr_pause(unsigned times)
+{
+    (void)times;
+}
+
+static inline void shmr_prefetch(const void *line)
+{
+    (void)line;
+}
+
+static inline void shmr_prefetch_to_write(const void *line)
+{
+    (void)line;
+}
+
+/* Every message is one 8-byte word, and never atomic: two threads at one are a race, reported. */
+static inline void shmr_copy(void *to, const void *from, size_t n)
+{
+    assert(n == 8);
+    before_store();
+    *(uint64_t *)to = *(const uint64_t *)from;
+}
+
+/* The table of what a participant holds: no more than the model needs. */
+#ifndef HELD
+#define HELD 1
+#endif
+#define SHMRING_HELD_MAX HELD
+
+/* All is inlined, so that what is private needs no memory. */
+#define noinline
+
+/* The empty asm statements that steer the compiler. */
+#define __asm__(...)
+
+#endif

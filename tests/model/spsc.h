@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * SPSC in small: messages of 8 bytes, so records of 16, whose header words and payloads always fall
+ * on the same places; a ring of RING bytes, so of RING / 16 records of which one is never used.
+ * Message number n, from 1 on, has the payload n.
+ */
+#ifndef MODEL_SPSC_H
+#define MODEL_SPSC_H
+
+#include "model.h"
+
+#include "../../lib/spsc.h"
+
+#ifndef RING
+#define RING 32
+#endif
+
+/* Positions pass 2^64 on the way. */
+#define START (UINT64_C(0) - 16)
+#define RECORD 16
+
+/* Most shared accesses of a call, whatever the others do. */
+#define SEND_STEPS 20
+#define RECV_STEPS 20
+#define TAKEOVER_STEPS 40
+
+/* A queue that has been in use up to START. */
+static uint64_t ring[RING / 8];
+static struct shmr_spsc_producer_page producer_page = {
+    .progress = {{.position = START}, {.position = START - RECORD}},
+};
+static struct shmr_spsc_consumer_page consumer_page = {
+    .head = START,
+    .progress = {{.position = START}, {.position = START - RECORD}},
+    .taken = START,
+    .redelivered_until = START,
+};
+
+/* Private memory starts as the library starts it. */
+static inline void become_producer(struct shmr_spsc_producer *p)
+{
+    p->data = (uint8_t *)ring;
+    p->mask = RING - 1;
+    p->max_message = 8;
+    p->page = &producer_page;
+    p->consumer = &consumer_page;
+    p->misses = 0;
+    p->pauses = 0;
+    p->reserved = false;
+    BOUNDED(TAKEOVER_STEPS, assert(shmr_spsc_resume_producer(p) == 0));
+}
+
+static inline void become_consumer(struct shmr_spsc_consumer *c, bool died)
+{
+    c->data = (const uint8_t *)ring;
+    c->mask = RING - 1;
+    c->max_message = 8;
+    c->page = &consumer_page;
+    c->usual = 0;
+    c->pauses = 0;
+    c->held = 0;
+    c->first_held = 0;
+    BOUNDED(TAKEOVER_STEPS, assert(shmr_spsc_resume_consumer(c, &producer_page, died) == 0));
+}
+
+static inline int send(struct shmr_spsc_producer *p, uint64_t n)
+{
+    int r;
+
+    BOUNDED(SEND_STEPS, r = shmr_spsc_send(p, &n, sizeof n));
+    assert(r == 0 || r == -EAGAIN);
+    return r;
+}
+
+/* The next message, or 0. */
+static inline uint64_t receive(struct shmr_spsc_consumer *c)
+{
+    uint64_t n = 0;
+    ssize_t r;
+
+    BOUNDED(RECV_STEPS, r = shmr_spsc_recv(c, &n, sizeof n));
+    assert(r == 8 || r == -EAGAIN);
+    return r == 8 ? n : 0;
+}
+
+/* What the producer has counted, and what the consumer has, when nobody is at work. */
+static inline uint64_t counted(const struct shmr_progress progress[2])
+{
+    struct shmr_progress_copy copy;
+
+    assert(shmr_progress_read(progress, &copy));
+    assert(copy.position == START + RECORD * copy.messages && copy.bytes == 8 * copy.messages);
+    return copy.messages;
+}
+
+#endif
