@@ -122,6 +122,18 @@ static inline uint64_t shmr_mpmc_entry(const struct shmr_mpmc *q, uint64_t posit
     return ((position >> q->shift) + 1) << SHMR_BLOCK_BITS | block;
 }
 
+/* A block of mine, with the message that was taken in it if there is one. */
+struct shmr_mine {
+    struct shmr_block *block; /* NULL: none, and index says why */
+    int32_t index;            /* or -errno */
+    uint32_t length;
+};
+
+static inline struct shmr_mine shmr_mine_none(int why)
+{
+    return (struct shmr_mine){.index = why};
+}
+
 /* How many laps the entry is ahead of that position: 0 published, -1 not yet, more: I was away. */
 static inline int64_t shmr_mpmc_laps(const struct shmr_mpmc *q, uint64_t entry, uint64_t position)
 {
@@ -170,9 +182,8 @@ static inline bool shmr_mpmc_find_tail(struct shmr_mpmc *q, uint64_t *entry)
     return false;
 }
 
-static inline bool shmr_mpmc_try_own(struct shmr_mpmc *q, uint64_t index)
+static inline bool shmr_mpmc_try_own(const struct shmr_mpmc *q, struct shmr_block *block)
 {
-    struct shmr_block *block = shmr_mpmc_block(q, index);
     uint64_t free = atomic_load_explicit(&block->descriptor, memory_order_relaxed);
 
     /* A2, pairs with R2 in shmr_mpmc_free: whoever read the last message is done with it. */
@@ -193,64 +204,65 @@ static inline bool shmr_mpmc_is_full(const struct shmr_mpmc *q, uint64_t entry)
 }
 
 /* The block in place is not to be had, or my cursor is behind: look on. */
-__attribute__((noinline)) static int shmr_mpmc_own_elsewhere(struct shmr_mpmc *q, uint64_t *index)
+__attribute__((noinline)) static struct shmr_mine shmr_mpmc_own_elsewhere(struct shmr_mpmc *q)
 {
     uint64_t entry;
 
     if (!shmr_mpmc_find_tail(q, &entry))
-        return -EAGAIN;
-    *index = q->tail & q->mask;
-    if (shmr_mpmc_try_own(q, *index))
-        return 0;
-    if (shmr_mpmc_is_full(q, entry))
-        return -EAGAIN;
-    for (int i = 1; i < SHMR_MPMC_LOOKS; i++) {
-        uint64_t at = i < SHMR_MPMC_NEARBY ? q->tail + (uint64_t)i : q->scan++;
-        *index = at & q->mask;
-        if (shmr_mpmc_try_own(q, *index))
-            return 0;
+        return shmr_mine_none(-EAGAIN);
+    for (int i = 0; i < SHMR_MPMC_LOOKS; i++) {
+        uint64_t index = (i < SHMR_MPMC_NEARBY ? q->tail + (uint64_t)i : q->scan++) & q->mask;
+        struct shmr_block *block = shmr_mpmc_block(q, index);
+        if (shmr_mpmc_try_own(q, block))
+            return (struct shmr_mine){.block = block, .index = (int32_t)index};
+        if (i == 0 && shmr_mpmc_is_full(q, entry))
+            break;
     }
-    return -EAGAIN;
+    return shmr_mine_none(-EAGAIN);
 }
 
 /* Own a block: the one in place if it can be, else one nearby, else one found by and by. */
-static inline int shmr_mpmc_own(struct shmr_mpmc *q, uint64_t *index)
+static inline struct shmr_mine shmr_mpmc_own(struct shmr_mpmc *q)
 {
-    *index = q->tail & q->mask;
+    uint64_t index = q->tail & q->mask;
+    struct shmr_block *block = shmr_mpmc_block(q, index);
+
     if (__builtin_expect(shmr_mpmc_laps(q, shmr_mpmc_look(q, q->tail), q->tail) < 0, 1) &&
-        __builtin_expect(shmr_mpmc_try_own(q, *index), 1))
-        return 0;
-    return shmr_mpmc_own_elsewhere(q, index);
+        __builtin_expect(shmr_mpmc_try_own(q, block), 1))
+        return (struct shmr_mine){.block = block, .index = (int32_t)index};
+    return shmr_mpmc_own_elsewhere(q);
 }
 
-/* Publish a block of mine at my cursor, whose entry was seen to be free. False: somebody else did.
- */
-static inline bool shmr_mpmc_try_publish(struct shmr_mpmc *q, uint64_t index, uint64_t again,
-                                         uint64_t entry)
+/* Publish a block of mine at my cursor, whose place and entry there was seen to be free. False:
+ * somebody else did. */
+static inline bool shmr_mpmc_try_publish(struct shmr_mpmc *q, struct shmr_mine mine, uint64_t again,
+                                         struct shmr_block *place, uint64_t entry)
 {
+    uint64_t tail = q->tail;
+
     /* Means nothing yet: no entry of that position names this block before R1. */
-    atomic_store_explicit(&shmr_mpmc_block(q, index)->descriptor,
-                          shmr_descriptor(SHMR_RDY | again, q->me, q->tail), memory_order_relaxed);
+    atomic_store_explicit(&mine.block->descriptor, shmr_descriptor(SHMR_RDY | again, q->me, tail),
+                          memory_order_relaxed);
     /* R1: contents and descriptor before it; pairs with A1 in shmr_mpmc_look. */
-    if (!atomic_compare_exchange_strong_explicit(&shmr_mpmc_block(q, q->tail)->entry, &entry,
-                                                 shmr_mpmc_entry(q, q->tail, index),
+    if (!atomic_compare_exchange_strong_explicit(&place->entry, &entry,
+                                                 shmr_mpmc_entry(q, tail, (uint32_t)mine.index),
                                                  memory_order_release, memory_order_relaxed))
         return false;
-    q->tail++;
+    q->tail = tail + 1;
     shmr_mpmc_leave_hint(&q->tail_page->hint, q->tail);
     return true;
 }
 
-__attribute__((noinline)) static int shmr_mpmc_publish_later(struct shmr_mpmc *q, uint64_t index,
-                                                             uint64_t again)
+__attribute__((noinline)) static int shmr_mpmc_publish_later(struct shmr_mpmc *q,
+                                                             struct shmr_mine mine, uint64_t again)
 {
     uint64_t steps = shmr_mpmc_budget(q), entry;
 
     for (uint64_t i = 0; i < steps && shmr_mpmc_find_tail(q, &entry); i++)
-        if (shmr_mpmc_try_publish(q, index, again, entry))
+        if (shmr_mpmc_try_publish(q, mine, again, shmr_mpmc_block(q, q->tail), entry))
             return 0;
-    atomic_store_explicit(&shmr_mpmc_block(q, index)->descriptor,
-                          shmr_descriptor(SHMR_OWN | again, q->me, 0), memory_order_relaxed);
+    atomic_store_explicit(&mine.block->descriptor, shmr_descriptor(SHMR_OWN | again, q->me, 0),
+                          memory_order_relaxed);
     return -EAGAIN;
 }
 
@@ -258,20 +270,21 @@ __attribute__((noinline)) static int shmr_mpmc_publish_later(struct shmr_mpmc *q
  * Publish a block of mine at the end of the queue; again: SHMR_M, a message that was delivered
  * before, or 0. 0, or -EAGAIN when the budget is used up: then the block is still mine.
  */
-static inline int shmr_mpmc_publish(struct shmr_mpmc *q, uint64_t index, uint64_t again)
+static inline int shmr_mpmc_publish(struct shmr_mpmc *q, struct shmr_mine mine, uint64_t again)
 {
+    struct shmr_block *place = shmr_mpmc_block(q, q->tail);
     uint64_t entry = shmr_mpmc_look(q, q->tail);
 
     if (__builtin_expect(shmr_mpmc_laps(q, entry, q->tail) < 0, 1) &&
-        __builtin_expect(shmr_mpmc_try_publish(q, index, again, entry), 1))
+        __builtin_expect(shmr_mpmc_try_publish(q, mine, again, place, entry), 1))
         return 0;
-    return shmr_mpmc_publish_later(q, index, again);
+    return shmr_mpmc_publish_later(q, mine, again);
 }
 
 /* R2: after the last look at the contents; pairs with A2 in shmr_mpmc_try_own. */
-static inline void shmr_mpmc_free(struct shmr_mpmc *q, uint64_t index)
+static inline void shmr_mpmc_free(struct shmr_block *block)
 {
-    atomic_store_explicit(&shmr_mpmc_block(q, index)->descriptor, SHMR_FREE, memory_order_release);
+    atomic_store_explicit(&block->descriptor, SHMR_FREE, memory_order_release);
 }
 
 /* Describe the message in a block of mine. */
@@ -319,37 +332,43 @@ static inline int shmr_mpmc_try_take(struct shmr_mpmc *q, struct shmr_block *blo
 }
 
 /*
- * Take the next message: its block and its length; or -EAGAIN, -EMSGSIZE if it is longer than size
- * (then it stays), or -EBADMSG for an entry or a length that cannot be.
+ * Take the next message; or -EAGAIN, -EMSGSIZE if it is longer than size (then it stays), or
+ * -EBADMSG for an entry or a length that cannot be.
  */
-static inline int64_t shmr_mpmc_take(struct shmr_mpmc *q, size_t size, uint32_t *len)
+static inline struct shmr_mine shmr_mpmc_take(struct shmr_mpmc *q, size_t size)
 {
     uint64_t steps = shmr_mpmc_budget(q);
+    uint32_t len;
 
     for (uint64_t i = 0; i < steps; i++) {
+        struct shmr_block *block = shmr_mpmc_block(q, q->head);
         uint64_t entry = shmr_mpmc_look(q, q->head), index = entry & SHMR_BLOCK_MASK;
         int64_t laps = shmr_mpmc_laps(q, entry, q->head);
         if (laps < 0)
-            return -EAGAIN;
+            return shmr_mine_none(-EAGAIN);
         if (__builtin_expect(laps > 0, 0)) { /* what is a lap older was taken, and all before it */
             q->head += ((uint64_t)(laps - 1) << q->shift) + 1;
             continue;
         }
-        if (__builtin_expect(index > q->mask, 0))
-            return -EBADMSG;
+        /* Mostly the entry names the block it stands in, and the processor need not wait for it. */
+        if (__builtin_expect(index != (q->head & q->mask), 0)) {
+            if (index > q->mask)
+                return shmr_mine_none(-EBADMSG);
+            block = shmr_mpmc_block(q, index);
+        }
 
-        int r = shmr_mpmc_try_take(q, shmr_mpmc_block(q, index), size, len);
+        int r = shmr_mpmc_try_take(q, block, size, &len);
         if (r < 0)
-            return r;
+            return shmr_mine_none(r);
         q->head++; /* taken, by me or by somebody else, alive or dead */
         if (__builtin_expect(r == 0, 1)) {
             shmr_mpmc_leave_hint(&q->head_page->hint, q->head);
-            return (int64_t)index;
+            return (struct shmr_mine){.block = block, .index = (int32_t)index, .length = len};
         }
         if (i % SHMR_MPMC_NEARBY == SHMR_MPMC_NEARBY - 1)
             q->head = shmr_mpmc_take_hint(&q->head_page->hint, q->head);
     }
-    return -EAGAIN;
+    return shmr_mine_none(-EAGAIN);
 }
 
 /* ---- Recovery ------------------------------------------------------------------------------- */
@@ -398,7 +417,8 @@ static inline void shmr_mpmc_recover_block(struct shmr_mpmc *q, uint32_t dead, u
         return;
     }
     block->deliveries++;
-    if (shmr_mpmc_publish(q, index, SHMR_M) == 0) {
+    struct shmr_mine mine = {.block = block, .index = (int32_t)index};
+    if (shmr_mpmc_publish(q, mine, SHMR_M) == 0) {
         report->redelivered++;
     } else { /* out of budget: leave it to whoever recovers this row next */
         atomic_store_explicit(&block->descriptor, shmr_descriptor(SHMR_OWN | SHMR_M, dead, 0),

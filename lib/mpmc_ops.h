@@ -72,12 +72,17 @@ static inline bool shmr_mpmc_holds_any(const struct shmr_mpmc_participant *p)
     return p->reserved.count + p->taken.count != 0;
 }
 
-static inline uint8_t *shmr_mpmc_payload(const struct shmr_mpmc *q, uint64_t index)
+static inline uint8_t *shmr_block_payload(struct shmr_block *block)
 {
-    return (uint8_t *)shmr_mpmc_block(q, index) + sizeof(struct shmr_block);
+    return (uint8_t *)block + sizeof(struct shmr_block);
 }
 
-static inline void shmr_held_add(struct shmr_held *held, uint64_t index, uint32_t len)
+static inline uint8_t *shmr_mpmc_payload(const struct shmr_mpmc *q, uint64_t index)
+{
+    return shmr_block_payload(shmr_mpmc_block(q, index));
+}
+
+static inline void shmr_held_add(struct shmr_held *held, int32_t index, uint32_t len)
 {
     held->block[held->count] = (uint32_t)index;
     held->length[held->count] = len;
@@ -92,6 +97,14 @@ static inline int shmr_held_find(const struct shmr_held *held, const struct shmr
         if (msg == shmr_mpmc_payload(q, held->block[i]))
             return (int)i;
     return -EINVAL;
+}
+
+static inline struct shmr_mine shmr_held_block(const struct shmr_held *held,
+                                               const struct shmr_mpmc *q, int at)
+{
+    return (struct shmr_mine){.block = shmr_mpmc_block(q, held->block[at]),
+                              .index = (int32_t)held->block[at],
+                              .length = held->length[at]};
 }
 
 static inline void shmr_held_remove(struct shmr_held *held, int at)
@@ -128,43 +141,41 @@ static inline void shmr_mpmc_count_received(struct shmr_mpmc_participant *p, uin
 
 /* ---- Sending -------------------------------------------------------------------------------- */
 
-__attribute__((noinline)) static int shmr_mpmc_no_block(struct shmr_mpmc_participant *p,
-                                                        uint64_t *index)
+__attribute__((noinline)) static struct shmr_mine
+shmr_mpmc_own_again(struct shmr_mpmc_participant *p)
 {
-    int r = -EAGAIN;
+    struct shmr_mine mine = shmr_mine_none(-EAGAIN);
 
     if (p->queue.send_misses == 0) { /* full after a success: let the consumers make some room */
         p->full_events++;
         atomic_store_explicit(&p->row->full_events, p->full_events, memory_order_relaxed);
         shmr_pause(p->pauses);
-        r = shmr_mpmc_own(&p->queue, index);
+        mine = shmr_mpmc_own(&p->queue);
     }
-    if (r < 0)
+    if (!mine.block)
         p->queue.send_misses++;
-    return r;
+    return mine;
 }
 
-static inline int shmr_mpmc_claim(struct shmr_mpmc_participant *p, size_t len, uint64_t *index)
+static inline struct shmr_mine shmr_mpmc_claim(struct shmr_mpmc_participant *p, size_t len)
 {
     if (__builtin_expect(len > p->queue.max_message, 0))
-        return -EMSGSIZE;
-    if (__builtin_expect(shmr_mpmc_own(&p->queue, index) == 0, 1))
-        return 0;
-    return shmr_mpmc_no_block(p, index);
+        return shmr_mine_none(-EMSGSIZE);
+    struct shmr_mine mine = shmr_mpmc_own(&p->queue);
+    return __builtin_expect(mine.block != NULL, 1) ? mine : shmr_mpmc_own_again(p);
 }
 
 static inline int shmr_mpmc_send(struct shmr_mpmc_participant *p, const void *msg, size_t len)
 {
-    uint64_t index;
-    int r = shmr_mpmc_claim(p, len, &index);
+    struct shmr_mine mine = shmr_mpmc_claim(p, len);
 
-    if (__builtin_expect(r < 0, 0))
-        return r;
-    shmr_mpmc_fill(shmr_mpmc_block(&p->queue, index), (uint32_t)len);
-    shmr_copy(shmr_mpmc_payload(&p->queue, index), msg, len);
-    r = shmr_mpmc_publish(&p->queue, index, 0);
+    if (__builtin_expect(!mine.block, 0))
+        return mine.index;
+    shmr_mpmc_fill(mine.block, (uint32_t)len);
+    shmr_copy(shmr_block_payload(mine.block), msg, len);
+    int r = shmr_mpmc_publish(&p->queue, mine, 0);
     if (__builtin_expect(r < 0, 0)) {
-        shmr_mpmc_free(&p->queue, index);
+        shmr_mpmc_free(mine.block);
         return r;
     }
     shmr_mpmc_count_sent(p, len);
@@ -184,30 +195,28 @@ static inline int shmr_mpmc_send_batch(struct shmr_mpmc_participant *p, const st
 
 static inline int shmr_mpmc_reserve(struct shmr_mpmc_participant *p, size_t len, void **msg)
 {
-    uint64_t index;
-    int r;
-
     if (__builtin_expect(p->reserved.count == SHMRING_HELD_MAX, 0))
         return -ENOBUFS;
-    r = shmr_mpmc_claim(p, len, &index);
-    if (__builtin_expect(r < 0, 0))
-        return r;
-    shmr_held_add(&p->reserved, index, (uint32_t)len);
+    struct shmr_mine mine = shmr_mpmc_claim(p, len);
+    if (__builtin_expect(!mine.block, 0))
+        return mine.index;
+    shmr_held_add(&p->reserved, mine.index, (uint32_t)len);
     shmr_mpmc_note_held(p);
-    *msg = shmr_mpmc_payload(&p->queue, index);
+    *msg = shmr_block_payload(mine.block);
     return 0;
 }
 
 static inline int shmr_mpmc_commit(struct shmr_mpmc_participant *p, const void *msg, size_t len)
 {
-    int r, at = shmr_held_find(&p->reserved, &p->queue, msg);
+    int at = shmr_held_find(&p->reserved, &p->queue, msg);
 
     if (__builtin_expect(at < 0, 0))
         return at;
-    if (__builtin_expect(len > p->reserved.length[at], 0))
+    struct shmr_mine mine = shmr_held_block(&p->reserved, &p->queue, at);
+    if (__builtin_expect(len > mine.length, 0))
         return -EMSGSIZE;
-    shmr_mpmc_fill(shmr_mpmc_block(&p->queue, p->reserved.block[at]), (uint32_t)len);
-    r = shmr_mpmc_publish(&p->queue, p->reserved.block[at], 0);
+    shmr_mpmc_fill(mine.block, (uint32_t)len);
+    int r = shmr_mpmc_publish(&p->queue, mine, 0);
     if (__builtin_expect(r < 0, 0))
         return r; /* still reserved */
     shmr_held_remove(&p->reserved, at);
@@ -222,7 +231,7 @@ static inline int shmr_mpmc_cancel(struct shmr_mpmc_participant *p, const void *
 
     if (at < 0)
         return at;
-    shmr_mpmc_free(&p->queue, p->reserved.block[at]);
+    shmr_mpmc_free(shmr_held_block(&p->reserved, &p->queue, at).block);
     shmr_held_remove(&p->reserved, at);
     shmr_mpmc_note_held(p);
     return 0;
@@ -230,59 +239,58 @@ static inline int shmr_mpmc_cancel(struct shmr_mpmc_participant *p, const void *
 
 /* ---- Receiving ------------------------------------------------------------------------------ */
 
-__attribute__((noinline)) static int64_t shmr_mpmc_take_again(struct shmr_mpmc_participant *p,
-                                                              size_t size, uint32_t *len)
+__attribute__((noinline)) static struct shmr_mine
+shmr_mpmc_take_again(struct shmr_mpmc_participant *p, size_t size)
 {
-    int64_t r = -EAGAIN;
+    struct shmr_mine mine = shmr_mine_none(-EAGAIN);
 
     if (p->queue.receive_misses == 0) {
         p->empty_events++;
         atomic_store_explicit(&p->row->empty_events, p->empty_events, memory_order_relaxed);
         /* Right behind a producer, every look takes the line it is writing: fall back a little. */
         shmr_pause(p->pauses);
-        r = shmr_mpmc_take(&p->queue, size, len);
+        mine = shmr_mpmc_take(&p->queue, size);
     }
-    if (r == -EAGAIN)
+    if (!mine.block && mine.index == -EAGAIN)
         p->queue.receive_misses++;
-    return r;
+    return mine;
 }
 
-static inline int64_t shmr_mpmc_next(struct shmr_mpmc_participant *p, size_t size, uint32_t *len)
+static inline struct shmr_mine shmr_mpmc_next(struct shmr_mpmc_participant *p, size_t size)
 {
-    int64_t index = shmr_mpmc_take(&p->queue, size, len);
+    struct shmr_mine mine = shmr_mpmc_take(&p->queue, size);
 
-    if (__builtin_expect(index == -EAGAIN, 0))
-        index = shmr_mpmc_take_again(p, size, len);
-    if (index >= 0)
+    if (__builtin_expect(!mine.block && mine.index == -EAGAIN, 0))
+        mine = shmr_mpmc_take_again(p, size);
+    if (mine.block)
         p->queue.receive_misses = 0;
-    return index;
+    return mine;
 }
 
 static inline ssize_t shmr_mpmc_recv(struct shmr_mpmc_participant *p, void *buf, size_t size)
 {
-    uint32_t len;
-    int64_t index = shmr_mpmc_next(p, size, &len);
+    struct shmr_mine mine = shmr_mpmc_next(p, size);
 
-    if (__builtin_expect(index < 0, 0))
-        return (ssize_t)index;
-    shmr_copy(buf, shmr_mpmc_payload(&p->queue, (uint64_t)index), len);
-    shmr_mpmc_free(&p->queue, (uint64_t)index);
-    shmr_mpmc_count_received(p, len);
-    return (ssize_t)len;
+    if (__builtin_expect(!mine.block, 0))
+        return mine.index;
+    shmr_copy(buf, shmr_block_payload(mine.block), mine.length);
+    shmr_mpmc_free(mine.block);
+    shmr_mpmc_count_received(p, mine.length);
+    return (ssize_t)mine.length;
 }
 
 static inline int shmr_mpmc_recv_batch(struct shmr_mpmc_participant *p, struct iovec *msgs, int n)
 {
     for (int received = 0; received < n; received++) {
-        uint32_t len;
-        int64_t index = received == 0 ? shmr_mpmc_next(p, msgs[0].iov_len, &len)
-                                      : shmr_mpmc_take(&p->queue, msgs[received].iov_len, &len);
-        if (index < 0)
-            return received > 0 ? received : (int)index;
-        shmr_copy(msgs[received].iov_base, shmr_mpmc_payload(&p->queue, (uint64_t)index), len);
-        shmr_mpmc_free(&p->queue, (uint64_t)index);
-        msgs[received].iov_len = len;
-        shmr_mpmc_count_received(p, len);
+        size_t size = msgs[received].iov_len;
+        struct shmr_mine mine =
+            received == 0 ? shmr_mpmc_next(p, size) : shmr_mpmc_take(&p->queue, size);
+        if (!mine.block)
+            return received > 0 ? received : mine.index;
+        shmr_copy(msgs[received].iov_base, shmr_block_payload(mine.block), mine.length);
+        shmr_mpmc_free(mine.block);
+        msgs[received].iov_len = mine.length;
+        shmr_mpmc_count_received(p, mine.length);
     }
     return n;
 }
@@ -290,23 +298,20 @@ static inline int shmr_mpmc_recv_batch(struct shmr_mpmc_participant *p, struct i
 static inline ssize_t shmr_mpmc_peek(struct shmr_mpmc_participant *p, const void **msg,
                                      struct shmring_info *info)
 {
-    uint32_t len;
-    int64_t index;
-
     if (__builtin_expect(p->taken.count == SHMRING_HELD_MAX, 0))
         return -ENOBUFS;
-    index = shmr_mpmc_next(p, SIZE_MAX, &len);
-    if (__builtin_expect(index < 0, 0))
-        return (ssize_t)index;
+    struct shmr_mine mine = shmr_mpmc_next(p, SIZE_MAX);
+    if (__builtin_expect(!mine.block, 0))
+        return mine.index;
     if (info) {
-        uint32_t before = shmr_mpmc_block(&p->queue, (uint64_t)index)->deliveries;
+        uint32_t before = mine.block->deliveries;
         info->deliveries = before < UINT32_MAX ? before + 1 : before;
         info->flags = before ? SHMRING_REDELIVERED : 0;
     }
-    shmr_held_add(&p->taken, (uint64_t)index, len);
+    shmr_held_add(&p->taken, mine.index, mine.length);
     shmr_mpmc_note_held(p);
-    *msg = shmr_mpmc_payload(&p->queue, (uint64_t)index);
-    return (ssize_t)len;
+    *msg = shmr_block_payload(mine.block);
+    return (ssize_t)mine.length;
 }
 
 static inline int shmr_mpmc_release(struct shmr_mpmc_participant *p, const void *msg)
@@ -315,8 +320,9 @@ static inline int shmr_mpmc_release(struct shmr_mpmc_participant *p, const void 
 
     if (__builtin_expect(at < 0, 0))
         return at;
-    shmr_mpmc_free(&p->queue, p->taken.block[at]);
-    shmr_mpmc_count_received(p, p->taken.length[at]);
+    struct shmr_mine mine = shmr_held_block(&p->taken, &p->queue, at);
+    shmr_mpmc_free(mine.block);
+    shmr_mpmc_count_received(p, mine.length);
     shmr_held_remove(&p->taken, at);
     shmr_mpmc_note_held(p);
     return 0;
