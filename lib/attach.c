@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,9 +16,10 @@
 #include "handle.h"
 #include "participant.h"
 #include "recovery.h"
+#include "wait.h"
 
 #define ROLES        (SHMRING_PRODUCER | SHMRING_CONSUMER)
-#define OPEN_OPTIONS (SHMRING_PREFAULT | SHMRING_MLOCK)
+#define OPEN_OPTIONS (SHMRING_PREFAULT | SHMRING_MLOCK | SHMRING_ASYMMETRIC_FENCE)
 
 /* With OPEN_OR_CREATE the name may come and go between the two; not for ever. */
 #define OPEN_OR_CREATE_TRIES 100
@@ -27,7 +29,8 @@ static int check_open_flags(unsigned flags)
     const unsigned roles = flags & (ROLES | SHMRING_OBSERVER);
 
     if (flags & ~(unsigned)(ROLES | SHMRING_OBSERVER | OPEN_OPTIONS))
-        return shmr_fail(EINVAL, "flags 0x%x: only roles, SHMRING_PREFAULT and SHMRING_MLOCK",
+        return shmr_fail(EINVAL, "flags 0x%x: only roles, SHMRING_PREFAULT, SHMRING_MLOCK and "
+                         "SHMRING_ASYMMETRIC_FENCE",
                          flags);
     if (roles == 0)
         return shmr_fail(EINVAL,
@@ -212,20 +215,28 @@ static int become(shmring_t *q)
     return r;
 }
 
+static void leave_row(shmring_t *q)
+{
+    /* Reservations are cancelled, messages held go back into the queue: as if it had died. */
+    if (shmr_mpmc_holds_any(&q->mpmc) || q->unfinished)
+        q->unfinished = !shmr_recover_row(q, q->row);
+    if (!q->unfinished) /* else it does look dead, and somebody will finish that */
+        shmr_row_detach(shmr_row_at(q->map.table, q->row));
+}
+
 static void detach(shmring_t *q)
 {
-    if (q->attached && q->kind == SHMRING_MPMC) {
-        /* Reservations are cancelled, messages held go back into the queue: as if it had died. */
-        if (shmr_mpmc_holds_any(&q->mpmc) || q->unfinished)
-            q->unfinished = !shmr_recover_row(q, q->row);
-        if (!q->unfinished) /* else it does look dead, and somebody will finish that */
-            shmr_row_detach(shmr_row_at(q->map.table, q->row));
+    if (!q->attached)
         return;
-    }
-    if (q->attached & SHMRING_PRODUCER)
+    if (q->kind == SHMRING_MPMC)
+        leave_row(q);
+    else if (q->attached & SHMRING_PRODUCER)
         shmr_row_detach(shmr_row_at(q->map.table, SHMR_ROW_PRODUCER));
-    if (q->attached & SHMRING_CONSUMER)
+    if (q->kind == SHMRING_SPSC && q->attached & SHMRING_CONSUMER)
         shmr_row_detach(shmr_row_at(q->map.table, SHMR_ROW_CONSUMER));
+    /* Those who sleep see at once whether anybody is left. */
+    for (int e = 0; e < SHMR_EVENTS; e++)
+        shmr_ring(q, e, INT_MAX);
 }
 
 /* The handle has its descriptor, header and geometry: map it, take the roles. */
@@ -241,6 +252,8 @@ static int attach(shmring_t *q, unsigned flags)
         r = map_and_lock(q);
     if (r == 0)
         r = shmr_segment_touch(&q->map, flags);
+    if (r == 0 && q->roles)
+        shmr_wait_init(q, flags);
     if (r == 0)
         r = become(q);
     if (r < 0 && q->map.base)

@@ -28,6 +28,13 @@ static inline void shmr_pause(unsigned times)
     }
 }
 
+/* Is an atomic read-modify-write, of whatever memory order, a full fence as well? */
+#if defined __x86_64__ || defined __i386__
+#define SHMR_RMW_IS_FENCE 1
+#else
+#define SHMR_RMW_IS_FENCE 0
+#endif
+
 /* memcpy, without the call for short messages: the call is a third of the cost at 64 bytes. */
 static inline void shmr_copy(void *to, const void *from, size_t n)
 {

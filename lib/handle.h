@@ -9,6 +9,22 @@
 #include "segment.h"
 #include "spsc.h"
 
+/* What a queue can become: whoever waits for one of these sleeps at its bell. */
+enum { SHMR_READABLE, SHMR_WRITABLE, SHMR_EVENTS };
+
+/* How a handle waits: see lib/wait.h. */
+struct shmr_waiting {
+    uint32_t spin_most; /* ns */
+    uint32_t flags;     /* SHMRING_WAIT_PEERS */
+    int64_t recheck;    /* ns */
+    uint32_t pauses;    /* that last for SHMR_BACK_OFF_NS */
+    uint32_t rechecks;
+    int64_t looked_around;       /* CLOCK_MONOTONIC, ns */
+    uint32_t usual[SHMR_EVENTS]; /* ns that waits took of late, as far as spinning found out */
+    uint32_t waits[SHMR_EVENTS];
+    size_t refused; /* length of the last message for which there was no room */
+};
+
 struct shmring {
     /*
      * What every send and receive looks at. A mark equal to *process lets the call through: it says
@@ -19,6 +35,9 @@ struct shmring {
     uint32_t send_mark;
     uint32_t receive_mark;
     uint32_t kind;
+    /* And what every success looks at: does somebody sleep there, or (see bell.h) may somebody? */
+    struct shmr_bell *bell[SHMR_EVENTS];
+    uint32_t heed[SHMR_EVENTS];
     struct shmr_spsc_producer producer; /* spsc */
     struct shmr_spsc_consumer consumer;
     struct shmr_mpmc_participant mpmc;
@@ -27,6 +46,7 @@ struct shmring {
     uint32_t roles;    /* SHMRING_PRODUCER, SHMRING_CONSUMER; none: an observer */
     uint32_t row;      /* mpmc: mine in the table */
     uint32_t attached; /* those of them whose rows say so */
+    bool unfenced;     /* SHMRING_ASYMMETRIC_FENCE, and it is to be had */
     bool poisoned;     /* the segment held something that cannot be */
     int fd;            /* the description that holds no locks; see segment.h */
     struct shmr_geometry geometry;
@@ -35,6 +55,7 @@ struct shmring {
     struct shmr_name name;             /* text is empty: opened from a descriptor */
     bool unfinished;                   /* mpmc: blocks have my tag that are a dead predecessor's */
     struct shmring_recovery recovered; /* since the last report */
+    struct shmr_waiting waiting;
 };
 
 /* May any call use this handle here and now? 0, -EBADF, -ENOTCONN or -EBADMSG, with the detail. */

@@ -45,7 +45,8 @@ static void lay_out(struct shmr_geometry *g)
 {
     g->producer = g->page_size;
     g->table = g->producer + g->page_size; /* the pages' structs are smaller than any page */
-    g->consumer = g->table + round_up(g->rows * sizeof(struct shmr_row), g->page_size);
+    g->bells = g->table + g->rows * sizeof(struct shmr_row);
+    g->consumer = round_up(g->bells + sizeof(struct shmr_bells), g->page_size);
     g->data = g->consumer + g->page_size;
     if (g->kind == SHMRING_MPMC)
         g->stride = (uint32_t)round_up(sizeof(struct shmr_block) + g->max_message, BLOCK_ALIGNMENT);
@@ -121,7 +122,7 @@ int shmr_geometry(struct shmr_geometry *g, const struct shmring_config *c)
 {
     const uint32_t options = SHMRING_PRODUCER | SHMRING_CONSUMER | SHMRING_OBSERVER |
                              SHMRING_OPEN_OR_CREATE | LAYOUT_FLAGS | SHMRING_PREFAULT |
-                             SHMRING_MLOCK;
+                             SHMRING_MLOCK | SHMRING_ASYMMETRIC_FENCE;
     int r;
 
     if (c->kind != SHMRING_SPSC && c->kind != SHMRING_MPMC)

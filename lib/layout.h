@@ -7,12 +7,13 @@
  *   header           0                          creator, once        nobody (read with pread)
  *   producer page    1 page                     producer             producer
  *   participants     2 pages                    each its own row     producer and consumer
+ *   bells            after the last row         all                  producer and consumer
  *   consumer page    after the table            consumer             consumer
  *   data             after the consumer page    producer             producer
  *
  * (In an mpmc queue every participant writes to every section but the header.)
  *
- * Every section starts on a page (header.page_size: 4096, or 2 MiB with huge pages) and fills whole
+ * Every section but the bells starts on a page (header.page_size: 4096, or 2 MiB with huge pages) and fills whole
  * pages, so that each can have its own protection. The data section of an spsc queue is mapped
  * twice in a row: a record that runs over its end is contiguous all the same.
  *
@@ -139,6 +140,18 @@ struct shmr_row {
     uint64_t zero2[9];
 };
 
+/* See lib/bell.h. A line that rests while nobody sleeps. */
+struct shmr_bell {
+    _Atomic uint32_t word;
+    uint32_t zero[31];
+};
+
+/* Behind the last row, written by all: whom to wake when the queue becomes readable, writable. */
+struct shmr_bells {
+    struct shmr_bell readable;
+    struct shmr_bell writable;
+};
+
 /*
  * mpmc: the producer page's first word is the hint at the tail, the consumer page's the one at the
  * head.
@@ -211,6 +224,8 @@ SHMR_AT(shmr_row, comm, 48);
 SHMR_AT(shmr_row, sent, 128);
 SHMR_AT(shmr_row, held_since, 176);
 static_assert(sizeof(struct shmr_row) == 256, "shmr_row");
+SHMR_AT(shmr_bells, writable, 128);
+static_assert(sizeof(struct shmr_bells) == 256, "shmr_bells");
 SHMR_AT(shmr_mpmc_page, swept, 40);
 static_assert(sizeof(struct shmr_mpmc_page) == 128, "shmr_mpmc_page");
 SHMR_AT(shmr_block, descriptor, 8);
@@ -233,6 +248,7 @@ struct shmr_geometry {
     uint64_t capacity;
     uint64_t producer; /* offsets in the segment */
     uint64_t table;
+    uint64_t bells;
     uint64_t consumer;
     uint64_t data;
     uint64_t data_size;

@@ -7,9 +7,12 @@ lib_libshmring_core_la_SOURCES = \
 	lib/attach.c \
 	lib/backend_file.c \
 	lib/backend_memfd.c \
+	lib/bell.h \
 	lib/cpu.h \
+	lib/deadline.h \
 	lib/dump.c \
 	lib/error.c lib/error.h \
+	lib/fence.c lib/fence.h \
 	lib/handle.c lib/handle.h \
 	lib/identity.c lib/identity.h \
 	lib/layout.c lib/layout.h \
@@ -19,11 +22,13 @@ lib_libshmring_core_la_SOURCES = \
 	lib/ops.c \
 	lib/participant.c lib/participant.h \
 	lib/process.c lib/process.h \
+	lib/ready.h \
 	lib/recovery.c lib/recovery.h \
 	lib/segment.c lib/segment.h \
 	lib/spsc.h \
 	lib/stat.c \
-	lib/version.c
+	lib/version.c \
+	lib/wait.c lib/wait.h
 
 # The same, showing the names in lib/libshmring.map only: what is installed.
 lib_LTLIBRARIES += lib/libshmring.la

@@ -182,6 +182,13 @@ static inline bool shmr_mpmc_find_tail(struct shmr_mpmc *q, uint64_t *entry)
     return false;
 }
 
+static inline bool shmr_mpmc_is_free(const struct shmr_block *block)
+{
+    uint64_t d = atomic_load_explicit(&block->descriptor, memory_order_relaxed);
+
+    return (d & SHMR_STATE_MASK) == SHMR_FREE;
+}
+
 static inline bool shmr_mpmc_try_own(const struct shmr_mpmc *q, struct shmr_block *block)
 {
     uint64_t free = atomic_load_explicit(&block->descriptor, memory_order_relaxed);

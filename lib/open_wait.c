@@ -10,31 +10,8 @@
 
 #include <shmring/shmring.h>
 
-#include "error.h"
+#include "deadline.h"
 #include "name.h"
-
-#define SECOND   INT64_C(1000000000)
-#define FOR_EVER INT64_MAX
-
-static int64_t now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * SECOND + now.tv_nsec;
-}
-
-static int deadline_of(const struct timespec *timeout, int64_t *deadline)
-{
-    *deadline = FOR_EVER;
-    if (!timeout)
-        return 0;
-    if (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec >= SECOND)
-        return shmr_fail(EINVAL, "the timeout is negative or has more than 999,999,999 ns");
-    if (timeout->tv_sec < INT64_MAX / SECOND / 2)
-        *deadline = now_ns() + (int64_t)timeout->tv_sec * SECOND + timeout->tv_nsec;
-    return 0;
-}
 
 /* Sleep until something happens in the directory. 0, -ETIMEDOUT, -EINTR. */
 static int sleep_on(int watch, int64_t deadline)
@@ -43,11 +20,11 @@ static int sleep_on(int watch, int64_t deadline)
     struct timespec left, *limit = NULL;
     char events[4096];
 
-    if (deadline != FOR_EVER) {
-        int64_t ns = deadline - now_ns();
+    if (deadline != SHMR_FOR_EVER) {
+        int64_t ns = deadline - shmr_now();
         if (ns <= 0)
             return shmr_fail(ETIMEDOUT, "the queue did not appear in time");
-        left = (struct timespec){.tv_sec = (time_t)(ns / SECOND), .tv_nsec = (long)(ns % SECOND)};
+        left = (struct timespec){.tv_sec = (time_t)(ns / SHMR_SECOND), .tv_nsec = (long)(ns % SHMR_SECOND)};
         limit = &left;
     }
     int n = ppoll(&p, 1, limit, NULL);
@@ -81,7 +58,7 @@ int shmring_open_wait(shmring_t **q, const char *text, unsigned flags,
 
     if (q)
         *q = NULL;
-    r = deadline_of(timeout, &deadline);
+    r = shmr_deadline(timeout, &deadline);
     if (r < 0)
         return r;
     r = shmring_open(q, text, flags);

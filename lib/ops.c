@@ -9,6 +9,7 @@
 #include "error.h"
 #include "handle.h"
 #include "recovery.h"
+#include "wait.h"
 
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
@@ -73,6 +74,7 @@ COLD static int send_failed(shmring_t *q, int r, size_t len, size_t limit)
 {
     switch (r) {
     case -EAGAIN:
+        q->waiting.refused = len;
         return nothing_now(q, q->kind == SHMRING_SPSC ? q->producer.misses
                                                       : q->mpmc.queue.send_misses);
     case -EMSGSIZE:
@@ -141,7 +143,10 @@ HOT static int send_spsc(shmring_t *q, const void *msg, size_t len)
 {
     int r = shmr_spsc_send(&q->producer, msg, len);
 
-    return likely(r == 0) ? 0 : send_failed(q, r, len, q->geometry.max_message);
+    if (unlikely(r < 0))
+        return send_failed(q, r, len, q->geometry.max_message);
+    shmr_tell(q, SHMR_READABLE, 1);
+    return 0;
 }
 
 HOT static int send_mpmc(shmring_t *q, const void *msg, size_t len)
@@ -150,6 +155,7 @@ HOT static int send_mpmc(shmring_t *q, const void *msg, size_t len)
 
     if (unlikely(r < 0))
         return send_failed(q, r, len, q->geometry.max_message);
+    shmr_tell(q, SHMR_READABLE, 1);
     if (unlikely(q->mpmc.sent % MESSAGES_PER_SWEEP == 0))
         shmr_sweep(q);
     return 0;
@@ -172,6 +178,7 @@ int shmring_send_batch(shmring_t *q, const struct iovec *msgs, int n)
     int r = SEND_SIDE(q, send_batch, msgs, n);
     if (unlikely(r < 0))
         return send_failed(q, r, msgs[0].iov_len, q->geometry.max_message);
+    shmr_tell(q, SHMR_READABLE, r);
     count_towards_sweep(q, q->mpmc.sent, r);
     return r;
 }
@@ -202,6 +209,7 @@ int shmring_commit(shmring_t *q, void *msg, size_t len)
     int r = SEND_SIDE(q, commit, msg, len);
     if (unlikely(r < 0))
         return send_failed(q, r, len, r == -EMSGSIZE ? reserved_length(q, msg) : 0);
+    shmr_tell(q, SHMR_READABLE, 1);
     count_towards_sweep(q, q->mpmc.sent, 1);
     return 0;
 }
@@ -212,14 +220,20 @@ int shmring_cancel(shmring_t *q, void *msg)
         return refuse_send(q);
 
     int r = SEND_SIDE(q, cancel, msg);
-    return likely(r == 0) ? 0 : send_failed(q, r, 0, q->geometry.max_message);
+    if (unlikely(r < 0))
+        return send_failed(q, r, 0, q->geometry.max_message);
+    shmr_tell(q, SHMR_WRITABLE, 1); /* mpmc: another producer can have the block */
+    return 0;
 }
 
 HOT static ssize_t recv_spsc(shmring_t *q, void *buf, size_t size)
 {
     ssize_t r = shmr_spsc_recv(&q->consumer, buf, size);
 
-    return likely(r >= 0) ? r : recv_failed(q, (int)r, size);
+    if (unlikely(r < 0))
+        return recv_failed(q, (int)r, size);
+    shmr_tell(q, SHMR_WRITABLE, 1);
+    return r;
 }
 
 HOT static ssize_t recv_mpmc(shmring_t *q, void *buf, size_t size)
@@ -228,6 +242,7 @@ HOT static ssize_t recv_mpmc(shmring_t *q, void *buf, size_t size)
 
     if (unlikely(r < 0))
         return recv_failed(q, (int)r, size);
+    shmr_tell(q, SHMR_WRITABLE, 1);
     if (unlikely(q->mpmc.received % MESSAGES_PER_SWEEP == 0))
         shmr_sweep(q);
     return r;
@@ -250,6 +265,7 @@ int shmring_recv_batch(shmring_t *q, struct iovec *msgs, int n)
     int r = RECEIVE_SIDE(q, recv_batch, msgs, n);
     if (unlikely(r < 0))
         return recv_failed(q, r, msgs[0].iov_len);
+    shmr_tell(q, SHMR_WRITABLE, r);
     count_towards_sweep(q, q->mpmc.received, r);
     return r;
 }
@@ -272,6 +288,7 @@ int shmring_release(shmring_t *q, const void *msg)
     int r = RECEIVE_SIDE(q, release, msg);
     if (unlikely(r < 0))
         return recv_failed(q, r, 0);
+    shmr_tell(q, SHMR_WRITABLE, 1);
     count_towards_sweep(q, q->mpmc.received, 1);
     return 0;
 }

@@ -5,12 +5,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "error.h"
 #include "participant.h"
+#include "wait.h"
 
 uint64_t shmr_coarse_now(void)
 {
@@ -54,6 +56,10 @@ bool shmr_recover_row(shmring_t *q, uint32_t row)
         atomic_fetch_add_explicit(&page->recovered, 1, memory_order_relaxed);
         add_to_report(q, row, &done);
     }
+    if (done.freed + done.dropped > 0)
+        shmr_ring(q, SHMR_WRITABLE, INT_MAX);
+    if (done.redelivered > 0)
+        shmr_ring(q, SHMR_READABLE, INT_MAX);
     return done.left == 0;
 }
 

@@ -300,6 +300,7 @@ int shmr_segment_map(struct shmr_map *map, int fd, const struct shmr_geometry *g
         return shmr_fail(ENOMEM, "no address space for %zu bytes", map->length);
     map->producer = map->base;
     map->table = map->base + (g->table - g->producer);
+    map->bells = (void *)(map->base + (g->bells - g->producer));
     map->consumer = map->base + (g->consumer - g->producer);
     map->data = map->base + (g->data - g->producer);
     r = map_pieces(map, fd, g, roles);

@@ -103,6 +103,10 @@ suites += tests/test_mpmc_deaths tests/test_mpmc_processes
 tests_test_mpmc_deaths_LDADD = $(test_libs)
 tests_test_mpmc_processes_LDADD = $(test_libs)
 
+suites += tests/test_wait
+memcheck_suites += tests/test_wait
+tests_test_wait_LDADD = $(test_libs)
+
 suites += tests/test_dump
 tests_test_dump_SOURCES = tests/test_dump.c tests/spsc_pages.h
 tests_test_dump_LDADD = $(core_test_libs)

@@ -102,7 +102,11 @@ enum {
     SHMRING_AT_MOST_ONCE = 0x100,  /* mpmc: a message whose consumer died is dropped, not redelivered */
     /* shmring_create(), shmring_open() and their kin; they concern this handle's mapping */
     SHMRING_PREFAULT = 0x40, /* touch every page now rather than at the first message */
-    SHMRING_MLOCK = 0x80     /* lock the mapping into memory */
+    SHMRING_MLOCK = 0x80,    /* lock the mapping into memory */
+    /* Send and receive without a fence of their own also while others may sleep; those who go to sleep
+       interrupt this process instead, by membarrier(2). For many messages and few sleeps. Where the
+       kernel does not do that, it has no effect. */
+    SHMRING_ASYMMETRIC_FENCE = 0x200
 };
 
 /*
@@ -334,8 +338,8 @@ SHMRING_API int shmring_segment_fd(const shmring_t *q);
  *   -EINPROGRESS  spsc: a reservation is open: commit or cancel it first
  * spsc: wait-free. mpmc: lock-free; a queue that is nearly full may say -EAGAIN once or twice although
  * a block is free, while others hold blocks out of turn. Signal-safe. Calls the kernel only on every
- * 65,536th -EAGAIN in a row, to see whether the name is still there (-ESTALE), and mpmc at most every
- * 50 ms to look for dead participants, see shmring_recover().
+ * 65,536th -EAGAIN in a row, to see whether the name is still there (-ESTALE), mpmc at most every
+ * 50 ms to look for dead participants, see shmring_recover(), and to wake somebody who sleeps.
  */
 SHMRING_API int shmring_send(shmring_t *q, const void *msg, size_t len);
 
@@ -401,6 +405,82 @@ enum { SHMRING_HELD_MAX = 64 };
  * (released already, or out of turn); -EPERM as shmring_recv(). Wait-free. Signal-safe. No system call.
  */
 SHMRING_API int shmring_release(shmring_t *q, const void *msg);
+
+/* ---- Waiting -------------------------------------------------------------------------------- */
+
+/*
+ * As shmring_send(), shmring_reserve(), shmring_recv() and shmring_peek(), but instead of returning
+ * -EAGAIN they wait: look again for a while, and then sleep. timeout is relative and counts from the
+ * first look that failed (CLOCK_MONOTONIC); NULL waits for ever, zero is one attempt.
+ *
+ * While nobody sleeps, neither these nor the calls on the other side make a system call. A sleeper is
+ * woken by the call that sends, or makes room; of several, one for each message. It looks by itself
+ * at least every 50 ms (see shmring_set_waiting()): so a peer that was killed or stopped between
+ * publishing and waking costs that long at the most, and what dead participants held comes back.
+ *
+ * They return what the call they wait for returns, except -EAGAIN, and
+ *   -ETIMEDOUT  the time is over
+ *   -EINTR      a signal handler ran while this thread slept
+ *   -EINVAL     a timeout that is negative, or with more than 999,999,999 ns
+ *   -ESTALE     the name is gone; noticed within a second or so
+ *   -EPIPE      only with SHMRING_WAIT_PEERS: nothing can come, the other side has no live participant
+ * Blocking. Not for signal handlers.
+ */
+SHMRING_API int shmring_send_wait(shmring_t *q, const void *msg, size_t len,
+                                  const struct timespec *timeout);
+SHMRING_API int shmring_reserve_wait(shmring_t *q, size_t len, void **msg,
+                                     const struct timespec *timeout);
+SHMRING_API ssize_t shmring_recv_wait(shmring_t *q, void *buf, size_t size,
+                                      const struct timespec *timeout);
+SHMRING_API ssize_t shmring_peek_wait(shmring_t *q, const void **msg, struct shmring_info *info,
+                                      const struct timespec *timeout);
+
+/* What a queue can be waited for to become. */
+enum {
+    SHMRING_READABLE = 0x1, /* a message is there to be received */
+    SHMRING_WRITABLE = 0x2  /* there is room for the message that was last refused with -EAGAIN */
+};
+
+/*
+ * Wait until one of the events is there: SHMRING_READABLE (for a consumer), SHMRING_WRITABLE (for a
+ * producer), or both. Another participant of an mpmc queue may be quicker: the next call can say
+ * -EAGAIN all the same. Returns the events that are there, or -EINVAL, -EPERM (not that role), or
+ * -ETIMEDOUT, -EINTR, -ESTALE, -EPIPE as above.
+ */
+SHMRING_API int shmring_wait(shmring_t *q, unsigned events, const struct timespec *timeout);
+
+/* How this handle waits. */
+struct shmring_waiting {
+    uint32_t spin_ns;    /* look for so long, at most, before sleeping; 0: sleep at once. What waits
+                            took of late decides for how long it is really done. */
+    uint32_t recheck_ms; /* look by itself so often while asleep; 0: 50 */
+    uint32_t flags;      /* SHMRING_WAIT_PEERS */
+    uint32_t reserved[5];
+};
+enum {
+    SHMRING_WAIT_PEERS = 0x1 /* -EPIPE rather than to wait for a side that has no live participant */
+};
+
+/* Change that; w NULL: as it was at first, 50,000 ns, 50 ms and no flag. Returns 0 or -EINVAL. */
+SHMRING_API int shmring_set_waiting(shmring_t *q, const struct shmring_waiting *w);
+
+/*
+ * For those who sleep by other means, such as io_uring or futex_waitv(2): announce that this handle
+ * is about to sleep until the event (one of them), and say on which futex.
+ *
+ * Returns 1: it is there already, do not sleep. Or 0: sleep while *word is value (a shared 32-bit
+ * futex, in a mapping of this handle: it is gone after shmring_close()), for limit_ns at the most, and
+ * then, woken or not, arm again before anything else: that passes the wake-up on to another sleeper
+ * where need be. Or what shmring_wait() returns, except -ETIMEDOUT and -EINTR. Not for signal
+ * handlers. Does not sleep; calls the kernel now and then.
+ */
+struct shmring_futex {
+    const uint32_t *word;
+    uint32_t value;
+    uint32_t reserved;
+    int64_t limit_ns;
+};
+SHMRING_API int shmring_futex_arm(shmring_t *q, unsigned event, struct shmring_futex *futex);
 
 /* ---- Looking -------------------------------------------------------------------------------- */
 

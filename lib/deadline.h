@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* Timeouts as callers give them, and the points in time that they mean. */
+#ifndef SHMR_DEADLINE_H
+#define SHMR_DEADLINE_H
+
+#include <errno.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "error.h"
+
+#define SHMR_SECOND   INT64_C(1000000000)
+#define SHMR_FOR_EVER INT64_MAX
+#define SHMR_AT_ONCE  INT64_C(0) /* in the past, whatever the clock says */
+
+/* CLOCK_MONOTONIC, ns */
+static inline int64_t shmr_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * SHMR_SECOND + now.tv_nsec;
+}
+
+/* When a relative timeout is over; NULL: never. 0, or -EINVAL with the detail set. */
+static inline int shmr_deadline(const struct timespec *timeout, int64_t *deadline)
+{
+    *deadline = SHMR_FOR_EVER;
+    if (!timeout)
+        return 0;
+    if (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec >= SHMR_SECOND)
+        return shmr_fail_fast(EINVAL, "the timeout is negative or has more than 999,999,999 ns", 0,
+                              0);
+    if (timeout->tv_sec == 0 && timeout->tv_nsec == 0)
+        *deadline = SHMR_AT_ONCE;
+    else if (timeout->tv_sec < INT64_MAX / SHMR_SECOND / 2)
+        *deadline = shmr_now() + (int64_t)timeout->tv_sec * SHMR_SECOND + timeout->tv_nsec;
+    return 0;
+}
+
+#endif

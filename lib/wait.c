@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "wait.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "deadline.h"
+#include "fence.h"
+#include "participant.h"
+#include "ready.h"
+#include "recovery.h"
+
+/* Looks between two at the clock; and of so many waits one spins for as long as it may. */
+#define LOOKS_PER_CLOCK   8
+#define WAITS_PER_ATTEMPT 16
+
+/* The shortest spin, in back-offs: worth it whatever the waits of late were like. */
+#define SPIN_LEAST 5
+
+/* Where both events are waited for and the kernel cannot: look this often. */
+#define BOTH_SLICE_NS INT64_C(1000000)
+
+/* Timed looks between two at the queue's name. */
+#define RECHECKS_PER_NAME_CHECK 16
+
+/* ---- The kernel's part ---------------------------------------------------------------------- */
+
+#if defined SYS_futex_time64 /* 32-bit machines: a time of 64 bits all the same */
+#define FUTEX SYS_futex_time64
+#else
+#define FUTEX SYS_futex
+#endif
+
+struct kernel_time {
+    int64_t seconds, ns;
+};
+
+static struct kernel_time kernel_time(int64_t ns)
+{
+    return (struct kernel_time){ns / SHMR_SECOND, ns % SHMR_SECOND};
+}
+
+/* Sleep while the word has that value, until then at most. 0, or -EINTR. */
+static int sleep_on(const struct shmr_bell *bell, uint32_t value, int64_t until)
+{
+    struct kernel_time limit = kernel_time(until);
+
+    if (syscall(FUTEX, &bell->word, FUTEX_WAIT_BITSET, value, until == SHMR_FOR_EVER ? NULL : &limit,
+                NULL, FUTEX_BITSET_MATCH_ANY) < 0 &&
+        errno == EINTR)
+        return -EINTR;
+    return 0;
+}
+
+#if defined SYS_futex_waitv
+/* The same for both bells at once. Returns -ENOSYS where the kernel cannot. */
+static int sleep_on_both(struct shmr_bell *const bell[SHMR_EVENTS],
+                         const uint32_t value[SHMR_EVENTS], int64_t until)
+{
+    struct futex_waitv waiters[SHMR_EVENTS] = {0};
+    struct kernel_time limit = kernel_time(until);
+
+    for (int e = 0; e < SHMR_EVENTS; e++)
+        waiters[e] = (struct futex_waitv){
+            .val = value[e], .uaddr = (uintptr_t)&bell[e]->word, .flags = FUTEX_32};
+    if (syscall(SYS_futex_waitv, waiters, SHMR_EVENTS, 0, until == SHMR_FOR_EVER ? NULL : &limit,
+                CLOCK_MONOTONIC) < 0 &&
+        (errno == EINTR || errno == ENOSYS))
+        return -errno;
+    return 0;
+}
+#else
+static int sleep_on_both(struct shmr_bell *const bell[SHMR_EVENTS],
+                         const uint32_t value[SHMR_EVENTS], int64_t until)
+{
+    (void)bell, (void)value, (void)until;
+    return -ENOSYS;
+}
+#endif
+
+void shmr_ring(shmring_t *q, int event, int n)
+{
+    int error = errno; /* a signal handler may be running */
+    uint32_t who = shmr_bell_ring(q->bell[event]);
+
+    if (who & SHMR_BELL_ASLEEP)
+        syscall(FUTEX, &q->bell[event]->word, FUTEX_WAKE, n, NULL, NULL, 0);
+    errno = error;
+}
+
+/* ---- Is it there? ---------------------------------------------------------------------------- */
+
+static unsigned event_bit(int event)
+{
+    return event == SHMR_READABLE ? SHMRING_READABLE : SHMRING_WRITABLE;
+}
+
+/* Which of the events are there now. Thorough: look at every block, not only at some. */
+static unsigned ready(shmring_t *q, unsigned events, bool thorough)
+{
+    struct shmr_mpmc *mpmc = &q->mpmc.queue;
+    unsigned found = 0;
+
+    if (events & SHMRING_READABLE &&
+        (q->kind == SHMRING_SPSC ? shmr_spsc_is_readable(&q->consumer)
+                                 : shmr_mpmc_is_readable(mpmc, 1)))
+        found |= SHMRING_READABLE;
+    if (events & SHMRING_WRITABLE &&
+        (q->kind == SHMRING_SPSC
+             ? shmr_spsc_is_writable(&q->producer, q->waiting.refused)
+             : shmr_mpmc_is_writable(mpmc, thorough ? mpmc->mask + 1 : SHMR_MPMC_LOOKS)))
+        found |= SHMRING_WRITABLE;
+    return found;
+}
+
+/* mpmc: others may be asleep that a ring before my announcement should have woken. */
+static void pass_on(shmring_t *q, unsigned events)
+{
+    if (events & SHMRING_READABLE && shmr_mpmc_is_readable(&q->mpmc.queue, 2))
+        shmr_ring(q, SHMR_READABLE, 1);
+    if (events & SHMRING_WRITABLE)
+        shmr_ring(q, SHMR_WRITABLE, 1);
+}
+
+/* Is another participant alive that could bring the event about? */
+static bool has_peer(const shmring_t *q, int event)
+{
+    const uint32_t role = event == SHMR_READABLE ? SHMRING_PRODUCER : SHMRING_CONSUMER;
+
+    for (uint32_t i = 0; i < q->geometry.rows; i++) {
+        struct shmr_row *row = shmr_row_at(q->map.table, i);
+        bool mine = q->kind == SHMRING_MPMC ? i == q->row : (q->roles & role) != 0;
+        if (!mine && shmr_row_died(row) &&
+            atomic_load_explicit(&row->role, memory_order_relaxed) & role &&
+            shmr_row_is_locked(q->fd, &q->geometry, i) != 0)
+            return true;
+    }
+    return false;
+}
+
+static int check_peers(const shmring_t *q, unsigned events)
+{
+    if (!(q->waiting.flags & SHMRING_WAIT_PEERS))
+        return 0;
+    for (int e = 0; e < SHMR_EVENTS; e++)
+        if (events & event_bit(e) && has_peer(q, e))
+            return 0;
+    return shmr_fail_fast(EPIPE,
+                          events & SHMRING_READABLE ? "no live producer is left"
+                                                    : "no live consumer is left",
+                          0, 0);
+}
+
+/* What a sleeper does when it wakes by itself. 0, -EPIPE, -ESTALE. */
+static int look_around(shmring_t *q, unsigned events)
+{
+    if (q->kind == SHMRING_MPMC)
+        shmr_sweep(q);
+    if (++q->waiting.rechecks % RECHECKS_PER_NAME_CHECK == 0 && shmr_handle_check_name(q) < 0)
+        return -ESTALE;
+    return check_peers(q, events);
+}
+
+/* ---- Waiting --------------------------------------------------------------------------------- */
+
+void shmr_wait_init(shmring_t *q, unsigned flags)
+{
+    q->bell[SHMR_READABLE] = &q->map.bells->readable;
+    q->bell[SHMR_WRITABLE] = &q->map.bells->writable;
+    q->unfenced = flags & SHMRING_ASYMMETRIC_FENCE && shmr_fence_register();
+    for (int e = 0; e < SHMR_EVENTS; e++) {
+        /* Set before the first message is published: see W2 in bell.h. */
+        if (q->unfenced)
+            atomic_fetch_or_explicit(&q->bell[e]->word, SHMR_BELL_UNFENCED, memory_order_seq_cst);
+        q->heed[e] = q->unfenced ? SHMR_HEED_UNFENCED : SHMR_HEED_FENCED;
+    }
+    if (q->kind == SHMRING_MPMC && SHMR_RMW_IS_FENCE) /* a message is published by one */
+        q->heed[SHMR_READABLE] = SHMR_HEED_UNFENCED;
+    shmring_set_waiting(q, NULL);
+}
+
+/* May this handle wait for them? 0, or why not. */
+static int check_events(shmring_t *q, unsigned events)
+{
+    int r = shmr_handle_check(q);
+
+    if (r < 0)
+        return r;
+    if (events == 0 || events & ~(unsigned)(SHMRING_READABLE | SHMRING_WRITABLE))
+        return shmr_fail_fast(EINVAL, "events: SHMRING_READABLE, SHMRING_WRITABLE, or both", 0, 0);
+    if (events & SHMRING_READABLE && !(q->roles & SHMRING_CONSUMER))
+        return shmr_fail_fast(EPERM, "only a consumer waits for SHMRING_READABLE", 0, 0);
+    if (events & SHMRING_WRITABLE && !(q->roles & SHMRING_PRODUCER))
+        return shmr_fail_fast(EPERM, "only a producer waits for SHMRING_WRITABLE", 0, 0);
+    return 0;
+}
+
+/* For how long this wait is to spin beyond the least. */
+static int64_t spin_limit(struct shmr_waiting *w, int event)
+{
+    uint32_t limit = 2 * w->usual[event];
+
+    if (w->waits[event]++ % WAITS_PER_ATTEMPT == 0 || limit > w->spin_most)
+        limit = w->spin_most;
+    return limit;
+}
+
+/* Look for a while: what is there, or 0. */
+static unsigned spin(shmring_t *q, unsigned events, int64_t deadline)
+{
+    struct shmr_waiting *w = &q->waiting;
+    const int event = events & SHMRING_READABLE ? SHMR_READABLE : SHMR_WRITABLE;
+    uint32_t *usual = &w->usual[event];
+    unsigned found = ready(q, events, false);
+
+    if (found || w->spin_most == 0 || deadline == SHMR_AT_ONCE)
+        return found;
+    for (uint32_t i = 0; i < SPIN_LEAST * w->pauses; i++) { /* no look at the clock: it costs */
+        shmr_pause(1);
+        if ((found = ready(q, events, false)) != 0) {
+            *usual -= *usual / 8;
+            return found;
+        }
+    }
+
+    int64_t from = shmr_now(), now = from, until = from + spin_limit(w, event);
+    for (; now < until && now < deadline; now = shmr_now())
+        for (int i = 0; i < LOOKS_PER_CLOCK; i++) {
+            shmr_pause(1);
+            if ((found = ready(q, events, false)) != 0) {
+                *usual = (uint32_t)((7 * (int64_t)*usual + (now - from)) / 8);
+                return found;
+            }
+        }
+    *usual -= *usual / 8;
+    return 0;
+}
+
+/*
+ * Announce that I am about to sleep. Which events are there after all; or 0, the words to sleep on,
+ * and for how long at most.
+ */
+static unsigned announce(shmring_t *q, unsigned events, uint32_t how, uint32_t value[SHMR_EVENTS],
+                         int64_t *limit)
+{
+    bool fence = false, certain = true;
+
+    for (int e = 0; e < SHMR_EVENTS; e++) {
+        if (!(events & event_bit(e)))
+            continue;
+        uint32_t was = shmr_bell_announce(q->bell[e], how);
+        value[e] = was | how | SHMR_BELL_WATCHED;
+        fence |= (was & SHMR_BELL_UNFENCED) != 0;
+        certain &= (was & SHMR_BELL_WATCHED) != 0;
+    }
+    if (fence) /* P1 */
+        certain &= shmr_fence_others();
+    *limit = certain || q->waiting.recheck < SHMR_RECHECK_NS ? q->waiting.recheck : SHMR_RECHECK_NS;
+    return ready(q, events, true);
+}
+
+static int sleep_once(shmring_t *q, unsigned events, const uint32_t value[SHMR_EVENTS],
+                      int64_t from, int64_t until)
+{
+    int e = events & SHMRING_READABLE ? SHMR_READABLE : SHMR_WRITABLE;
+
+    if (events == (SHMRING_READABLE | SHMRING_WRITABLE)) {
+        int r = sleep_on_both(q->bell, value, until);
+        if (r != -ENOSYS)
+            return r;
+        if (until > from + BOTH_SLICE_NS)
+            until = from + BOTH_SLICE_NS;
+    }
+    return sleep_on(q->bell[e], value[e], until);
+}
+
+/* Wait for one of the events. Which are there, or -ETIMEDOUT, -EINTR, -EPIPE, -ESTALE. */
+static int wait_for(shmring_t *q, unsigned events, int64_t deadline)
+{
+    unsigned found = spin(q, events, deadline);
+    uint32_t value[SHMR_EVENTS];
+    int r = found ? 0 : check_peers(q, events);
+
+    if (!found && r == 0 && deadline == SHMR_AT_ONCE)
+        r = -ETIMEDOUT;
+    for (bool slept = false; !found && r == 0; slept = true) {
+        int64_t limit, now, until;
+
+        /* A queue with one consumer, or one producer: there is nobody to announce for. */
+        if (slept && q->kind == SHMRING_SPSC && (found = ready(q, events, true)) != 0)
+            break;
+        found = announce(q, events, SHMR_BELL_ASLEEP, value, &limit);
+        if (found) {
+            if (slept && q->kind == SHMRING_MPMC)
+                pass_on(q, found);
+            break;
+        }
+        now = shmr_now();
+        if (now >= deadline) {
+            r = -ETIMEDOUT;
+            break;
+        }
+        until = deadline - now < limit ? deadline : now + limit;
+        r = sleep_once(q, events, value, now, until);
+        if (r == 0)
+            r = shmr_now() >= until ? look_around(q, events) : check_peers(q, events);
+    }
+    if (r < 0 && (found = ready(q, events, true)) != 0)
+        r = 0;
+    if (r == -EINTR)
+        return shmr_fail_fast(EINTR, "a signal handler ran", 0, 0);
+    if (r == -ETIMEDOUT)
+        return shmr_fail_fast(ETIMEDOUT, "nothing happened in time", 0, 0);
+    return r < 0 ? r : (int)found;
+}
+
+int shmring_wait(shmring_t *q, unsigned events, const struct timespec *timeout)
+{
+    int64_t deadline;
+    int r = check_events(q, events);
+
+    if (r == 0)
+        r = shmr_deadline(timeout, &deadline);
+    return r < 0 ? r : wait_for(q, events, deadline);
+}
+
+int shmring_futex_arm(shmring_t *q, unsigned event, struct shmring_futex *futex)
+{
+    uint32_t value[SHMR_EVENTS];
+    const int e = event == SHMRING_READABLE ? SHMR_READABLE : SHMR_WRITABLE;
+    int64_t now;
+    unsigned found;
+    int r = check_events(q, event);
+
+    if (r < 0)
+        return r;
+    if (!futex || event == (SHMRING_READABLE | SHMRING_WRITABLE))
+        return shmr_fail_fast(EINVAL, futex ? "one futex is for one event: call twice"
+                                            : "the place for the result is NULL", 0, 0);
+    found = announce(q, event, SHMR_BELL_ASLEEP, value, &futex->limit_ns);
+    now = shmr_now();
+    if (!found && now - q->waiting.looked_around >= q->waiting.recheck) {
+        q->waiting.looked_around = now;
+        r = look_around(q, event);
+        found = ready(q, event, true);
+    }
+    if (found && q->kind == SHMRING_MPMC)
+        pass_on(q, event);
+    if (found || r < 0)
+        return found ? 1 : r;
+    futex->word = (const uint32_t *)(const void *)&q->bell[e]->word;
+    futex->value = value[e];
+    return 0;
+}
+
+int shmring_set_waiting(shmring_t *q, const struct shmring_waiting *w)
+{
+    static const struct shmring_waiting usual = {.spin_ns = SHMR_SPIN_MOST_NS};
+    int r = shmr_handle_check(q);
+
+    if (r < 0)
+        return r;
+    if (!w)
+        w = &usual;
+    if (w->flags & ~(uint32_t)SHMRING_WAIT_PEERS)
+        return shmr_fail(EINVAL, "flags 0x%x: only SHMRING_WAIT_PEERS", w->flags);
+    for (size_t i = 0; i < sizeof w->reserved / sizeof w->reserved[0]; i++)
+        if (w->reserved[i])
+            return shmr_fail(EINVAL, "reserved fields are not zero");
+    q->waiting = (struct shmr_waiting){
+        .spin_most = w->spin_ns,
+        .flags = w->flags,
+        .recheck = w->recheck_ms ? w->recheck_ms * INT64_C(1000000) : SHMR_RECHECK_NS,
+        .pauses = shmr_process_pauses(),
+    };
+    return 0;
+}
+
+/* ---- Calls that wait ------------------------------------------------------------------------- */
+
+/* Between two attempts: r is what the last one returned. True: make another one. */
+struct attempts {
+    const struct timespec *timeout;
+    int64_t deadline;
+    unsigned event;
+    bool waited;
+};
+
+static bool try_again(shmring_t *q, struct attempts *a, ssize_t *r)
+{
+    int waited = 0;
+
+    if (*r != -EAGAIN)
+        return false;
+    if (!a->waited) /* the clock is looked at only now: the first attempt is usually a success */
+        waited = shmr_deadline(a->timeout, &a->deadline);
+    a->waited = true;
+    if (waited == 0)
+        waited = wait_for(q, a->event, a->deadline);
+    if (waited > 0)
+        return true;
+    *r = waited;
+    return false;
+}
+
+int shmring_send_wait(shmring_t *q, const void *msg, size_t len, const struct timespec *timeout)
+{
+    struct attempts a = {.timeout = timeout, .event = SHMRING_WRITABLE};
+    ssize_t r;
+
+    do
+        r = shmring_send(q, msg, len);
+    while (try_again(q, &a, &r));
+    return (int)r;
+}
+
+int shmring_reserve_wait(shmring_t *q, size_t len, void **msg, const struct timespec *timeout)
+{
+    struct attempts a = {.timeout = timeout, .event = SHMRING_WRITABLE};
+    ssize_t r;
+
+    do
+        r = shmring_reserve(q, len, msg);
+    while (try_again(q, &a, &r));
+    return (int)r;
+}
+
+ssize_t shmring_recv_wait(shmring_t *q, void *buf, size_t size, const struct timespec *timeout)
+{
+    struct attempts a = {.timeout = timeout, .event = SHMRING_READABLE};
+    ssize_t r;
+
+    do
+        r = shmring_recv(q, buf, size);
+    while (try_again(q, &a, &r));
+    return r;
+}
+
+ssize_t shmring_peek_wait(shmring_t *q, const void **msg, struct shmring_info *info,
+                          const struct timespec *timeout)
+{
+    struct attempts a = {.timeout = timeout, .event = SHMRING_READABLE};
+    ssize_t r;
+
+    do
+        r = shmring_peek(q, msg, info);
+    while (try_again(q, &a, &r));
+    return r;
+}

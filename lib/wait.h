@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Waiting: look for a while, then sleep on the futex of the event's bell (bell.h). At least every
+ * waiting.recheck a sleeper wakes and looks by itself: it may have been the dead one's turn to ring.
+ */
+#ifndef SHMR_WAIT_H
+#define SHMR_WAIT_H
+
+#include "bell.h"
+#include "handle.h"
+
+#define SHMR_SPIN_MOST_NS UINT32_C(50000) /* unless told otherwise: about what sleeping costs */
+#define SHMR_RECHECK_NS   INT64_C(50000000)
+
+/* Make an attached handle ring and wait. The roles' fence: SHMRING_ASYMMETRIC_FENCE in flags. */
+void shmr_wait_init(shmring_t *q, unsigned flags);
+
+/* Wake up to n of those who sleep at the event's bell. Signal-safe. */
+void shmr_ring(shmring_t *q, int event, int n);
+
+/* Somebody published: n messages, or room for n. The one look of a success at the bell. */
+static inline void shmr_tell(shmring_t *q, int event, int n)
+{
+    if (__builtin_expect(shmr_bell_heeded(q->bell[event], q->heed[event]), 0))
+        shmr_ring(q, event, n);
+}
+
+#endif

@@ -1,0 +1,729 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Calls that wait, in one process and between two. Nothing here depends on how long something takes:
+ * a wait that would never be ended by the event it waits for ends the test by its own time limit.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "support.h"
+
+#define BOTH (SHMRING_PRODUCER | SHMRING_CONSUMER)
+
+static const struct timespec at_once, moment = {.tv_nsec = 2000000}, *const for_ever;
+
+/* Sleep at once, and look again only after an hour: whatever comes was rung for. */
+static const struct shmring_waiting sleepy = {.recheck_ms = 3600000};
+
+static char name[TEST_NAME_SIZE];
+static shmring_t *q;
+
+static shmring_t *open_role(unsigned flags)
+{
+    shmring_t *handle;
+
+    cr_assert_eq(shmring_open(&handle, name, flags), 0, "%s", shmring_strerror_detail());
+    return handle;
+}
+
+static shmring_t *child_open(unsigned flags)
+{
+    shmring_t *handle;
+
+    child_assert(shmring_open(&handle, name, flags) == 0);
+    return handle;
+}
+
+static void setup(void)
+{
+    test_name(name);
+}
+
+static void setup_spsc(void)
+{
+    setup();
+    q = test_create(name, BOTH, 4096);
+}
+
+static void setup_mpmc(void)
+{
+    setup();
+    q = test_create_mpmc(name, BOTH, 4, 100);
+}
+
+static void teardown(void)
+{
+    shmring_close(&q);
+}
+
+/* Until the process sleeps in a futex: what comes then must wake it. */
+static void await_sleep(pid_t pid)
+{
+    char path[64];
+    long call = -1;
+
+    snprintf(path, sizeof path, "/proc/%d/syscall", (int)pid);
+    while (call != SYS_futex && call != SYS_futex_waitv) {
+        siginfo_t ended = {0};
+        FILE *file = fopen(path, "r");
+        cr_assert_not_null(file);
+        if (fscanf(file, "%ld", &call) != 1) /* "running" */
+            call = -1;
+        fclose(file);
+        waitid(P_PID, (id_t)pid, &ended, WEXITED | WNOHANG | WNOWAIT);
+        cr_assert_eq(ended.si_pid, 0, "the child ended instead of sleeping");
+        nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+    }
+}
+
+static void fill(shmring_t *handle)
+{
+    char message[64] = "full";
+
+    while (shmring_send(handle, message, sizeof message) == 0)
+        continue;
+}
+
+/* ---- Timeouts and errors --------------------------------------------------------------------- */
+
+static void check_what_is_there_returns_at_once(void)
+{
+    char buf[100];
+    const void *msg;
+    void *place;
+
+    cr_assert_eq(shmring_send_wait(q, "one", 3, for_ever), 0);
+    cr_assert_eq(shmring_wait(q, SHMRING_READABLE, for_ever), SHMRING_READABLE);
+    cr_assert_eq(shmring_wait(q, SHMRING_WRITABLE, for_ever), SHMRING_WRITABLE);
+    cr_assert_eq(shmring_wait(q, SHMRING_READABLE | SHMRING_WRITABLE, for_ever),
+                 SHMRING_READABLE | SHMRING_WRITABLE);
+    cr_assert_eq(shmring_recv_wait(q, buf, sizeof buf, for_ever), 3);
+    cr_assert_arr_eq(buf, "one", 3);
+    cr_assert_eq(shmring_reserve_wait(q, 3, &place, for_ever), 0);
+    memcpy(place, "two", 3);
+    cr_assert_eq(shmring_commit(q, place, 3), 0);
+    cr_assert_eq(shmring_peek_wait(q, &msg, NULL, for_ever), 3);
+    cr_assert_arr_eq(msg, "two", 3);
+    cr_assert_eq(shmring_release(q, msg), 0);
+}
+
+Test(wait, what_is_there_returns_at_once, .init = setup_spsc, .fini = teardown)
+{
+    check_what_is_there_returns_at_once();
+}
+
+Test(wait, what_is_there_returns_at_once_mpmc, .init = setup_mpmc, .fini = teardown)
+{
+    check_what_is_there_returns_at_once();
+}
+
+static void check_time_is_over(const struct timespec *timeout)
+{
+    struct timespec from, to;
+    char buf[100];
+    const void *msg;
+    void *place;
+
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    assert_refused(shmring_recv_wait(q, buf, sizeof buf, timeout), ETIMEDOUT, "in time");
+    clock_gettime(CLOCK_MONOTONIC, &to);
+    cr_assert((to.tv_sec - from.tv_sec) * 1000000000L + to.tv_nsec - from.tv_nsec >=
+              timeout->tv_nsec);
+    assert_refused(shmring_peek_wait(q, &msg, NULL, timeout), ETIMEDOUT, "in time");
+    assert_refused(shmring_wait(q, SHMRING_READABLE, timeout), ETIMEDOUT, "in time");
+    fill(q);
+    assert_refused(shmring_send_wait(q, buf, 64, timeout), ETIMEDOUT, "in time");
+    assert_refused(shmring_reserve_wait(q, 64, &place, timeout), ETIMEDOUT, "in time");
+    assert_refused(shmring_wait(q, SHMRING_WRITABLE, timeout), ETIMEDOUT, "in time");
+    cr_assert_eq(shmring_wait(q, SHMRING_READABLE | SHMRING_WRITABLE, timeout), SHMRING_READABLE);
+    while (shmring_recv(q, buf, sizeof buf) > 0) /* nothing was lost on the way */
+        cr_assert_str_eq(buf, "full");
+}
+
+Test(wait, the_time_is_over, .init = setup_spsc, .fini = teardown)
+{
+    check_time_is_over(&moment);
+    check_time_is_over(&at_once);
+    cr_assert_eq(shmring_set_waiting(q, &sleepy), 0);
+    check_time_is_over(&moment);
+}
+
+Test(wait, the_time_is_over_mpmc, .init = setup_mpmc, .fini = teardown)
+{
+    check_time_is_over(&moment);
+    check_time_is_over(&at_once);
+    cr_assert_eq(shmring_set_waiting(q, &sleepy), 0);
+    check_time_is_over(&moment);
+}
+
+Test(wait, time_that_is_none, .init = setup_spsc, .fini = teardown)
+{
+    const struct timespec none[] = {{.tv_sec = -1}, {.tv_nsec = -1}, {.tv_nsec = 1000000000}};
+    char buf[10];
+
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++) {
+        assert_refused(shmring_recv_wait(q, buf, sizeof buf, &none[i]), EINVAL, "timeout");
+        assert_refused(shmring_wait(q, SHMRING_READABLE, &none[i]), EINVAL, "timeout");
+    }
+    cr_assert_eq(shmring_wait(q, SHMRING_WRITABLE, &(struct timespec){.tv_sec = INT64_MAX / 2}),
+                 SHMRING_WRITABLE);
+}
+
+Test(wait, events_that_are_none, .init = setup_spsc, .fini = teardown)
+{
+    struct shmring_futex futex;
+
+    assert_refused(shmring_wait(q, 0, for_ever), EINVAL, "events");
+    assert_refused(shmring_wait(q, 4, for_ever), EINVAL, "events");
+    assert_refused(shmring_futex_arm(q, 0, &futex), EINVAL, "events");
+    assert_refused(shmring_futex_arm(q, SHMRING_READABLE | SHMRING_WRITABLE, &futex), EINVAL,
+                   "call twice");
+    assert_refused(shmring_futex_arm(q, SHMRING_READABLE, NULL), EINVAL, "NULL");
+    assert_refused(shmring_wait(NULL, SHMRING_READABLE, for_ever), EBADF, "NULL");
+    assert_refused(shmring_set_waiting(NULL, NULL), EBADF, "NULL");
+}
+
+Test(wait, events_of_the_other_role, .init = setup)
+{
+    char buf[10];
+
+    q = test_create(name, 0, 4096);
+    shmring_t *producer = open_role(SHMRING_PRODUCER), *consumer = open_role(SHMRING_CONSUMER);
+
+    assert_refused(shmring_wait(producer, SHMRING_READABLE, for_ever), EPERM, "consumer");
+    assert_refused(shmring_wait(consumer, SHMRING_WRITABLE, for_ever), EPERM, "producer");
+    assert_refused(shmring_wait(q, SHMRING_READABLE, for_ever), EPERM, "consumer");
+    assert_refused(shmring_recv_wait(producer, buf, sizeof buf, for_ever), EPERM, "consumer");
+    assert_refused(shmring_send_wait(consumer, buf, sizeof buf, for_ever), EPERM, "producer");
+    shmring_close(&producer);
+    shmring_close(&consumer);
+    shmring_close(&q);
+}
+
+Test(wait, what_does_not_get_better_is_not_waited_for, .init = setup_mpmc, .fini = teardown)
+{
+    char buf[101];
+
+    assert_refused(shmring_send_wait(q, buf, 101, for_ever), EMSGSIZE, "101");
+    cr_assert_eq(shmring_send(q, buf, 50), 0);
+    assert_refused(shmring_recv_wait(q, buf, 10, for_ever), EMSGSIZE, "10");
+}
+
+Test(wait, settings_that_are_none, .init = setup_spsc, .fini = teardown)
+{
+    struct shmring_waiting w = {.flags = 2};
+
+    assert_refused(shmring_set_waiting(q, &w), EINVAL, "flags");
+    w = (struct shmring_waiting){.reserved = {[4] = 1}};
+    assert_refused(shmring_set_waiting(q, &w), EINVAL, "reserved");
+    cr_assert_eq(shmring_set_waiting(q, NULL), 0);
+}
+
+static void note_signal(int number)
+{
+    (void)number;
+}
+
+static int sleep_until_a_signal(void *unused)
+{
+    char buf[10];
+    (void)unused;
+    shmring_t *consumer = child_open(SHMRING_CONSUMER);
+    struct sigaction action = {.sa_handler = note_signal, .sa_flags = SA_RESTART};
+
+    sigaction(SIGUSR1, &action, NULL);
+    child_refused(shmring_recv_wait(consumer, buf, sizeof buf, for_ever), EINTR, "signal");
+    return 0;
+}
+
+Test(wait, a_signal_ends_it, .init = setup)
+{
+    q = test_create(name, SHMRING_PRODUCER, 4096);
+    pid_t pid = test_fork(sleep_until_a_signal, NULL);
+
+    await_sleep(pid);
+    kill(pid, SIGUSR1);
+    cr_assert_eq(test_wait(pid), 0);
+    shmring_close(&q);
+}
+
+/* ---- Being woken ----------------------------------------------------------------------------- */
+
+static int receive_one(void *settings)
+{
+    shmring_t *consumer = child_open(SHMRING_CONSUMER);
+    char buf[100];
+
+    child_assert(shmring_set_waiting(consumer, settings) == 0);
+    child_assert(shmring_recv_wait(consumer, buf, sizeof buf, for_ever) == 5);
+    child_assert(memcmp(buf, "hello", 5) == 0);
+    shmring_close(&consumer);
+    return 0;
+}
+
+static void send_hello(void)
+{
+    cr_assert_eq(shmring_send(q, "hello", 5), 0);
+}
+
+static void send_hello_in_a_batch(void)
+{
+    struct iovec batch = {"hello", 5};
+
+    cr_assert_eq(shmring_send_batch(q, &batch, 1), 1);
+}
+
+static void commit_hello(void)
+{
+    void *place;
+
+    cr_assert_eq(shmring_reserve(q, 5, &place), 0);
+    memcpy(place, "hello", 5);
+    cr_assert_eq(shmring_commit(q, place, 5), 0);
+}
+
+static void check_each_way_to_send_wakes(void)
+{
+    void (*const ways[])(void) = {send_hello, send_hello_in_a_batch, commit_hello};
+
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        pid_t pid = test_fork(receive_one, (void *)&sleepy);
+        await_sleep(pid);
+        ways[i]();
+        cr_assert_eq(test_wait(pid), 0);
+    }
+    shmring_close(&q);
+}
+
+Test(wait, each_way_to_send_wakes, .init = setup)
+{
+    q = test_create(name, SHMRING_PRODUCER, 4096);
+    check_each_way_to_send_wakes();
+}
+
+Test(wait, each_way_to_send_wakes_mpmc, .init = setup)
+{
+    q = test_create_mpmc(name, SHMRING_PRODUCER, 4, 100);
+    check_each_way_to_send_wakes();
+}
+
+Test(wait, each_way_to_send_wakes_without_a_fence, .init = setup)
+{
+    q = test_create(name, SHMRING_PRODUCER | SHMRING_ASYMMETRIC_FENCE, 4096);
+    check_each_way_to_send_wakes();
+}
+
+static int send_one(void *length)
+{
+    shmring_t *producer = child_open(SHMRING_PRODUCER);
+    char message[4096] = "x";
+
+    child_assert(shmring_set_waiting(producer, &sleepy) == 0);
+    child_assert(shmring_send_wait(producer, message, *(size_t *)length, for_ever) == 0);
+    shmring_close(&producer);
+    return 0;
+}
+
+static void receive_by_copy(shmring_t *consumer)
+{
+    char buf[100];
+
+    cr_assert_eq(shmring_recv(consumer, buf, sizeof buf), 64);
+}
+
+static void receive_by_batch(shmring_t *consumer)
+{
+    char buf[100];
+    struct iovec batch = {buf, sizeof buf};
+
+    cr_assert_eq(shmring_recv_batch(consumer, &batch, 1), 1);
+}
+
+static void receive_in_place(shmring_t *consumer)
+{
+    const void *msg;
+
+    cr_assert_eq(shmring_peek(consumer, &msg, NULL), 64);
+    cr_assert_eq(shmring_release(consumer, msg), 0);
+}
+
+/* The queue is full; q is a consumer, the producer has left. */
+static void check_each_way_to_receive_wakes(size_t length, int messages)
+{
+    void (*const ways[])(shmring_t *) = {receive_by_copy, receive_by_batch, receive_in_place};
+
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        shmring_t *producer = open_role(SHMRING_PRODUCER);
+        fill(producer);
+        shmring_close(&producer);
+        pid_t pid = test_fork(send_one, &length);
+        for (int n = 0; n < messages; n++) {
+            await_sleep(pid);
+            ways[i](q);
+        }
+        cr_assert_eq(test_wait(pid), 0);
+        for (char buf[4096]; shmring_recv(q, buf, sizeof buf) > 0;)
+            continue;
+    }
+    shmring_close(&q);
+}
+
+Test(wait, each_way_to_receive_wakes, .init = setup)
+{
+    q = test_create(name, SHMRING_CONSUMER, 4096);
+    check_each_way_to_receive_wakes(64, 1);
+}
+
+/* 4096 - 8 bytes are 56 records of 72 and 56 bytes: room for 300 more after 4 of them are gone. */
+Test(wait, a_long_message_waits_for_enough_room, .init = setup)
+{
+    q = test_create(name, SHMRING_CONSUMER, 4096);
+    check_each_way_to_receive_wakes(300, 4);
+}
+
+Test(wait, each_way_to_receive_wakes_mpmc, .init = setup)
+{
+    q = test_create_mpmc(name, SHMRING_CONSUMER, 4, 100);
+    check_each_way_to_receive_wakes(64, 1);
+}
+
+Test(wait, a_cancelled_reservation_wakes, .init = setup)
+{
+    size_t length = 64;
+    void *place[4];
+
+    q = test_create_mpmc(name, SHMRING_PRODUCER, 4, 100);
+    for (int i = 0; i < 4; i++)
+        cr_assert_eq(shmring_reserve(q, 10, &place[i]), 0);
+    pid_t pid = test_fork(send_one, &length);
+    await_sleep(pid);
+    cr_assert_eq(shmring_cancel(q, place[2]), 0);
+    cr_assert_eq(test_wait(pid), 0);
+    shmring_close(&q);
+}
+
+/* A block that is free, far from the place where a search begins, in a queue of which all else is held. */
+Test(wait, the_one_free_block_is_found, .init = setup)
+{
+    enum { N = 1024 };
+    static const void *held[N];
+    shmring_t *consumers[N / 64];
+
+    q = test_create_mpmc(name, SHMRING_PRODUCER, N, 100);
+    for (int i = 0; i < N; i++)
+        cr_assert_eq(shmring_send(q, "x", 1), 0);
+    for (int i = 0; i < N; i++) {
+        if (i % 64 == 0)
+            consumers[i / 64] = open_role(SHMRING_CONSUMER);
+        cr_assert_eq(shmring_peek(consumers[i / 64], &held[i], NULL), 1);
+    }
+    cr_assert_eq(shmring_set_waiting(q, &sleepy), 0);
+    for (int i = 0; i < N; i += 337) {
+        assert_refused(shmring_send_wait(q, "y", 1, &moment), ETIMEDOUT, "in time");
+        cr_assert_eq(shmring_release(consumers[i / 64], held[i]), 0);
+        cr_assert_eq(shmring_send_wait(q, "y", 1, for_ever), 0);
+    }
+    for (int i = 0; i < N / 64; i++)
+        shmring_close(&consumers[i]);
+    shmring_close(&q);
+}
+
+static int wait_for_either(void *expected)
+{
+    shmring_t *both = child_open(BOTH);
+
+    child_assert(shmring_set_waiting(both, &sleepy) == 0);
+    fill(both); /* and so that it is known what was refused */
+    for (char buf[100]; shmring_recv(both, buf, sizeof buf) > 0;)
+        continue;
+    child_assert(shmring_wait(both, SHMRING_READABLE, &at_once) == -ETIMEDOUT);
+    child_assert(shmring_wait(both, SHMRING_READABLE | SHMRING_WRITABLE, for_ever) ==
+                 *(int *)expected);
+    return 0;
+}
+
+/* The blocks are all held elsewhere: not writable, not readable. */
+Test(wait, either_event_wakes, .init = setup)
+{
+    for (int i = 0; i < 2; i++) {
+        const int event = i ? SHMRING_WRITABLE : SHMRING_READABLE;
+        void *place[4];
+        q = test_create_mpmc(name, SHMRING_PRODUCER | SHMRING_OPEN_OR_CREATE, 4, 100);
+        for (int n = 0; n < 4; n++)
+            cr_assert_eq(shmring_reserve(q, 10, &place[n]), 0);
+        pid_t pid = test_fork(wait_for_either, (void *)&event);
+        await_sleep(pid);
+        if (event == SHMRING_WRITABLE)
+            cr_assert_eq(shmring_cancel(q, place[0]), 0);
+        else
+            cr_assert_eq(shmring_commit(q, place[0], 10), 0);
+        cr_assert_eq(test_wait(pid), 0);
+        shmring_close(&q);
+        cr_assert_eq(shmring_unlink(name), 0);
+    }
+}
+
+/* ---- Several sleepers ------------------------------------------------------------------------ */
+
+enum { SLEEPERS = 4 };
+
+static int hold_one_until_told(void *ends)
+{
+    const int *end = ends;
+    shmring_t *consumer = child_open(SHMRING_CONSUMER);
+    const void *msg;
+
+    child_assert(shmring_set_waiting(consumer, &sleepy) == 0);
+    child_assert(shmring_peek_wait(consumer, &msg, NULL, for_ever) == 1);
+    test_tell(end[1]);
+    pause(); /* with the message, so that each one needs a wake-up of its own */
+    return 0;
+}
+
+static void check_all_wake(void (*send)(void))
+{
+    pid_t pid[SLEEPERS];
+    int ends[2];
+
+    q = test_create_mpmc(name, SHMRING_PRODUCER, 8, 100);
+    test_pipe(ends);
+    for (int i = 0; i < SLEEPERS; i++) {
+        pid[i] = test_fork(hold_one_until_told, ends);
+        await_sleep(pid[i]);
+    }
+    send();
+    for (int i = 0; i < SLEEPERS; i++)
+        test_hear(ends[0]);
+    for (int i = 0; i < SLEEPERS; i++)
+        test_kill(pid[i]);
+    shmring_close(&q);
+}
+
+static void send_one_by_one(void)
+{
+    for (int i = 0; i < SLEEPERS; i++)
+        cr_assert_eq(shmring_send(q, "x", 1), 0);
+}
+
+static void send_all_in_a_batch(void)
+{
+    struct iovec batch[SLEEPERS];
+
+    for (int i = 0; i < SLEEPERS; i++)
+        batch[i] = (struct iovec){"x", 1};
+    cr_assert_eq(shmring_send_batch(q, batch, SLEEPERS), SLEEPERS);
+}
+
+Test(wait, a_message_each_wakes_all, .init = setup)
+{
+    check_all_wake(send_one_by_one);
+}
+
+Test(wait, a_batch_wakes_as_many, .init = setup)
+{
+    check_all_wake(send_all_in_a_batch);
+}
+
+/* ---- Peers that die or go -------------------------------------------------------------------- */
+
+static const struct shmring_waiting with_peers = {.recheck_ms = 1, .flags = SHMRING_WAIT_PEERS};
+static const struct shmring_waiting with_peers_sleepy = {.recheck_ms = 3600000,
+                                                         .flags = SHMRING_WAIT_PEERS};
+
+static int attend(void *role)
+{
+    shmring_t *handle = child_open(*(unsigned *)role);
+
+    pause();
+    shmring_close(&handle);
+    return 0;
+}
+
+static void check_no_peer_is_epipe(void)
+{
+    unsigned producer = SHMRING_PRODUCER, consumer = SHMRING_CONSUMER;
+    struct shmring_futex futex;
+    char buf[100];
+    shmring_t *mine = open_role(SHMRING_CONSUMER);
+
+    cr_assert_eq(shmring_set_waiting(mine, &with_peers), 0);
+    assert_refused(shmring_recv_wait(mine, buf, sizeof buf, for_ever), EPIPE, "no live producer");
+    pid_t pid = test_fork(attend, &producer);
+    while (shmring_recv_wait(mine, buf, sizeof buf, &moment) != -ETIMEDOUT)
+        continue;
+    kill(pid, SIGKILL); /* not waited for: its death shows while this sleeps */
+    assert_refused(shmring_recv_wait(mine, buf, sizeof buf, for_ever), EPIPE, "no live producer");
+    int r;
+    while ((r = shmring_futex_arm(mine, SHMRING_READABLE, &futex)) == 0)
+        nanosleep(&moment, NULL);
+    cr_assert_eq(r, -EPIPE);
+    test_wait(pid);
+    shmring_close(&mine);
+
+    mine = open_role(SHMRING_PRODUCER);
+    cr_assert_eq(shmring_set_waiting(mine, &with_peers), 0);
+    fill(mine);
+    assert_refused(shmring_send_wait(mine, buf, 64, for_ever), EPIPE, "no live consumer");
+    pid = test_fork(attend, &consumer);
+    while (shmring_send_wait(mine, buf, 64, &moment) != -ETIMEDOUT)
+        continue;
+    test_kill(pid);
+    assert_refused(shmring_send_wait(mine, buf, 64, for_ever), EPIPE, "no live consumer");
+    shmring_close(&mine);
+    shmring_close(&q);
+}
+
+Test(wait, no_peer_is_epipe, .init = setup)
+{
+    q = test_create(name, 0, 4096);
+    check_no_peer_is_epipe();
+}
+
+Test(wait, no_peer_is_epipe_mpmc, .init = setup)
+{
+    q = test_create_mpmc(name, 0, 4, 100);
+    check_no_peer_is_epipe();
+}
+
+Test(wait, oneself_is_no_peer, .init = setup_mpmc, .fini = teardown)
+{
+    char buf[100];
+
+    cr_assert_eq(shmring_set_waiting(q, &with_peers), 0);
+    assert_refused(shmring_recv_wait(q, buf, sizeof buf, for_ever), EPIPE, "no live producer");
+    send_hello();
+    cr_assert_eq(shmring_recv_wait(q, buf, sizeof buf, for_ever), 5); /* what is there comes first */
+}
+
+static int sleep_until_the_last_leaves(void *unused)
+{
+    (void)unused;
+    shmring_t *consumer = child_open(SHMRING_CONSUMER);
+    char buf[100];
+
+    child_assert(shmring_set_waiting(consumer, &with_peers_sleepy) == 0);
+    child_assert(shmring_recv_wait(consumer, buf, sizeof buf, for_ever) == -EPIPE);
+    return 0;
+}
+
+Test(wait, closing_wakes_those_who_ask_for_peers, .init = setup)
+{
+    q = test_create(name, SHMRING_PRODUCER, 4096);
+    pid_t pid = test_fork(sleep_until_the_last_leaves, NULL);
+
+    await_sleep(pid);
+    shmring_close(&q);
+    cr_assert_eq(test_wait(pid), 0);
+}
+
+static int die_with_a_message(void *unused)
+{
+    (void)unused;
+    shmring_t *consumer = child_open(SHMRING_CONSUMER);
+    const void *msg;
+
+    child_assert(shmring_peek(consumer, &msg, NULL) == 5);
+    kill(getpid(), SIGKILL);
+    return 1;
+}
+
+/* Nobody calls anything on that queue any more: the sleeper itself finds the dead. */
+Test(wait, what_a_dead_consumer_held_comes_to_a_sleeper, .init = setup)
+{
+    const struct shmring_waiting often = {.recheck_ms = 1};
+
+    q = test_create_mpmc(name, SHMRING_PRODUCER, 4, 100);
+    send_hello();
+    cr_assert_eq(test_run(die_with_a_message, NULL), -SIGKILL);
+    pid_t pid = test_fork(receive_one, (void *)&often);
+    cr_assert_eq(test_wait(pid), 0);
+    shmring_close(&q);
+}
+
+Test(wait, recovery_wakes, .init = setup)
+{
+    shmring_t *idle;
+    struct shmring_recovery report;
+
+    q = test_create_mpmc(name, SHMRING_PRODUCER, 4, 100);
+    idle = open_role(SHMRING_CONSUMER);
+    pid_t pid = test_fork(receive_one, (void *)&sleepy);
+    await_sleep(pid);
+    /* Received by another who then dies: the message comes back by recovery alone. */
+    kill(pid, SIGSTOP);
+    send_hello();
+    cr_assert_eq(test_run(die_with_a_message, NULL), -SIGKILL);
+    kill(pid, SIGCONT);
+    await_sleep(pid);
+    (void)shmring_recover(idle, &report);
+    cr_assert_eq(test_wait(pid), 0);
+    shmring_close(&idle);
+    shmring_close(&q);
+}
+
+static int sleep_until_the_name_goes(void *unused)
+{
+    (void)unused;
+    const struct shmring_waiting often = {.recheck_ms = 1};
+    shmring_t *consumer = child_open(SHMRING_CONSUMER);
+    char buf[100];
+
+    child_assert(shmring_set_waiting(consumer, &often) == 0);
+    child_refused(shmring_recv_wait(consumer, buf, sizeof buf, for_ever), ESTALE, "removed");
+    return 0;
+}
+
+Test(wait, a_name_that_goes_is_noticed, .init = setup)
+{
+    q = test_create(name, SHMRING_PRODUCER, 4096);
+    pid_t pid = test_fork(sleep_until_the_name_goes, NULL);
+
+    await_sleep(pid);
+    cr_assert_eq(shmring_unlink(name), 0);
+    cr_assert_eq(test_wait(pid), 0);
+    shmring_close(&q);
+}
+
+/* ---- The futex ------------------------------------------------------------------------------- */
+
+Test(wait, arming_the_futex, .init = setup_spsc, .fini = teardown)
+{
+    struct shmring_futex futex = {0};
+    char buf[100];
+
+    cr_assert_eq(shmring_futex_arm(q, SHMRING_READABLE, &futex), 0);
+    cr_assert_eq(*futex.word, futex.value);
+    cr_assert(futex.limit_ns > 0 && futex.limit_ns <= 50000000);
+    send_hello();
+    cr_assert_neq(*futex.word, futex.value, "who is about to sleep does not");
+    cr_assert_eq(shmring_futex_arm(q, SHMRING_READABLE, &futex), 1);
+    cr_assert_eq(shmring_recv(q, buf, sizeof buf), 5);
+    cr_assert_eq(shmring_futex_arm(q, SHMRING_READABLE, &futex), 0);
+
+    cr_assert_eq(shmring_futex_arm(q, SHMRING_WRITABLE, &futex), 1);
+    fill(q);
+    cr_assert_eq(shmring_futex_arm(q, SHMRING_WRITABLE, &futex), 0);
+    cr_assert_eq(*futex.word, futex.value);
+    cr_assert_eq(shmring_recv(q, buf, sizeof buf), 64);
+    cr_assert_neq(*futex.word, futex.value);
+    cr_assert_eq(shmring_futex_arm(q, SHMRING_WRITABLE, &futex), 1);
+}
+
+/* The first sleeper of all cannot be sure that everybody has seen it; nor can one without membarrier. */
+Test(wait, only_the_first_sleep_is_short, .init = setup_spsc, .fini = teardown)
+{
+    struct shmring_futex futex;
+
+    cr_assert_eq(shmring_set_waiting(q, &sleepy), 0);
+    cr_assert_eq(shmring_futex_arm(q, SHMRING_READABLE, &futex), 0);
+    cr_assert_eq(futex.limit_ns, 50000000);
+    cr_assert_eq(shmring_futex_arm(q, SHMRING_READABLE, &futex), 0);
+    cr_assert_eq(futex.limit_ns, INT64_C(3600000000000));
+}
