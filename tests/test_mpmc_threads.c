@@ -88,7 +88,7 @@ static void write_message(void *block, struct stamp stamp)
 static int send_or_commit(struct shmr_mpmc_participant *p, struct stamp stamp, bool in_place)
 {
     uint8_t bytes[LONGEST];
-    void *block;
+    void *block = NULL;
 
     if (!in_place) {
         write_message(bytes, stamp);
@@ -106,7 +106,7 @@ static void *produce(void *argument)
     const uint32_t producer = (uint32_t)(uintptr_t)argument;
     uint64_t state = seed + producer;
     struct shmr_mpmc_participant p;
-    void *block;
+    void *block = NULL;
 
     shmr_mpmc_participant_init(&p, &geometry, &map, producer);
     for (uint32_t number = 0; number < MESSAGES;) {
@@ -150,7 +150,7 @@ static void *consume(void *argument)
     int64_t last[PRODUCERS] = {-1, -1, -1};
     struct shmr_mpmc_participant p;
     const void *msg[2];
-    struct shmring_info info;
+    struct shmring_info info = {0};
 
     shmr_mpmc_participant_init(&p, &geometry, &map, row);
     while (atomic_load(&delivered) < PRODUCERS * MESSAGES) {
@@ -246,7 +246,7 @@ static void *visit(void *argument)
     uint64_t state = seed + (uintptr_t)argument;
 
     for (int i = 0; i < VISITS; i++) {
-        struct shmring_info info;
+        struct shmring_info info = {0};
         const void *msg;
         shmring_t *q;
         void *block;
