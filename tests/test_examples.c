@@ -199,9 +199,10 @@ struct run {
 static struct program start_client(const char *name, struct run *run)
 {
     char lines[LINES * 5 + 1];
+    size_t length = 0;
     for (int i = 1; i <= LINES; i++)
-        snprintf(lines + (i - 1) * 5, 6, "%04d\n", i);
-    int input = input_of(lines, LINES * 5);
+        length += (size_t)snprintf(lines + length, sizeof lines - length, "%04d\n", i);
+    int input = input_of(lines, length);
     struct program client = program_start(
         input, -1, (const char *const[]){"examples/system_logger", "client", name, "test", NULL});
     close(input);
