@@ -263,9 +263,6 @@ int shmr_header_check(const struct shmr_header *h, uint64_t file_size, struct sh
                                     .max_participants = h->kind == SHMRING_MPMC ? h->rows : 0};
     int r;
 
-    if (h->kind == SHMRING_MPMC)
-        config.max_participants = h->rows;
-
     if (h->magic == __builtin_bswap64(SHMR_MAGIC))
         return shmr_fail(EPROTONOSUPPORT,
                          "byte_order: written by a machine of the other byte order");

@@ -469,6 +469,54 @@ Test(bad_input, no_queue_at_the_name)
     }
 }
 
+/* A queue that has the name already, with other parameters: it stays as it is. */
+static void check_name_in_use(const char *name, const struct shmring_config *there)
+{
+    struct shmring_config wanted[] = {*there, *there, *there, *there, *there};
+    static const char *const words[] = {"kind", "capacity", "max_message", "mode", "exists"};
+    struct shmring_stat before, after;
+    shmring_t *q, *mine;
+
+    wanted[0].kind = there->kind == SHMRING_SPSC ? SHMRING_MPMC : SHMRING_SPSC;
+    wanted[0].capacity = 4096;
+    wanted[1].capacity *= 2;
+    wanted[2].max_message--;
+    wanted[3].mode = 0640;
+    cr_assert_eq(shmring_create(&mine, name, there), 0);
+    cr_assert_eq(shmring_send(mine, "hello", 6), 0);
+    cr_assert_eq(shmring_stat(mine, &before), 0);
+    const struct holdings held = test_holdings();
+    for (int i = 0; i < TIMES; i++)
+        for (int w = 0; w < 5; w++) {
+            if (w < 4) /* the last is the same, and exclusive */
+                wanted[w].flags |= SHMRING_OPEN_OR_CREATE;
+            assert_no_handle(shmring_create(&q, name, &wanted[w]), EEXIST, words[w]);
+        }
+    assert_holds_no_more_than(&held, LEEWAY);
+    cr_assert_eq(shmring_stat(mine, &after), 0);
+    cr_assert_arr_eq(&before, &after, sizeof before);
+    shmring_close(&mine);
+    cr_assert_eq(shmring_unlink(name), 0);
+}
+
+Test(bad_input, name_in_use)
+{
+    const struct shmring_config spsc = {
+        .kind = SHMRING_SPSC, .flags = BOTH, .capacity = CAPACITY, .max_message = 100};
+    const struct shmring_config mpmc = {
+        .kind = SHMRING_MPMC, .flags = BOTH, .capacity = 4096, .max_message = 100};
+    char posix[TEST_NAME_SIZE], directory[TEST_NAME_SIZE], file[TEST_NAME_SIZE + 16];
+
+    test_name(posix);
+    test_directory(directory);
+    snprintf(file, sizeof file, "file:%s/queue", directory);
+    check_name_in_use(posix, &spsc);
+    check_name_in_use(posix, &mpmc);
+    check_name_in_use(file, &spsc);
+    check_name_in_use(file, &mpmc);
+    cr_assert_eq(test_count_files(directory), 0);
+}
+
 Test(bad_input, paths_that_lead_nowhere)
 {
     char directory[TEST_NAME_SIZE], missing[TEST_NAME_SIZE + 32], through[TEST_NAME_SIZE + 32];

@@ -320,6 +320,7 @@ static void no_attaching_at(uint64_t base)
 {
     setup();
     leave();
+    const struct holdings held = test_holdings();
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         pages_start_at(&pages, base);
         for (int j = 0; j < 2; j++)
@@ -335,6 +336,7 @@ static void no_attaching_at(uint64_t base)
         assert_not_attached(SHMRING_PRODUCER, "producer's page");
         assert_not_attached(SHMRING_PRODUCER | SHMRING_CONSUMER, "producer's page");
     }
+    assert_holds_no_more_than(&held, 1 << 20);
     pages_start_at(&pages, base);
     cr_assert_eq(shmring_dup(&producer, observer, SHMRING_PRODUCER), 0);
     cr_assert_eq(shmring_dup(&consumer, observer, SHMRING_CONSUMER), 0);
