@@ -129,6 +129,8 @@ int shmr_file_publish(int fd, const struct shmr_name *name)
         return 0;
     if (errno == EEXIST)
         return shmr_fail(EEXIST, "%s exists", name->path);
+    if (errno == ENOENT && access(from, F_OK) < 0) /* not the directory's fault */
+        return shmr_fail(ENOSYS, "%s cannot be linked: is /proc mounted?", from);
     return shmr_fail(errno, "naming the segment %s (through %s): %s", name->path, from,
                      strerror(errno));
 }
@@ -174,6 +176,9 @@ int shmr_file_unlink(const struct shmr_name *name)
     struct stat st;
     int fd = shmr_file_open(name, O_RDONLY);
 
+    if (fd == -EACCES)
+        return shmr_fail(EACCES, "%s cannot be read, so it may be anything: it was left alone",
+                         name->path);
     if (fd < 0)
         return fd;
     bool regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);

@@ -288,6 +288,9 @@ static void use_without_proc(struct mounted *m)
     child_refused(shmring_open_fd(&other, shmring_segment_fd(q), BOTH), ENOSYS, "/proc");
     shmring_close(&q);
     child_assert(shmring_unlink(m->name) == 0);
+    child_refused(shmring_create(&q, m->name, &config), ENOSYS, "is /proc mounted");
+    child_refused(shmring_create(&q, m->name, &observed), ENOSYS, "is /proc mounted");
+    child_refused(shmring_unlink(m->name), ENOENT, "does not exist");
 }
 
 Test(file_systems, no_proc)

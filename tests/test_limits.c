@@ -336,6 +336,7 @@ static int use_theirs(void *argument)
     shmring_t *q;
 
     child_assert(become_nobody() == 0);
+    const struct holdings before = test_holdings();
     if (may_read) {
         child_assert(shmring_open(&q, theirs->name, SHMRING_OBSERVER) == 0);
         child_assert(shmring_participants(q, &row, 1) == 1);
@@ -357,6 +358,9 @@ static int use_theirs(void *argument)
     child_assert(q == NULL);
     /* /dev/shm is a directory where only owners remove. */
     child_refused(shmring_unlink(theirs->name), may_read ? EPERM : EACCES, theirs->name);
+    const struct holdings after = test_holdings();
+    child_assert(after.descriptors == before.descriptors);
+    child_assert(after.shared_maps == before.shared_maps);
     return 0;
 }
 
@@ -398,4 +402,28 @@ Test(limits, directory_of_another)
     strcat(name, "/queue");
     as_nobody(create_where_one_may_not, name);
     cr_assert_eq(test_count_files(directory), 0);
+}
+
+static int remove_what_cannot_be_read(void *argument)
+{
+    const char *name = argument;
+
+    child_assert(become_nobody() == 0);
+    child_refused(shmring_unlink(name), EACCES, "cannot be read");
+    return 0;
+}
+
+/* In a directory where anybody may remove anything: it might be no queue. */
+Test(limits, removing_takes_reading)
+{
+    char directory[TEST_NAME_SIZE], name[TEST_NAME_SIZE + 16];
+    shmring_t *q;
+
+    test_directory(directory);
+    cr_assert_eq(chmod(directory, 0777), 0);
+    snprintf(name, sizeof name, "file:%s/queue", directory);
+    q = test_create(name, 0, CAPACITY);
+    shmring_close(&q);
+    as_nobody(remove_what_cannot_be_read, name);
+    cr_assert_eq(test_count_files(directory), 1);
 }

@@ -18,8 +18,8 @@
  *
  * Results
  *   Calls return 0 or a count when they succeed and a negative errno value when they do not.
- *   -EAGAIN is an ordinary result: full or empty just now. After any other failure
- *   shmring_strerror_detail() says in words what was wrong and what to do about it.
+ *   -EAGAIN from sending and receiving is an ordinary result: full or empty just now. After any
+ *   other failure shmring_strerror_detail() says in words what was wrong and what to do about it.
  *
  * Every call on a handle can also return
  *   -EBADF     the handle is NULL (shmring_close() clears it).
@@ -118,9 +118,9 @@ struct shmring_config {
     uint64_t capacity;    /* A power of two. spsc: bytes, at least a page (4096); a message of n bytes
                              takes shmring_record_size(n) of them, 8 always stay free.
                              mpmc: messages, 2 to 2^24. */
-    uint32_t max_message; /* longest message, bytes. spsc: 0 is capacity - 16, the most a ring can
-                             hold. mpmc: not 0; every message takes a block of this size and 24
-                             bytes more, rounded up to 64. */
+    uint32_t max_message; /* longest message, bytes, at most 2^30. spsc: at most capacity - 16; 0 is
+                             the most there can be. mpmc: not 0; every message takes a block of
+                             this size and 24 bytes more, rounded up to 64. */
     uint32_t mode;        /* permission bits, exact whatever the umask; 0: 0600
                              (0666 for memfd, where holding the descriptor is the permission) */
     uint32_t max_participants; /* mpmc: attached at the same time, at most 1024; 0: 64 */
@@ -217,7 +217,8 @@ struct shmring_participant {
  *   -EFBIG       larger than RLIMIT_FSIZE or than this process can map
  *   -ENOMEM      no address space, or RLIMIT_MEMLOCK too low for SHMRING_MLOCK
  *   -EOPNOTSUPP  SHMRING_HUGE_PAGES where the backend has none
- *   -EACCES, -EPERM, -EROFS, -ENOENT (the directory), -EMFILE, -ENFILE  from the kernel
+ *   -ENOSYS      /proc is not mounted, or the kernel is older than Linux 4.14
+ *   -EACCES, -EPERM, -EROFS, -ENOENT and -ENOTDIR (the directory), -EMFILE, -ENFILE  from the kernel
  *   and, when opening, what shmring_open() returns.
  * May sleep in the kernel. Blocking; a crash on the way leaves no name behind.
  */
@@ -235,12 +236,14 @@ SHMRING_API int shmring_create(shmring_t **q, const char *name, const struct shm
  *   -EBUSY            the role is held by a live process; the detail says by whom
  *   -EBADMSG          not a queue, damaged, or shorter than its header says
  *   -EPROTONOSUPPORT  a queue of another layout, byte order or page size
- *   -EAGAIN           its creator is still at work (only where O_TMPFILE is not supported)
+ *   -EAGAIN           its creator is still at work, or died before it had finished (only where
+ *                     O_TMPFILE is not supported); with a detail, other than -EAGAIN elsewhere
  *   -EACCES           no permission; observers need to read, others also to write
  *   -ELOOP, -EISDIR   NAME is a symbolic link, a directory
  *   -ENOMEM           no address space, or RLIMIT_MEMLOCK too low for SHMRING_MLOCK
  *   -EUSERS           mpmc: max_participants are attached
- *   -EMFILE, -ENFILE  from the kernel.
+ *   -ENOSYS           see shmring_create()
+ *   -ENOTDIR, -EMFILE, -ENFILE  from the kernel.
  * Blocking. What dead participants of an mpmc queue held is recovered, see shmring_recover().
  */
 SHMRING_API int shmring_open(shmring_t **q, const char *name, unsigned flags);
@@ -282,8 +285,9 @@ SHMRING_API void shmring_close(shmring_t **q);
 /*
  * Remove the name. Those attached go on until they close; the memory is freed by the last.
  *
- * Returns 0, or -ENOENT, -EACCES, -EPERM, -EINVAL (a bad or a memfd name), -ENAMETOOLONG,
- * -EBADMSG: what stands there is not a shmring segment, and was left alone.
+ * Returns 0, or -ENOENT, -ENOTDIR, -EACCES, -EPERM, -EINVAL (a bad or a memfd name), -ENAMETOOLONG,
+ * -ELOOP, -EISDIR, -EBADMSG: what stands there is not a shmring segment, and was left alone. To see
+ * that takes permission to read it (-EACCES), besides the permission to remove it.
  */
 SHMRING_API int shmring_unlink(const char *name);
 
@@ -529,8 +533,9 @@ SHMRING_API int shmring_dump(shmring_t *q,
 SHMRING_API int shmring_check(shmring_t *q);
 
 /*
- * What was wrong with this thread's last call that failed with anything but -EAGAIN, in words: a
- * sentence without a newline, never NULL. Valid until the thread's next failing call.
+ * What was wrong with this thread's last call that failed, in words: a sentence without a newline,
+ * never NULL. Valid until the thread's next failing call. -EAGAIN from sending and receiving leaves
+ * it as it was.
  */
 SHMRING_API const char *shmring_strerror_detail(void);
 
