@@ -466,10 +466,13 @@ void shmring_close(shmring_t **handle)
     if (!handle || !*handle)
         return;
     q = *handle;
-    *handle = NULL;
-    if (*q->process == q->mark)
+    if (*q->process == q->mark) {
+        if (!SHMR_IS_IDLE(q))
+            return;
         detach(q);
-    else
+    } else {
         q->map.base = NULL; /* the parent's: never mapped here */
+    }
     free_handle(q);
+    *handle = NULL;
 }

@@ -45,11 +45,48 @@ int shmr_handle_poison(shmring_t *q, const char *what)
     return shmr_fail_fast(EBADMSG, what, 0, 0);
 }
 
+#ifdef SHMRING_CHECKS
+/* Its address tells this thread from all others. */
+static _Thread_local char thread __attribute__((tls_model("initial-exec")));
+
+int shmr_handle_enter(shmring_t *q, shmring_t **entered)
+{
+    const void *user = NULL;
+
+    if (atomic_compare_exchange_strong_explicit(&q->user, &user, &thread, memory_order_relaxed,
+                                                memory_order_relaxed))
+        *entered = q;
+    else if (user != &thread)
+        return shmr_fail_fast(EDEADLK,
+                              "another thread is in a call on this handle: "
+                              "give each thread its own by shmring_dup()",
+                              0, 0);
+    return 0;
+}
+
+void shmr_handle_leave(shmring_t **entered)
+{
+    if (*entered)
+        atomic_store_explicit(&(*entered)->user, NULL, memory_order_relaxed);
+}
+
+bool shmr_handle_is_idle(const shmring_t *q)
+{
+    if (atomic_load_explicit(&q->user, memory_order_relaxed) == NULL)
+        return true;
+    (void)shmr_fail_fast(EDEADLK, "a call on this handle has not returned: it stays open", 0, 0);
+    return false;
+}
+#endif
+
 int shmring_check(shmring_t *q)
 {
     int r = shmr_handle_check(q);
 
-    return r < 0 ? r : shmr_handle_check_name(q);
+    if (r < 0)
+        return r;
+    SHMR_ALONE(q);
+    return shmr_handle_check_name(q);
 }
 
 int shmring_segment_fd(const shmring_t *q)

@@ -56,6 +56,9 @@ struct shmring {
     bool unfinished;                   /* mpmc: blocks have my tag that are a dead predecessor's */
     struct shmring_recovery recovered; /* since the last report */
     struct shmr_waiting waiting;
+#ifdef SHMRING_CHECKS
+    _Atomic(const void *) user; /* the thread that is in a call on this handle */
+#endif
 };
 
 /* May any call use this handle here and now? 0, -EBADF, -ENOTCONN or -EBADMSG, with the detail. */
@@ -66,5 +69,25 @@ int shmr_handle_check_name(const shmring_t *q);
 
 /* The segment is corrupt: no more sending or receiving. Returns -EBADMSG with the detail set. */
 int shmr_handle_poison(shmring_t *q, const char *what);
+
+/*
+ * --enable-checks: what two threads in calls on one handle do wrong is seen in time. SHMR_ALONE(q)
+ * keeps other threads off the handle to the end of the calling function, or makes it return
+ * -EDEADLK when one is there; a call within a call of the same thread is all right. SHMR_IS_IDLE(q)
+ * is false, with the detail, while any thread is in a call. Without the option they are no code.
+ */
+#ifdef SHMRING_CHECKS
+int shmr_handle_enter(shmring_t *q, shmring_t **entered); /* *entered stays NULL within a call */
+void shmr_handle_leave(shmring_t **entered);
+bool shmr_handle_is_idle(const shmring_t *q);
+#define SHMR_ALONE(q)                                                                              \
+    __attribute__((cleanup(shmr_handle_leave))) shmring_t *entered = NULL;                         \
+    if (shmr_handle_enter((q), &entered) < 0)                                                      \
+    return -EDEADLK
+#define SHMR_IS_IDLE(q) shmr_handle_is_idle(q)
+#else
+#define SHMR_ALONE(q)   (void)0
+#define SHMR_IS_IDLE(q) true
+#endif
 
 #endif

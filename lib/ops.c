@@ -165,6 +165,7 @@ int shmring_send(shmring_t *q, const void *msg, size_t len)
 {
     if (!may_send(q))
         return refuse_send(q);
+    SHMR_ALONE(q);
     return q->kind == SHMRING_SPSC ? send_spsc(q, msg, len) : send_mpmc(q, msg, len);
 }
 
@@ -172,6 +173,7 @@ int shmring_send_batch(shmring_t *q, const struct iovec *msgs, int n)
 {
     if (!may_send(q))
         return refuse_send(q);
+    SHMR_ALONE(q);
     if (n < 1)
         return shmr_fail_fast(EINVAL, "a batch has at least one message", 0, 0);
 
@@ -187,6 +189,7 @@ int shmring_reserve(shmring_t *q, size_t len, void **msg)
 {
     if (!may_send(q))
         return refuse_send(q);
+    SHMR_ALONE(q);
 
     note_time(q);
     int r = SEND_SIDE(q, reserve, len, msg);
@@ -205,6 +208,7 @@ int shmring_commit(shmring_t *q, void *msg, size_t len)
 {
     if (!may_send(q))
         return refuse_send(q);
+    SHMR_ALONE(q);
 
     int r = SEND_SIDE(q, commit, msg, len);
     if (unlikely(r < 0))
@@ -218,6 +222,7 @@ int shmring_cancel(shmring_t *q, void *msg)
 {
     if (!may_send(q))
         return refuse_send(q);
+    SHMR_ALONE(q);
 
     int r = SEND_SIDE(q, cancel, msg);
     if (unlikely(r < 0))
@@ -252,6 +257,7 @@ ssize_t shmring_recv(shmring_t *q, void *buf, size_t size)
 {
     if (!may_receive(q))
         return refuse_receive(q);
+    SHMR_ALONE(q);
     return q->kind == SHMRING_SPSC ? recv_spsc(q, buf, size) : recv_mpmc(q, buf, size);
 }
 
@@ -259,6 +265,7 @@ int shmring_recv_batch(shmring_t *q, struct iovec *msgs, int n)
 {
     if (!may_receive(q))
         return refuse_receive(q);
+    SHMR_ALONE(q);
     if (n < 1)
         return shmr_fail_fast(EINVAL, "a batch has at least one message", 0, 0);
 
@@ -274,6 +281,7 @@ ssize_t shmring_peek(shmring_t *q, const void **msg, struct shmring_info *info)
 {
     if (!may_receive(q))
         return refuse_receive(q);
+    SHMR_ALONE(q);
 
     note_time(q);
     ssize_t r = RECEIVE_SIDE(q, peek, msg, info);
@@ -284,6 +292,7 @@ int shmring_release(shmring_t *q, const void *msg)
 {
     if (!may_receive(q))
         return refuse_receive(q);
+    SHMR_ALONE(q);
 
     int r = RECEIVE_SIDE(q, release, msg);
     if (unlikely(r < 0))

@@ -139,6 +139,7 @@ int shmring_recover(shmring_t *q, struct shmring_recovery *report)
 
     if (r < 0)
         return r;
+    SHMR_ALONE(q);
     if (q->kind == SHMRING_MPMC && !q->attached)
         return shmr_fail(EPERM,
                          "an observer changes nothing: open the queue as producer or consumer");

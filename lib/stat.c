@@ -104,6 +104,7 @@ int shmring_stat(shmring_t *q, struct shmring_stat *st)
 
     if (r < 0)
         return r;
+    SHMR_ALONE(q);
     if (!st)
         return shmr_fail(EINVAL, "the place for the result is NULL");
     if (fstat(q->fd, &file) < 0)
@@ -150,6 +151,7 @@ int shmring_participants(shmring_t *q, struct shmring_participant *rows, int n)
 
     if (r < 0)
         return r;
+    SHMR_ALONE(q);
     if (n < 0 || (n > 0 && !rows))
         return shmr_fail(EINVAL, "%d rows: none or more, and a place for them", n);
     for (uint32_t i = 0; i < q->geometry.rows; i++) {

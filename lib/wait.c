@@ -282,6 +282,7 @@ static int sleep_once(shmring_t *q, unsigned events, const uint32_t value[SHMR_E
 /* Wait for one of the events. Which are there, or -ETIMEDOUT, -EINTR, -EPIPE, -ESTALE. */
 static int wait_for(shmring_t *q, unsigned events, int64_t deadline)
 {
+    SHMR_ALONE(q);
     unsigned found = spin(q, events, deadline);
     uint32_t value[SHMR_EVENTS];
     int r = found ? 0 : check_peers(q, events);
@@ -339,6 +340,7 @@ int shmring_futex_arm(shmring_t *q, unsigned event, struct shmring_futex *futex)
 
     if (r < 0)
         return r;
+    SHMR_ALONE(q);
     if (!futex || event == (SHMRING_READABLE | SHMRING_WRITABLE))
         return shmr_fail_fast(EINVAL, futex ? "one futex is for one event: call twice"
                                             : "the place for the result is NULL", 0, 0);
@@ -365,6 +367,7 @@ int shmring_set_waiting(shmring_t *q, const struct shmring_waiting *w)
 
     if (r < 0)
         return r;
+    SHMR_ALONE(q);
     if (!w)
         w = &usual;
     if (w->flags & ~(uint32_t)SHMRING_WAIT_PEERS)

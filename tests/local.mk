@@ -111,6 +111,11 @@ suites += tests/test_dump
 tests_test_dump_SOURCES = tests/test_dump.c tests/spsc_pages.h
 tests_test_dump_LDADD = $(core_test_libs)
 
+if CHECKS
+suites += tests/test_checks
+endif
+tests_test_checks_LDADD = $(test_libs)
+
 suites += tests/test_version
 thread_suites += tests/test_version
 memcheck_suites += tests/test_version

@@ -28,9 +28,13 @@
  *              every later call on it returns -EBADMSG too. Nothing outside the handle is touched.
  *   -ESTALE    nobody can reach the queue by its name any more: it was removed, or replaced by
  *              another. Messages still in it can be received.
+ *   -EDEADLK   another thread is in a call on the handle. Only a library that was configured with
+ *              --enable-checks notices. It refuses the second call and lets the first go on; from
+ *              shmring_close(), which returns nothing, the handle comes back open.
  *
  * Threads and signals
- *   A handle is used by one thread at a time. Different handles, also of the same queue, are
+ *   A handle is used by one thread at a time; only shmring_dup() and shmring_segment_fd() may be
+ *   called while another thread uses it. Different handles, also of the same queue, are
  *   independent. shmring_send(), shmring_recv(), their batches, reserve/commit/cancel and
  *   peek/release neither allocate, lock nor sleep; a signal handler may call them on a handle that
  *   the interrupted code does not use. All other calls are thread-safe and not signal-safe.

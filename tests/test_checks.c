@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * --enable-checks: two threads in calls on one handle. A thread is stopped in the middle of a call
+ * by a page fault: it comes to the queue's blocks while nobody may touch them.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+
+#include "support.h"
+
+#define BOTH    (SHMRING_PRODUCER | SHMRING_CONSUMER)
+#define another "another thread is in a call on this handle"
+
+/* ---- Calls ----------------------------------------------------------------------------------- */
+
+struct user {
+    shmring_t *q;
+    void *reserved;
+    const void *taken;
+};
+
+static long use_send(struct user *u)
+{
+    return shmring_send(u->q, "x", 1);
+}
+
+static long use_send_batch(struct user *u)
+{
+    struct iovec message = {.iov_base = "x", .iov_len = 1};
+
+    return shmring_send_batch(u->q, &message, 1);
+}
+
+static long use_reserve(struct user *u)
+{
+    return shmring_reserve(u->q, 1, &u->reserved);
+}
+
+static long use_commit(struct user *u)
+{
+    return shmring_commit(u->q, u->reserved, 1);
+}
+
+static long use_cancel(struct user *u)
+{
+    return shmring_cancel(u->q, u->reserved);
+}
+
+static long use_recv(struct user *u)
+{
+    char byte;
+
+    return shmring_recv(u->q, &byte, 1);
+}
+
+static long use_recv_batch(struct user *u)
+{
+    char byte;
+    struct iovec message = {.iov_base = &byte, .iov_len = 1};
+
+    return shmring_recv_batch(u->q, &message, 1);
+}
+
+static long use_peek(struct user *u)
+{
+    return shmring_peek(u->q, &u->taken, NULL);
+}
+
+static long use_release(struct user *u)
+{
+    return shmring_release(u->q, u->taken);
+}
+
+static long use_stat(struct user *u)
+{
+    struct shmring_stat st;
+
+    return shmring_stat(u->q, &st);
+}
+
+static long use_participants(struct user *u)
+{
+    struct shmring_participant row;
+
+    return shmring_participants(u->q, &row, 1);
+}
+
+static int pass_over(void *argument, const struct shmring_message *message)
+{
+    (void)argument;
+    (void)message;
+    return 0;
+}
+
+static long use_dump(struct user *u)
+{
+    return shmring_dump(u->q, pass_over, NULL);
+}
+
+static long use_check(struct user *u)
+{
+    return shmring_check(u->q);
+}
+
+static long use_recover(struct user *u)
+{
+    return shmring_recover(u->q, NULL);
+}
+
+/* First those that come to the blocks. */
+enum { STOPPABLE = 12, CALLS = 14 };
+static long (*const calls[CALLS])(struct user *) = {
+    use_send, use_send_batch, use_reserve, use_commit,       use_cancel, use_recv,  use_recv_batch,
+    use_peek, use_release,    use_stat,    use_participants, use_dump,   use_check, use_recover,
+};
+
+/* ---- A thread in the middle of one ----------------------------------------------------------- */
+
+static struct user user;
+static int stopped[2], go_on[2];
+static void *blocks; /* their page */
+
+static void protect(int protection)
+{
+    if (mprotect(blocks, 4096, protection) < 0)
+        abort();
+}
+
+static void stop(int signal)
+{
+    (void)signal;
+    test_tell(stopped[1]);
+    test_hear(go_on[0]);
+    protect(PROT_READ | PROT_WRITE);
+}
+
+static void setup(void)
+{
+    struct sigaction action = {.sa_handler = stop};
+
+    user.q = test_create_mpmc("memfd:orders", BOTH, 8, 8);
+    for (int i = 0; i < 3; i++)
+        cr_assert_eq(use_send(&user), 0);
+    cr_assert_eq(use_reserve(&user), 0);
+    cr_assert_eq(use_peek(&user), 1);
+    blocks = (void *)((uintptr_t)user.taken & ~(uintptr_t)4095);
+    test_pipe(stopped);
+    test_pipe(go_on);
+    cr_assert_eq(sigaction(SIGSEGV, &action, NULL), 0);
+}
+
+static void *run(void *call)
+{
+    return (void *)(*(long (*const *)(struct user *))call)(&user);
+}
+
+/* Start it, and have it stopped inside. */
+static pthread_t start(long (*const *call)(struct user *))
+{
+    pthread_t thread;
+
+    protect(PROT_NONE);
+    cr_assert_eq(pthread_create(&thread, NULL, run, (void *)call), 0);
+    test_hear(stopped[0]);
+    return thread;
+}
+
+static long finish(pthread_t thread)
+{
+    void *result;
+
+    test_tell(go_on[1]);
+    cr_assert_eq(pthread_join(thread, &result), 0);
+    return (long)result;
+}
+
+Test(checks, another_thread, .init = setup)
+{
+    for (int i = 0; i < STOPPABLE; i++) {
+        struct user here = user;
+        const pthread_t thread = start(&calls[i]);
+
+        for (int j = 0; j < CALLS; j++)
+            assert_refused(calls[j](&here), EDEADLK, another);
+        shmring_close(&here.q);
+        cr_assert_not_null(strstr(shmring_strerror_detail(), "it stays open"));
+        cr_assert_eq(here.q, user.q);
+        const long result = finish(thread);
+        cr_assert_geq(result, 0, "call %d: %ld", i, result);
+        /* What it used up, so that the next one succeeds. */
+        if (calls[i] == use_commit || calls[i] == use_cancel)
+            cr_assert_eq(use_reserve(&user), 0);
+        if (calls[i] == use_release)
+            cr_assert_eq(use_peek(&user), 1);
+    }
+    for (int j = 0; j < CALLS; j++)
+        if (calls[j] != use_commit)
+            cr_assert_geq(calls[j](&user), 0, "call %d, when nobody else is there", j);
+    shmring_close(&user.q);
+    cr_assert_null(user.q);
+}
+
+static int use_copy(void *unused)
+{
+    (void)unused;
+    child_refused(use_send(&user), ENOTCONN, "shmring_dup");
+    child_refused(use_stat(&user), ENOTCONN, "shmring_dup");
+    shmring_close(&user.q);
+    child_assert(user.q == NULL);
+    return 0;
+}
+
+/* The copy in a child is nobody's, whatever the parent's threads were doing. */
+Test(checks, fork_in_the_middle, .init = setup)
+{
+    const pthread_t thread = start(&calls[0]);
+
+    cr_assert_eq(test_run(use_copy, NULL), 0);
+    cr_assert_eq(finish(thread), 0);
+    shmring_close(&user.q);
+}
+
+/* ---- One thread ------------------------------------------------------------------------------ */
+
+static int use_it(void *argument, const struct shmring_message *message)
+{
+    struct user *u = argument;
+    shmring_t *q = u->q;
+
+    (void)message;
+    cr_assert_eq(use_stat(u), 0);
+    cr_assert_eq(use_send(u), 0);
+    shmring_close(&q);
+    cr_assert_not_null(strstr(shmring_strerror_detail(), "it stays open"));
+    cr_assert_eq(q, u->q);
+    return 1;
+}
+
+Test(checks, call_within_a_call)
+{
+    struct user u = {.q = test_create("memfd:orders", BOTH, 4096)};
+
+    cr_assert_eq(use_send(&u), 0);
+    cr_assert_eq(shmring_dump(u.q, use_it, &u), 1);
+    cr_assert_eq(use_recv(&u), 1);
+    cr_assert_eq(use_recv(&u), 1);
+    shmring_close(&u.q);
+    cr_assert_null(u.q);
+}
+
+/* A handle may change hands between two calls. */
+Test(checks, one_thread_after_the_other)
+{
+    user.q = test_create("memfd:orders", BOTH, 4096);
+    for (int i = 0; i < 3; i++) {
+        static long (*const call)(struct user *) = use_send;
+        pthread_t thread;
+        void *result;
+
+        cr_assert_eq(pthread_create(&thread, NULL, run, (void *)&call), 0);
+        cr_assert_eq(pthread_join(thread, &result), 0);
+        cr_assert_null(result);
+        cr_assert_eq(use_recv(&user), 1);
+    }
+    shmring_close(&user.q);
+}
