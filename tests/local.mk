@@ -8,6 +8,10 @@
 # $(test_libs) is the shared library, for tests of the public interface; $(core_test_libs) has the
 # internals (shmr_*) instead. Both have what tests/support.h offers. Suites worth running under
 # ThreadSanitizer are in thread_suites too, those worth running under valgrind in memcheck_suites.
+# Not worth it, for the time they take there: hundreds of processes that live for a millisecond
+# (test_races, test_spsc_crash), the programs, which valgrind would follow through libtool's shell
+# scripts, and a second look at the operations (test_spsc_steps, test_mpmc_threads). test_fastpath
+# cannot: valgrind makes system calls of its own.
 #
 # A test that is a script, tests/NAME.sh, goes into script_tests; it finds the trees in $srcdir and
 # $builddir, and exits with 77 to say that it cannot run here.
@@ -29,8 +33,9 @@ suites += tests/test_name tests/test_layout tests/test_segment tests/test_file_s
 	tests/test_in_place tests/test_open tests/test_open_wait tests/test_races \
 	tests/test_participants tests/test_fork tests/test_bad_input tests/test_limits
 thread_suites += tests/test_fork
-memcheck_suites += tests/test_name tests/test_layout tests/test_segment tests/test_in_place \
-	tests/test_open tests/test_open_wait tests/test_participants
+memcheck_suites += tests/test_name tests/test_layout tests/test_segment tests/test_file_systems \
+	tests/test_in_place tests/test_open tests/test_open_wait tests/test_participants \
+	tests/test_fork tests/test_bad_input tests/test_limits
 tests_test_name_LDADD = $(core_test_libs)
 tests_test_layout_LDADD = $(core_test_libs)
 tests_test_segment_LDADD = $(core_test_libs)
@@ -57,18 +62,22 @@ tests_test_spsc_damage_SOURCES = tests/test_spsc_damage.c tests/spsc_pages.h
 tests_test_spsc_damage_LDADD = $(core_test_libs)
 
 suites += tests/test_spsc_wrap
+memcheck_suites += tests/test_spsc_wrap
 tests_test_spsc_wrap_SOURCES = tests/test_spsc_wrap.c tests/spsc_pages.h
 tests_test_spsc_wrap_LDADD = $(core_test_libs)
 
 suites += tests/test_spsc_stat
+memcheck_suites += tests/test_spsc_stat
 tests_test_spsc_stat_SOURCES = tests/test_spsc_stat.c tests/spsc_pages.h
 tests_test_spsc_stat_LDADD = $(core_test_libs)
 
 suites += tests/test_spsc_model
+memcheck_suites += tests/test_spsc_model
 tests_test_spsc_model_LDADD = $(test_libs)
 
 suites += tests/test_spsc_threads
 thread_suites += tests/test_spsc_threads
+memcheck_suites += tests/test_spsc_threads
 tests_test_spsc_threads_LDADD = $(core_test_libs)
 
 suites += tests/test_fastpath
@@ -83,6 +92,7 @@ tests_test_spsc_steps_LDADD = $(test_libs)
 
 # The mpmc queue: likewise.
 suites += tests/test_mpmc
+memcheck_suites += tests/test_mpmc
 tests_test_mpmc_LDADD = $(test_libs)
 
 suites += tests/test_mpmc_steps
@@ -100,6 +110,7 @@ thread_suites += tests/test_mpmc_threads
 tests_test_mpmc_threads_LDADD = $(core_test_libs)
 
 suites += tests/test_mpmc_deaths tests/test_mpmc_processes
+memcheck_suites += tests/test_mpmc_deaths tests/test_mpmc_processes
 tests_test_mpmc_deaths_LDADD = $(test_libs)
 tests_test_mpmc_processes_LDADD = $(test_libs)
 
@@ -108,6 +119,7 @@ memcheck_suites += tests/test_wait
 tests_test_wait_LDADD = $(test_libs)
 
 suites += tests/test_dump
+memcheck_suites += tests/test_dump
 tests_test_dump_SOURCES = tests/test_dump.c tests/spsc_pages.h
 tests_test_dump_LDADD = $(core_test_libs)
 

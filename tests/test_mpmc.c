@@ -645,36 +645,8 @@ Test(mpmc, the_largest_table_can_be_filled)
 
 /* ---- Parameters ------------------------------------------------------------------------------ */
 
-static void assert_not_created(const struct shmring_config *config, int error, const char *words)
-{
-    shmring_t *q;
-
-    assert_refused(shmring_create(&q, "memfd:test", config), error, words);
-    cr_assert_null(q);
-}
-
 #define MPMC_CONFIG(...)                                                                           \
     (&(struct shmring_config){.kind = SHMRING_MPMC, .flags = BOTH, __VA_ARGS__})
-
-Test(mpmc, bad_parameters_are_refused_by_name)
-{
-    const struct holdings before = test_holdings();
-
-    assert_not_created(MPMC_CONFIG(.max_message = 1), EINVAL, "capacity is 0");
-    assert_not_created(MPMC_CONFIG(.capacity = 1, .max_message = 1), EINVAL, "less than 2");
-    assert_not_created(MPMC_CONFIG(.capacity = 3, .max_message = 1), EINVAL, "the next is 4");
-    assert_not_created(MPMC_CONFIG(.capacity = 1 << 25, .max_message = 1), EFBIG, "at most");
-    assert_not_created(MPMC_CONFIG(.capacity = UINT64_C(1) << 63, .max_message = 1), EFBIG,
-                       "at most");
-    assert_not_created(MPMC_CONFIG(.capacity = 2), EINVAL, "max_message 0");
-    assert_not_created(MPMC_CONFIG(.capacity = 2, .max_message = UINT32_MAX), EINVAL,
-                       "max_message 4294967295");
-    assert_not_created(MPMC_CONFIG(.capacity = 2, .max_message = 1, .max_participants = 1025),
-                       EINVAL, "max_participants 1025");
-    assert_not_created(MPMC_CONFIG(.capacity = 2, .max_message = 1, .reserved = {[4] = 1}), EINVAL,
-                       "reserved[4]");
-    assert_holds_no_more_than(&before, 1 << 20);
-}
 
 Test(mpmc, the_smallest_queue_works)
 {
