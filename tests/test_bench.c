@@ -435,7 +435,10 @@ Test(bench, wrong_command_lines)
     }
 }
 
-/* Start the program in a session of its own, with its output in the folder. */
+static const int endings[] = {SIGINT, SIGTERM, SIGHUP};
+
+/* Start the program in a session of its own, with its output in the folder, and with the signals
+ * it heeds: where the tests run with nohup or in the background, some are ignored. */
 static pid_t start(const char *transport)
 {
     pid_t child = fork();
@@ -445,6 +448,8 @@ static pid_t start(const char *transport)
         dup2(fd, STDOUT_FILENO);
         dup2(fd, STDERR_FILENO);
         setsid();
+        for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++)
+            signal(endings[i], SIG_DFL);
         execl(program(), program(), "-q", "-t", transport, "--seconds", "100", (char *)NULL);
         _exit(127);
     }
@@ -529,9 +534,8 @@ static void interrupt_and_check(const char *transport, int signal)
 Test(bench, a_signal_ends_it_and_leaves_nothing_behind)
 {
     /* The program must be what start() started, so that its process id is known. */
-    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
-    for (int i = 0; i < 3; i++)
-        interrupt_and_check("shmring", signals[i]);
+    for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++)
+        interrupt_and_check("shmring", endings[i]);
 }
 
 Test(bench, a_signal_leaves_no_system_v_objects)
