@@ -179,7 +179,7 @@ static long finish(pthread_t thread)
     return (long)result;
 }
 
-Test(checks, another_thread, .init = setup)
+Test(checks, another_thread, .init = setup, .timeout = 60)
 {
     for (int i = 0; i < STOPPABLE; i++) {
         struct user here = user;
@@ -216,7 +216,7 @@ static int use_copy(void *unused)
 }
 
 /* The copy in a child is nobody's, whatever the parent's threads were doing. */
-Test(checks, fork_in_the_middle, .init = setup)
+Test(checks, fork_in_the_middle, .init = setup, .timeout = 60)
 {
     const pthread_t thread = start(&calls[0]);
 
