@@ -10,6 +10,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "support.h"
 
@@ -112,11 +114,42 @@ static long use_recover(struct user *u)
     return shmring_recover(u->q, NULL);
 }
 
+static long use_wait(struct user *u)
+{
+    return shmring_wait(u->q, SHMRING_READABLE | SHMRING_WRITABLE, NULL);
+}
+
+static long use_send_wait(struct user *u)
+{
+    return shmring_send_wait(u->q, "x", 1, NULL);
+}
+
+static long use_recv_wait(struct user *u)
+{
+    char byte;
+
+    return shmring_recv_wait(u->q, &byte, 1, NULL);
+}
+
+static long use_futex_arm(struct user *u)
+{
+    struct shmring_futex futex;
+
+    return shmring_futex_arm(u->q, SHMRING_READABLE, &futex);
+}
+
+static long use_set_waiting(struct user *u)
+{
+    return shmring_set_waiting(u->q, NULL);
+}
+
 /* First those that come to the blocks. */
-enum { STOPPABLE = 12, CALLS = 14 };
+enum { STOPPABLE = 15, CALLS = 19 };
 static long (*const calls[CALLS])(struct user *) = {
-    use_send, use_send_batch, use_reserve, use_commit,       use_cancel, use_recv,  use_recv_batch,
-    use_peek, use_release,    use_stat,    use_participants, use_dump,   use_check, use_recover,
+    use_send,         use_send_batch, use_reserve,   use_commit,      use_cancel,
+    use_recv,         use_recv_batch, use_peek,      use_release,     use_stat,
+    use_participants, use_dump,       use_wait,      use_send_wait,   use_recv_wait,
+    use_check,        use_recover,    use_futex_arm, use_set_waiting,
 };
 
 /* ---- A thread in the middle of one ----------------------------------------------------------- */
@@ -179,17 +212,23 @@ static long finish(pthread_t thread)
     return (long)result;
 }
 
+static void expect_all_refused(void)
+{
+    struct user here = user;
+
+    for (int j = 0; j < CALLS; j++)
+        assert_refused(calls[j](&here), EDEADLK, another);
+    shmring_close(&here.q);
+    cr_assert_not_null(strstr(shmring_strerror_detail(), "it stays open"));
+    cr_assert_eq(here.q, user.q);
+}
+
 Test(checks, another_thread, .init = setup, .timeout = 60)
 {
     for (int i = 0; i < STOPPABLE; i++) {
-        struct user here = user;
         const pthread_t thread = start(&calls[i]);
 
-        for (int j = 0; j < CALLS; j++)
-            assert_refused(calls[j](&here), EDEADLK, another);
-        shmring_close(&here.q);
-        cr_assert_not_null(strstr(shmring_strerror_detail(), "it stays open"));
-        cr_assert_eq(here.q, user.q);
+        expect_all_refused();
         const long result = finish(thread);
         cr_assert_geq(result, 0, "call %d: %ld", i, result);
         /* What it used up, so that the next one succeeds. */
@@ -203,6 +242,49 @@ Test(checks, another_thread, .init = setup, .timeout = 60)
             cr_assert_geq(calls[j](&user), 0, "call %d, when nobody else is there", j);
     shmring_close(&user.q);
     cr_assert_null(user.q);
+}
+
+static void *receive(void *tid)
+{
+    *(_Atomic int *)tid = gettid();
+    return (void *)use_recv_wait(&user);
+}
+
+/* What the thread is waiting for in the kernel; -1: nothing. */
+static long system_call_of(int tid)
+{
+    char path[64];
+    long call;
+
+    snprintf(path, sizeof path, "/proc/self/task/%d/syscall", tid);
+    FILE *file = fopen(path, "re");
+    if (!file || fscanf(file, "%ld", &call) != 1)
+        call = -1;
+    if (file)
+        fclose(file);
+    return call;
+}
+
+/* It sleeps until there is a message, which is sent through another handle. */
+Test(checks, another_thread_asleep, .timeout = 60)
+{
+    static _Atomic int tid;
+    pthread_t thread;
+    shmring_t *other;
+    void *result;
+
+    user.q = test_create_mpmc("memfd:orders", BOTH, 8, 8);
+    cr_assert_eq(shmring_dup(&other, user.q, BOTH), 0);
+    cr_assert_eq(pthread_create(&thread, NULL, receive, &tid), 0);
+    while (tid == 0 || system_call_of(tid) != SYS_futex)
+        usleep(1000);
+    expect_all_refused();
+    cr_assert_eq(shmring_send(other, "x", 1), 0);
+    cr_assert_eq(pthread_join(thread, &result), 0);
+    cr_assert_eq((long)result, 1);
+    shmring_close(&user.q);
+    cr_assert_null(user.q);
+    shmring_close(&other);
 }
 
 static int use_copy(void *unused)
