@@ -62,6 +62,7 @@ struct program program_start(int input, int output, const char *const argv[])
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
             _exit(127);
+        signal(SIGPIPE, SIG_DFL); /* ignored, it makes the shell talk in pipelines that end */
         if (input < 0)
             input = open("/dev/null", O_RDONLY);
         dup2(input, STDIN_FILENO);
