@@ -188,7 +188,7 @@ static int become_participant(shmring_t *q)
 
     shmr_mpmc_participant_init(&q->mpmc, &q->geometry, &q->map, q->row);
     q->mpmc.now = shmr_coarse_now();
-    q->mpmc.pauses = shmr_process_pauses();
+    q->mpmc.queue.pauses = shmr_process_pauses();
     if (shmr_row_died(row))
         q->unfinished = !shmr_recover_row(q, q->row);
     shmr_row_attach(row, q->roles);

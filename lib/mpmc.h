@@ -93,7 +93,8 @@ struct shmr_mpmc {
     uint64_t head;
     struct shmr_mpmc_page *tail_page;
     struct shmr_mpmc_page *head_page;
-    uint64_t scan; /* where to look for a free block when those nearby are not */
+    uint64_t scan;   /* where to look for a free block when those nearby are not */
+    uint32_t pauses; /* to fall back for, see SHMR_BACK_OFF_NS */
     uint32_t send_misses;
     uint32_t receive_misses;
 };
@@ -105,6 +106,9 @@ struct shmr_mpmc {
 #define SHMR_MPMC_NEARBY     8
 #define SHMR_MPMC_LOOKS      (SHMR_MPMC_NEARBY + 64)
 #define SHMR_MPMC_HINT_EVERY 32
+
+/* How long to fall back after a lost race, in times of SHMR_BACK_OFF_NS. */
+#define SHMR_MPMC_GIVE_WAY 4
 
 /* Steps of a cursor in one call: a lap, and room for others to go on meanwhile. */
 static inline uint64_t shmr_mpmc_budget(const struct shmr_mpmc *q)
@@ -146,6 +150,15 @@ static inline uint64_t shmr_mpmc_look(const struct shmr_mpmc *q, uint64_t positi
 {
     /* A1, pairs with R1 in shmr_mpmc_publish */
     return atomic_load_explicit(&shmr_mpmc_block(q, position)->entry, memory_order_acquire);
+}
+
+/*
+ * Another one was faster, and we would meet again at the next position, and the next: each then
+ * waits for the other's lines. Let it go ahead, some dozen messages.
+ */
+static inline void shmr_mpmc_give_way(const struct shmr_mpmc *q)
+{
+    shmr_pause(SHMR_MPMC_GIVE_WAY * q->pauses);
 }
 
 /* A hint is never ahead of the truth; take it if it is ahead of me. */
@@ -193,11 +206,16 @@ static inline bool shmr_mpmc_try_own(const struct shmr_mpmc *q, struct shmr_bloc
 {
     uint64_t free = atomic_load_explicit(&block->descriptor, memory_order_relaxed);
 
+    if ((free & SHMR_STATE_MASK) != SHMR_FREE)
+        return false;
     /* A2, pairs with R2 in shmr_mpmc_free: whoever read the last message is done with it. */
-    return (free & SHMR_STATE_MASK) == SHMR_FREE &&
-           atomic_compare_exchange_strong_explicit(&block->descriptor, &free,
-                                                   shmr_descriptor(SHMR_OWN, q->me, 0),
-                                                   memory_order_acquire, memory_order_relaxed);
+    if (__builtin_expect(atomic_compare_exchange_strong_explicit(
+                             &block->descriptor, &free, shmr_descriptor(SHMR_OWN, q->me, 0),
+                             memory_order_acquire, memory_order_relaxed),
+                         1))
+        return true;
+    shmr_mpmc_give_way(q);
+    return false;
 }
 
 /* Is every block a message that waits? Then that of a lap ago does; else some are merely held. */
@@ -333,9 +351,14 @@ static inline int shmr_mpmc_try_take(struct shmr_mpmc *q, struct shmr_block *blo
     if (__builtin_expect(r != 0, 0))
         return r;
     /* R3, pairs with A3 in shmr_mpmc_recover_block. */
-    return !atomic_compare_exchange_strong_explicit(
-        &block->descriptor, &ready, shmr_descriptor(SHMR_OWN | SHMR_M, q->me, q->head),
-        memory_order_acq_rel, memory_order_relaxed);
+    if (__builtin_expect(atomic_compare_exchange_strong_explicit(
+                             &block->descriptor, &ready,
+                             shmr_descriptor(SHMR_OWN | SHMR_M, q->me, q->head),
+                             memory_order_acq_rel, memory_order_relaxed),
+                         1))
+        return 0;
+    shmr_mpmc_give_way(q);
+    return 1;
 }
 
 /*

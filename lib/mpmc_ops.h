@@ -23,8 +23,7 @@ struct shmr_mpmc_participant {
     struct shmr_mpmc queue;
     struct shmr_row *row; /* mine: its counters */
     uint64_t sent, sent_bytes, received, received_bytes, full_events, empty_events;
-    uint32_t pauses; /* to fall back for, see SHMR_BACK_OFF_NS */
-    uint64_t now;    /* CLOCK_MONOTONIC, ns, kept up by the caller: for shmr_row.held_since */
+    uint64_t now; /* CLOCK_MONOTONIC, ns, kept up by the caller: for shmr_row.held_since */
     struct shmr_held reserved;
     struct shmr_held taken;
 };
@@ -149,7 +148,7 @@ shmr_mpmc_own_again(struct shmr_mpmc_participant *p)
     if (p->queue.send_misses == 0) { /* full after a success: let the consumers make some room */
         p->full_events++;
         atomic_store_explicit(&p->row->full_events, p->full_events, memory_order_relaxed);
-        shmr_pause(p->pauses);
+        shmr_pause(p->queue.pauses);
         mine = shmr_mpmc_own(&p->queue);
     }
     if (!mine.block)
@@ -248,7 +247,7 @@ shmr_mpmc_take_again(struct shmr_mpmc_participant *p, size_t size)
         p->empty_events++;
         atomic_store_explicit(&p->row->empty_events, p->empty_events, memory_order_relaxed);
         /* Right behind a producer, every look takes the line it is writing: fall back a little. */
-        shmr_pause(p->pauses);
+        shmr_pause(p->queue.pauses);
         mine = shmr_mpmc_take(&p->queue, size);
     }
     if (!mine.block && mine.index == -EAGAIN)
