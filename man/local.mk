@@ -11,7 +11,8 @@ dist_man_MANS += \
 	man/shmring_recv.3 \
 	man/shmring_send.3 \
 	man/shmring_stat.3 \
-	man/shmring_strerror_detail.3
+	man/shmring_strerror_detail.3 \
+	man/shmring_wait.3
 
 # A function without a page of its own: a line that sends the reader to the page it is on.
 aliases_of_create = \
@@ -37,13 +38,21 @@ aliases_of_stat = \
 	man/shmring_participants.3
 aliases_of_strerror_detail = \
 	man/shmring_version.3
+aliases_of_wait = \
+	man/shmring_futex_arm.3 \
+	man/shmring_peek_wait.3 \
+	man/shmring_recv_wait.3 \
+	man/shmring_reserve_wait.3 \
+	man/shmring_send_wait.3 \
+	man/shmring_set_waiting.3
 
 man_aliases = \
 	$(aliases_of_create) \
 	$(aliases_of_recv) \
 	$(aliases_of_send) \
 	$(aliases_of_stat) \
-	$(aliases_of_strerror_detail)
+	$(aliases_of_strerror_detail) \
+	$(aliases_of_wait)
 nodist_man_MANS = $(man_aliases)
 CLEANFILES += $(man_aliases)
 
@@ -57,3 +66,5 @@ $(aliases_of_stat):
 	$(AM_V_GEN)$(MKDIR_P) man && echo '.so man3/shmring_stat.3' >$@
 $(aliases_of_strerror_detail):
 	$(AM_V_GEN)$(MKDIR_P) man && echo '.so man3/shmring_strerror_detail.3' >$@
+$(aliases_of_wait):
+	$(AM_V_GEN)$(MKDIR_P) man && echo '.so man3/shmring_wait.3' >$@

@@ -230,7 +230,7 @@ SHMRING_API int shmring_create(shmring_t **q, const char *name, const struct shm
 
 /*
  * Attach to the existing queue NAME; flags: one role or SHMRING_PRODUCER | SHMRING_CONSUMER, and
- * SHMRING_PREFAULT, SHMRING_MLOCK. A role whose holder died is taken over: everything it had
+ * SHMRING_PREFAULT, SHMRING_MLOCK, SHMRING_ASYMMETRIC_FENCE. A role whose holder died is taken over: everything it had
  * committed is still there, and what it had taken without releasing is delivered again.
  *
  * Returns 0 and sets *q, or with *q set to NULL
@@ -369,7 +369,8 @@ SHMRING_API int shmring_reserve(shmring_t *q, size_t len, void **msg);
  * Publish the reservation msg with its first len bytes (at most what was reserved).
  *
  * Returns 0; -EINVAL: msg is not the open reservation; -EMSGSIZE: len is more than was reserved
- * (the reservation stays open); -EPERM as shmring_send(). Wait-free. Signal-safe. No system call.
+ * (the reservation stays open); -EPERM as shmring_send(). Progress, signals and calls to the kernel
+ * as shmring_send().
  */
 SHMRING_API int shmring_commit(shmring_t *q, void *msg, size_t len);
 
@@ -410,7 +411,8 @@ enum { SHMRING_HELD_MAX = 64 };
 
 /*
  * Give back, as done with, the oldest message held; mpmc: any of them. Returns 0; -EINVAL: msg is not it
- * (released already, or out of turn); -EPERM as shmring_recv(). Wait-free. Signal-safe. No system call.
+ * (released already, or out of turn); -EPERM as shmring_recv(). Wait-free. Signal-safe. Calls the
+ * kernel as shmring_send().
  */
 SHMRING_API int shmring_release(shmring_t *q, const void *msg);
 
