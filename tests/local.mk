@@ -118,6 +118,10 @@ suites += tests/test_wait
 memcheck_suites += tests/test_wait
 tests_test_wait_LDADD = $(test_libs)
 
+suites += tests/test_wait_fence tests/test_wait_storm
+tests_test_wait_fence_LDADD = $(core_test_libs)
+tests_test_wait_storm_LDADD = $(test_libs)
+
 suites += tests/test_dump
 memcheck_suites += tests/test_dump
 tests_test_dump_SOURCES = tests/test_dump.c tests/spsc_pages.h

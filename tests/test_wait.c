@@ -716,6 +716,24 @@ Test(wait, arming_the_futex, .init = setup_spsc, .fini = teardown)
     cr_assert_eq(shmring_futex_arm(q, SHMRING_WRITABLE, &futex), 1);
 }
 
+/* The flag is set again by somebody else before the first one sleeps; the count tells it all the same. */
+Test(wait, who_was_rung_for_does_not_sleep, .init = setup_mpmc, .fini = teardown)
+{
+    shmring_t *other = open_role(SHMRING_CONSUMER);
+    struct shmring_futex mine, others;
+    char buf[100];
+
+    cr_assert_eq(shmring_futex_arm(q, SHMRING_READABLE, &mine), 0);
+    send_hello();
+    cr_assert_eq(shmring_recv(other, buf, sizeof buf), 5);
+    cr_assert_eq(shmring_futex_arm(other, SHMRING_READABLE, &others), 0);
+    cr_assert_eq(mine.word != others.word, 1, "each handle has a mapping of its own");
+    cr_assert_eq(*mine.word, *others.word);
+    cr_assert_eq(*others.word, others.value);
+    cr_assert_neq(*mine.word, mine.value);
+    shmring_close(&other);
+}
+
 /* The first sleeper of all cannot be sure that everybody has seen it; nor can one without membarrier. */
 Test(wait, only_the_first_sleep_is_short, .init = setup_spsc, .fini = teardown)
 {
