@@ -177,6 +177,13 @@ Test(limits, descriptors)
     shmring_close(&there);
 }
 
+static int tell_nothing(void *argument, const struct shmring_message *message)
+{
+    (void)argument;
+    (void)message;
+    return 0;
+}
+
 /* The limit leaves room for the segment once, but not for the second mapping of its data. */
 Test(limits, address_space)
 {
@@ -194,6 +201,8 @@ Test(limits, address_space)
         assert_refused(shmring_dup(&q, there, BOTH), ENOMEM, "no address space");
         cr_assert_null(q);
     }
+    limit(RLIMIT_AS, (rlim_t)before.address_space + 32 * MIB);
+    assert_refused(shmring_dump(there, tell_nothing, NULL), ENOMEM, "max_message");
     assert_holds_no_more_than(&before, 4 * MIB);
     shmring_close(&there);
 }
