@@ -101,11 +101,13 @@ struct shmr_mpmc {
 
 /*
  * Looks for a free block before a call gives up, all blocks of a queue of up to 64; and every how
- * many positions a hint is left.
+ * many positions a hint is left. The models of two blocks have other numbers.
  */
+#ifndef SHMR_MPMC_NEARBY
 #define SHMR_MPMC_NEARBY     8
 #define SHMR_MPMC_LOOKS      (SHMR_MPMC_NEARBY + 64)
 #define SHMR_MPMC_HINT_EVERY 32
+#endif
 
 /* How long to fall back after a lost race, in times of SHMR_BACK_OFF_NS. */
 #define SHMR_MPMC_GIVE_WAY 4

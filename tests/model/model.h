@@ -31,6 +31,13 @@
 #undef static_assert
 #define static_assert _Static_assert
 
+/*
+ * All is inlined, so that what is private needs no memory. And GenMC knows no structs in registers:
+ * by this convention they are returned in memory, until that is optimised away.
+ */
+#define noinline always_inline, ms_abi
+#define inline   inline __attribute__((always_inline, ms_abi))
+
 /* ---- Dying ---------------------------------------------------------------------------------- */
 
 /*
@@ -51,7 +58,7 @@ static _Thread_local int dies_before; /* 0: lives */
 static _Thread_local int stores;
 static _Thread_local bool mortal;
 
-static inline void *axes(void *unused)
+static __attribute__((unused)) void *axes(void *unused)
 {
     (void)unused;
     for (int k = 1; k <= DEATHS; k++)
@@ -173,9 +180,6 @@ static inline void shmr_copy(void *to, const void *from, size_t n)
 #define HELD 1
 #endif
 #define SHMRING_HELD_MAX HELD
-
-/* All is inlined, so that what is private needs no memory. */
-#define noinline
 
 /* The empty asm statements that steer the compiler. */
 #define __asm__(...)

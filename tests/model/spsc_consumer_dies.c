@@ -50,6 +50,7 @@ static void *second_consumer(void *unused)
     struct shmr_spsc_consumer consumer;
 
     (void)unused;
+    live(first_consumer);
     mortal_from_here(1);
     become_consumer(&consumer, true);
     survived();
@@ -82,9 +83,10 @@ static void *consume(void *unused)
     struct shmr_spsc_consumer consumer;
 
     (void)unused;
-    live(first_consumer);
 #ifdef SUCCESSOR_DIES
     live(second_consumer);
+#else
+    live(first_consumer);
 #endif
     become_consumer(&consumer, true);
     take(&consumer);

@@ -41,6 +41,7 @@ static void *second_producer(void *unused)
     struct shmr_spsc_producer producer;
 
     (void)unused;
+    live(first_producer);
     mortal_from_here(1);
     become_producer(&producer);
     sent[1] += send(&producer, 20) == 0;
@@ -54,12 +55,12 @@ static void *produce(void *unused)
     struct shmr_spsc_producer producer;
 
     (void)unused;
-    live(first_producer);
 #ifdef SUCCESSOR_DIES
     live(second_producer);
     become_producer(&producer);
     sent[2] += send(&producer, 30) == 0;
 #else
+    live(first_producer);
     become_producer(&producer);
     sent[1] += send(&producer, 20) == 0;
     sent[1] += send(&producer, 20 + sent[1]) == 0;

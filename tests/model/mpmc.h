@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * MPMC in small: N entries and blocks, messages of 8 bytes. The messages of the participant of row
+ * r are 10 r + 1, 10 r + 2, and so on.
+ *
+ * Everybody notes what he has sent and received; when all are done, conserved() takes what is left
+ * and compares.
+ */
+#ifndef MODEL_MPMC_H
+#define MODEL_MPMC_H
+
+#include "model.h"
+
+/* As many looks as there is to look at; HINTS: hints everywhere, else one at position 0. */
+#define SHMR_MPMC_LOOKS 3
+#ifdef HINTS
+#define SHMR_MPMC_NEARBY     1
+#define SHMR_MPMC_HINT_EVERY 1
+#else
+#define SHMR_MPMC_NEARBY     2
+#define SHMR_MPMC_HINT_EVERY 32
+#endif
+
+#include "../../lib/mpmc_ops.h"
+
+#ifndef N
+#define N 2
+#endif
+#define SHIFT (N == 2 ? 1 : 2)
+static_assert(N == 1 << SHIFT, "two or four entries");
+
+/* On the way, positions pass 2^64, their 48 bits in a descriptor and the 40 of a cycle wrap. */
+#ifndef START
+#define START (UINT64_C(0) - 1)
+#endif
+
+/* Most shared accesses of a call when the others do no more than in these models. */
+#ifndef SEND_STEPS
+#define SEND_STEPS 30
+#endif
+#ifndef RECV_STEPS
+#define RECV_STEPS 20
+#endif
+#define RECOVER_STEPS (40 * N)
+
+/* A queue that has been in use up to START: each block went out last in its own entry. */
+#define CYCLE(i) ((((START - N + (((i) - START) & (N - 1))) >> SHIFT) + 1) << SHMR_BLOCK_BITS)
+
+static struct {
+    struct shmr_block block;
+    uint64_t payload;
+} blocks[N] = {
+    {{.entry = CYCLE(0) | 0}, 0},
+    {{.entry = CYCLE(1) | 1}, 0},
+#if N == 4
+    {{.entry = CYCLE(2) | 2}, 0},
+    {{.entry = CYCLE(3) | 3}, 0},
+#endif
+};
+static struct shmr_mpmc_page tail_page = {.hint = START};
+static struct shmr_mpmc_page head_page = {.hint = START};
+
+#ifndef ROWS
+#define ROWS 4
+#endif
+static struct shmr_row rows[ROWS];
+
+/* A participant and what it has done. */
+struct actor {
+    struct shmr_mpmc_participant p;
+    uint64_t sent;
+    uint64_t history;
+};
+
+/* Become the participant of a row. The first ones know nothing newer than START. */
+static inline void attach_at(struct actor *a, uint32_t row, uint64_t tail, uint64_t head)
+{
+    struct shmr_mpmc_participant *p = &a->p;
+    struct shmr_mpmc *q = &p->queue;
+
+    q->blocks = (uint8_t *)blocks;
+    q->mask = N - 1;
+    q->shift = SHIFT;
+    q->stride = sizeof blocks[0];
+    q->max_message = 8;
+    q->me = row;
+    q->tail_page = &tail_page;
+    q->head_page = &head_page;
+    q->scan = 0;
+    q->pauses = 0;
+    q->send_misses = q->receive_misses = 1;
+    q->tail = tail;
+    q->head = head;
+    p->row = &rows[row];
+    p->sent = p->sent_bytes = p->received = p->received_bytes = 0;
+    p->full_events = p->empty_events = 0;
+    p->now = 0;
+    p->reserved.count = p->taken.count = 0;
+    a->sent = a->history = 0;
+}
+
+static inline void attach(struct actor *a, uint32_t row)
+{
+    attach_at(a, row, START, START);
+}
+
+static inline void attach_later(struct actor *a, uint32_t row)
+{
+    attach_at(a, row, atomic_load_explicit(&tail_page.hint, memory_order_relaxed),
+              atomic_load_explicit(&head_page.hint, memory_order_relaxed));
+}
+
+/* ---- What everybody notes -------------------------------------------------------------------- */
+
+/* How many messages the participant of each row knows that it sent. */
+static uint64_t sent[ROWS];
+
+/* What it has got: a byte for each message, the last one lowest. */
+#define AGAIN 64 /* delivered before, says the delivery count */
+static uint64_t history[ROWS];
+
+/* How many messages recovery gave up: at most once. */
+static uint64_t dropped;
+
+static inline bool send(struct actor *a)
+{
+    uint64_t n = 10 * a->p.queue.me + a->sent + 1;
+    int r;
+
+    BOUNDED(SEND_STEPS, r = shmr_mpmc_send(&a->p, &n, 8));
+    assert(r == 0 || r == -EAGAIN);
+    if (r == 0)
+        sent[a->p.queue.me] = ++a->sent;
+    return r == 0;
+}
+
+static inline void note(struct actor *a, uint64_t n, uint32_t deliveries_before)
+{
+    a->history = a->history << 8 | n | (deliveries_before ? AGAIN : 0);
+    history[a->p.queue.me] = a->history;
+}
+
+/*
+ * Peek and release, or receive, put together from the same parts, with a look at the delivery count
+ * and a note of what was got before it is given back. False: nothing there.
+ */
+static inline bool receive(struct actor *a)
+{
+    struct shmr_mine mine;
+
+    BOUNDED(RECV_STEPS, mine = shmr_mpmc_next(&a->p, 8));
+    assert(mine.block ? mine.length == 8 : mine.index == -EAGAIN);
+    if (!mine.block)
+        return false;
+    note(a, *(uint64_t *)(void *)shmr_block_payload(mine.block), mine.block->deliveries);
+    before_store();
+    shmr_mpmc_free(mine.block);
+    shmr_mpmc_count_received(&a->p, 8);
+    return true;
+}
+
+/* Recover the dead one of a row. */
+static inline void recover(struct actor *a, uint32_t dead)
+{
+    struct shmr_mpmc_recovered report = {0, 0, 0, 0};
+
+    BOUNDED(RECOVER_STEPS, shmr_mpmc_recover(&a->p.queue, dead, false, &report));
+    assert(report.left == 0);
+}
+
+/* ---- What must hold at the end ---------------------------------------------------------------- */
+
+/* May message b come after a, for whoever got both? Not before an older one of the same sender. */
+static inline bool in_order(uint64_t a, uint64_t b)
+{
+    return a / 10 != b / 10 || a < b || (a | b) & AGAIN;
+}
+
+/*
+ * All is quiet and the dead have been recovered. Nothing that was sent is lost, nothing came that
+ * was not sent, or twice without the flag; all came in order; every block is free. The dead, a bit
+ * for each row, may have sent one more message than they know. `a` takes what is left.
+ */
+static inline void conserved(struct actor *a, uint32_t dead)
+{
+    uint64_t first = 0, again = 0; /* a bit for each message that came */
+    uint64_t lost = 0;
+
+    while (receive(a))
+        ;
+    for (int i = 0; i < N; i++)
+        assert(atomic_load_explicit(&blocks[i].block.descriptor, memory_order_relaxed) ==
+               SHMR_FREE);
+    for (uint32_t row = 0; row < ROWS; row++) {
+        for (uint64_t h = history[row]; h; h >>= 8) {
+            uint64_t m = h & 0xff;
+            assert((m & AGAIN) == 0 || dead);
+            assert((m & AGAIN) != 0 || (first >> m & 1) == 0);
+            if (m & AGAIN)
+                again |= UINT64_C(1) << (m - AGAIN);
+            else
+                first |= UINT64_C(1) << m;
+            for (uint64_t e = h >> 8; e; e >>= 8)
+                assert(in_order(e & 0xff, m));
+            for (uint64_t l = row == a->p.queue.me ? 0 : a->history; l; l >>= 8)
+                assert(in_order(m, l & 0xff));
+        }
+    }
+    for (uint32_t s = 0; s < ROWS; s++) {
+        uint64_t came = (first | again) >> (10 * s + 1) & 0x1ff;
+        uint64_t sure = (UINT64_C(1) << sent[s]) - 1;
+        lost += (uint64_t)__builtin_popcountll(sure & ~came);
+        assert((came & ~sure) == 0 || ((dead >> s & 1) && (came & ~sure) == sure + 1));
+    }
+    assert(lost <= dropped);
+}
+
+#endif
