@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -118,6 +119,26 @@ Test(participants, busy_names_the_holder)
     snprintf(words, sizeof words, "consumer's role is held by pid %d (exactly 15 byte)", pid);
     assert_refused(shmring_open(&other, name, SHMRING_CONSUMER), EBUSY, words);
     test_kill(pid);
+    shmring_close(&q);
+}
+
+/* Between its lock and its row's contents, nobody knows who it is. */
+Test(participants, role_that_is_being_taken)
+{
+    struct flock row = {.l_type = F_WRLCK, .l_start = 2 * sysconf(_SC_PAGESIZE), .l_len = 1};
+    char name[TEST_NAME_SIZE], path[TEST_NAME_SIZE + 16];
+    shmring_t *q, *other;
+
+    test_name(name);
+    snprintf(path, sizeof path, "/dev/shm/%s", name);
+    q = test_create(name, 0, CAPACITY);
+    const int fd = open(path, O_RDWR | O_CLOEXEC);
+    cr_assert_eq(fcntl(fd, F_OFD_SETLK, &row), 0);
+    assert_refused(shmring_open(&other, name, SHMRING_PRODUCER), EBUSY,
+                   "producer's role is being taken");
+    check_free(name, SHMRING_CONSUMER);
+    close(fd);
+    check_free(name, SHMRING_PRODUCER);
     shmring_close(&q);
 }
 
