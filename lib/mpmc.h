@@ -4,11 +4,13 @@
  *
  * Payloads live in blocks. Each block has a descriptor, the single truth about it:
  *
- *     FREE                         nobody's
- *     OWN  owner                   a producer fills it
- *     RDY  owner, position         a message; in the queue once the ring's entry for position names
- * it OWN  owner, M, position      a message that a consumer (or a recoverer) has taken RDY  owner,
- * M, position      a message that a recoverer publishes again
+ *     FREE                          nobody's
+ *     OWN  owner                    a producer fills it
+ *     RDY  owner, position          a message, in the queue once the entry of position names it
+ *     OWN  owner, M, position       a message that a consumer has taken
+ *     OWN  owner, M, R, count       a message that a recoverer has taken, and its deliveries so far
+ *                                   (0: they stand in the block already)
+ *     RDY  owner, M, R, position    a message that a recoverer publishes again
  *
  * Every claim is one compare-and-swap that writes the claimer's row number, so a death leaves a
  * name. The ring has N entries {cycle, block}; position p belongs to entry p mod N in cycle p / N
@@ -25,10 +27,9 @@
  * one cache line.
  *
  * Pairs of release and acquire
- *     R1  a producer publishes an entry       A1  others read it: the block's contents and
- * descriptor R2  a block is freed                    A2  a producer claims it: the reader is done
- * with it R3  a block is taken or re-tagged       A3  who reads the descriptor sees what its entry
- * meant
+ *     R1  an entry is published           A1  who reads it sees the block's contents and descriptor
+ *     R2  a block is freed                A2  who claims it comes after the last look at it
+ *     R3  a block is taken or re-tagged   A3  who reads the descriptor sees what its entry meant
  *
  * Lock-free: a participant that stops anywhere holds up nobody; each loop has a budget, so memory
  * that a hostile peer scribbles over cannot make a call spin. No system call, no libc but memcpy.
@@ -51,11 +52,13 @@
 
 /* ---- The two words -------------------------------------------------------------------------- */
 
-/* Descriptor: position in bits 0-47, owner's row in 48-59, M in 60, state in 62-63. */
+/* Descriptor: position or count in bits 0-47, owner's row in 48-59, M in 60, R in 61, state in
+ * 62-63. */
 #define SHMR_POSITION_BITS 48
 #define SHMR_POSITION_MASK ((UINT64_C(1) << SHMR_POSITION_BITS) - 1)
 #define SHMR_OWNER_MASK    UINT64_C(0xfff)
 #define SHMR_M             (UINT64_C(1) << 60)
+#define SHMR_R             (UINT64_C(1) << 61)
 #define SHMR_FREE          UINT64_C(0)
 #define SHMR_OWN           (UINT64_C(1) << 62)
 #define SHMR_RDY           (UINT64_C(2) << 62)
@@ -294,8 +297,8 @@ __attribute__((noinline)) static int shmr_mpmc_publish_later(struct shmr_mpmc *q
 }
 
 /*
- * Publish a block of mine at the end of the queue; again: SHMR_M, a message that was delivered
- * before, or 0. 0, or -EAGAIN when the budget is used up: then the block is still mine.
+ * Publish a block of mine at the end of the queue; again: SHMR_M | SHMR_R, a message that was
+ * delivered before, or 0. 0, or -EAGAIN when the budget is used up: then the block is still mine.
  */
 static inline int shmr_mpmc_publish(struct shmr_mpmc *q, struct shmr_mine mine, uint64_t again)
 {
@@ -413,6 +416,20 @@ struct shmr_mpmc_recovered {
 };
 
 /*
+ * The descriptor by which a recoverer takes a message whose descriptor was `was`. It carries the
+ * number of deliveries, so that a recoverer that dies on the way leaves none counted twice.
+ */
+static inline uint64_t shmr_mpmc_retake(const struct shmr_mpmc *q, const struct shmr_block *block,
+                                        uint64_t was)
+{
+    uint64_t count = 0; /* RDY: a recoverer was about to publish it, and had counted */
+
+    if ((was & SHMR_STATE_MASK) == SHMR_OWN)
+        count = was & SHMR_R ? was : (uint64_t)block->deliveries + 1;
+    return shmr_descriptor(SHMR_OWN | SHMR_M | SHMR_R, q->me, count);
+}
+
+/*
  * Make usable again what the dead participant of a row held. The caller holds the row's lock, so
  * nobody else does the same, and the dead one makes no more steps. If the caller dies on the way,
  * what it has re-tagged is its own, and the rest is still the dead one's.
@@ -437,8 +454,7 @@ static inline void shmr_mpmc_recover_block(struct shmr_mpmc *q, uint32_t dead, u
     }
 
     bool message = (was & SHMR_M) != 0;
-    uint64_t now =
-        message && !at_most_once ? shmr_descriptor(SHMR_OWN | SHMR_M, q->me, 0) : SHMR_FREE;
+    uint64_t now = message && !at_most_once ? shmr_mpmc_retake(q, block, was) : SHMR_FREE;
     /* Fails if it was published after all and somebody has taken it meanwhile. */
     if (!atomic_compare_exchange_strong_explicit(&block->descriptor, &was, now,
                                                  memory_order_acq_rel, memory_order_relaxed))
@@ -448,12 +464,14 @@ static inline void shmr_mpmc_recover_block(struct shmr_mpmc *q, uint32_t dead, u
         report->freed += !message;
         return;
     }
-    block->deliveries++;
+    if ((now & SHMR_POSITION_MASK) != 0)
+        block->deliveries = (uint32_t)now;
     struct shmr_mine mine = {.block = block, .index = (int32_t)index};
-    if (shmr_mpmc_publish(q, mine, SHMR_M) == 0) {
+    if (shmr_mpmc_publish(q, mine, SHMR_M | SHMR_R) == 0) {
         report->redelivered++;
     } else { /* out of budget: leave it to whoever recovers this row next */
-        atomic_store_explicit(&block->descriptor, shmr_descriptor(SHMR_OWN | SHMR_M, dead, 0),
+        atomic_store_explicit(&block->descriptor,
+                              shmr_descriptor(SHMR_OWN | SHMR_M | SHMR_R, dead, 0),
                               memory_order_release);
         report->left++;
     }
