@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * crash [--all] [OPERATION [STATE]]: kill a process at each instruction of each operation in each
- * state, twice: the survivors go on first, or the successor takes over first.
+ * crash [--all | --quick] [OPERATION [STATE]]: kill a process at each instruction of each operation
+ * in each state, twice: the survivors go on first, or the successor takes over first.
+ *   --all    at each instruction of long operations too
+ *   --quick  only where something has just changed, and only up to the first failure
  */
 #include <config.h>
 
@@ -12,21 +14,21 @@
 #include "play.h"
 #include "step.h"
 
-/* Of a long operation (attaching), besides the points that matter only one in so many. */
-enum { LONG_OPERATION = 1000, LONG_STRIDE = 64 };
+/* Of a long operation, besides the points that matter about so many. */
+enum { OF_A_LONG_OPERATION = 64 };
 
 enum order { SURVIVORS_FIRST, SUCCESSOR_FIRST, ORDERS };
 static const char *const order_names[ORDERS] = {"survivors first", "successor first"};
 
 /* What was seen in all. */
 static struct {
-    unsigned long deaths, images;
+    unsigned long deaths;
     unsigned cases, failed;
     unsigned longest_call; /* of a survivor, in instructions */
 } totals;
 
 static struct {
-    bool all;
+    bool all, quick;
     const char *operation, *state;
 } options;
 
@@ -110,14 +112,17 @@ static void measured_death(struct crash_world *w, const struct play_point *point
 
 /* ---- Cases ---------------------------------------------------------------------------------- */
 
-/* Images of the segment met in this case; a few dozen. */
-struct images {
+/* Images of the segment that deaths in one state have left; some hundred at most. */
+enum { MOST_STATES = 16 };
+static struct images {
     uint64_t digest[1024];
     size_t count;
-};
+} images_of[MOST_STATES];
 
-static bool new_image(struct images *images, uint64_t digest)
+static bool new_image(const struct crash_world *w, uint64_t digest)
 {
+    struct images *images = &images_of[w->state - w->kind->states];
+
     for (size_t i = 0; i < images->count; i++)
         if (images->digest[i] == digest)
             return false;
@@ -127,13 +132,21 @@ static bool new_image(struct images *images, uint64_t digest)
     return true;
 }
 
-static void one_death(struct crash_world *w, const struct play_point *point, enum order order,
-                      struct images *images)
+static size_t image_count(void)
+{
+    size_t count = 0;
+
+    for (int i = 0; i < MOST_STATES; i++)
+        count += images_of[i].count;
+    return count;
+}
+
+static void one_death(struct crash_world *w, const struct play_point *point, enum order order)
 {
     play_restore(w);
     w->kind->open_survivors(w);
     die_at(w, point);
-    bool measure = order == SURVIVORS_FIRST && new_image(images, play_digest(w));
+    bool measure = order == SURVIVORS_FIRST && new_image(w, play_digest(w));
     go_on(w, order);
     totals.deaths++;
     if (measure && !crash_failed(w)) {
@@ -148,8 +161,10 @@ static void one_death(struct crash_world *w, const struct play_point *point, enu
 
 static bool skip(const struct play_points *points, size_t i)
 {
-    return !options.all && points->count > LONG_OPERATION && !points->at[i].matters &&
-           i % LONG_STRIDE != 0;
+    if (options.all || points->at[i].matters)
+        return false;
+    return options.quick || (points->count > crash_kind.long_operation &&
+                             i % (points->count / OF_A_LONG_OPERATION) != 0);
 }
 
 /*
@@ -158,18 +173,15 @@ static bool skip(const struct play_points *points, size_t i)
  */
 static void kill_everywhere(struct crash_world *w, const struct play_points *points)
 {
-    struct images images = {.count = 0};
-
     for (size_t i = 0; i < points->count && !crash_failed(w); i++) {
         const struct play_point *point = &points->at[i];
         if (skip(points, i))
             continue;
         if (point->matters || i % 2 == 0)
-            one_death(w, point, SURVIVORS_FIRST, &images);
+            one_death(w, point, SURVIVORS_FIRST);
         if (!crash_failed(w) && (point->matters || i % 2 == 1))
-            one_death(w, point, SUCCESSOR_FIRST, &images);
+            one_death(w, point, SUCCESSOR_FIRST);
     }
-    totals.images += images.count;
 }
 
 /* An undisturbed run, to find the points and the result. False: no sense in this state. */
@@ -226,6 +238,8 @@ static void every_case(void)
         printf("\n%-16s", kind->operations[o].name);
         for (size_t s = 0; s < kind->state_count; s++) {
             struct crash_world w;
+            if (options.quick && totals.failed)
+                return;
             if (!chosen(options.state, kind->states[s].name))
                 continue;
             play_open(&w, kind, &kind->states[s]);
@@ -234,15 +248,16 @@ static void every_case(void)
             play_close(&w);
         }
     }
-    printf("\n%lu deaths, which left %lu different segments; longest call of a survivor: %u "
+    printf("\n%lu deaths, which left %zu different segments; longest call of a survivor: %u "
            "instructions (allowed: %u)\n",
-           totals.deaths, totals.images, totals.longest_call, kind->budget);
+           totals.deaths, image_count(), totals.longest_call, kind->budget);
 }
 
 int main(int argc, char **argv)
 {
-    if (argc > 1 && strcmp(argv[1], "--all") == 0) {
-        options.all = true;
+    if (argc > 1 && argv[1][0] == '-') {
+        options.all = strcmp(argv[1], "--all") == 0;
+        options.quick = !options.all;
         argv++;
         argc--;
     }

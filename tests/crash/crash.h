@@ -32,6 +32,7 @@ struct crash_operation {
 struct crash_state {
     const char *name;
     int id;
+    uint32_t flags; /* of the queue, besides the kind's */
 };
 
 /* What a kind of queue brings. Each function reports what is wrong by crash_check(). */
@@ -43,9 +44,16 @@ struct crash_kind {
     const struct crash_state *states;
     size_t state_count;
     unsigned budget; /* instructions that a call of a survivor may take */
+    unsigned
+        long_operation; /* one of more instructions is tried at some of those that only compute */
+    unsigned measured_calls; /* so many calls of survivors after a death are measured */
+    unsigned pair_points;    /* points of an operation that are combined with those of another */
 
     /* May a process be stopped in one operation while one is killed in the other? */
     bool (*may_pair)(const struct crash_operation *killed, const struct crash_operation *stopped);
+    /* Does the second clear up after a process that was killed in the first? */
+    bool (*may_succeed)(const struct crash_operation *killed,
+                        const struct crash_operation *successor);
 
     /* In the tester: bring the new queue w->fd into the state. No handle stays open. */
     void (*prepare)(struct crash_world *w);
@@ -84,8 +92,9 @@ enum { CRASH_VICTIM, CRASH_PAUSED, CRASH_SEATS };
 /* Shared by the tester and its children. */
 struct crash_shared {
     struct crash_seat seat[CRASH_SEATS];
-    volatile bool in_call; /* a survivor is inside a call that is measured */
-    volatile int calls;    /* measured so far */
+    volatile bool in_call;   /* a survivor is inside a call that is measured */
+    volatile unsigned calls; /* measured so far */
+    uint8_t book[2048];      /* the kind's, of all processes together */
     char failure[512];
 };
 
@@ -110,8 +119,7 @@ bool crash_check(struct crash_world *w, bool ok, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 bool crash_failed(const struct crash_world *w);
 
-/* Around each call of a survivor: the first CRASH_MEASURED_CALLS after a death are measured. */
-#define CRASH_MEASURED_CALLS 3
+/* Around each call of a survivor: the first ones after a death are measured. */
 void crash_call(struct crash_world *w);
 void crash_called(struct crash_world *w);
 

@@ -14,10 +14,19 @@ tests_crash_spsc_SOURCES = tests/crash/crash.c tests/crash/spsc.c $(crash_common
 tests_crash_spsc_LDADD = lib/libshmring-core.la
 tests_crash_spsc_LDFLAGS = $(crash_ldflags)
 
-crash_pairs = tests/crash/pairs_spsc
+crash_mpmc = tests/crash/mpmc.c tests/crash/ledger.c tests/crash/ledger.h
+suites += tests/crash/mpmc
+tests_crash_mpmc_SOURCES = tests/crash/crash.c $(crash_mpmc) $(crash_common)
+tests_crash_mpmc_LDADD = lib/libshmring-core.la
+tests_crash_mpmc_LDFLAGS = $(crash_ldflags)
+
+crash_pairs = tests/crash/pairs_spsc tests/crash/pairs_mpmc
 tests_crash_pairs_spsc_SOURCES = tests/crash/pairs.c tests/crash/spsc.c $(crash_common)
 tests_crash_pairs_spsc_LDADD = lib/libshmring-core.la
 tests_crash_pairs_spsc_LDFLAGS = $(crash_ldflags)
+tests_crash_pairs_mpmc_SOURCES = tests/crash/pairs.c $(crash_mpmc) $(crash_common)
+tests_crash_pairs_mpmc_LDADD = lib/libshmring-core.la
+tests_crash_pairs_mpmc_LDFLAGS = $(crash_ldflags)
 
 EXTRA_PROGRAMS += $(crash_pairs)
 CLEANFILES += $(crash_pairs)
@@ -31,5 +40,6 @@ check-pairs: $(crash_pairs)
 
 # Each instruction of the long operations too. Some minutes.
 .PHONY: check-deaths
-check-deaths: tests/crash/spsc
+check-deaths: tests/crash/spsc tests/crash/mpmc
 	tests/crash/spsc --all
+	tests/crash/mpmc --all

@@ -18,8 +18,7 @@
 #include "play.h"
 #include "step.h"
 
-/* Points of an operation that are combined with those of another. */
-enum { MOST_POINTS = 13 };
+enum { MOST_POINTS = 16 };
 
 enum { MOST_WORKERS = 64 };
 
@@ -64,8 +63,8 @@ static bool select_points(struct crash_world *w, const struct crash_operation *o
         w->complete = w->shared->seat[CRASH_VICTIM].result;
         step_kill(child);
         selection->count = 0;
-        pick(selection, &points, true, MOST_POINTS);
-        pick(selection, &points, false, MOST_POINTS - selection->count);
+        pick(selection, &points, true, w->kind->pair_points);
+        pick(selection, &points, false, w->kind->pair_points - selection->count);
         free(points.at);
     }
     w->kind->survivors_work(w);
@@ -135,10 +134,13 @@ static void one_double_death(struct crash_world *w, const struct crash_operation
 {
     play_restore(w);
     w->kind->open_survivors(w);
+    /* Attaching, it would clear up before its operation. */
+    pid_t next = successor->attaches ? 0 : play_start(w, successor, CRASH_PAUSED);
     pid_t victim = play_start(w, w->operation, CRASH_VICTIM);
     play_advance(w, victim, CRASH_VICTIM, first);
     step_kill(victim);
-    pid_t next = play_start(w, successor, CRASH_PAUSED);
+    if (successor->attaches)
+        next = play_start(w, successor, CRASH_PAUSED);
     play_advance(w, next, CRASH_PAUSED, second);
     step_kill(next);
     w->kind->survivors_work(w);
@@ -177,7 +179,7 @@ static void work(unsigned worker, unsigned workers)
                 const struct crash_operation *dying = &kind->operations[o];
                 const struct crash_operation *other = &kind->operations[p];
                 bool pair = kind->may_pair(dying, other);
-                bool successor = dying->role == other->role && other->attaches;
+                bool successor = kind->may_succeed(dying, other);
                 struct crash_world w;
 
                 if ((!pair && !successor) || turn++ % workers != worker)

@@ -49,7 +49,7 @@ bool crash_check(struct crash_world *w, bool ok, const char *format, ...)
 
 void crash_call(struct crash_world *w)
 {
-    if (!w->measured || w->shared->calls == CRASH_MEASURED_CALLS)
+    if (!w->measured || w->shared->calls == w->kind->measured_calls)
         return;
     w->shared->calls++;
     step_stop();
@@ -76,6 +76,7 @@ void play_open(struct crash_world *w, const struct crash_kind *kind,
                const struct crash_state *state)
 {
     struct play_segment *s = calloc(1, sizeof *s);
+    struct shmring_config config = kind->config;
     shmring_t *q;
 
     memset(w, 0, sizeof *w);
@@ -83,7 +84,8 @@ void play_open(struct crash_world *w, const struct crash_kind *kind,
     w->state = state;
     w->segment = s;
     w->shared = map(sizeof *w->shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1);
-    if (!s || shmring_create(&q, "memfd:crash", &kind->config) < 0) {
+    config.flags |= state->flags;
+    if (!s || shmring_create(&q, "memfd:crash", &config) < 0) {
         fprintf(stderr, "creating the queue: %s\n", shmring_strerror_detail());
         exit(1);
     }
@@ -137,7 +139,12 @@ uint64_t play_digest(struct crash_world *w)
         memset(row + offsetof(struct shmr_row, pid), 0,
                sizeof(struct shmr_row) - offsetof(struct shmr_row, pid));
     }
-    for (size_t i = 0; i < s->size; i += 8) { /* 64-bit FNV-1a over words, with a stronger mix */
+    if (s->geometry.kind == SHMRING_MPMC) { /* a time */
+        struct shmr_mpmc_page *page = (void *)(s->copy + s->geometry.producer);
+        atomic_store(&page->swept, 0);
+    }
+    for (size_t i = s->geometry.producer; i < s->size;
+         i += 8) { /* 64-bit FNV-1a over words, with a stronger mix */
         uint64_t word;
         memcpy(&word, s->copy + i, 8);
         digest = (digest ^ word) * UINT64_C(0x9e3779b97f4a7c15);
@@ -271,7 +278,8 @@ void play_find_points(struct crash_world *w, pid_t child, int seat, struct play_
         running = move(w, child, seat, step_one, &step);
         at.steps++;
         at.matters = changed(w) || !running;
-        if (running && step != STEP_SYSTEM_CALL && at.steps > PLAY_LONGEST) {
+        if (running && step != STEP_SYSTEM_CALL && w->operation->attaches &&
+            at.steps > PLAY_LONGEST) {
             running = move(w, child, seat, step_past_system_call, &step);
             crash_check(w, !changed(w),
                         "more than %d instructions in a row, and they change something",

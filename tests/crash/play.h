@@ -41,8 +41,8 @@ bool play_advance(struct crash_world *w, pid_t child, int seat, const struct pla
 /*
  * Walk through the operation of a process from play_start(), to its end, and note every point; the
  * last one is behind its end.
- * Between two system calls at most PLAY_LONGEST instructions are walked; what lies beyond must
- * leave the segment as it is (checking the CRC of a header: 40,000 instructions).
+ * Of one that attaches at most PLAY_LONGEST instructions between two system calls are walked; what
+ * lies beyond must leave the segment as it is (checking the CRC of a header: 40,000 instructions).
  */
 #define PLAY_LONGEST 1500
 void play_find_points(struct crash_world *w, pid_t child, int seat, struct play_points *points);

@@ -32,12 +32,12 @@ enum {
 };
 
 static const struct crash_state states[] = {
-    {"new", NEW},         {"empty", EMPTY},
-    {"one", ONE},         {"almost full", ALMOST_FULL},
-    {"full", FULL},       {"wraps next", WRAPS_NEXT},
-    {"wrapped", WRAPPED}, {"redelivered", REDELIVERED},
-    {"held", HELD},       {"dead neighbour", DEAD_NEIGHBOUR},
-    {"at work", AT_WORK},
+    {"new", NEW, 0},         {"empty", EMPTY, 0},
+    {"one", ONE, 0},         {"almost full", ALMOST_FULL, 0},
+    {"full", FULL, 0},       {"wraps next", WRAPS_NEXT, 0},
+    {"wrapped", WRAPPED, 0}, {"redelivered", REDELIVERED, 0},
+    {"held", HELD, 0},       {"dead neighbour", DEAD_NEIGHBOUR, 0},
+    {"at work", AT_WORK, 0},
 };
 
 /* What the process of an operation leaves behind. */
@@ -710,6 +710,13 @@ static bool may_pair(const struct crash_operation *killed, const struct crash_op
     return killed->role != stopped->role;
 }
 
+/* Who takes the role over. */
+static bool may_succeed(const struct crash_operation *killed,
+                        const struct crash_operation *successor)
+{
+    return killed->role == successor->role && successor->attaches;
+}
+
 const struct crash_kind crash_kind = {
     .name = "spsc",
     .config = {.kind = SHMRING_SPSC, .capacity = CAPACITY},
@@ -718,7 +725,11 @@ const struct crash_kind crash_kind = {
     .states = states,
     .state_count = sizeof states / sizeof states[0],
     .budget = 2000,
+    .long_operation = 1000,
+    .measured_calls = 3,
+    .pair_points = 13,
     .may_pair = may_pair,
+    .may_succeed = may_succeed,
     .prepare = prepare,
     .attach = attach,
     .carry_on = carry_on,

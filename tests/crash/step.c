@@ -95,6 +95,10 @@ pid_t step_start(void (*body)(void *), void *argument)
     if (child < 0)
         die("fork");
     if (child == 0) {
+        sigset_t signals;
+        sigemptyset(&signals);
+        sigaddset(&signals, SIGCHLD); /* it may have children, whose end is not to stop it */
+        sigprocmask(SIG_BLOCK, &signals, NULL);
         /* The parent may be killed by a test driver: leave no stopped process behind. */
         if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent ||
             ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
