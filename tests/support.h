@@ -46,6 +46,9 @@ int test_run(int (*body)(void *), void *argument);
 /* kill -9, and wait. The child must have been alive until then. */
 void test_kill(pid_t pid);
 
+/* How often a test that kills at random does so: $SHMRING_TEST_KILLS, or as usual. */
+int test_kills(int usually);
+
 /* Two ends of a pipe, close-on-exec: how a child says that it has come so far. */
 void test_pipe(int ends[2]);
 void test_tell(int end); /* write a byte */

@@ -3,6 +3,8 @@
  * Real processes on one mpmc queue, killed and stopped at random moments. What must hold then: no
  * committed message is lost, none comes twice without its flag, each producer's messages come in
  * order, no block is leaked, and nobody waits for the one who was stopped or killed.
+ *
+ * $SHMRING_TEST_KILLS says how many kills each test makes; see the target soak.
  */
 #include <config.h>
 
@@ -350,7 +352,6 @@ static void start_all(void)
     journal = mmap(NULL, sizeof *journal, PROT_READ | PROT_WRITE,
                    MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     cr_assert_neq(journal, MAP_FAILED);
-    state = test_seed();
     observer = test_create_mpmc("memfd:test", 0, CAPACITY, LONGEST + 8);
     for (int i = 0; i < CHILDREN; i++)
         start(i);
@@ -393,21 +394,40 @@ static void check_conservation(void)
     shmring_close(&q);
 }
 
-Test(mpmc_processes, kills_lose_nothing, .timeout = 120)
+/* So many kills, on a new queue after so many of them; a round that does not end is killed. */
+static void rounds(int kills, int kills_a_round, void (*round)(int kills))
 {
-    start_all();
-    for (int i = 0; i < 300; i++) {
+    state = test_seed();
+    for (; kills > 0; kills -= kills_a_round) {
+        alarm(120);
+        start_all();
+        round(kills < kills_a_round ? kills : kills_a_round);
+        check_conservation();
+        munmap(journal, sizeof *journal);
+        shmring_close(&observer);
+    }
+    alarm(0);
+}
+
+static void kill_some(int kills)
+{
+    while (kills-- > 0) {
         tend();
         kill_one();
     }
     wait_for_steps(0, PRODUCERS, 100);
     wait_for_steps(PRODUCERS, PRODUCERS + CONSUMERS, 100);
     end_all(false);
-    check_conservation();
+}
+
+Test(mpmc_processes, kills_lose_nothing)
+{
+    rounds(test_kills(300), 300, kill_some);
 }
 
 Test(mpmc_processes, nobody_waits_for_those_who_are_stopped, .timeout = 120)
 {
+    state = test_seed();
     start_all();
     for (int i = 0; i < 40; i++) {
         nap(2000);
@@ -418,10 +438,9 @@ Test(mpmc_processes, nobody_waits_for_those_who_are_stopped, .timeout = 120)
     check_conservation();
 }
 
-Test(mpmc_processes, stopped_and_killed_at_once, .timeout = 120)
+static void stop_one_and_kill_one(int kills)
 {
-    start_all();
-    for (int i = 0; i < 100; i++) {
+    while (kills-- > 0) {
         const int stopped = (int)test_random_below(&state, CHILDREN);
         nap(2000);
         tend();
@@ -430,5 +449,9 @@ Test(mpmc_processes, stopped_and_killed_at_once, .timeout = 120)
         kill(pids[stopped], SIGCONT); /* the one that was stopped, or its successor */
     }
     end_all(true);
-    check_conservation();
+}
+
+Test(mpmc_processes, stopped_and_killed_at_once)
+{
+    rounds(test_kills(100), 100, stop_one_and_kill_one);
 }

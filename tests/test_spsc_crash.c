@@ -14,7 +14,6 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -282,13 +281,6 @@ static void let_work(pid_t pid, const _Atomic uint64_t *calls)
         wait_for_calls(pid, calls, test_random_below(&random_state, 200));
 }
 
-static int kills(int usually)
-{
-    const char *given = getenv("SHMRING_TEST_KILLS");
-
-    return given ? atoi(given) : usually;
-}
-
 static void begin(uint64_t capacity, uint32_t longest_message)
 {
     seed = random_state = test_seed();
@@ -366,7 +358,7 @@ static void kill_both(void)
 
 static void kill_many(void)
 {
-    for (int i = kills(KILLS); i > 0; i--) {
+    for (int i = test_kills(KILLS); i > 0; i--) {
         const uint32_t which = test_random_below(&random_state, 5);
         if (which < 2)
             kill_producer();
