@@ -54,6 +54,8 @@ bench_libshmring_bench_la_SOURCES = \
 	bench/transports/shmring_ends.c \
 	bench/transports/shmring_ends.h \
 	bench/transports/shmring_mpmc.c \
+	bench/transports/shmring_sleep.c \
+	bench/transports/shmring_unfenced.c \
 	bench/transports/shmring_zerocopy.c \
 	bench/transports/slots.h \
 	bench/transports/sysv_msg.c \

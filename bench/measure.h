@@ -53,6 +53,8 @@ struct shared {
     uint64_t messages;
     uint64_t lost;
     double seconds;
+    double run_seconds;           /* all of it, for member 0: warming up and the end, too */
+    double cpu_seconds[CREW_MAX]; /* processor time in it, of each member */
     double pair_ns, exchange_ns; /* ALONE: a send and a receive; a compare-exchange */
     struct histogram histogram;
     struct member member[CREW_MAX];

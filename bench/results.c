@@ -28,7 +28,8 @@ const char *const metric_names[METRICS] = {"million_messages_per_s",
                                            "consumer_share_min",
                                            "consumer_share_max",
                                            "pair_ns",
-                                           "compare_exchange_ns"};
+                                           "compare_exchange_ns",
+                                           "cpus_busy"};
 
 bool mode_is_latency(enum mode mode)
 {
@@ -46,7 +47,9 @@ bool mode_has_metric(enum mode mode, enum metric m)
         return mode == THROUGHPUT || mode == MANY;
     if (m <= M_MEAN)
         return mode_is_latency(mode);
-    return m <= M_CONSUMER_HIGH ? mode == MANY : mode == ALONE;
+    if (m <= M_CONSUMER_HIGH)
+        return mode == MANY;
+    return m == M_CPU ? mode != ALONE : mode == ALONE;
 }
 
 static void *allocate(size_t n, size_t size)
@@ -187,6 +190,15 @@ static void add_many(struct round *to, const struct cell *c, const struct shared
                               &m[M_CONSUMER_LOW], &m[M_CONSUMER_HIGH]);
 }
 
+static double cpus_busy(const struct cell *c, const struct shared *s)
+{
+    const int n = c->mode == MANY ? c->crew.producers + c->crew.consumers : 2;
+    double seconds = 0;
+    for (int i = 0; i < n; i++)
+        seconds += s->cpu_seconds[i];
+    return s->run_seconds > 0 ? seconds / s->run_seconds : 0;
+}
+
 void results_add(struct cell *c, const struct shared *s, int round)
 {
     static const double quantiles[] = {
@@ -195,6 +207,7 @@ void results_add(struct cell *c, const struct shared *s, int round)
     *to = (struct round){.number = round, .lost = s->lost};
     memcpy(to->probe_ns, s->probe_ns, sizeof to->probe_ns);
     to->messages = s->messages;
+    to->metric[M_CPU] = c->mode == ALONE ? 0 : cpus_busy(c, s);
     if (c->mode == MANY)
         add_many(to, c, s);
     if (mode_has_metric(c->mode, M_MESSAGES)) {

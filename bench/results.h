@@ -26,6 +26,7 @@ enum metric {
     M_CONSUMER_HIGH,
     M_PAIR,     /* ns for a send and a receive in one process */
     M_EXCHANGE, /* ns for a locked compare-exchange beside it */
+    M_CPU,      /* processors that all processes together kept busy */
     METRICS
 };
 

@@ -86,6 +86,8 @@ static void print_row(const struct results *r, const struct cell *c)
         print_ratio(s.median, ours);
         print_ratio(s.median, probe.median);
     }
+    if (c->mode != ALONE)
+        printf(" %5.0f", 100 * cell_spread(c, M_CPU).median);
     printf(" %6.0f %3d/%d", probe.median, cell_count(c, NEAR), c->n_rounds);
     if (cell_lost(c, &lost) > 0)
         printf("  %.2g %% lost", 100 * lost);
@@ -107,20 +109,20 @@ static void print_head(const struct results *r, const struct cell *c)
            wait_words[c->wait]);
     switch (c->mode) {
     case MANY:
-        printf("%-16s %7s %7s -%7s %15s %15s %10s %6s %5s\n", "shmring-mpmc", "median", "min",
-               "max", "producers' share", "consumers' share", "vs 1P1C", "probe", "near");
+        printf("%-16s %7s %7s -%7s %15s %15s %10s %5s %6s %5s\n", "shmring-mpmc", "median", "min",
+               "max", "producers' share", "consumers' share", "vs 1P1C", "CPU", "probe", "near");
         break;
     case ALONE:
         printf("%-16s %7s %7s -%7s %7s %10s %6s %5s\n", "transport", "median", "min", "max",
                "cmpxchg", "vs cmpxchg", "probe", "near");
         break;
     case THROUGHPUT:
-        printf("%-16s %7s %7s -%7s %7s %10s %6s %5s\n", "transport", "median", "min", "max", "MB/s",
-               "vs shmring", "probe", "near");
+        printf("%-16s %7s %7s -%7s %7s %10s %5s %6s %5s\n", "transport", "median", "min", "max",
+               "MB/s", "vs shmring", "CPU", "probe", "near");
         break;
     default:
-        printf("%-16s %7s %7s -%7s %7s %7s %7s %7s %10s %10s %6s %5s\n", "transport", "p50", "min",
-               "max", "p90", "p99", "p99.9", "max", "vs shmring", "vs probe", "probe", "near");
+        printf("%-16s %7s %7s -%7s %7s %7s %7s %7s %10s %10s %5s %6s %5s\n", "transport", "p50", "min",
+               "max", "p90", "p99", "p99.9", "max", "vs shmring", "vs probe", "CPU", "probe", "near");
     }
 }
 
@@ -150,7 +152,8 @@ static void print_legend(const struct results *r)
     printf(
         "\nMedians of %d interleaved rounds of %g s; min and max of the rounds' rates or p50s; "
         "p90 to p99.9 are\nmedians of the rounds, the last max is that of all samples. vs shmring: "
-        "how many times better shmring is.\nvs probe: p50 divided by the probe's. probe: round "
+        "how many times better shmring is.\nvs probe: p50 divided by the probe's. CPU: per cent of one processor, all processes. "
+        "probe: round "
         "trip of one cache line between the two processes just\nbefore and after, ns. near: "
         "rounds whose probes were below %.0f ns.\n",
         r->options->rounds, r->options->seconds, r->near_limit_ns);

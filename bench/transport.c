@@ -16,6 +16,8 @@ const struct transport *const transports[] = {
     &shmring_zerocopy_transport,
     &shmring_batch_transport,
     &shmring_mpmc_transport,
+    &shmring_sleep_transport,
+    &shmring_unfenced_transport,
     &mailbox_transport,
     &pipe_transport,
     &pipe_batch_transport,

@@ -36,7 +36,7 @@ lib_libshmring_la_SOURCES =
 lib_libshmring_la_LIBADD = lib/libshmring-core.la
 lib_libshmring_la_LDFLAGS = $(AM_LDFLAGS) $(SHMRING_NO_UNDEFINED) \
 	-version-info $(SHMRING_LT_VERSION) \
-	-Wl,--version-script=$(top_srcdir)/lib/libshmring.map
+	-Wl,-Bsymbolic-functions -Wl,--version-script=$(top_srcdir)/lib/libshmring.map
 EXTRA_lib_libshmring_la_DEPENDENCIES = lib/libshmring.map
 EXTRA_DIST += lib/libshmring.map
 

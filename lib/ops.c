@@ -161,12 +161,24 @@ HOT static int send_mpmc(shmring_t *q, const void *msg, size_t len)
     return 0;
 }
 
-int shmring_send(shmring_t *q, const void *msg, size_t len)
+static inline int send_any(shmring_t *q, const void *msg, size_t len)
 {
     if (!may_send(q))
         return refuse_send(q);
     SHMR_ALONE(q);
     return q->kind == SHMRING_SPSC ? send_spsc(q, msg, len) : send_mpmc(q, msg, len);
+}
+
+int shmring_send(shmring_t *q, const void *msg, size_t len)
+{
+    return send_any(q, msg, len);
+}
+
+int shmring_send_wait(shmring_t *q, const void *msg, size_t len, const struct timespec *timeout)
+{
+    int r = send_any(q, msg, len);
+
+    return likely(r != -EAGAIN) ? r : shmr_send_later(q, msg, len, timeout);
 }
 
 int shmring_send_batch(shmring_t *q, const struct iovec *msgs, int n)
@@ -253,12 +265,24 @@ HOT static ssize_t recv_mpmc(shmring_t *q, void *buf, size_t size)
     return r;
 }
 
-ssize_t shmring_recv(shmring_t *q, void *buf, size_t size)
+static inline ssize_t recv_any(shmring_t *q, void *buf, size_t size)
 {
     if (!may_receive(q))
         return refuse_receive(q);
     SHMR_ALONE(q);
     return q->kind == SHMRING_SPSC ? recv_spsc(q, buf, size) : recv_mpmc(q, buf, size);
+}
+
+ssize_t shmring_recv(shmring_t *q, void *buf, size_t size)
+{
+    return recv_any(q, buf, size);
+}
+
+ssize_t shmring_recv_wait(shmring_t *q, void *buf, size_t size, const struct timespec *timeout)
+{
+    ssize_t r = recv_any(q, buf, size);
+
+    return likely(r != -EAGAIN) ? r : shmr_recv_later(q, buf, size, timeout);
 }
 
 int shmring_recv_batch(shmring_t *q, struct iovec *msgs, int n)

@@ -411,15 +411,24 @@ static bool try_again(shmring_t *q, struct attempts *a, ssize_t *r)
     return false;
 }
 
-int shmring_send_wait(shmring_t *q, const void *msg, size_t len, const struct timespec *timeout)
+int shmr_send_later(shmring_t *q, const void *msg, size_t len, const struct timespec *timeout)
 {
     struct attempts a = {.timeout = timeout, .event = SHMRING_WRITABLE};
-    ssize_t r;
+    ssize_t r = -EAGAIN;
 
-    do
+    while (try_again(q, &a, &r))
         r = shmring_send(q, msg, len);
-    while (try_again(q, &a, &r));
     return (int)r;
+}
+
+ssize_t shmr_recv_later(shmring_t *q, void *buf, size_t size, const struct timespec *timeout)
+{
+    struct attempts a = {.timeout = timeout, .event = SHMRING_READABLE};
+    ssize_t r = -EAGAIN;
+
+    while (try_again(q, &a, &r))
+        r = shmring_recv(q, buf, size);
+    return r;
 }
 
 int shmring_reserve_wait(shmring_t *q, size_t len, void **msg, const struct timespec *timeout)
@@ -431,17 +440,6 @@ int shmring_reserve_wait(shmring_t *q, size_t len, void **msg, const struct time
         r = shmring_reserve(q, len, msg);
     while (try_again(q, &a, &r));
     return (int)r;
-}
-
-ssize_t shmring_recv_wait(shmring_t *q, void *buf, size_t size, const struct timespec *timeout)
-{
-    struct attempts a = {.timeout = timeout, .event = SHMRING_READABLE};
-    ssize_t r;
-
-    do
-        r = shmring_recv(q, buf, size);
-    while (try_again(q, &a, &r));
-    return r;
 }
 
 ssize_t shmring_peek_wait(shmring_t *q, const void **msg, struct shmring_info *info,

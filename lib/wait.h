@@ -18,6 +18,10 @@ void shmr_wait_init(shmring_t *q, unsigned flags);
 /* Wake up to n of those who sleep at the event's bell. Signal-safe. */
 void shmr_ring(shmring_t *q, int event, int n);
 
+/* shmring_send() and shmring_recv() said -EAGAIN: wait, and try again. */
+int shmr_send_later(shmring_t *q, const void *msg, size_t len, const struct timespec *timeout);
+ssize_t shmr_recv_later(shmring_t *q, void *buf, size_t size, const struct timespec *timeout);
+
 /* Somebody published: n messages, or room for n. The one look of a success at the bell. */
 static inline void shmr_tell(shmring_t *q, int event, int n)
 {

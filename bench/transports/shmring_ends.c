@@ -64,9 +64,14 @@ int shmring_ends_open_kind(struct link *l, uint32_t kind)
 /* A pair: a queue each way. */
 static int attach_end(struct link *l)
 {
+    const struct shmring_waiting at_once = {.spin_ns = 0};
     struct shmring_ends *s = l->state;
-    int r = shmring_open(&s->out, s->name[l->side], SHMRING_PRODUCER);
-    return r != 0 ? r : shmring_open(&s->in, s->name[1 - l->side], SHMRING_CONSUMER);
+    int r = shmring_open(&s->out, s->name[l->side], SHMRING_PRODUCER | s->options);
+    if (r == 0)
+        r = shmring_open(&s->in, s->name[1 - l->side], SHMRING_CONSUMER | s->options);
+    if (r == 0 && s->sleep)
+        r = shmring_set_waiting(s->out, &at_once);
+    return r == 0 && s->sleep ? shmring_set_waiting(s->in, &at_once) : r;
 }
 
 /* Side A has both roles; B is there for the probe only. */
@@ -100,7 +105,8 @@ long shmring_ends_send(struct link *l, uint64_t seq, long n)
     for (uint64_t end = seq + (uint64_t)n; seq != end; seq++) {
         int r;
         payload_fill(l->buffer, l->size, seq);
-        while ((r = shmring_send(q, l->buffer, l->size)) == -EAGAIN)
+        while ((r = l->block ? shmring_send_wait(q, l->buffer, l->size, NULL)
+                             : shmring_send(q, l->buffer, l->size)) == -EAGAIN)
             ;
         if (r != 0)
             return shmring_ends_fail(l, "shmring_send", r);
@@ -113,7 +119,8 @@ long shmring_ends_recv(struct link *l, uint64_t seq, long n)
     shmring_t *q = shmring_in(l);
     for (uint64_t end = seq + (uint64_t)n; seq != end; seq++) {
         ssize_t r;
-        while ((r = shmring_recv(q, l->buffer, l->size)) == -EAGAIN)
+        while ((r = l->block ? shmring_recv_wait(q, l->buffer, l->size, NULL)
+                             : shmring_recv(q, l->buffer, l->size)) == -EAGAIN)
             ;
         if (r < 0)
             return shmring_ends_fail(l, "shmring_recv", r);

@@ -9,6 +9,8 @@
 
 struct shmring_ends {
     char name[2][64]; /* of the queue each side sends into; empty: not made */
+    unsigned options; /* to open them with */
+    bool sleep;       /* with l->block: at once, without looking again for a while */
     shmring_t *out;
     shmring_t *in;
 };
@@ -18,7 +20,7 @@ int shmring_ends_open_kind(struct link *l, uint32_t kind);
 int shmring_ends_attach(struct link *l);
 void shmring_ends_close(struct link *l);
 
-/* shmring_send() and shmring_recv() */
+/* shmring_send() and shmring_recv(), or with l->block the calls that wait */
 long shmring_ends_send(struct link *l, uint64_t seq, long n);
 long shmring_ends_recv(struct link *l, uint64_t seq, long n);
 
