@@ -35,6 +35,24 @@ static inline void shmr_pause(unsigned times)
 #define SHMR_RMW_IS_FENCE 0
 #endif
 
+/*
+ * The queue is empty, or full, after so many messages in a row: how many pauses to fall back for,
+ * where `pauses` last for SHMR_BACK_OFF_NS. One who follows a stream closely takes the lines that
+ * the other is writing; then both become slow, and neither gets away. So the longer the stream, the
+ * longer the pause: roughly as long as the messages took, and at most SHMR_BACK_OFF_MOST times
+ * SHMR_BACK_OFF_NS. One message at a time, as in a dialogue, is no stream.
+ */
+#define SHMR_BACK_OFF_MOST     16
+#define SHMR_BACK_OFF_MESSAGES 4
+static inline unsigned shmr_back_off(unsigned pauses, uint64_t messages)
+{
+    uint64_t times = messages / SHMR_BACK_OFF_MESSAGES;
+
+    return pauses * (times < 1                    ? 1
+                     : times < SHMR_BACK_OFF_MOST ? (unsigned)times
+                                                  : SHMR_BACK_OFF_MOST);
+}
+
 /* memcpy, without the call for short messages: the call is a third of the cost at 64 bytes. */
 static inline void shmr_copy(void *to, const void *from, size_t n)
 {

@@ -23,7 +23,9 @@ struct shmr_mpmc_participant {
     struct shmr_mpmc queue;
     struct shmr_row *row; /* mine: its counters */
     uint64_t sent, sent_bytes, received, received_bytes, full_events, empty_events;
-    uint64_t now; /* CLOCK_MONOTONIC, ns, kept up by the caller: for shmr_row.held_since */
+    uint64_t filled;    /* sent when the queue was last found full after a success */
+    uint64_t caught_up; /* received when the queue was last found empty after a success */
+    uint64_t now;       /* CLOCK_MONOTONIC, ns, kept up by the caller: for shmr_row.held_since */
     struct shmr_held reserved;
     struct shmr_held taken;
 };
@@ -61,6 +63,8 @@ static inline void shmr_mpmc_participant_init(struct shmr_mpmc_participant *p,
         .full_events = atomic_load_explicit(&mine->full_events, memory_order_relaxed),
         .empty_events = atomic_load_explicit(&mine->empty_events, memory_order_relaxed),
     };
+    p->filled = p->sent;
+    p->caught_up = p->received;
     shmr_mpmc_init(&p->queue, g, map, row);
     p->queue.receive_misses = 1; /* an empty queue is no event before the first message */
     atomic_store_explicit(&mine->held_since, 0, memory_order_relaxed);
@@ -148,7 +152,8 @@ shmr_mpmc_own_again(struct shmr_mpmc_participant *p)
     if (p->queue.send_misses == 0) { /* full after a success: let the consumers make some room */
         p->full_events++;
         atomic_store_explicit(&p->row->full_events, p->full_events, memory_order_relaxed);
-        shmr_pause(p->queue.pauses);
+        shmr_pause(shmr_back_off(p->queue.pauses, p->sent - p->filled));
+        p->filled = p->sent;
         mine = shmr_mpmc_own(&p->queue);
     }
     if (!mine.block)
@@ -246,8 +251,9 @@ shmr_mpmc_take_again(struct shmr_mpmc_participant *p, size_t size)
     if (p->queue.receive_misses == 0) {
         p->empty_events++;
         atomic_store_explicit(&p->row->empty_events, p->empty_events, memory_order_relaxed);
-        /* Right behind a producer, every look takes the line it is writing: fall back a little. */
-        shmr_pause(p->queue.pauses);
+        /* Right behind a producer, every look takes the line it is writing: fall back. */
+        shmr_pause(shmr_back_off(p->queue.pauses, p->received - p->caught_up));
+        p->caught_up = p->received;
         mine = shmr_mpmc_take(&p->queue, size);
     }
     if (!mine.block && mine.index == -EAGAIN)

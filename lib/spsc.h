@@ -67,6 +67,7 @@ struct shmr_spsc_producer {
     uint64_t head; /* of what the consumer has released, the most that is known here */
     uint64_t bytes;
     uint64_t messages;
+    uint64_t filled;      /* messages when the ring was last found full after a success */
     uint64_t next_sample; /* position at which to look at the high-water mark */
     struct shmr_spsc_producer_page *page;
     const struct shmr_spsc_consumer_page *consumer;
@@ -88,6 +89,7 @@ struct shmr_spsc_consumer {
     uint64_t released; /* behind position by the messages held */
     uint64_t bytes;
     uint64_t messages;
+    uint64_t caught_up;    /* messages when the ring was last found empty after a success */
     uint64_t next_publish; /* released position at which to publish head */
     struct shmr_spsc_consumer_page *page;
     uint32_t max_message;
@@ -231,8 +233,10 @@ __attribute__((noinline)) static int shmr_spsc_find_room(struct shmr_spsc_produc
     if (shmr_spsc_has_room(p, need))
         return 0;
     /* The first time, give the consumer time to make more room than for one message. */
-    if (patient && p->misses == 0)
-        shmr_pause(p->pauses);
+    if (patient && p->misses == 0) {
+        shmr_pause(shmr_back_off(p->pauses, p->messages - p->filled));
+        p->filled = p->messages;
+    }
     if (!shmr_spsc_see_head(p, shmr_spsc_exact_head(p)))
         return -EBADMSG;
     if (shmr_spsc_has_room(p, need))
@@ -428,6 +432,7 @@ static inline int shmr_spsc_resume_producer(struct shmr_spsc_producer *p)
     if (p->position - p->head > capacity)
         return -EBADMSG;
     p->next_sample = p->position;
+    p->filled = p->messages;
     p->misses = 1; /* a full queue is no event before the first message */
     if (p->messages != atomic_load_explicit(&last->messages, memory_order_relaxed))
         shmr_progress_store(p->page->progress, &p->turn, p->position, p->bytes,
@@ -463,9 +468,9 @@ __attribute__((noinline)) static uint32_t shmr_spsc_look_again(struct shmr_spsc_
 
     if (c->misses == 0) {
         shmr_spsc_publish_head(c);
-        /* Right behind the producer, every look takes the line it is writing: fall back a little.
-         */
-        shmr_pause(c->pauses);
+        /* Right behind the producer, every look takes the line it is writing: fall back. */
+        shmr_pause(shmr_back_off(c->pauses, c->messages - c->caught_up));
+        c->caught_up = c->messages;
         header = shmr_spsc_look(c->data, c->mask, c->position);
     }
     if (header == 0) {
@@ -622,6 +627,7 @@ static inline int shmr_spsc_resume_consumer(struct shmr_spsc_consumer *c,
     c->position = atomic_load_explicit(&last->position, memory_order_relaxed);
     c->bytes = atomic_load_explicit(&last->bytes, memory_order_relaxed);
     c->messages = atomic_load_explicit(&last->messages, memory_order_relaxed);
+    c->caught_up = c->messages;
     c->turn = last == &c->page->progress[0];
     c->empty_events = atomic_load_explicit(&c->page->empty_events, memory_order_relaxed);
     /* In-band, the consumer may have passed the position that a producer stores after publishing.
