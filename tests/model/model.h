@@ -157,6 +157,12 @@ static inline void shmr_pause(unsigned times)
     (void)times;
 }
 
+static inline unsigned shmr_back_off(unsigned pauses, uint64_t messages)
+{
+    (void)messages;
+    return pauses;
+}
+
 static inline void shmr_prefetch(const void *line)
 {
     (void)line;

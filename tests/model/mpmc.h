@@ -94,6 +94,7 @@ static inline void attach_at(struct actor *a, uint32_t row, uint64_t tail, uint6
     p->row = &rows[row];
     p->sent = p->sent_bytes = p->received = p->received_bytes = 0;
     p->full_events = p->empty_events = 0;
+    p->filled = p->caught_up = 0;
     p->now = 0;
     p->reserved.count = p->taken.count = 0;
     a->sent = a->history = 0;
@@ -114,6 +115,11 @@ static inline void attach_later(struct actor *a, uint32_t row)
 
 /* How many messages the participant of each row knows that it sent. */
 static uint64_t sent[ROWS];
+
+/* A delivery is counted once, whoever dies on the way. */
+#ifndef DELIVERIES_BEFORE
+#define DELIVERIES_BEFORE 1
+#endif
 
 /* What it has got: a byte for each message, the last one lowest. */
 #define AGAIN 64 /* delivered before, says the delivery count */
@@ -136,6 +142,7 @@ static inline bool send(struct actor *a)
 
 static inline void note(struct actor *a, uint64_t n, uint32_t deliveries_before)
 {
+    assert(deliveries_before <= DELIVERIES_BEFORE);
     a->history = a->history << 8 | n | (deliveries_before ? AGAIN : 0);
     history[a->p.queue.me] = a->history;
 }

@@ -7,6 +7,8 @@
 #define DEATHS  6
 #define MORTALS 2
 #define ROWS    5
+
+#define DELIVERIES_BEFORE 2
 #include "mpmc.h"
 
 #ifdef AT_MOST_ONCE
