@@ -12,7 +12,9 @@
 
 #include <shmring/shmring.h>
 
+#include "doorbell.h"
 #include "error.h"
+#include "fd.h"
 #include "handle.h"
 #include "participant.h"
 #include "recovery.h"
@@ -43,6 +45,7 @@ static int check_open_flags(unsigned flags)
 static void free_handle(shmring_t *q)
 {
     shmr_segment_unmap(&q->map);
+    shmr_fd_close(q);
     if (q->fd >= 0)
         close(q->fd);
     free(q);
@@ -57,6 +60,7 @@ static int new_handle(shmring_t **out)
         return shmr_fail(error, "%zu bytes for the handle: %s", sizeof *q, strerror(error));
     memset(q, 0, sizeof *q);
     q->fd = -1;
+    shmr_fd_init(q);
     q->send_mark = q->receive_mark = SHMR_NO_PROCESS;
     int r = shmr_process_mark(&q->process);
     if (r < 0) {
@@ -252,8 +256,10 @@ static int attach(shmring_t *q, unsigned flags)
         r = map_and_lock(q);
     if (r == 0)
         r = shmr_segment_touch(&q->map, flags);
-    if (r == 0 && q->roles)
+    if (r == 0 && q->roles) {
         shmr_wait_init(q, flags);
+        q->doorbell = shmr_doorbell_path(q->fd, q->header.created_ns);
+    }
     if (r == 0)
         r = become(q);
     if (r < 0 && q->map.base)

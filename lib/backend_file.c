@@ -5,11 +5,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "doorbell.h"
 #include "error.h"
 #include "segment.h"
 
@@ -170,11 +172,20 @@ int shmr_file_open(const struct shmr_name *name, int flags)
     return fd;
 }
 
+static void remove_doorbells(int fd, int64_t created_ns)
+{
+    char *path = shmr_doorbell_path(fd, created_ns);
+
+    shmr_doorbell_remove(path);
+    free(path);
+}
+
 int shmr_file_unlink(const struct shmr_name *name)
 {
-    uint64_t magic = 0;
+    struct shmr_header h = {0};
     struct stat st;
     int fd = shmr_file_open(name, O_RDONLY);
+    int error = 0;
 
     if (fd == -EACCES)
         return shmr_fail(EACCES, "%s cannot be read, so it may be anything: it was left alone",
@@ -182,13 +193,15 @@ int shmr_file_unlink(const struct shmr_name *name)
     if (fd < 0)
         return fd;
     bool regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
-    bool ours = regular && pread(fd, &magic, sizeof magic, 0) == (ssize_t)sizeof magic &&
-                (magic == SHMR_MAGIC || magic == __builtin_bswap64(SHMR_MAGIC));
+    bool ours = regular && pread(fd, &h, sizeof h, 0) >= (ssize_t)sizeof h.magic &&
+                (h.magic == SHMR_MAGIC || h.magic == __builtin_bswap64(SHMR_MAGIC));
     ours = ours || (regular && st.st_mode & SHMR_UNFINISHED);
+    if (ours && unlink(name->path) < 0)
+        error = errno;
+    else if (ours)
+        remove_doorbells(fd, h.created_ns);
     close(fd);
     if (!ours)
         return shmr_fail(EBADMSG, "%s is not a shmring segment: it was left alone", name->path);
-    if (unlink(name->path) < 0)
-        return shmr_fail(errno, "removing %s: %s", name->path, strerror(errno));
-    return 0;
+    return error ? shmr_fail(error, "removing %s: %s", name->path, strerror(error)) : 0;
 }

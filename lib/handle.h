@@ -25,6 +25,13 @@ struct shmr_waiting {
     size_t refused; /* length of the last message for which there was no room */
 };
 
+/* A handle's part in an event's doorbell: see lib/doorbell.h. Descriptors, -1: none yet. */
+struct shmr_polled {
+    int bell;  /* the FIFO: opened to wait or to ring */
+    int timer; /* the next look by itself */
+    int fd;    /* the epoll instance that has both: what the user polls */
+};
+
 struct shmring {
     /*
      * What every send and receive looks at. A mark equal to *process lets the call through: it says
@@ -56,6 +63,8 @@ struct shmring {
     bool unfinished;                   /* mpmc: blocks have my tag that are a dead predecessor's */
     struct shmring_recovery recovered; /* since the last report */
     struct shmr_waiting waiting;
+    struct shmr_polled polled[SHMR_EVENTS];
+    char *doorbell; /* a path from shmr_doorbell_path() */
 #ifdef SHMRING_CHECKS
     _Atomic(const void *) user; /* the thread that is in a call on this handle */
 #endif

@@ -10,8 +10,10 @@ lib_libshmring_core_la_SOURCES = \
 	lib/bell.h \
 	lib/cpu.h \
 	lib/deadline.h \
+	lib/doorbell.c lib/doorbell.h \
 	lib/dump.c \
 	lib/error.c lib/error.h \
+	lib/fd.c lib/fd.h \
 	lib/fence.c lib/fence.h \
 	lib/handle.c lib/handle.h \
 	lib/identity.c lib/identity.h \

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "deadline.h"
+#include "doorbell.h"
 #include "fence.h"
 #include "participant.h"
 #include "ready.h"
@@ -90,6 +91,8 @@ void shmr_ring(shmring_t *q, int event, int n)
 
     if (who & SHMR_BELL_ASLEEP)
         syscall(FUTEX, &q->bell[event]->word, FUTEX_WAKE, n, NULL, NULL, 0);
+    if (who & SHMR_BELL_POLLED)
+        shmr_doorbell_ring(q, event);
     errno = error;
 }
 
@@ -184,8 +187,7 @@ void shmr_wait_init(shmring_t *q, unsigned flags)
     shmring_set_waiting(q, NULL);
 }
 
-/* May this handle wait for them? 0, or why not. */
-static int check_events(shmring_t *q, unsigned events)
+int shmr_wait_check(const shmring_t *q, unsigned events)
 {
     int r = shmr_handle_check(q);
 
@@ -323,20 +325,39 @@ static int wait_for(shmring_t *q, unsigned events, int64_t deadline)
 int shmring_wait(shmring_t *q, unsigned events, const struct timespec *timeout)
 {
     int64_t deadline;
-    int r = check_events(q, events);
+    int r = shmr_wait_check(q, events);
 
     if (r == 0)
         r = shmr_deadline(timeout, &deadline);
     return r < 0 ? r : wait_for(q, events, deadline);
 }
 
+int shmr_wait_arm(shmring_t *q, unsigned event, uint32_t how, uint32_t value[SHMR_EVENTS],
+                  int64_t *limit)
+{
+    unsigned found = announce(q, event, how, value, limit);
+    int64_t now = shmr_now();
+    int r = 0;
+
+    if (!found) {
+        if (now - q->waiting.looked_around >= q->waiting.recheck) {
+            q->waiting.looked_around = now;
+            r = look_around(q, event);
+        } else {
+            r = check_peers(q, event);
+        }
+        found = ready(q, event, true);
+    }
+    if (found && q->kind == SHMRING_MPMC)
+        pass_on(q, event);
+    return found ? 1 : r;
+}
+
 int shmring_futex_arm(shmring_t *q, unsigned event, struct shmring_futex *futex)
 {
+    const int e = shmr_event_index(event);
     uint32_t value[SHMR_EVENTS];
-    const int e = event == SHMRING_READABLE ? SHMR_READABLE : SHMR_WRITABLE;
-    int64_t now;
-    unsigned found;
-    int r = check_events(q, event);
+    int r = shmr_wait_check(q, event);
 
     if (r < 0)
         return r;
@@ -344,20 +365,12 @@ int shmring_futex_arm(shmring_t *q, unsigned event, struct shmring_futex *futex)
     if (!futex || event == (SHMRING_READABLE | SHMRING_WRITABLE))
         return shmr_fail_fast(EINVAL, futex ? "one futex is for one event: call twice"
                                             : "the place for the result is NULL", 0, 0);
-    found = announce(q, event, SHMR_BELL_ASLEEP, value, &futex->limit_ns);
-    now = shmr_now();
-    if (!found && now - q->waiting.looked_around >= q->waiting.recheck) {
-        q->waiting.looked_around = now;
-        r = look_around(q, event);
-        found = ready(q, event, true);
+    r = shmr_wait_arm(q, event, SHMR_BELL_ASLEEP, value, &futex->limit_ns);
+    if (r == 0) {
+        futex->word = (const uint32_t *)(const void *)&q->bell[e]->word;
+        futex->value = value[e];
     }
-    if (found && q->kind == SHMRING_MPMC)
-        pass_on(q, event);
-    if (found || r < 0)
-        return found ? 1 : r;
-    futex->word = (const uint32_t *)(const void *)&q->bell[e]->word;
-    futex->value = value[e];
-    return 0;
+    return r;
 }
 
 int shmring_set_waiting(shmring_t *q, const struct shmring_waiting *w)

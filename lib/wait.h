@@ -22,6 +22,23 @@ void shmr_ring(shmring_t *q, int event, int n);
 int shmr_send_later(shmring_t *q, const void *msg, size_t len, const struct timespec *timeout);
 ssize_t shmr_recv_later(shmring_t *q, void *buf, size_t size, const struct timespec *timeout);
 
+/* The bell of SHMRING_READABLE or SHMRING_WRITABLE. */
+static inline int shmr_event_index(unsigned event)
+{
+    return event == SHMRING_READABLE ? SHMR_READABLE : SHMR_WRITABLE;
+}
+
+/* May this handle wait for the events? 0, or why not. */
+int shmr_wait_check(const shmring_t *q, unsigned events);
+
+/*
+ * Announce that this handle is about to sleep until the event; how: SHMR_BELL_ASLEEP or
+ * SHMR_BELL_POLLED. 1: it is there already. 0: sleep, for *limit ns at the most; value[] has the
+ * words of the events' futexes. Or -EPIPE, -ESTALE.
+ */
+int shmr_wait_arm(shmring_t *q, unsigned event, uint32_t how, uint32_t value[SHMR_EVENTS],
+                  int64_t *limit);
+
 /* Somebody published: n messages, or room for n. The one look of a success at the bell. */
 static inline void shmr_tell(shmring_t *q, int event, int n)
 {

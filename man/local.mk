@@ -7,6 +7,7 @@ dist_man_MANS += \
 	man/shmring.7 \
 	man/shmring_create.3 \
 	man/shmring_dump.3 \
+	man/shmring_fd.3 \
 	man/shmring_recover.3 \
 	man/shmring_recv.3 \
 	man/shmring_send.3 \
@@ -24,6 +25,8 @@ aliases_of_create = \
 	man/shmring_record_size.3 \
 	man/shmring_segment_fd.3 \
 	man/shmring_unlink.3
+aliases_of_fd = \
+	man/shmring_fd_arm.3
 aliases_of_recv = \
 	man/shmring_peek.3 \
 	man/shmring_recv_batch.3 \
@@ -48,6 +51,7 @@ aliases_of_wait = \
 
 man_aliases = \
 	$(aliases_of_create) \
+	$(aliases_of_fd) \
 	$(aliases_of_recv) \
 	$(aliases_of_send) \
 	$(aliases_of_stat) \
@@ -58,6 +62,8 @@ CLEANFILES += $(man_aliases)
 
 $(aliases_of_create):
 	$(AM_V_GEN)$(MKDIR_P) man && echo '.so man3/shmring_create.3' >$@
+$(aliases_of_fd):
+	$(AM_V_GEN)$(MKDIR_P) man && echo '.so man3/shmring_fd.3' >$@
 $(aliases_of_recv):
 	$(AM_V_GEN)$(MKDIR_P) man && echo '.so man3/shmring_recv.3' >$@
 $(aliases_of_send):

@@ -122,6 +122,11 @@ suites += tests/test_wait_fence tests/test_wait_storm
 tests_test_wait_fence_LDADD = $(core_test_libs)
 tests_test_wait_storm_LDADD = $(test_libs)
 
+suites += tests/test_fd tests/test_doorbell
+memcheck_suites += tests/test_fd tests/test_doorbell
+tests_test_fd_LDADD = $(core_test_libs)
+tests_test_doorbell_LDADD = $(core_test_libs)
+
 suites += tests/test_dump
 memcheck_suites += tests/test_dump
 tests_test_dump_SOURCES = tests/test_dump.c tests/spsc_pages.h

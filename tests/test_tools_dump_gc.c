@@ -6,6 +6,7 @@
 #include <shmring/shmring.h>
 #include <signal.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tool.h"
@@ -202,6 +203,45 @@ Test(tools_dump_gc, gc_of_a_directory_keeps_what_it_cannot_read)
     outcome_free(&outcome);
     cr_assert(access(damaged, F_OK) == 0 && access(letter, F_OK) == 0);
     cr_assert(access(empty, F_OK) < 0);
+}
+
+/* Wait in poll() for a queue that has no name any more. */
+static int poll_what_was_removed(void *name)
+{
+    shmring_t *q;
+    child_assert(shmring_open(&q, name, SHMRING_CONSUMER) == 0);
+    child_assert(shmring_fd(q, SHMRING_READABLE) >= 0);
+    child_assert(shmring_unlink(name) == 0);
+    pause();
+    return 1;
+}
+
+Test(tools_dump_gc, gc_removes_doorbells_that_nobody_has_open)
+{
+    char directory[64], queue[128];
+    snprintf(directory, sizeof directory, "%s", directory_name());
+    snprintf(queue, sizeof queue, "file:%squeue", directory);
+    DO("create", queue);
+    pid_t pid = test_fork(poll_what_was_removed, queue);
+    while (access(queue + strlen("file:"), F_OK) == 0)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+
+    EXPECT(TOOL("", "ls", directory), 0, "", "");
+    EXPECT(TOOL("", "gc", directory), 0, "", "");
+    cr_assert(test_count_files(directory) == 1);
+    test_kill(pid);
+    for (int dry_run = 1; dry_run >= 0; dry_run--) {
+        struct outcome outcome = dry_run ? TOOL("", "gc", "--dry-run", directory)
+                                         : TOOL("", "gc", directory);
+        cr_assert(outcome.status == 0 && *outcome.err == '\0', "%s", outcome.err);
+        cr_assert(strncmp(outcome.out, ".shmring-bell-", 14) == 0, "%s", outcome.out);
+        cr_assert(strstr(outcome.out, dry_run ? ": would be removed: a doorbell that nobody has"
+                                              : ": removed: a doorbell that nobody has"),
+                  "%s", outcome.out);
+        outcome_free(&outcome);
+        cr_assert(test_count_files(directory) == dry_run);
+    }
+    EXPECT(TOOL("", "gc", directory), 0, "", "");
 }
 
 Test(tools_dump_gc, gc_searches_dev_shm)

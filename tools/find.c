@@ -11,8 +11,6 @@
 #include "segment.h"
 #include "tool.h"
 
-#define POSIX_DIRECTORY "/dev/shm"
-
 const char *error_name(int error)
 {
     switch (error) {
@@ -141,12 +139,16 @@ static int add_named(struct list *list, const char *name)
     return EXIT_OK;
 }
 
+bool is_directory(const char *argument)
+{
+    return strncmp(argument, "file:", 5) != 0 && strchr(argument, '/');
+}
+
 int find(struct list *list, char *const *arguments, int n)
 {
     int status = n == 0 ? add_directory(list, POSIX_DIRECTORY) : EXIT_OK;
     for (int i = 0; i < n; i++) {
-        bool directory = strncmp(arguments[i], "file:", 5) != 0 && strchr(arguments[i], '/');
-        if ((directory ? add_directory : add_named)(list, arguments[i]) != EXIT_OK)
+        if ((is_directory(arguments[i]) ? add_directory : add_named)(list, arguments[i]) != EXIT_OK)
             status = EXIT_FAILED;
     }
     return status;

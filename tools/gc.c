@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include <config.h>
 
+#include <dirent.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "doorbell.h"
 #include "tool.h"
 
 static int count(void *arg, const struct shmring_message *message)
@@ -74,6 +77,29 @@ static int collect(const struct entry *entry, bool all, bool dry_run)
     return status;
 }
 
+static int is_doorbell(const struct dirent *file)
+{
+    return strncmp(file->d_name, SHMR_DOORBELL_PREFIX, strlen(SHMR_DOORBELL_PREFIX)) == 0;
+}
+
+/* What killed participants left of memfd queues and of queues that were removed meanwhile. One that
+ * is still needed is made again. */
+static void collect_doorbells(const char *path, bool dry_run)
+{
+    int dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct dirent **files;
+    int n = dirfd < 0 ? -1 : scandirat(dirfd, ".", &files, is_doorbell, alphasort);
+    for (int i = 0; i < n; free(files[i++]))
+        if (shmr_doorbell_remove_idle(dirfd, files[i]->d_name, dry_run)) {
+            say(files[i]->d_name, dry_run ? "would be removed: " : "removed: ");
+            puts("a doorbell that nobody has open");
+        }
+    if (n >= 0)
+        free(files);
+    if (dirfd >= 0)
+        close(dirfd);
+}
+
 static int run(const struct command *self, int argc, char **argv)
 {
     static const struct option options[] = {
@@ -105,6 +131,11 @@ static int run(const struct command *self, int argc, char **argv)
         if (collect(&list.entries[i], all, dry_run) != EXIT_OK)
             status = EXIT_FAILED;
     list_free(&list);
+    if (optind == argc)
+        collect_doorbells(POSIX_DIRECTORY, dry_run);
+    for (; optind < argc; optind++)
+        if (is_directory(argv[optind]))
+            collect_doorbells(argv[optind], dry_run);
     return status;
 }
 

@@ -117,6 +117,8 @@ struct list {
 /* Add the queues that the arguments name, and those in the directories (arguments with a slash);
  * without arguments those in /dev/shm. Complains, and returns the exit code. */
 int find(struct list *list, char *const *arguments, int n);
+bool is_directory(const char *argument); /* or else it names a queue */
+#define POSIX_DIRECTORY "/dev/shm"
 void list_free(struct list *list);
 const char *error_name(int error); /* a word for why a segment cannot be opened */
 

@@ -475,6 +475,42 @@ enum {
 SHMRING_API int shmring_set_waiting(shmring_t *q, const struct shmring_waiting *w);
 
 /*
+ * For event loops: a descriptor for poll(2), epoll(7), level- or edge-triggered, select(2), libuv,
+ * libevent or libev, to be polled for input whatever the event is (one of them). It belongs to the
+ * handle: take it out of the loop before shmring_close(), which closes it. The loop calls
+ *
+ *     void on_readable(void)
+ *     {
+ *         do {
+ *             while ((n = shmring_recv(q, buf, sizeof buf)) >= 0)
+ *                 ...
+ *         } while (n == -EAGAIN && (r = shmring_fd_arm(q, SHMRING_READABLE)) > 0);
+ *     }
+ *
+ * shmring_fd() returns the descriptor, each time the same for a handle and event. It is readable at
+ * first, so that the loop begins with the handler.
+ *
+ * shmring_fd_arm() returns 1: the event is there already, go on receiving or sending. 0: armed; the
+ * descriptor becomes readable when the event may be there, at the latest when it is time to look for
+ * peers that died (see shmring_set_waiting()): then call the handler, which arms it again. A
+ * descriptor that is readable stays so until a call to shmring_fd_arm(), so under level triggering
+ * a handler may return early, without arming. All who wait by descriptor for the same event of an
+ * mpmc queue wake for each message, and one gets it.
+ *
+ * Both return what shmring_wait() returns, except -ETIMEDOUT and -EINTR, and
+ *   -EEXIST   something stands in the doorbell's place, and is not to be trusted
+ *   -EBUSY    the doorbell is just being removed: try again
+ *   -ENOENT, -EACCES, -EROFS, -ENOSPC, -EMFILE, -ENFILE, -ENOMEM  from the kernel
+ * The doorbell is a FIFO, DIRECTORY/.shmring-bell-*, made by the first who waits in the queue's
+ * directory (memfd: /dev/shm) with the queue's mode and group. Where those who send (or make room)
+ * cannot open it, the timed look is all there is. shmring_unlink() removes it, or, while it is open,
+ * and for memfd queues, the last to close. It takes three descriptors an event to wait, one to ring.
+ * Not for signal handlers. Do not sleep.
+ */
+SHMRING_API int shmring_fd(shmring_t *q, unsigned event);
+SHMRING_API int shmring_fd_arm(shmring_t *q, unsigned event);
+
+/*
  * For those who sleep by other means, such as io_uring or futex_waitv(2): announce that this handle
  * is about to sleep until the event (one of them), and say on which futex.
  *
