@@ -6,11 +6,17 @@
  *     on and finds everything in order;
  *   - a process is killed, and then its successor while it takes over.
  * Points at which something has just changed come first; others fill up, evenly spread.
+ *
+ * pairs [--quick] [OPERATION [STATE]]
+ *   --quick    fewer points, and only up to the first failure
+ *   OPERATION  of the process that is stopped, or of the successor: all points where something has
+ *              just changed
  */
 #include <config.h>
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,18 +24,25 @@
 #include "play.h"
 #include "step.h"
 
-enum { MOST_POINTS = 16 };
+enum { MOST_POINTS = 64, QUICK_POINTS = 4 };
 
-enum { MOST_WORKERS = 64 };
+enum { MOST_WORKERS = 64, MOST_OPERATIONS = 16 };
 
 static struct totals {
     unsigned long pairs, double_deaths;
     unsigned cases, failed;
 } * totals; /* one a worker, shared */
 
+static struct {
+    bool quick;
+    const char *operation, *state;
+} options;
+
+/* The points of an operation that are tried in one state; none: it makes no sense there. */
 struct selection {
     struct play_point at[MOST_POINTS];
     size_t count;
+    long result; /* of the operation when nothing comes between */
 };
 
 static void pick(struct selection *to, const struct play_points *from, bool matters, size_t most)
@@ -47,12 +60,15 @@ static void pick(struct selection *to, const struct play_points *from, bool matt
         }
 }
 
-/* The points of an operation that are tried; false: it makes no sense in this state. */
-static bool select_points(struct crash_world *w, const struct crash_operation *operation,
-                          struct selection *selection)
+static void select_points(struct crash_world *w, const struct crash_operation *operation,
+                          struct selection *selection, struct totals *sum)
 {
+    const size_t most = options.operation ? MOST_POINTS
+                        : options.quick   ? QUICK_POINTS
+                                          : w->kind->pair_points;
     struct play_points points;
 
+    selection->count = 0;
     w->operation = operation;
     w->paused = NULL;
     play_restore(w);
@@ -60,17 +76,21 @@ static bool select_points(struct crash_world *w, const struct crash_operation *o
     pid_t child = play_start(w, operation, CRASH_VICTIM);
     if (child != 0) {
         play_find_points(w, child, CRASH_VICTIM, &points);
-        w->complete = w->shared->seat[CRASH_VICTIM].result;
+        selection->result = w->shared->seat[CRASH_VICTIM].result;
         step_kill(child);
-        selection->count = 0;
-        pick(selection, &points, true, w->kind->pair_points);
-        pick(selection, &points, false, w->kind->pair_points - selection->count);
+        pick(selection, &points, true, most);
+        if (!options.operation)
+            pick(selection, &points, false, most - selection->count);
         free(points.at);
     }
     w->kind->survivors_work(w);
     w->kind->successor_works(w);
     w->kind->settle(w);
-    return child != 0;
+    if (!crash_failed(w))
+        return;
+    printf("%s, %s, undisturbed: %s\n", w->state->name, operation->name, w->shared->failure);
+    selection->count = 0;
+    sum->failed++;
 }
 
 static void report(const struct crash_world *w, const char *what,
@@ -110,23 +130,16 @@ static void one_pair(struct crash_world *w, const struct play_point *killed,
     w->kind->settle(w);
 }
 
-static void every_pair(struct crash_world *w, const struct crash_operation *dying,
-                       const struct crash_operation *pausing, struct totals *sum)
+static void every_pair(struct crash_world *w, const struct selection *killed,
+                       const struct selection *stopped, struct totals *sum)
 {
-    struct selection killed, stopped;
-
-    if (!select_points(w, pausing, &stopped) || !select_points(w, dying, &killed))
-        return;
-    w->paused = pausing;
-    sum->cases++;
-    for (size_t i = 0; i < killed.count && !crash_failed(w); i++)
-        for (size_t j = 0; j < stopped.count && !crash_failed(w); j++) {
-            one_pair(w, &killed.at[i], &stopped.at[j]);
+    for (size_t i = 0; i < killed->count && !crash_failed(w); i++)
+        for (size_t j = 0; j < stopped->count && !crash_failed(w); j++) {
+            one_pair(w, &killed->at[i], &stopped->at[j]);
             sum->pairs++;
             if (crash_failed(w))
-                report(w, "stopped", pausing, &killed.at[i], &stopped.at[j]);
+                report(w, "stopped", w->paused, &killed->at[i], &stopped->at[j]);
         }
-    sum->failed += crash_failed(w);
 }
 
 static void one_double_death(struct crash_world *w, const struct crash_operation *successor,
@@ -149,52 +162,74 @@ static void one_double_death(struct crash_world *w, const struct crash_operation
     w->kind->settle(w);
 }
 
-static void every_double_death(struct crash_world *w, const struct crash_operation *dying,
-                               const struct crash_operation *successor, struct totals *sum)
+static void every_double_death(struct crash_world *w, const struct crash_operation *successor,
+                               const struct selection *first, const struct selection *second,
+                               struct totals *sum)
 {
-    struct selection first, second;
-
-    if (!select_points(w, successor, &second) || !select_points(w, dying, &first))
-        return;
-    sum->cases++;
-    for (size_t i = 0; i < first.count && !crash_failed(w); i++)
-        for (size_t j = 0; j < second.count && !crash_failed(w); j++) {
-            one_double_death(w, successor, &first.at[i], &second.at[j]);
+    for (size_t i = 0; i < first->count && !crash_failed(w); i++)
+        for (size_t j = 0; j < second->count && !crash_failed(w); j++) {
+            one_double_death(w, successor, &first->at[i], &second->at[j]);
             sum->double_deaths++;
             if (crash_failed(w))
-                report(w, "killed", successor, &first.at[i], &second.at[j]);
+                report(w, "killed", successor, &first->at[i], &second->at[j]);
         }
+}
+
+static bool chosen(const char *option, const char *name)
+{
+    return !option || strcmp(option, name) == 0;
+}
+
+/* What the second process may be at, while or after the first is killed. */
+static void one_case(struct crash_world *w, const struct selection *selections, size_t dying,
+                     size_t other, struct totals *sum)
+{
+    const struct crash_kind *kind = w->kind;
+    const struct selection *first = &selections[dying], *second = &selections[other];
+    const bool pair = kind->may_pair(&kind->operations[dying], &kind->operations[other]);
+    const bool successor = kind->may_succeed(&kind->operations[dying], &kind->operations[other]);
+
+    if ((!pair && !successor) || first->count == 0 || second->count == 0)
+        return;
+    w->operation = &kind->operations[dying];
+    w->complete = first->result;
+    memset(w->shared, 0, sizeof *w->shared); /* what the case before has found */
+    if (pair) {
+        w->paused = &kind->operations[other];
+        every_pair(w, first, second, sum);
+    }
+    w->paused = NULL;
+    if (successor)
+        every_double_death(w, &kind->operations[other], first, second, sum);
+    sum->cases++;
     sum->failed += crash_failed(w);
+    fflush(stdout);
 }
 
 /* One worker in so many takes every so-many-th case. */
 static void work(unsigned worker, unsigned workers)
 {
+    static struct selection selections[MOST_OPERATIONS];
     const struct crash_kind *kind = &crash_kind;
     unsigned turn = 0;
 
-    for (size_t s = 0; s < kind->state_count; s++)
+    for (size_t s = 0; s < kind->state_count; s++) {
+        struct crash_world w;
+        if (!chosen(options.state, kind->states[s].name))
+            continue;
+        play_open(&w, kind, &kind->states[s]);
         for (size_t o = 0; o < kind->operation_count; o++)
-            for (size_t p = 0; p < kind->operation_count; p++) {
-                const struct crash_operation *dying = &kind->operations[o];
-                const struct crash_operation *other = &kind->operations[p];
-                bool pair = kind->may_pair(dying, other);
-                bool successor = kind->may_succeed(dying, other);
-                struct crash_world w;
-
-                if ((!pair && !successor) || turn++ % workers != worker)
-                    continue;
-                play_open(&w, kind, &kind->states[s]);
-                if (pair)
-                    every_pair(&w, dying, other, &totals[worker]);
-                if (successor)
-                    every_double_death(&w, dying, other, &totals[worker]);
-                play_close(&w);
-                fflush(stdout);
-            }
+            select_points(&w, &kind->operations[o], &selections[o], &totals[worker]);
+        for (size_t o = 0; o < kind->operation_count; o++)
+            for (size_t p = 0; p < kind->operation_count; p++)
+                if (chosen(options.operation, kind->operations[p].name) &&
+                    turn++ % workers == worker && !(options.quick && totals[worker].failed))
+                    one_case(&w, selections, o, p, &totals[worker]);
+        play_close(&w);
+    }
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
     unsigned workers = processors < 1              ? 1
@@ -204,6 +239,15 @@ int main(void)
     bool crashed = false;
     int status;
 
+    if (argc > 1 && strcmp(argv[1], "--quick") == 0) {
+        options.quick = true;
+        argv++;
+        argc--;
+    }
+    if (argc > 1)
+        options.operation = argv[1];
+    if (argc > 2)
+        options.state = argv[2];
     if (!step_possible()) {
         printf("SKIP: " STEP_IMPOSSIBLE "\n");
         return 77;
