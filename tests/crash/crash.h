@@ -123,4 +123,26 @@ bool crash_failed(const struct crash_world *w);
 void crash_call(struct crash_world *w);
 void crash_called(struct crash_world *w);
 
+/* How many messages were moved, for struct crash_operation, by what a call has returned. */
+static inline long one_if_zero(long result)
+{
+    return result == 0;
+}
+
+static inline long one_if_length(long result)
+{
+    return result >= 0;
+}
+
+static inline long the_count(long result)
+{
+    return result > 0 ? result : 0;
+}
+
+static inline long none(long result)
+{
+    (void)result;
+    return 0;
+}
+
 #endif

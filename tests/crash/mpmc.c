@@ -454,27 +454,6 @@ static long run_recover(struct crash_world *w)
     return shmring_recover(here.mine, NULL);
 }
 
-static long one_if_zero(long result)
-{
-    return result == 0;
-}
-
-static long one_if_length(long result)
-{
-    return result >= 0;
-}
-
-static long the_count(long result)
-{
-    return result > 0 ? result : 0;
-}
-
-static long none(long result)
-{
-    (void)result;
-    return 0;
-}
-
 static const struct crash_operation operations[] = {
     {"send", BOTH, false, 1, ready_to_send, run_send, one_if_zero},
     {"send_batch", BOTH, false, LEDGER_BATCH, ready_to_send, run_send_batch, the_count},
@@ -661,6 +640,22 @@ static void survivors_work(struct crash_world *w)
         check_nobody_is_dead(w, here.consumer);
 }
 
+/* Somebody has the row of the dead and holds blocks while he who stood still goes on: a recoverer
+ * must not take these for what the dead held. */
+static void inherit_row(struct crash_world *w)
+{
+    const void *msg;
+
+    here.holder = join(w);
+    if (crash_failed(w))
+        return;
+    msg = take(w, here.holder);
+    if (msg)
+        here.held[here.held_count++].msg = msg;
+    if (shmring_reserve(here.holder, LONGEST, &here.reservation) < 0)
+        here.reservation = NULL;
+}
+
 /* A survivor recovers when asked to, or whoever attaches does. */
 static void successor_works(struct crash_world *w)
 {
@@ -684,6 +679,8 @@ static void successor_works(struct crash_world *w)
     if (send_next(w, here.successor, TESTER) == 0)
         pass_one(w, here.successor);
     send_next(w, here.successor, TESTER);
+    if (w->paused)
+        inherit_row(w);
 }
 
 /* Every block is free: so many messages fit in, and no more. */
@@ -714,7 +711,11 @@ static void settle(struct crash_world *w)
         check_room(w, here.successor);
     if (!crash_failed(w)) {
         shmring_stat(here.successor, &st);
-        crash_check(w, st.participants == (here.holder ? 4 : 1), "%u alive", st.participants);
+        crash_check(w,
+                    st.participants == (here.producer ? 4
+                                        : here.holder ? 2
+                                                      : 1),
+                    "%u alive", st.participants);
         ledger_balance(w, &st, traits_of(w->operation) | (double_death(w) ? RECOVERS : 0));
     }
     close_all();

@@ -402,27 +402,6 @@ static void attach(struct crash_world *w)
         seen->taken = hold_next(w, &info) + hold_next(w, &info);
 }
 
-static long one_if_zero(long result)
-{
-    return result == 0;
-}
-
-static long one_if_length(long result)
-{
-    return result >= 0;
-}
-
-static long the_count(long result)
-{
-    return result > 0 ? result : 0;
-}
-
-static long none(long result)
-{
-    (void)result;
-    return 0;
-}
-
 static bool nothing_held(struct crash_world *w)
 {
     (void)w;
