@@ -12,6 +12,8 @@ bench_libshmring_bench_la_SOURCES = \
 	bench/csv.c \
 	bench/histogram.c \
 	bench/histogram.h \
+	bench/idle.c \
+	bench/idle.h \
 	bench/json.c \
 	bench/machine.c \
 	bench/machine.h \

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "idle.h"
 #include "progress.h"
 #include "report.h"
 #include "ticks.h"
@@ -112,7 +113,9 @@ int main(int argc, char **argv)
 {
     struct options options;
     options_parse(&options, argc, argv);
-    int status = options.list ? list() : plan_and_compare(&options);
+    int status = options.list   ? list()
+                 : options.idle ? idle_run(&options)
+                                : plan_and_compare(&options);
     free(options.line);
     return status;
 }

@@ -22,7 +22,8 @@ static const char usage[] =
     "  -l, --list             list the transports and exit\n"
     "  -t, --transports LIST  names, globs or groups, comma-separated (default: all)\n"
     "  -s, --sizes LIST       message sizes in bytes, K and M allowed (default: 8,64,1024)\n"
-    "  -m, --mode MODE        throughput, latency, both, mpmc or uncontended (default: both)\n"
+    "  -m, --mode MODE        throughput, latency, both, mpmc, uncontended or idle\n"
+    "                         (default: both)\n"
     "  -w, --wait HOW         spin, block or both (default: spin)\n"
     "      --rate N           latency one way at N messages a second, not round trips\n"
     "      --configs LIST     mpmc: producers x consumers (default: 1x1,2x2,4x4,1x4,4x1)\n"
@@ -118,8 +119,9 @@ static void parse_mode(struct options *o, const char *text)
     o->latency = both || strcmp(text, mode_names[LATENCY]) == 0;
     o->many = strcmp(text, mode_names[MANY]) == 0;
     o->alone = strcmp(text, mode_names[ALONE]) == 0;
-    if (!o->throughput && !o->latency && !o->many && !o->alone)
-        mistake("--mode: '%s' is not throughput, latency, both, mpmc or uncontended", text);
+    o->idle = strcmp(text, "idle") == 0;
+    if (!o->throughput && !o->latency && !o->many && !o->alone && !o->idle)
+        mistake("--mode: '%s' is not throughput, latency, both, mpmc, uncontended or idle", text);
 }
 
 static void add_config(struct options *o, struct crew crew)
@@ -371,5 +373,7 @@ void options_parse(struct options *o, int argc, char **argv)
         mistake("--rate is about latency, which --mode leaves out");
     if (!o->many && (o->n_configs > 0 || o->many_spin || o->many_yield))
         mistake("--configs and --policy are about --mode mpmc");
+    if (o->idle && (o->json || o->csv || o->plots))
+        mistake("--mode idle makes no files");
     complete_many(o);
 }

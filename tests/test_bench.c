@@ -197,6 +197,15 @@ Test(bench, many_skips_messages_too_short_for_a_name)
     free(said);
 }
 
+Test(bench, the_idle_cost_something)
+{
+    cr_assert_eq(run("--mode idle --seconds 0.1"), 0);
+    char *said = out();
+    cr_assert(strstr(said, "10 s"), "%s", said);
+    free(said);
+    cr_assert_eq(run("--mode idle --json %s/json"), 2);
+}
+
 Test(bench, uncontended_costs_beside_a_compare_exchange)
 {
     cr_assert_eq(run(BRIEFLY "--mode uncontended -s 8,9 --json %s/json"), 0);

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sleeping and waking by lib/bell.h: producers that publish and ring, consumers that announce, look
+ * and sleep. The queue is a count of messages. What the kernel does with the futex is written out
+ * here: it compares and puts to sleep, and wakes, one thing at a time.
+ *
+ * When all have done what they can, nobody may be asleep while a message waits. Nobody looks by
+ * itself after a while. With one of these the bug must be found:
+ *
+ *     NO_LOOK     go to sleep without another look at the queue
+ *     NO_FENCE    publish without a fence, and no sleeper makes one for it
+ *     NO_PASS_ON  whoever wakes takes its message and leaves the others asleep
+ *     NO_COUNT    ring without changing more than the flag
+ */
+#include "model.h"
+
+#if defined NO_COUNT /* as if the count stood still */
+#undef atomic_fetch_add_explicit
+#define atomic_fetch_add_explicit(object, value, order) ((void)(object))
+#endif
+
+/* For the compiler only, but GenMC would take it for a real one. */
+#undef atomic_signal_fence
+#define atomic_signal_fence(order) ((void)0)
+
+#include "../../lib/bell.h"
+
+#undef atomic_fetch_add_explicit
+#define atomic_fetch_add_explicit(object, value, order) __c11_atomic_fetch_add(object, value, order)
+
+#ifndef MESSAGES
+#define MESSAGES 1
+#endif
+#ifndef PRODUCERS
+#define PRODUCERS 1
+#endif
+#ifndef SLEEPERS
+#define SLEEPERS 1
+#endif
+
+#ifdef NO_FENCE
+#define HEED SHMR_HEED_UNFENCED
+#else
+#define HEED SHMR_HEED_FENCED
+#endif
+
+/* Looks of a sleeper that is rung for each time before it sleeps. */
+#define LOOKS (MESSAGES * PRODUCERS + 2)
+
+static struct shmr_bell bell = {.word = SHMR_BELL_WATCHED}; /* somebody has slept here before */
+static _Atomic uint32_t waiting;                            /* messages */
+
+static pthread_mutex_t kernel;
+static bool asleep[SLEEPERS], woken[SLEEPERS];
+
+static void futex_wake(void)
+{
+    pthread_mutex_lock(&kernel);
+    for (int i = 0; i < SLEEPERS; i++)
+        if (asleep[i]) {
+            asleep[i] = false;
+            woken[i] = true;
+            break;
+        }
+    pthread_mutex_unlock(&kernel);
+}
+
+static bool futex_wait(int me, uint32_t value)
+{
+    bool sleeps;
+
+    pthread_mutex_lock(&kernel);
+    sleeps = atomic_load_explicit(&bell.word, memory_order_relaxed) == value;
+    if (sleeps)
+        asleep[me] = true;
+    pthread_mutex_unlock(&kernel);
+    return sleeps;
+}
+
+static void ring(void)
+{
+    if (shmr_bell_ring(&bell) & SHMR_BELL_ASLEEP)
+        futex_wake();
+}
+
+static void *produce(void *unused)
+{
+    (void)unused;
+    for (int i = 0; i < MESSAGES; i++) {
+        atomic_fetch_add_explicit(&waiting, 1, memory_order_release);
+        if (shmr_bell_heeded(&bell, HEED))
+            ring();
+    }
+    return NULL;
+}
+
+static bool take(void)
+{
+    uint32_t n = atomic_load_explicit(&waiting, memory_order_relaxed);
+
+    while (n > 0)
+        if (__c11_atomic_compare_exchange_strong(&waiting, &n, n - 1, memory_order_acquire,
+                                                 memory_order_relaxed))
+            return true;
+    return false;
+}
+
+/* As wait_for() in lib/wait.c: until it has a message, or is asleep. */
+static void wait_for_one(int me, bool slept)
+{
+    for (int i = 0; i < LOOKS; i++) {
+        uint32_t value = shmr_bell_announce(&bell, SHMR_BELL_ASLEEP) | SHMR_BELL_ASLEEP;
+#ifdef NO_LOOK
+        if (slept && take())
+#else
+        if (take())
+#endif
+        {
+#ifndef NO_PASS_ON
+            if (slept && atomic_load_explicit(&waiting, memory_order_relaxed) > 0)
+                ring();
+#endif
+            return;
+        }
+        if (futex_wait(me, value))
+            return;
+        slept = true; /* somebody rang: what follows is as after a sleep */
+    }
+}
+
+static void *sleeper(void *number)
+{
+    wait_for_one((int)(intptr_t)number, false);
+    return NULL;
+}
+
+/* Those who were woken go on, each as far as it gets. */
+static bool wake_up_one(void)
+{
+    for (int i = 0; i < SLEEPERS; i++)
+        if (woken[i]) {
+            woken[i] = false;
+            wait_for_one(i, true);
+            return true;
+        }
+    return false;
+}
+
+int main(void)
+{
+    pthread_t producers[PRODUCERS], sleepers[SLEEPERS];
+
+    pthread_mutex_init(&kernel, NULL);
+    for (int i = 0; i < SLEEPERS; i++)
+        pthread_create(&sleepers[i], NULL, sleeper, (void *)(intptr_t)i);
+    for (int i = 0; i < PRODUCERS; i++)
+        pthread_create(&producers[i], NULL, produce, NULL);
+    for (int i = 0; i < SLEEPERS; i++)
+        pthread_join(sleepers[i], NULL);
+    for (int i = 0; i < PRODUCERS; i++)
+        pthread_join(producers[i], NULL);
+    while (wake_up_one())
+        continue;
+    for (int i = 0; i < SLEEPERS; i++)
+        assert(!asleep[i] || atomic_load_explicit(&waiting, memory_order_relaxed) == 0);
+    return 0;
+}
