@@ -109,6 +109,10 @@ suites += tests/test_mpmc_threads
 thread_suites += tests/test_mpmc_threads
 tests_test_mpmc_threads_LDADD = $(core_test_libs)
 
+suites += tests/test_recovery_lock
+tests_test_recovery_lock_SOURCES = tests/test_recovery_lock.c tests/mpmc_pages.h
+tests_test_recovery_lock_LDADD = $(core_test_libs)
+
 suites += tests/test_mpmc_deaths tests/test_mpmc_processes
 memcheck_suites += tests/test_mpmc_deaths tests/test_mpmc_processes
 tests_test_mpmc_deaths_LDADD = $(test_libs)
@@ -206,6 +210,12 @@ soak: $(soak_tests)
 model:
 	@$(srcdir)/tests/model/run $(MODEL_FLAGS) || test $$? = 77
 EXTRA_DIST += tests/model
+
+# The library broken on purpose, to see who notices: tests/mutants/README.md.
+.PHONY: mutants
+mutants:
+	@$(srcdir)/tests/mutants/run $(MUTANTS)
+EXTRA_DIST += tests/mutants
 
 # The tests under valgrind. Any report of a test's own process fails; its forked children, many of
 # which end by a signal or without cleaning up on purpose, fail by their exit code.
