@@ -143,17 +143,28 @@ static long use_set_waiting(struct user *u)
     return shmring_set_waiting(u->q, NULL);
 }
 
+static long use_fd(struct user *u)
+{
+    return shmring_fd(u->q, SHMRING_READABLE);
+}
+
+static long use_fd_arm(struct user *u)
+{
+    return shmring_fd_arm(u->q, SHMRING_READABLE);
+}
+
 /* First those that come to the blocks. */
-enum { STOPPABLE = 15, CALLS = 19 };
+enum { STOPPABLE = 15, CALLS = 21 };
 static long (*const calls[CALLS])(struct user *) = {
-    use_send,         use_send_batch, use_reserve,   use_commit,      use_cancel,
-    use_recv,         use_recv_batch, use_peek,      use_release,     use_stat,
-    use_participants, use_dump,       use_wait,      use_send_wait,   use_recv_wait,
-    use_check,        use_recover,    use_futex_arm, use_set_waiting,
+    use_send,        use_send_batch, use_reserve,   use_commit, use_cancel,       use_recv,
+    use_recv_batch,  use_peek,       use_release,   use_stat,   use_participants, use_dump,
+    use_wait,        use_send_wait,  use_recv_wait, use_check,  use_recover,      use_futex_arm,
+    use_set_waiting, use_fd,         use_fd_arm,
 };
 
 /* ---- A thread in the middle of one ----------------------------------------------------------- */
 
+static char name[TEST_NAME_SIZE];
 static struct user user;
 static int stopped[2], go_on[2];
 static void *blocks; /* their page */
@@ -176,7 +187,8 @@ static void setup(void)
 {
     struct sigaction action = {.sa_handler = stop};
 
-    user.q = test_create_mpmc("memfd:orders", BOTH, 8, 8);
+    test_name(name);
+    user.q = test_create_mpmc(name, BOTH, 8, 8);
     for (int i = 0; i < 3; i++)
         cr_assert_eq(use_send(&user), 0);
     cr_assert_eq(use_reserve(&user), 0);
@@ -273,7 +285,8 @@ Test(checks, another_thread_asleep, .timeout = 60)
     shmring_t *other;
     void *result;
 
-    user.q = test_create_mpmc("memfd:orders", BOTH, 8, 8);
+    test_name(name);
+    user.q = test_create_mpmc(name, BOTH, 8, 8);
     cr_assert_eq(shmring_dup(&other, user.q, BOTH), 0);
     cr_assert_eq(pthread_create(&thread, NULL, receive, &tid), 0);
     while (tid == 0 || system_call_of(tid) != SYS_futex)
