@@ -205,6 +205,14 @@ soak: $(soak_tests)
 		test $$(date +%s) -lt $$end || exit 0; \
 	done
 
+# Wake-ups, hunted for long: `make soak-waits ROUNDS=N`.
+ROUNDS = 1000000
+wait_tests = tests/test_wait_fence tests/test_wait_storm
+.PHONY: soak-waits
+soak-waits: $(wait_tests)
+	@SHMRING_TEST_ROUNDS=$(ROUNDS); export SHMRING_TEST_ROUNDS; \
+	for program in $(wait_tests); do $$program --verbose=1 || exit 1; done
+
 # The algorithms under GenMC, if it is there: tests/model/README.md.
 .PHONY: model
 model:

@@ -74,6 +74,7 @@ static void setup(void)
 
 static void send_and_receive(shmring_t *q, uint64_t number)
 {
+    static const struct timespec at_once;
     uint8_t buf[LONGEST];
     struct iovec batch[2] = {{buf, 10}, {buf, 20}};
     const void *taken;
@@ -84,6 +85,15 @@ static void send_and_receive(shmring_t *q, uint64_t number)
     child_assert(shmring_recv(q, buf, 1) == -EMSGSIZE);
     child_assert(shmring_recv(q, buf, LONGEST) == LONGEST);
     child_assert(message_is(number, buf, LONGEST));
+    child_assert(shmring_send_wait(q, message_content(number), LONGEST, NULL) == 0);
+    child_assert(shmring_wait(q, SHMRING_READABLE | SHMRING_WRITABLE, NULL) ==
+                 (SHMRING_READABLE | SHMRING_WRITABLE));
+    child_assert(shmring_recv_wait(q, buf, LONGEST, NULL) == LONGEST);
+    child_assert(shmring_recv_wait(q, buf, LONGEST, &at_once) == -ETIMEDOUT);
+    child_assert(shmring_reserve_wait(q, 50, &msg, NULL) == 0);
+    child_assert(shmring_commit(q, msg, 50) == 0);
+    child_assert(shmring_peek_wait(q, &taken, NULL, NULL) == 50);
+    child_assert(shmring_release(q, taken) == 0);
     child_assert(shmring_send_batch(q, batch, 2) == 2);
     child_assert(shmring_recv_batch(q, batch, 2) == 2);
     child_assert(shmring_recv_batch(q, batch, 2) == -EAGAIN);

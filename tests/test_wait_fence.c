@@ -9,10 +9,16 @@
  */
 #include <config.h>
 
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -166,4 +172,100 @@ Test(fence, the_publishers_fence_alone_is_not_enough, .init = setup)
 {
     way = PUBLISHER_ONLY;
     check_it_takes_both();
+}
+
+/* ---- Where membarrier is forbidden ------------------------------------------------------------ */
+
+static char name[TEST_NAME_SIZE];
+
+static bool forbid_membarrier(void)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_membarrier, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const struct sock_fprog program = {sizeof code / sizeof code[0], code};
+
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0 && !shmr_fence_register() &&
+           !shmr_fence_others();
+}
+
+/* Some of those who ring do not fence, and this one cannot do it for them: it never sleeps long. */
+static int wait_without_membarrier(void *ends)
+{
+    const struct shmring_waiting sleepy = {.recheck_ms = 3600000};
+    struct shmring_futex futex;
+    char buf[10];
+    shmring_t *q;
+    const bool forbidden = forbid_membarrier();
+
+    if (!forbidden) {
+        test_tell(((int *)ends)[1]);
+        return 77;
+    }
+    child_assert(shmring_open(&q, name, SHMRING_CONSUMER) == 0);
+    child_assert(shmring_set_waiting(q, &sleepy) == 0);
+    for (int i = 0; i < 3; i++) {
+        child_assert(shmring_futex_arm(q, SHMRING_READABLE, &futex) == 0);
+        child_assert(futex.limit_ns == 50000000);
+    }
+    test_tell(((int *)ends)[1]);
+    child_assert(shmring_recv_wait(q, buf, sizeof buf, NULL) == 5);
+    shmring_close(&q);
+    return 0;
+}
+
+/* The option has no effect then: it fences like everybody else, and sleepers may sleep long. */
+static int publish_without_membarrier(void *unused)
+{
+    const struct shmring_waiting sleepy = {.recheck_ms = 3600000};
+    struct shmring_futex futex;
+    shmring_t *q;
+
+    (void)unused;
+    if (!forbid_membarrier())
+        return 77;
+    child_assert(shmring_open(&q, name, SHMRING_PRODUCER | SHMRING_ASYMMETRIC_FENCE) == 0);
+    child_assert(shmring_set_waiting(q, &sleepy) == 0);
+    while (shmring_send(q, "hello", 5) == 0)
+        continue;
+    child_assert(shmring_futex_arm(q, SHMRING_WRITABLE, &futex) == 0);
+    child_assert(shmring_futex_arm(q, SHMRING_WRITABLE, &futex) == 0);
+    child_assert(futex.limit_ns == INT64_C(3600000000000));
+    shmring_close(&q);
+    return 0;
+}
+
+Test(fence, a_sleeper_without_membarrier)
+{
+    test_name(name);
+    shmring_t *q = test_create(name, SHMRING_PRODUCER | SHMRING_ASYMMETRIC_FENCE, 4096);
+
+    if (!shmr_fence_register())
+        cr_skip_test("no membarrier here");
+    int ends[2];
+    test_pipe(ends);
+    pid_t pid = test_fork(wait_without_membarrier, ends);
+    test_hear(ends[0]);
+    cr_assert_eq(shmring_send_wait(q, "hello", 5, NULL), 0);
+    const int r = test_wait(pid);
+    if (r == 77)
+        cr_skip_test("no seccomp filters here");
+    cr_assert_eq(r, 0);
+    shmring_close(&q);
+}
+
+Test(fence, a_publisher_without_membarrier)
+{
+    test_name(name);
+    shmring_t *q = test_create(name, 0, 4096);
+
+    const int r = test_run(publish_without_membarrier, NULL);
+    if (r == 77)
+        cr_skip_test("no seccomp filters here");
+    cr_assert_eq(r, 0);
+    shmring_close(&q);
 }
