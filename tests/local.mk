@@ -131,6 +131,18 @@ memcheck_suites += tests/test_fd tests/test_doorbell
 tests_test_fd_LDADD = $(core_test_libs)
 tests_test_doorbell_LDADD = $(core_test_libs)
 
+if HAVE_MUX
+suites += tests/test_mux tests/test_mux_many tests/test_mux_threads
+thread_suites += tests/test_mux_threads
+memcheck_suites += tests/test_mux
+endif
+mux_test_libs = mux/libshmring-mux.la $(test_libs)
+tests_test_mux_SOURCES = tests/test_mux.c tests/muxed.c tests/muxed.h
+tests_test_mux_LDADD = $(mux_test_libs)
+tests_test_mux_many_SOURCES = tests/test_mux_many.c tests/muxed.c tests/muxed.h
+tests_test_mux_many_LDADD = $(mux_test_libs)
+tests_test_mux_threads_LDADD = $(mux_test_libs)
+
 suites += tests/test_dump
 memcheck_suites += tests/test_dump
 tests_test_dump_SOURCES = tests/test_dump.c tests/spsc_pages.h

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+/* Groups: slots, arming what is in them, and the helper threads. */
+#include <config.h>
+
+#include "mux.h"
+
+#include <signal.h>
+#include <stdlib.h>
+
+#include "rcu.h"
+
+bool mux_place(struct group *g, struct mux_entry *e)
+{
+    for (unsigned i = 0; i < SLOTS; i++) {
+        if (mux_is_set(g->taken, i) || !mux_set(g->taken, i))
+            continue;
+        e->group = g;
+        e->slot = i;
+        atomic_store_explicit(&g->slots[i], e, memory_order_release); /* M4 */
+        mux_set(g->dirty, i);
+        return true;
+    }
+    return false;
+}
+
+void mux_unplace(struct group *g, unsigned slot)
+{
+    atomic_store_explicit(&g->slots[slot], NULL, memory_order_relaxed);
+    mux_clear(g->dirty, slot);
+    mux_clear(g->rung, slot);
+    mux_clear(g->taken, slot);
+}
+
+unsigned mux_count(struct group *g)
+{
+    unsigned n = 0;
+
+    for (unsigned w = 0; w < MAP_WORDS; w++)
+        n += (unsigned)__builtin_popcountll(
+            atomic_load_explicit(&g->taken[w], memory_order_relaxed));
+    return n;
+}
+
+void mux_ring(struct group *g)
+{
+    atomic_fetch_add_explicit(&g->word, 1, memory_order_seq_cst); /* M1, M2 */
+    if (atomic_load_explicit(&g->asleep, memory_order_seq_cst))
+        mux_futex_wake(&g->word);
+}
+
+bool mux_arm(struct mux_entry *e)
+{
+    struct shmring_futex futex;
+    int r = shmring_futex_arm(e->q, e->event, &futex);
+
+    if (r != 0) {
+        e->error = r < 0 ? r : 0;
+        return true;
+    }
+    atomic_store_explicit(&e->value, futex.value, memory_order_relaxed);
+    atomic_store_explicit(&e->due, mux_now() + futex.limit_ns, memory_order_relaxed);
+    atomic_store_explicit(&e->word, futex.word, memory_order_release);
+    return false;
+}
+
+/* One slot. Returns false when a bit was set in rung. */
+static bool settle_slot(struct group *g, struct sleep *s, unsigned slot, int64_t now)
+{
+    struct mux_entry *e = atomic_load_explicit(&g->slots[slot], memory_order_acquire); /* N4 */
+    bool dirty = mux_is_set(g->dirty, slot);
+
+    if (!e || mux_is_set(g->rung, slot) ||
+        atomic_load_explicit(&e->state, memory_order_acquire) != IDLE)
+        return true; /* whoever is inside leaves it dirty, and rings */
+    if (dirty || mux_has_rung(e) || now >= atomic_load_explicit(&e->due, memory_order_relaxed)) {
+        if (!mux_enter(e))
+            return true;
+        mux_clear(g->dirty, slot);
+        bool found = mux_arm(e);
+        mux_leave(e);
+        if (found) {
+            mux_set(g->rung, slot); /* after leaving: a leader that cannot enter clears it */
+            return false;
+        }
+    }
+    s->words[s->count++] = (struct futex_waitv){
+        .uaddr = (uintptr_t)atomic_load_explicit(&e->word, memory_order_relaxed),
+        .val = atomic_load_explicit(&e->value, memory_order_relaxed),
+        .flags = FUTEX_32,
+    };
+    int64_t due = atomic_load_explicit(&e->due, memory_order_relaxed);
+    if (due < s->until)
+        s->until = due;
+    return true;
+}
+
+bool mux_settle(struct group *g, struct sleep *s)
+{
+    bool quiet = true;
+    int64_t now = mux_now();
+
+    s->words[0] = (struct futex_waitv){
+        .uaddr = (uintptr_t)&g->word,
+        .val = atomic_load_explicit(&g->word, memory_order_acquire), /* N2 */
+        .flags = FUTEX_32 | FUTEX_PRIVATE_FLAG,
+    };
+    s->count = 1;
+    s->until = MUX_FOR_EVER;
+    mux_rcu_enter();
+    for (unsigned w = 0; w < MAP_WORDS; w++)
+        MUX_EACH_BIT(slot, w, atomic_load_explicit(&g->taken[w], memory_order_acquire))
+    quiet &= settle_slot(g, s, slot, now);
+    mux_rcu_leave(g->mux);
+    return quiet;
+}
+
+int mux_sleep(struct group *g, struct sleep *s)
+{
+    atomic_store_explicit(&g->asleep, 1, memory_order_seq_cst); /* N1 */
+    int r = mux_futex_waitv(s->words, s->count, s->until);
+    atomic_store_explicit(&g->asleep, 0, memory_order_relaxed);
+    return r == -EINTR ? r : 0;
+}
+
+static void *help(void *argument)
+{
+    struct group *g = argument;
+    struct shmring_mux *mux = g->mux;
+    struct sleep s;
+
+    pthread_setname_np(pthread_self(), "shmring-mux");
+    while (!atomic_load_explicit(&mux->ending, memory_order_acquire)) {
+        if (!mux_settle(g, &s)) {
+            atomic_store_explicit(&mux->pending, 1, memory_order_release);
+            mux_ring(&mux->hot);
+            continue; /* the word of the group, and the queues that were not ready, are read again
+                       */
+        }
+        mux_sleep(g, &s);
+    }
+    return NULL;
+}
+
+int mux_add_group(struct shmring_mux *mux)
+{
+    struct group *g = calloc(1, sizeof *g), *last = &mux->hot, *next;
+    sigset_t all, before;
+
+    if (!g)
+        return -ENOMEM;
+    g->mux = mux;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    int error = pthread_create(&g->helper, NULL, help, g);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error) {
+        free(g);
+        return -EAGAIN;
+    }
+    while ((next = atomic_load_explicit(&last->next, memory_order_relaxed)) != NULL)
+        last = next;
+    atomic_store_explicit(&last->next, g, memory_order_release);
+    mux->helpers++;
+    return 0;
+}

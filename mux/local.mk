@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: MIT
+
+# Waiting for many queues: uses liburcu, and of libshmring what everybody may use.
+EXTRA_DIST += mux/libshmring-mux.map
+if HAVE_MUX
+pkginclude_HEADERS += include/shmring/mux.h
+lib_LTLIBRARIES += mux/libshmring-mux.la
+pkgconfig_DATA += mux/libshmring-mux.pc
+endif
+mux_libshmring_mux_la_CPPFLAGS = $(AM_CPPFLAGS) $(URCU_CFLAGS)
+mux_libshmring_mux_la_CFLAGS = $(AM_CFLAGS) -fvisibility=hidden
+mux_libshmring_mux_la_SOURCES = \
+	mux/futex.h \
+	mux/group.c \
+	mux/mux.c \
+	mux/mux.h \
+	mux/rcu.h \
+	mux/wait.c
+mux_libshmring_mux_la_LIBADD = lib/libshmring.la $(URCU_LIBS)
+mux_libshmring_mux_la_LDFLAGS = $(AM_LDFLAGS) $(SHMRING_NO_UNDEFINED) \
+	-version-info $(SHMRING_LT_VERSION) \
+	-Wl,--version-script=$(top_srcdir)/mux/libshmring-mux.map
+EXTRA_mux_libshmring_mux_la_DEPENDENCIES = mux/libshmring-mux.map

@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: MIT */
+/* Waiting: borrowing and giving back, who leads, and what a leader does. */
+#include <config.h>
+
+#include "mux.h"
+
+#include <stdlib.h>
+
+#include "rcu.h"
+
+/*
+ * Of so many waits, the first looks at more than the queues that this thread has just had: at all
+ * that are awake, and at GLANCES others that are not, in turn.
+ */
+enum { TURNS_PER_LOOK = 8, GLANCES = 4 };
+
+/* While spinning: looks between two at the clock; and of so many waits one spins to the end. */
+enum { LOOKS_PER_CLOCK = 8, WAITS_PER_ATTEMPT = 16 };
+
+/* What one wait has found so far. */
+struct found {
+    struct waiter *self;
+    struct shmring_mux_event *events;
+    int count, most;
+};
+
+static const struct timespec at_once;
+
+/* ---- Borrowing ------------------------------------------------------------------------------- */
+
+/*
+ * The entry, which this thread is inside of, becomes an event, if something is there or wrong. One
+ * that was armed is armed again first: its bell may have woken this thread in another one's place.
+ */
+static bool lend(struct found *f, struct mux_entry *e, bool armed)
+{
+    int r = e->error;
+
+    if (r == 0 && armed)
+        r = mux_arm(e) ? e->error : -ETIMEDOUT;
+    else if (r == 0)
+        r = shmring_wait(e->q, e->event, &at_once);
+    if (r == -ETIMEDOUT)
+        return false;
+    e->error = 0;
+    f->events[f->count++] = (struct shmring_mux_event){
+        .q = e->q, .data = e->data, .event = e->event, .error = r < 0 ? r : 0};
+    e->next = f->self->loans;
+    f->self->loans = e;
+    return true;
+}
+
+static void give_back(struct mux_entry *e)
+{
+    struct group *g = e->group;
+    unsigned slot = e->slot;
+
+    mux_leave(e); /* the slot may soon be another's: dirty then costs it a look */
+    mux_set(g->dirty, slot);
+    mux_ring(g);
+}
+
+static void give_all_back(struct waiter *self)
+{
+    for (struct mux_entry *e = self->loans, *next; e; e = next) {
+        next = e->next;
+        give_back(e);
+    }
+    self->loans = NULL;
+}
+
+/* The same queues again: no need to give them back, or to lead. */
+static void look_at_loans(struct found *f)
+{
+    struct mux_entry *e = f->self->loans;
+
+    f->self->loans = NULL;
+    for (struct mux_entry *next; e; e = next) {
+        next = e->next;
+        if (f->count == f->most || !lend(f, e, false))
+            give_back(e);
+    }
+}
+
+/* ---- Leading --------------------------------------------------------------------------------- */
+
+static int lead(struct shmring_mux *mux, int64_t deadline)
+{
+    uint32_t nobody = 0;
+
+    if (atomic_compare_exchange_strong_explicit(&mux->lead, &nobody, 1, memory_order_acquire,
+                                                memory_order_relaxed))
+        return 0;
+    if (deadline == MUX_AT_ONCE)
+        return -ETIMEDOUT;
+    while (atomic_exchange_explicit(&mux->lead, 2, memory_order_acquire) != 0) {
+        int r = mux_futex_wait(&mux->lead, 2, deadline);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static void follow(struct shmring_mux *mux)
+{
+    if (atomic_exchange_explicit(&mux->lead, 0, memory_order_release) == 2)
+        mux_futex_wake(&mux->lead);
+}
+
+/* The armed entry of the hot group that was lent the longest ago, or NULL. This thread is inside.
+ */
+static struct mux_entry *enter_idlest(struct shmring_mux *mux)
+{
+    struct group *hot = &mux->hot;
+    struct mux_entry *idlest = NULL;
+
+    for (unsigned w = 0; w < MAP_WORDS; w++) {
+        uint64_t bits = atomic_load_explicit(&hot->taken[w], memory_order_acquire) &
+                        ~atomic_load_explicit(&hot->dirty[w], memory_order_relaxed) &
+                        ~atomic_load_explicit(&hot->rung[w], memory_order_relaxed);
+        MUX_EACH_BIT(slot, w, bits)
+        {
+            struct mux_entry *e = atomic_load_explicit(&hot->slots[slot], memory_order_acquire);
+            if (!e || (idlest && e->lent >= idlest->lent) || !mux_enter(e))
+                continue;
+            if (idlest)
+                mux_leave(idlest);
+            idlest = e;
+        }
+    }
+    return idlest;
+}
+
+/* Leave the hot group to a few, if there are helpers for the rest. */
+static void demote(struct shmring_mux *mux)
+{
+    struct group *first = atomic_load_explicit(&mux->hot.next, memory_order_acquire);
+
+    for (unsigned count = first ? mux_count(&mux->hot) : 0; count > HOT_MOST; count--) {
+        struct mux_entry *e = enter_idlest(mux);
+        if (!e)
+            return;
+        struct group *g = first;
+        unsigned slot = e->slot;
+        while (g && !mux_place(g, e))
+            g = atomic_load_explicit(&g->next, memory_order_acquire);
+        if (g)
+            mux_unplace(&mux->hot, slot);
+        mux_leave(e);
+        if (!g)
+            return;
+        mux_ring(g);
+    }
+}
+
+/* Nothing is in the slot: the bit is a late one, of an entry that was removed. */
+static void forget_dirty(struct group *g, unsigned slot)
+{
+    mux_clear(g->dirty, slot);
+    if (atomic_load_explicit(&g->slots[slot], memory_order_relaxed))
+        mux_set(g->dirty, slot); /* filled just before */
+}
+
+/* Lend what is in the slot, and keep it in the hot group from then on. */
+static void try_slot(struct shmring_mux *mux, struct group *g, unsigned slot, struct found *f)
+{
+    struct mux_entry *e = atomic_load_explicit(&g->slots[slot], memory_order_acquire); /* N4 */
+
+    if (mux_is_set(g->rung, slot))
+        mux_clear(g->rung, slot);
+    if (!e)
+        forget_dirty(g, slot);
+    if (!e || !mux_enter(e)) /* whoever is inside sets a bit when it leaves */
+        return;
+    if (!lend(f, e, !mux_is_set(g->dirty, slot))) {
+        mux_leave(e);
+        if (g != &mux->hot) { /* its helper has left it out */
+            mux_set(g->dirty, slot);
+            mux_ring(g);
+        }
+        return;
+    }
+    mux_clear(g->dirty, slot); /* give_back() sets it again */
+    e->lent = mux->turn;
+    if (g != &mux->hot && mux_place(&mux->hot, e)) {
+        mux_clear(mux->hot.dirty, e->slot);
+        mux_unplace(g, slot);
+    }
+}
+
+/* All that have rung. */
+static void collect(struct shmring_mux *mux, struct found *f)
+{
+    if (!atomic_load_explicit(&mux->pending, memory_order_relaxed))
+        return;
+    atomic_exchange_explicit(&mux->pending, 0, memory_order_acquire);
+    for (struct group *g = &mux->hot; g; g = atomic_load_explicit(&g->next, memory_order_acquire))
+        for (unsigned w = 0; w < MAP_WORDS; w++)
+            MUX_EACH_BIT(slot, w, atomic_load_explicit(&g->rung[w], memory_order_acquire))
+            {
+                if (f->count == f->most) {
+                    atomic_store_explicit(&mux->pending, 1, memory_order_release);
+                    return;
+                }
+                try_slot(mux, g, slot, f);
+            }
+}
+
+/* All of the hot group that are not armed: they were busy of late. A different one first each time.
+ */
+static void look_at_awake(struct shmring_mux *mux, struct found *f)
+{
+    struct group *hot = &mux->hot;
+    unsigned start = (unsigned)(mux->turn % SLOTS);
+
+    for (unsigned half = 0; half < 2; half++)
+        for (unsigned w = 0; w < MAP_WORDS; w++) {
+            uint64_t before = start >= (w + 1) * 64 ? UINT64_MAX
+                              : start > w * 64      ? mux_bit(start) - 1
+                                                    : 0;
+            MUX_EACH_BIT(slot, w,
+                         atomic_load_explicit(&hot->dirty[w], memory_order_acquire) &
+                             (half ? before : ~before))
+            {
+                if (f->count == f->most)
+                    return;
+                try_slot(mux, hot, slot, f);
+            }
+        }
+}
+
+/* Of those in the hot group that are armed, a few, in turn: nobody sleeps on them just now. */
+static void glance(struct shmring_mux *mux, struct found *f)
+{
+    struct group *hot = &mux->hot;
+    unsigned slot = mux->glance_slot, looks = 0;
+    int64_t now = mux_now();
+
+    for (unsigned words = 0; words <= MAP_WORDS; words++) {
+        unsigned w = slot / 64;
+        uint64_t bits = atomic_load_explicit(&hot->taken[w], memory_order_acquire) &
+                        ~atomic_load_explicit(&hot->dirty[w], memory_order_relaxed) &
+                        ~(mux_bit(slot) - 1);
+        MUX_EACH_BIT(i, w, bits)
+        {
+            if (looks++ == GLANCES || f->count == f->most)
+                goto enough;
+            slot = i + 1;
+            struct mux_entry *e = atomic_load_explicit(&hot->slots[i], memory_order_acquire);
+            if (e &&
+                (mux_has_rung(e) || now >= atomic_load_explicit(&e->due, memory_order_relaxed)))
+                try_slot(mux, hot, i, f);
+        }
+        slot = (w + 1) % MAP_WORDS * 64;
+    }
+enough:
+    mux->glance_slot = slot % (MAP_WORDS * 64);
+}
+
+/* One look. In turn, those that were awake and those that have just rung come first. */
+static void look(struct shmring_mux *mux, struct found *f)
+{
+    mux_rcu_enter();
+    for (int half = 0; half < 2; half++)
+        if ((mux->turn + (unsigned)half) % 2) {
+            look_at_awake(mux, f);
+        } else {
+            collect(mux, f);
+            glance(mux, f);
+        }
+    mux->turn++;
+    mux_rcu_leave(mux);
+}
+
+static bool anybody_awake(struct shmring_mux *mux)
+{
+    for (unsigned w = 0; w < MAP_WORDS; w++)
+        if (atomic_load_explicit(&mux->hot.dirty[w], memory_order_relaxed))
+            return true;
+    return false;
+}
+
+static void pause_a_little(void)
+{
+#if defined __x86_64__ || defined __i386__
+    for (int i = 0; i < 4; i++)
+        __builtin_ia32_pause();
+#else
+    atomic_signal_fence(memory_order_seq_cst);
+#endif
+}
+
+/* Look for a while, as long as waits took of late, if anybody was busy of late. */
+static void spin(struct shmring_mux *mux, struct found *f, int64_t deadline)
+{
+    int64_t from = mux_now(), now = from;
+    int64_t limit = 2 * (int64_t)mux->spin_usual;
+
+    if (mux->waits++ % WAITS_PER_ATTEMPT == 0 || limit > mux->spin_most)
+        limit = mux->spin_most;
+    if (!anybody_awake(mux))
+        return;
+    for (; now < from + limit && now < deadline; now = mux_now())
+        for (int i = 0; i < LOOKS_PER_CLOCK; i++) {
+            pause_a_little();
+            look(mux, f);
+            if (f->count || atomic_load_explicit(&mux->woken, memory_order_relaxed)) {
+                mux->spin_usual = (uint32_t)((7 * (int64_t)mux->spin_usual + (now - from)) / 8);
+                return;
+            }
+        }
+    mux->spin_usual -= mux->spin_usual / 8;
+}
+
+/* As the leader, until something is found. */
+static int wait_for(struct shmring_mux *mux, struct found *f, int64_t deadline)
+{
+    struct sleep s;
+    int r = 0;
+
+    look(mux, f);
+    if (!f->count && deadline != MUX_AT_ONCE)
+        spin(mux, f, deadline);
+    while (!f->count && !atomic_exchange_explicit(&mux->woken, 0, memory_order_acquire)) {
+        mux_rcu_enter();
+        demote(mux);
+        mux_rcu_leave(mux);
+        if (mux_settle(&mux->hot, &s) &&
+            !atomic_load_explicit(&mux->pending, memory_order_acquire) &&
+            !atomic_load_explicit(&mux->woken, memory_order_acquire)) {
+            if (r < 0)
+                break;
+            if (deadline != MUX_FOR_EVER && mux_now() >= deadline) {
+                r = -ETIMEDOUT;
+                break;
+            }
+            if (deadline < s.until)
+                s.until = deadline;
+            r = mux_sleep(&mux->hot, &s);
+        } else {
+            atomic_store_explicit(&mux->pending, 1, memory_order_relaxed);
+        }
+        look(mux, f);
+    }
+    return f->count ? f->count : r;
+}
+
+/* ---- The calls ------------------------------------------------------------------------------- */
+
+int mux_check(const struct shmring_mux *mux)
+{
+    if (!mux)
+        return -EBADF;
+    return *(const volatile uint32_t *)mux->mark ? 0 : -ENOTCONN;
+}
+
+struct waiter *mux_find_waiter(struct shmring_mux *mux)
+{
+    pthread_t me = pthread_self();
+    struct waiter *w = atomic_load_explicit(&mux->waiters, memory_order_acquire);
+
+    while (w && !pthread_equal(w->thread, me))
+        w = w->next;
+    return w;
+}
+
+/* A record, once made, stays: it serves the next thread that the system gives the same name. */
+static struct waiter *make_waiter(struct shmring_mux *mux)
+{
+    struct waiter *w = calloc(1, sizeof *w);
+
+    if (!w)
+        return NULL;
+    w->thread = pthread_self();
+    w->next = atomic_load_explicit(&mux->waiters, memory_order_relaxed);
+    while (!atomic_compare_exchange_weak_explicit(&mux->waiters, &w->next, w, memory_order_acq_rel,
+                                                  memory_order_relaxed))
+        continue;
+    return w;
+}
+
+static bool is_valid(const struct timespec *timeout)
+{
+    return !timeout ||
+           (timeout->tv_sec >= 0 && timeout->tv_nsec >= 0 && timeout->tv_nsec < MUX_SECOND);
+}
+
+static int64_t deadline_of(const struct timespec *timeout)
+{
+    if (!timeout || timeout->tv_sec >= INT64_MAX / MUX_SECOND / 2)
+        return MUX_FOR_EVER;
+    if (timeout->tv_sec == 0 && timeout->tv_nsec == 0)
+        return MUX_AT_ONCE;
+    return mux_now() + (int64_t)timeout->tv_sec * MUX_SECOND + timeout->tv_nsec;
+}
+
+int shmring_mux_wait(shmring_mux_t *mux, struct shmring_mux_event *events, int n,
+                     const struct timespec *timeout)
+{
+    struct found f = {.events = events, .most = n};
+    int64_t deadline;
+    int r = mux_check(mux);
+
+    if (r < 0)
+        return r;
+    if (!events || n < 1 || !is_valid(timeout))
+        return -EINVAL;
+    f.self = mux_find_waiter(mux);
+    if (!f.self && !(f.self = make_waiter(mux)))
+        return -ENOMEM;
+    if (f.self->loans && ++f.self->turn % TURNS_PER_LOOK &&
+        !atomic_load_explicit(&mux->pending, memory_order_relaxed) &&
+        !atomic_load_explicit(&mux->woken, memory_order_relaxed)) {
+        look_at_loans(&f);
+        if (f.count)
+            return f.count;
+    }
+    give_all_back(f.self);
+    deadline = deadline_of(timeout);
+    r = lead(mux, deadline);
+    if (r < 0)
+        return r;
+    r = wait_for(mux, &f, deadline);
+    follow(mux);
+    return r;
+}
+
+int shmring_mux_done(shmring_mux_t *mux, shmring_t *q)
+{
+    int r = mux_check(mux);
+
+    if (r < 0)
+        return r;
+    struct waiter *self = mux_find_waiter(mux);
+    for (struct mux_entry **e = self ? &self->loans : NULL; e && *e; e = &(*e)->next)
+        if ((*e)->q == q) {
+            struct mux_entry *found = *e;
+            *e = found->next;
+            give_back(found);
+            return 0;
+        }
+    return -ENOENT;
+}
+
+int shmring_mux_wake(shmring_mux_t *mux)
+{
+    int r = mux_check(mux);
+
+    if (r < 0)
+        return r;
+    atomic_store_explicit(&mux->woken, 1, memory_order_release);
+    mux_ring(&mux->hot);
+    return 0;
+}

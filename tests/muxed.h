@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/* What the suites of the mux share: many queues of this process, and one mux for them. */
+#ifndef TEST_MUXED_H
+#define TEST_MUXED_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include <shmring/mux.h>
+
+#include "support.h"
+
+enum { IN_A_GROUP = 127, EVENTS = 16, MOST = 10000 };
+
+static const struct timespec at_once, moment = {.tv_nsec = 2000000}, *const for_ever;
+
+/* The ends that are waited for, and the ends that make them ready. */
+extern shmring_t *mine[MOST], *other[MOST];
+extern shmring_mux_t *mux;
+extern struct shmring_mux_event events[EVENTS];
+
+/* A mux that sleeps at once; its end, and that of the queues. */
+void setup(void);
+void teardown(void);
+
+/* Make queue i. It looks by itself every hour only: whatever comes was rung for. */
+void make_queue(int i);
+
+/* Make queues, and add them with &mine[i] as their data. */
+void make_and_add(int from, int to);
+int index_of(const struct shmring_mux_event *event);
+
+/* A message for queue i: its number. */
+void send_to(int i);
+void receive(shmring_t *q, int expected);
+
+/* The next event is that of queue i alone; its message is taken. */
+void expect(int i);
+
+/* Until a thread sleeps in a futex. */
+void await_sleep_of(pid_t pid, pid_t thread);
+
+/* A thread that waits for one event. */
+struct thread {
+    pthread_t thread;
+    _Atomic pid_t tid;
+    int result;
+    struct shmring_mux_event event;
+};
+void *wait_once(void *argument);
+
+/* Start such a thread, or another one, and wait until it sleeps. */
+void start(struct thread *t, void *(*body)(void *));
+int result_of(struct thread *t);
+
+#endif
