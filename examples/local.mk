@@ -2,6 +2,7 @@
 
 examples = \
 	examples/durable_file \
+	examples/epoll_loop \
 	examples/fork_queue \
 	examples/hello \
 	examples/pass_fd \
@@ -10,10 +11,24 @@ examples = \
 	examples/work_queue
 noinst_PROGRAMS += $(examples)
 examples_durable_file_LDADD = lib/libshmring.la
+examples_epoll_loop_LDADD = lib/libshmring.la
 examples_fork_queue_LDADD = lib/libshmring.la
 examples_hello_LDADD = lib/libshmring.la
 examples_pass_fd_LDADD = lib/libshmring.la
 examples_system_logger_LDADD = lib/libshmring.la
 examples_two_counters_LDADD = lib/libshmring.la
 examples_work_queue_LDADD = lib/libshmring.la
+
+if HAVE_LIBUV
+noinst_PROGRAMS += examples/uv_loop
+endif
+examples_uv_loop_CFLAGS = $(AM_CFLAGS) $(LIBUV_CFLAGS)
+examples_uv_loop_LDADD = lib/libshmring.la $(LIBUV_LIBS)
+
+if HAVE_LIBURING
+noinst_PROGRAMS += examples/io_uring_wait
+endif
+examples_io_uring_wait_CFLAGS = $(AM_CFLAGS) $(LIBURING_CFLAGS)
+examples_io_uring_wait_LDADD = lib/libshmring.la $(LIBURING_LIBS)
+
 EXTRA_DIST += examples/README.md

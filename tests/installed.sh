@@ -17,9 +17,17 @@ awk '/^```/ { code = /^```c$/; next } code' "$srcdir/README.md" |
 find "$srcdir/examples" -name '*.[ch]' -exec cp {} "$dir" ';'
 
 for source in "$dir"/*.c; do
+    # Those that need another library say so in their first comment.
+    modules=$(sed -n 's/.*pkg-config --cflags --libs \(libshmring .*\))$/\1/p' "$source")
+    modules=${modules:-libshmring}
+    # shellcheck disable=SC2086 # a list of words
+    if [ "$modules" != libshmring ] && ! $PKG_CONFIG --exists $modules; then
+        echo "not compiling ${source##*/}: of $modules something is not installed"
+        continue
+    fi
     echo "compiling ${source##*/}"
     # shellcheck disable=SC2046,SC2086 # lists of words
-    $CC ${CFLAGS:-} "$source" -o "${source%.c}" $($PKG_CONFIG --cflags --libs libshmring)
+    $CC ${CFLAGS:-} "$source" -o "${source%.c}" $($PKG_CONFIG --cflags --libs $modules)
 done
 
 "$dir/readme" one two three

@@ -143,6 +143,12 @@ tests_test_mux_many_SOURCES = tests/test_mux_many.c tests/muxed.c tests/muxed.h
 tests_test_mux_many_LDADD = $(mux_test_libs)
 tests_test_mux_threads_LDADD = $(mux_test_libs)
 
+suites += tests/test_event_loops
+tests_test_event_loops_SOURCES = \
+	tests/test_event_loops.c tests/event_loop_ev.c tests/event_loop.h
+tests_test_event_loops_CFLAGS = $(AM_CFLAGS) $(LIBUV_CFLAGS) $(LIBEVENT_CFLAGS)
+tests_test_event_loops_LDADD = $(test_libs) $(LIBUV_LIBS) $(LIBEVENT_LIBS) $(LIBEV_LIBS)
+
 suites += tests/test_dump
 memcheck_suites += tests/test_dump
 tests_test_dump_SOURCES = tests/test_dump.c tests/spsc_pages.h

@@ -25,6 +25,7 @@ Test(examples, wrong_usage)
 {
     EXPECT(ended(EXAMPLE("examples/two_counters")), 2, "", "usage: ");
     EXPECT(ended(EXAMPLE("examples/durable_file")), 2, "", "usage: ");
+    EXPECT(ended(EXAMPLE("examples/epoll_loop")), 2, "", "usage: ");
     EXPECT(ended(EXAMPLE("examples/pass_fd")), 1, "", "usage: ");
     EXPECT(ended(EXAMPLE("examples/system_logger")), 2, "", "usage: ");
     EXPECT(ended(EXAMPLE("examples/work_queue")), 2, "", "usage: ");
@@ -69,6 +70,89 @@ Test(examples, two_counters_come_back_after_kill)
     EXPECT(program_finish(&programs[0]), 0, "server: 20000\n", "");
     EXPECT(program_finish(&programs[1]), 0, "client: 19999\n", "");
     remove_queues_of(name);
+}
+
+Test(examples, epoll_loop)
+{
+    const char *one = queue_name(), *two = queue_name();
+    char line[200];
+    DO("create", "--kind", "mpmc", "--capacity", "256", "--max-message", "1000", two);
+    struct program loop = EXAMPLE("examples/epoll_loop", one, two);
+    await_stat(two, "\"role\":\"consumer\"");
+    for (int i = 0; i < 3; i++) {
+        EXPECT(TOOL("apples\n", "send", i % 2 ? one : two), 0, "", "");
+        snprintf(line, sizeof line, "%s: apples\n", i % 2 ? one : two);
+        program_await_output(&loop, line);
+    }
+    kill(loop.pid, SIGTERM);
+    EXPECT(program_finish(&loop), 0, NULL, "");
+
+    DO("rm", one);
+    DO("create", one); /* spsc: not what the example makes */
+    EXPECT(ended(EXAMPLE("examples/epoll_loop", two, one)), 1, "", "kind");
+    DO("rm", one, two); /* with their doorbells */
+}
+
+Test(examples, uv_loop)
+{
+#ifdef HAVE_LIBUV
+    const char *from = queue_name(), *to = queue_name();
+    DO("create", from);
+    DO("create", "--capacity", "4096", to);
+    EXPECT(ended(EXAMPLE("examples/uv_loop", from, queue_name())), 1, "", "does not exist");
+    struct program relay = EXAMPLE("examples/uv_loop", from, to);
+    await_stat(to, "\"role\":\"producer\"");
+    /* More than the second queue can hold: it waits for room, and for messages. */
+    enum { LINES = 2000 };
+    static char lines[LINES * 10], *end = lines;
+    for (int i = 0; i < LINES; i++)
+        end += sprintf(end, "line %04d", i), *end++ = '\n';
+    EXPECT(TOOL(lines, "send", from), 0, "", "");
+    char count[10];
+    snprintf(count, sizeof count, "%d", LINES);
+    EXPECT(TOOL("", "recv", "--count", count, to), 0, lines, "");
+    EXPECT(TOOL("more\n", "send", from), 0, "", "");
+    EXPECT(TOOL("", "recv", "--count", "1", to), 0, "more\n", "");
+    kill(relay.pid, SIGTERM);
+    EXPECT(program_finish(&relay), 0, "", "");
+    DO("rm", from, to);
+#else
+    cr_skip_test("libuv was not found by configure");
+#endif
+}
+
+Test(examples, io_uring_wait)
+{
+#ifdef HAVE_LIBURING
+    const char *name = queue_name();
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof address.sun_path, "%ssocket", directory_name());
+    struct program loop = EXAMPLE("examples/io_uring_wait", name, address.sun_path);
+    while (program_runs(&loop) && access(address.sun_path, F_OK) < 0)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    if (!program_runs(&loop)) {
+        EXPECT(program_finish(&loop), 77, "", "cannot wait on a futex");
+        cr_skip_test("this kernel's io_uring cannot wait on a futex");
+    }
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    for (int i = 0; i < 3; i++) {
+        char line[100], message[100];
+        snprintf(message, sizeof message, "apples %d\n", i);
+        EXPECT(TOOL(message, "send", name), 0, "", "");
+        snprintf(line, sizeof line, "queue: apples %d\n", i);
+        program_await_output(&loop, line);
+        snprintf(message, sizeof message, "pears %d", i);
+        cr_assert(sendto(fd, message, strlen(message), 0, (const struct sockaddr *)&address,
+                         sizeof address) == (ssize_t)strlen(message));
+        snprintf(line, sizeof line, "socket: pears %d\n", i);
+        program_await_output(&loop, line);
+    }
+    close(fd);
+    EXPECT(TOOL("quit\n", "send", name), 0, "", "");
+    EXPECT(program_finish(&loop), 0, NULL, "");
+#else
+    cr_skip_test("liburing was not found by configure");
+#endif
 }
 
 Test(examples, fork_queue)
