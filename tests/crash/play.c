@@ -219,13 +219,17 @@ bool play_advance(struct crash_world *w, pid_t child, int seat, const struct pla
     return w->shared->seat[seat].stage == CRASH_RUNNING;
 }
 
-static bool changed(struct crash_world *w)
+/* Of all that outlives a process: the segment, and what it was given. */
+static bool changed(struct crash_world *w, int seat)
 {
+    static uint8_t witness[sizeof w->shared->seat[0].witness];
     const struct play_segment *s = w->segment;
 
-    if (memcmp(s->copy, s->now, s->size) == 0)
+    if (memcmp(s->copy, s->now, s->size) == 0 &&
+        memcmp(witness, w->shared->seat[seat].witness, sizeof witness) == 0)
         return false;
     memcpy(s->copy, s->now, s->size);
+    memcpy(witness, w->shared->seat[seat].witness, sizeof witness);
     return true;
 }
 
@@ -271,17 +275,17 @@ void play_find_points(struct crash_world *w, pid_t child, int seat, struct play_
     bool running;
 
     memset(points, 0, sizeof *points);
-    changed(w);
+    changed(w, seat);
     do {
         at.landmark = step_where(child);
         add_point(points, at);
         running = move(w, child, seat, step_one, &step);
         at.steps++;
-        at.matters = changed(w) || !running;
+        at.matters = changed(w, seat) || !running;
         if (running && step != STEP_SYSTEM_CALL && w->operation->attaches &&
             at.steps > PLAY_LONGEST) {
             running = move(w, child, seat, step_past_system_call, &step);
-            crash_check(w, !changed(w),
+            crash_check(w, !changed(w, seat),
                         "more than %d instructions in a row, and they change something",
                         PLAY_LONGEST);
         }

@@ -16,7 +16,7 @@ struct play_point {
     unsigned steps;
     unsigned long landmark; /* that instruction, or 0 */
     unsigned rest;          /* steps from there */
-    bool matters;           /* the last step changed the segment or was a system call */
+    bool matters;           /* the last step changed what others see, or was a system call */
 };
 
 struct play_points {
