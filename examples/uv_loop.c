@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A relay in a libuv loop: passes messages on from one queue to another, and waits for messages,
- * or for room, by descriptor. Nothing is lost when it is killed: a message leaves the one queue when
- * it is in the other, so it may be passed on twice. Ends with SIGINT or SIGTERM.
+ * or for room, by descriptor. Nothing is lost when it is killed: a message leaves the one queue
+ * when it is in the other, so it may be passed on twice. Ends with SIGINT or SIGTERM.
  *
  *   shmring create --kind mpmc --max-message 1000 inbox
  *   shmring create --kind mpmc --max-message 1000 outbox

@@ -119,7 +119,8 @@ int shmr_doorbell_open(shmring_t *q, int event)
     int fd = -EBUSY;
 
     if (!q->doorbell)
-        return shmr_fail(ENOENT, "the queue's directory is not known here: no place for a doorbell");
+        return shmr_fail(ENOENT,
+                         "the queue's directory is not known here: no place for a doorbell");
     path = path_of(q->doorbell, event);
     if (fstat(q->fd, &segment) < 0)
         return shmr_fail(errno, "the segment: %s", strerror(errno));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Waiting in somebody else's event loop. The descriptor is an epoll instance that has the event's
- * doorbell in it, and a timer: it makes the handle look by itself, as those do who sleep at a futex.
+ * doorbell in it, and a timer: it makes the handle look by itself, as those do who sleep at a
+ * futex.
  */
 #include <config.h>
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The files behind the descriptors of tests/test_fd.c: who makes them, who may, who removes them. */
+/* The files behind the descriptors of tests/test_fd.c: who makes them, who may, who removes them.
+ */
 #include <config.h>
 
 #include <dirent.h>
@@ -187,10 +188,8 @@ static int send_in_a_child(void *unused)
 
 static void make_memfd(void)
 {
-    const struct shmring_config config = {.kind = SHMRING_MPMC,
-                                          .flags = SHMRING_CONSUMER,
-                                          .capacity = 4,
-                                          .max_message = 100};
+    const struct shmring_config config = {
+        .kind = SHMRING_MPMC, .flags = SHMRING_CONSUMER, .capacity = 4, .max_message = 100};
 
     test_directory(directory);
     cr_assert_eq(shmring_create(&consumer, "memfd:test", &config), 0);
