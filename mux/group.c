@@ -58,7 +58,9 @@ bool mux_arm(struct mux_entry *e)
         return true;
     }
     atomic_store_explicit(&e->value, futex.value, memory_order_relaxed);
-    atomic_store_explicit(&e->due, mux_now() + futex.limit_ns, memory_order_relaxed);
+    const int64_t now = mux_now();
+    atomic_store_explicit(&e->due, now + futex.limit_ns, memory_order_relaxed);
+    atomic_store_explicit(&e->soon, now + futex.limit_ns / 4 * 3, memory_order_relaxed);
     atomic_store_explicit(&e->word, futex.word, memory_order_release);
     return false;
 }
@@ -72,7 +74,7 @@ static bool settle_slot(struct group *g, struct sleep *s, unsigned slot, int64_t
     if (!e || mux_is_set(g->rung, slot) ||
         atomic_load_explicit(&e->state, memory_order_acquire) != IDLE)
         return true; /* whoever is inside leaves it dirty, and rings */
-    if (dirty || mux_has_rung(e) || now >= atomic_load_explicit(&e->due, memory_order_relaxed)) {
+    if (dirty || mux_has_rung(e) || now >= atomic_load_explicit(&e->soon, memory_order_relaxed)) {
         if (!mux_enter(e))
             return true;
         mux_clear(g->dirty, slot);

@@ -57,10 +57,11 @@ struct mux_entry {
     unsigned event;
     _Atomic uint32_t state;
 
-    /* Written by the one inside; the first three are looked at by others too. */
+    /* Written by the one inside; the first four are looked at by others too. */
     const uint32_t *_Atomic word; /* the bell; NULL: never armed */
     _Atomic uint32_t value;       /* what it was when armed */
     _Atomic int64_t due;          /* when to arm again in any case */
+    _Atomic int64_t soon;         /* when to do so beside others: one sleep for all of them */
     int error;                    /* that arming gave, and nobody was told of yet */
     struct group *group;          /* where it is */
     unsigned slot;

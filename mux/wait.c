@@ -14,8 +14,11 @@
  */
 enum { TURNS_PER_LOOK = 8, GLANCES = 4 };
 
-/* While spinning: looks between two at the clock; and of so many waits one spins to the end. */
-enum { LOOKS_PER_CLOCK = 8, WAITS_PER_ATTEMPT = 16 };
+/*
+ * While spinning: looks between two at the clock; of so many waits one spins to the end; and each
+ * spins for so long: less than a sleep costs, and enough for a sender that is at work.
+ */
+enum { LOOKS_PER_CLOCK = 8, WAITS_PER_ATTEMPT = 16, SPIN_LEAST_NS = 2000 };
 
 /* What one wait has found so far. */
 struct found {
@@ -294,7 +297,7 @@ static void pause_a_little(void)
 static void spin(struct shmring_mux *mux, struct found *f, int64_t deadline)
 {
     int64_t from = mux_now(), now = from;
-    int64_t limit = 2 * (int64_t)mux->spin_usual;
+    int64_t limit = SPIN_LEAST_NS + 2 * (int64_t)mux->spin_usual;
 
     if (mux->waits++ % WAITS_PER_ATTEMPT == 0 || limit > mux->spin_most)
         limit = mux->spin_most;
