@@ -32,3 +32,8 @@ examples_io_uring_wait_CFLAGS = $(AM_CFLAGS) $(LIBURING_CFLAGS)
 examples_io_uring_wait_LDADD = lib/libshmring.la $(LIBURING_LIBS)
 
 EXTRA_DIST += examples/README.md
+
+if HAVE_MUX
+noinst_PROGRAMS += examples/router
+endif
+examples_router_LDADD = mux/libshmring-mux.la lib/libshmring.la

@@ -269,6 +269,53 @@ Test(examples, work_queue_whose_worker_is_killed)
     EXPECT(TOOL("", "dump", name), 0, "", "");
 }
 
+#ifdef HAVE_MUX
+/* Killed now and then. What it had taken and not passed on comes again: at least once, all of it.
+ */
+Test(examples, router_that_is_killed)
+{
+    enum { SOURCES = 3, NUMBERS = 1000, KILLS = 5 };
+    static bool seen[SOURCES * NUMBERS];
+    char names[SOURCES + 1][TEST_NAME_SIZE];
+    shmring_t *source[SOURCES], *to;
+    int sent[SOURCES] = {0}, missing = SOURCES * NUMBERS, kills = 0, number;
+    struct deadline deadline = {0};
+
+    EXPECT(ended(EXAMPLE("examples/router", "alone")), 2, "", "usage: ");
+    for (int i = 0; i <= SOURCES; i++)
+        test_name(names[i]);
+    for (int i = 0; i < SOURCES; i++)
+        source[i] = test_create_mpmc(names[i], SHMRING_PRODUCER, 256, 1000);
+    to = test_create_mpmc(names[SOURCES], SHMRING_CONSUMER, 256, 1000);
+#define ROUTER() EXAMPLE("examples/router", names[SOURCES], names[0], names[1], names[2])
+    struct program router = ROUTER();
+    while (missing) {
+        for (int i = 0; i < SOURCES; i++)
+            for (; sent[i] < NUMBERS; sent[i]++) {
+                number = i * NUMBERS + sent[i];
+                if (shmring_send(source[i], &number, sizeof number) < 0)
+                    break;
+            }
+        if (shmring_recv_wait(to, &number, sizeof number, &(struct timespec){.tv_nsec = 10000000}) <
+            0) {
+            pause_until(&deadline, "the router");
+            continue;
+        }
+        missing -= !seen[number];
+        seen[number] = true;
+        if (kills < KILLS && missing < (KILLS - kills) * 500) {
+            KILL(&router);
+            router = ROUTER();
+            kills++;
+        }
+    }
+    KILL(&router);
+    for (int i = 0; i < SOURCES; i++)
+        shmring_close(&source[i]);
+    shmring_close(&to);
+}
+#endif
+
 /* ---- system_logger --------------------------------------------------------------------------- */
 
 enum { CLIENTS = 3, LINES = 2000, ROUNDS = 30, RUNS = CLIENTS + ROUNDS };
