@@ -27,6 +27,14 @@ aliases_of_create = \
 	man/shmring_unlink.3
 aliases_of_fd = \
 	man/shmring_fd_arm.3
+aliases_of_mux = \
+	man/shmring_mux_add.3 \
+	man/shmring_mux_create.3 \
+	man/shmring_mux_destroy.3 \
+	man/shmring_mux_done.3 \
+	man/shmring_mux_remove.3 \
+	man/shmring_mux_wait.3 \
+	man/shmring_mux_wake.3
 aliases_of_recv = \
 	man/shmring_peek.3 \
 	man/shmring_recv_batch.3 \
@@ -60,10 +68,18 @@ man_aliases = \
 nodist_man_MANS = $(man_aliases)
 CLEANFILES += $(man_aliases)
 
+if HAVE_MUX
+dist_man_MANS += man/shmring_mux.3
+nodist_man_MANS += $(aliases_of_mux)
+endif
+CLEANFILES += $(aliases_of_mux)
+
 $(aliases_of_create):
 	$(AM_V_GEN)$(MKDIR_P) man && echo '.so man3/shmring_create.3' >$@
 $(aliases_of_fd):
 	$(AM_V_GEN)$(MKDIR_P) man && echo '.so man3/shmring_fd.3' >$@
+$(aliases_of_mux):
+	$(AM_V_GEN)$(MKDIR_P) man && echo '.so man3/shmring_mux.3' >$@
 $(aliases_of_recv):
 	$(AM_V_GEN)$(MKDIR_P) man && echo '.so man3/shmring_recv.3' >$@
 $(aliases_of_send):
