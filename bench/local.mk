@@ -67,3 +67,8 @@ bench_libshmring_bench_la_SOURCES = \
 	bench/transports/unix_dgram.c \
 	bench/transports/unix_seqpacket.c \
 	bench/transports/unix_stream.c
+
+if HAVE_MUX
+bench_libshmring_bench_la_SOURCES += bench/mux.c bench/mux.h
+bench_shmring_bench_LDADD += mux/libshmring-mux.la
+endif

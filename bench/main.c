@@ -7,6 +7,9 @@
 #include <string.h>
 
 #include "idle.h"
+#ifdef HAVE_MUX
+#include "mux.h"
+#endif
 #include "progress.h"
 #include "report.h"
 #include "ticks.h"
@@ -113,9 +116,17 @@ int main(int argc, char **argv)
 {
     struct options options;
     options_parse(&options, argc, argv);
-    int status = options.list   ? list()
-                 : options.idle ? idle_run(&options)
-                                : plan_and_compare(&options);
+    int status;
+    if (options.list)
+        status = list();
+    else if (options.idle)
+        status = idle_run(&options);
+#ifdef HAVE_MUX
+    else if (options.mux)
+        status = mux_run(&options);
+#endif
+    else
+        status = plan_and_compare(&options);
     free(options.line);
     return status;
 }

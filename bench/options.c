@@ -22,7 +22,7 @@ static const char usage[] =
     "  -l, --list             list the transports and exit\n"
     "  -t, --transports LIST  names, globs or groups, comma-separated (default: all)\n"
     "  -s, --sizes LIST       message sizes in bytes, K and M allowed (default: 8,64,1024)\n"
-    "  -m, --mode MODE        throughput, latency, both, mpmc, uncontended or idle\n"
+    "  -m, --mode MODE        throughput, latency, both, mpmc, uncontended, idle or mux\n"
     "                         (default: both)\n"
     "  -w, --wait HOW         spin, block or both (default: spin)\n"
     "      --rate N           latency one way at N messages a second, not round trips\n"
@@ -120,8 +120,14 @@ static void parse_mode(struct options *o, const char *text)
     o->many = strcmp(text, mode_names[MANY]) == 0;
     o->alone = strcmp(text, mode_names[ALONE]) == 0;
     o->idle = strcmp(text, "idle") == 0;
-    if (!o->throughput && !o->latency && !o->many && !o->alone && !o->idle)
-        mistake("--mode: '%s' is not throughput, latency, both, mpmc, uncontended or idle", text);
+    o->mux = strcmp(text, "mux") == 0;
+    if (!o->throughput && !o->latency && !o->many && !o->alone && !o->idle && !o->mux)
+        mistake("--mode: '%s' is not throughput, latency, both, mpmc, uncontended, idle or mux",
+                text);
+#ifndef HAVE_MUX
+    if (o->mux)
+        mistake("--mode: %s: built without libshmring-mux", text);
+#endif
 }
 
 static void add_config(struct options *o, struct crew crew)
@@ -373,7 +379,7 @@ void options_parse(struct options *o, int argc, char **argv)
         mistake("--rate is about latency, which --mode leaves out");
     if (!o->many && (o->n_configs > 0 || o->many_spin || o->many_yield))
         mistake("--configs and --policy are about --mode mpmc");
-    if (o->idle && (o->json || o->csv || o->plots))
-        mistake("--mode idle makes no files");
+    if ((o->idle || o->mux) && (o->json || o->csv || o->plots))
+        mistake("--mode %s makes no files", o->idle ? "idle" : "mux");
     complete_many(o);
 }

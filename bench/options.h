@@ -20,7 +20,7 @@ struct options {
     const char *patterns[PATTERNS_MAX + 1]; /* of transports, NULL at the end */
     size_t sizes[SIZES_MAX];
     int n_sizes;
-    bool throughput, latency, many, alone, idle;
+    bool throughput, latency, many, alone, idle, mux;
     bool spin, block;
     struct crew configs[CONFIGS_MAX]; /* many */
     int n_configs;

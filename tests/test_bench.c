@@ -206,6 +206,17 @@ Test(bench, the_idle_cost_something)
     cr_assert_eq(run("--mode idle --json %s/json"), 2);
 }
 
+#ifdef HAVE_MUX
+Test(bench, a_mux_of_many_queues)
+{
+    cr_assert_eq(run("--mode mux --seconds 0.02 --rounds 1"), 0);
+    char *said = out();
+    cr_assert(strstr(said, "\n   10000 "), "%s", said);
+    free(said);
+    cr_assert_eq(run("--mode mux --csv %s/csv"), 2);
+}
+#endif
+
 Test(bench, uncontended_costs_beside_a_compare_exchange)
 {
     cr_assert_eq(run(BRIEFLY "--mode uncontended -s 8,9 --json %s/json"), 0);
