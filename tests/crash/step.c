@@ -46,7 +46,7 @@ static int wait_for(pid_t child)
 }
 
 /* What the child does next, to be called when it is stopped. */
-static int go(pid_t child, int request)
+static int go(pid_t child, enum __ptrace_request request)
 {
     if (ptrace(request, child, NULL, NULL) < 0)
         die("ptrace");
