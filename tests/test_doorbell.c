@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -396,6 +397,28 @@ Test(doorbell, removed_while_it_is_opened, .init = setup, .fini = teardown)
     check_it_rings(armed(consumer));
     cr_assert(!shmr_doorbell_remove_idle(AT_FDCWD, path, false));
     cr_assert(exists(path));
+}
+
+/* Instead of libc's. */
+static const char *removed_before_it_is_locked;
+
+int flock(int fd, int operation)
+{
+    if (removed_before_it_is_locked)
+        unlink(removed_before_it_is_locked);
+    removed_before_it_is_locked = NULL;
+    return (int)syscall(SYS_flock, fd, operation);
+}
+
+Test(doorbell, removed_before_it_is_locked, .init = setup, .fini = teardown)
+{
+    const char *path = doorbell_of(consumer);
+
+    cr_assert_eq(mkfifo(path, 0600), 0);
+    removed_before_it_is_locked = path;
+    int fd = armed(consumer);
+    cr_assert(exists(path), "another one was made");
+    check_it_rings(fd);
 }
 
 enum { TURNS = 2000 };
