@@ -138,7 +138,7 @@ memcheck_suites += tests/test_mux
 endif
 mux_test_libs = mux/libshmring-mux.la $(test_libs)
 tests_test_mux_SOURCES = tests/test_mux.c tests/muxed.c tests/muxed.h
-tests_test_mux_LDADD = $(mux_test_libs)
+tests_test_mux_LDADD = $(mux_test_libs) $(URCU_LIBS)
 tests_test_mux_many_SOURCES = tests/test_mux_many.c tests/muxed.c tests/muxed.h
 tests_test_mux_many_LDADD = $(mux_test_libs)
 tests_test_mux_threads_LDADD = $(mux_test_libs)

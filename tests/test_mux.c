@@ -9,6 +9,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <unistd.h>
+#include <urcu/urcu-bp.h>
 
 #include "muxed.h"
 
@@ -270,6 +271,25 @@ Test(mux, removal_waits_for_a_borrower, .init = setup, .fini = teardown)
     shmring_close(&mine[0]);
     send_to(1);
     expect(1);
+}
+
+/* Somebody may just be looking at the entry: for liburcu this thread is. */
+Test(mux, removal_waits_for_a_grace_period, .init = setup, .fini = teardown)
+{
+    struct thread remover;
+
+    make_and_add(0, 1);
+    urcu_bp_read_lock();
+    atomic_store(&remover.tid, 0);
+    cr_assert_eq(pthread_create(&remover.thread, NULL, remove_first, &remover), 0);
+    while (!atomic_load(&remover.tid))
+        sched_yield();
+    for (int i = 0; i < 20; i++) {
+        nanosleep(&moment, NULL);
+        cr_assert_eq(pthread_tryjoin_np(remover.thread, NULL), EBUSY);
+    }
+    urcu_bp_read_unlock();
+    cr_assert_eq(result_of(&remover), 0);
 }
 
 Test(mux, a_borrower_may_remove, .init = setup, .fini = teardown)
