@@ -62,6 +62,7 @@ static inline void mpmc_kill_handle(shmring_t **q)
 {
     shmr_segment_unmap(&(*q)->map);
     close((*q)->fd);
+    free((*q)->doorbell);
     free(*q);
     *q = NULL;
 }

@@ -104,7 +104,7 @@ Test(examples, uv_loop)
     await_stat(to, "\"role\":\"producer\"");
     /* More than the second queue can hold: it waits for room, and for messages. */
     enum { LINES = 2000 };
-    static char lines[LINES * 10], *end = lines;
+    static char lines[LINES * 10 + 1], *end = lines;
     for (int i = 0; i < LINES; i++)
         end += sprintf(end, "line %04d", i), *end++ = '\n';
     EXPECT(TOOL(lines, "send", from), 0, "", "");
