@@ -647,22 +647,37 @@ Test(wait, what_a_dead_consumer_held_comes_to_a_sleeper, .init = setup)
     shmring_close(&q);
 }
 
+static int hold_a_message(void *ends)
+{
+    shmring_t *consumer = child_open(SHMRING_CONSUMER);
+    const void *msg;
+
+    child_assert(shmring_peek(consumer, &msg, NULL) == 5);
+    test_tell(((int *)ends)[1]);
+    pause();
+    return 1;
+}
+
+/* The sleeper does not look by itself: another one's recovery brings the message, and wakes it. */
 Test(wait, recovery_wakes, .init = setup)
 {
-    shmring_t *idle;
+    struct shmring_futex futex;
     struct shmring_recovery report;
+    shmring_t *idle;
+    int ends[2];
 
     q = test_create_mpmc(name, SHMRING_PRODUCER, 4, 100);
     idle = open_role(SHMRING_CONSUMER);
+    cr_assert_eq(shmring_futex_arm(idle, SHMRING_READABLE, &futex), 0); /* the first sleep is short */
+    test_pipe(ends);
+    send_hello();
+    pid_t holder = test_fork(hold_a_message, ends);
+    test_hear(ends[0]);
     pid_t pid = test_fork(receive_one, (void *)&sleepy);
     await_sleep(pid);
-    /* Received by another who then dies: the message comes back by recovery alone. */
-    kill(pid, SIGSTOP);
-    send_hello();
-    cr_assert_eq(test_run(die_with_a_message, NULL), -SIGKILL);
-    kill(pid, SIGCONT);
-    await_sleep(pid);
-    (void)shmring_recover(idle, &report);
+    test_kill(holder);
+    cr_assert_eq(shmring_recover(idle, &report), 1);
+    cr_assert_eq(report.redelivered, 1);
     cr_assert_eq(test_wait(pid), 0);
     shmring_close(&idle);
     shmring_close(&q);
