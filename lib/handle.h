@@ -53,7 +53,6 @@ struct shmring {
     uint32_t roles;    /* SHMRING_PRODUCER, SHMRING_CONSUMER; none: an observer */
     uint32_t row;      /* mpmc: mine in the table */
     uint32_t attached; /* those of them whose rows say so */
-    bool unfenced;     /* SHMRING_ASYMMETRIC_FENCE, and it is to be had */
     bool poisoned;     /* the segment held something that cannot be */
     int fd;            /* the description that holds no locks; see segment.h */
     struct shmr_geometry geometry;

@@ -173,14 +173,15 @@ static int look_around(shmring_t *q, unsigned events)
 
 void shmr_wait_init(shmring_t *q, unsigned flags)
 {
+    const bool unfenced = flags & SHMRING_ASYMMETRIC_FENCE && shmr_fence_register();
+
     q->bell[SHMR_READABLE] = &q->map.bells->readable;
     q->bell[SHMR_WRITABLE] = &q->map.bells->writable;
-    q->unfenced = flags & SHMRING_ASYMMETRIC_FENCE && shmr_fence_register();
     for (int e = 0; e < SHMR_EVENTS; e++) {
         /* Set before the first message is published: see W2 in bell.h. */
-        if (q->unfenced)
+        if (unfenced)
             atomic_fetch_or_explicit(&q->bell[e]->word, SHMR_BELL_UNFENCED, memory_order_seq_cst);
-        q->heed[e] = q->unfenced ? SHMR_HEED_UNFENCED : SHMR_HEED_FENCED;
+        q->heed[e] = unfenced ? SHMR_HEED_UNFENCED : SHMR_HEED_FENCED;
     }
     if (q->kind == SHMRING_MPMC && SHMR_RMW_IS_FENCE) /* a message is published by one */
         q->heed[SHMR_READABLE] = SHMR_HEED_UNFENCED;
