@@ -2,6 +2,7 @@
 
 bin_PROGRAMS += tools/shmring
 tools_shmring_SOURCES = \
+	tools/arguments.c \
 	tools/create.c \
 	tools/dump.c \
 	tools/find.c \

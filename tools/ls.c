@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include <config.h>
 
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tool.h"
 
@@ -119,27 +119,13 @@ static void put_json(const struct list *list)
 
 static int run(const struct command *self, int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},
-        {0},
-    };
-    bool json = false;
-
-    for (int option; (option = getopt_long(argc, argv, "jh", options, NULL)) != -1;) {
-        switch (option) {
-        case 'j':
-            json = true;
-            break;
-        case 'h':
-            return help(self);
-        default:
-            return usage(self, NULL);
-        }
-    }
+    bool json;
+    int status = parse_arguments(self, argc, argv, &json, NULL);
+    if (status != GO_ON)
+        return status;
 
     struct list list = {0};
-    int status = find(&list, argv + optind, argc - optind);
+    status = find(&list, argv + optind, argc - optind);
     if (json)
         put_json(&list);
     else if (list.n > 0)

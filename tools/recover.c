@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <config.h>
 
-#include <getopt.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -70,28 +69,12 @@ static int open_to_recover(shmring_t **q, const char *name)
 
 static int run(const struct command *self, int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},
-        {0},
-    };
-    bool json = false;
+    const char *name;
+    bool json;
+    int status = parse_arguments(self, argc, argv, &json, &name);
+    if (status != GO_ON)
+        return status;
 
-    for (int option; (option = getopt_long(argc, argv, "jh", options, NULL)) != -1;) {
-        switch (option) {
-        case 'j':
-            json = true;
-            break;
-        case 'h':
-            return help(self);
-        default:
-            return usage(self, NULL);
-        }
-    }
-    if (argc - optind != 1)
-        return usage(self, "one NAME, please");
-
-    const char *name = argv[optind];
     shmring_t *q = NULL;
     struct shmring_recovery report;
     int rc = open_to_recover(&q, name);

@@ -53,6 +53,14 @@ const char *error_detail(int error);
  * can be killed at any moment without harm. */
 void *must(void *memory);
 
+/* ---- arguments.c: the command line of subcommands whose only option is --json ---------------- */
+
+/* Options, and the one NAME that must follow; name NULL: whatever follows is at argv[optind].
+ * Returns GO_ON, or the exit code to end with. */
+enum { GO_ON = -1 };
+int parse_arguments(const struct command *self, int argc, char **argv, bool *json,
+                    const char **name);
+
 /* ---- parse.c: option values; false: not one ------------------------------------------------ */
 
 bool parse_size(const char *text, uint64_t *size); /* 4096, 64K, 1M, 2G */
