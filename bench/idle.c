@@ -13,10 +13,11 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <shmring/shmring.h>
+
+#include "clock.h"
 
 enum { IDLE = 100, BUSY = IDLE, ALL, SETTLE_NS = 500000000, GAP_NS = 100000 };
 
@@ -90,25 +91,13 @@ static double processor_time(const struct idle *run)
     return sum;
 }
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-static void pause_for(long ns)
-{
-    const struct timespec t = {.tv_nsec = ns};
-    nanosleep(&t, NULL);
-}
-
 /* Send into the busy queue for a while. */
 static int be_busy(struct idle *run)
 {
     int r = 0;
 
-    for (double end = now() + run->seconds; r == 0 && now() < end; pause_for(GAP_NS)) {
+    for (double end = clock_seconds(CLOCK_MONOTONIC) + run->seconds;
+         r == 0 && clock_seconds(CLOCK_MONOTONIC) < end; pause_for(GAP_NS)) {
         r = shmring_send_wait(run->queue[BUSY], &run->messages, sizeof run->messages, NULL);
         run->messages += r == 0;
     }
@@ -144,9 +133,9 @@ static int measure_idle(struct idle *run)
     if (r == 0) {
         pause_for(SETTLE_NS); /* until all sleep */
         before = processor_time(run);
-        from = now();
+        from = clock_seconds(CLOCK_MONOTONIC);
         r = be_busy(run);
-        run->busy_cpus = (processor_time(run) - before) / (now() - from);
+        run->busy_cpus = (processor_time(run) - before) / (clock_seconds(CLOCK_MONOTONIC) - from);
     }
     return finish(run) < 0 ? -1 : r;
 }

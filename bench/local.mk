@@ -9,6 +9,7 @@ noinst_LTLIBRARIES += bench/libshmring-bench.la
 bench_libshmring_bench_la_SOURCES = \
 	bench/alone.c \
 	bench/alone.h \
+	bench/clock.h \
 	bench/csv.c \
 	bench/histogram.c \
 	bench/histogram.h \

@@ -3,9 +3,8 @@
 
 #include "measure.h"
 
-#include <time.h>
-
 #include "alone.h"
+#include "clock.h"
 #include "many.h"
 #include "ticks.h"
 
@@ -223,22 +222,15 @@ static double meet_and_probe(struct link *l, struct shared *s)
     return ns;
 }
 
-static double seconds_of(clockid_t clock)
-{
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
 int measure(struct link *l, struct shared *s, const struct plan *plan)
 {
     double before = meet_and_probe(l, s);
-    double from = seconds_of(CLOCK_MONOTONIC), used = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
+    double from = clock_seconds(CLOCK_MONOTONIC), used = clock_seconds(CLOCK_PROCESS_CPUTIME_ID);
     if (run(l, s, plan) != 0)
         return -1;
-    s->cpu_seconds[l->member] = seconds_of(CLOCK_PROCESS_CPUTIME_ID) - used;
+    s->cpu_seconds[l->member] = clock_seconds(CLOCK_PROCESS_CPUTIME_ID) - used;
     if (l->member == 0)
-        s->run_seconds = seconds_of(CLOCK_MONOTONIC) - from;
+        s->run_seconds = clock_seconds(CLOCK_MONOTONIC) - from;
     double after = meet_and_probe(l, s);
     if (l->member == 0) {
         s->probe_ns[0] = before;

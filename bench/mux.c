@@ -18,11 +18,11 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <shmring/mux.h>
 
+#include "clock.h"
 #include "histogram.h"
 
 enum { EVENTS = 16, GAP_NS = 500000, SETTLE_NS = 100000000 };
@@ -54,19 +54,6 @@ static int complain(const char *call, int error)
     fprintf(stderr, "shmring-bench: %s: %s: %s\n", call, strerror(error),
             shmring_strerror_detail());
     return -1;
-}
-
-static int64_t clock_ns(clockid_t clock)
-{
-    struct timespec t;
-
-    clock_gettime(clock, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-static void pause_for(long ns)
-{
-    nanosleep(&(struct timespec){.tv_nsec = ns}, NULL);
 }
 
 static void pin(const struct options *o, int which)

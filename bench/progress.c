@@ -4,22 +4,16 @@
 #include "progress.h"
 
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "report.h"
-
-static double seconds_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 void progress_start(struct progress *p, const struct results *r)
 {
-    *p = (struct progress){
-        .quiet = r->options->quiet, .terminal = isatty(STDERR_FILENO), .started = seconds_now()};
+    *p = (struct progress){.quiet = r->options->quiet,
+                           .terminal = isatty(STDERR_FILENO),
+                           .started = clock_seconds(CLOCK_MONOTONIC)};
     for (int i = 0; i < r->n_cells; i++)
         p->steps += r->cells[i].fate.state == SKIPPED ? 0 : r->options->rounds;
     /* the measurement, its warm-up, two probes and two forks */
@@ -31,7 +25,7 @@ void progress_start(struct progress *p, const struct results *r)
 void progress_step(struct progress *p, const struct cell *c, int round, int rounds)
 {
     char size[32];
-    double passed = seconds_now() - p->started;
+    double passed = clock_seconds(CLOCK_MONOTONIC) - p->started;
     double left = p->done > 0 ? passed / p->done * (p->steps - p->done) : 0;
     if (!p->quiet && p->terminal)
         fprintf(stderr, "\r\033[Kround %d/%d  %3d %%  %s, %s, %s  %.0f s left", round, rounds,

@@ -7,6 +7,8 @@
 #include <cpuid.h>
 #endif
 
+#include "clock.h"
+
 bool ticks_are_tsc;
 double ticks_per_second = 1e9;
 
@@ -23,22 +25,15 @@ static bool tsc_is_constant(void)
 #endif
 }
 
-static double monotonic_seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 void ticks_init(void)
 {
     ticks_are_tsc = tsc_is_constant();
     if (!ticks_are_tsc)
         return;
-    double from = monotonic_seconds();
+    double from = clock_seconds(CLOCK_MONOTONIC);
     uint64_t first = ticks_now();
-    nanosleep(&(struct timespec){.tv_nsec = 20 * 1000 * 1000}, NULL);
-    double to = monotonic_seconds();
+    pause_for(20 * 1000 * 1000);
+    double to = clock_seconds(CLOCK_MONOTONIC);
     ticks_per_second = (double)(ticks_now() - first) / (to - from);
 }
 

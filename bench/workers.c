@@ -13,9 +13,9 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "many.h"
 
 static sigset_t held_back, as_before;
@@ -142,8 +142,8 @@ static int wait_for(pid_t worker[], int n_workers, struct shared *s, struct fate
                     double seconds)
 {
     int running = n_workers;
-    struct timespec start, now;
-    clock_gettime(CLOCK_MONOTONIC, &start);
+    const double end = clock_seconds(CLOCK_MONOTONIC) + seconds;
+
     for (;;) {
         for (int i = 0; i < n_workers; i++)
             if (reap(&worker[i], &s->fate[i])) {
@@ -158,9 +158,7 @@ static int wait_for(pid_t worker[], int n_workers, struct shared *s, struct fate
             fate->state = DONE;
             return 0;
         }
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        double left = seconds - (double)(now.tv_sec - start.tv_sec) -
-                      (double)(now.tv_nsec - start.tv_nsec) * 1e-9;
+        double left = end - clock_seconds(CLOCK_MONOTONIC);
         if (left < 0) {
             kill_workers(worker, n_workers);
             fate->state = FAILED;
