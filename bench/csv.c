@@ -25,9 +25,10 @@ static void put_shares(FILE *f, const double *share, int n)
 static void put_round(FILE *f, const struct results *r, const struct cell *c,
                       const struct round *round)
 {
-    fprintf(f, "%s,%s,%s,%zu,%d,%llu,%llu,%d,%d", c->transport->name, mode_names[c->mode],
+    fprintf(f, "%s,%s,%s,%zu,%d,%llu,%llu,%d,%d,%d,%zu,%s", c->transport->name, mode_names[c->mode],
             wait_names[c->wait], c->size, round->number, (unsigned long long)round->messages,
-            (unsigned long long)round->lost, c->crew.producers, c->crew.consumers);
+            (unsigned long long)round->lost, c->crew.producers, c->crew.consumers,
+            cell_processes(c), c->messages, c->mode == STOPPED ? harm_names[c->harm] : "");
     for (int m = 0; m < METRICS; m++) {
         putc(',', f);
         if (mode_has_metric(c->mode, (enum metric)m))
@@ -50,7 +51,9 @@ int report_csv(const struct results *r, const char *path)
     FILE *f = fopen(path, "we");
     if (!f)
         return -1;
-    fputs("transport,mode,wait,size,round,messages,lost,producers,consumers", f);
+    fputs("transport,mode,wait,size,round,messages,lost,producers,consumers,"
+          "participants,ring_messages,harm",
+          f);
     for (int m = 0; m < METRICS; m++)
         fprintf(f, ",%s", metric_names[m]);
     fputs(",producer_shares,consumer_shares,probe_before_ns,probe_after_ns,placement,cpu,kernel,"

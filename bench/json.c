@@ -55,11 +55,20 @@ static void put_machine(FILE *f, const struct machine *m)
 static void put_cell_name(FILE *f, const struct cell *c)
 {
     put_field(f, "transport", c->transport->name);
+    put_field(f, "group", c->transport->group);
     put_field(f, "mode", mode_names[c->mode]);
     put_field(f, "wait", wait_names[c->wait]);
     fprintf(f, "\"size\": %zu", c->size);
-    if (c->mode == MANY)
+    if (c->transport->flags & IS_BATCH)
+        fputs(", \"batch\": true", f);
+    if (mode_is_many(c->mode))
         fprintf(f, ", \"producers\": %d, \"consumers\": %d", c->crew.producers, c->crew.consumers);
+    if (c->mode == CAPACITY)
+        fprintf(f, ", \"ring_messages\": %zu", c->messages);
+    if (c->mode == PARTICIPANTS)
+        fprintf(f, ", \"participants\": %d", cell_processes(c));
+    if (c->mode == STOPPED)
+        fprintf(f, ", \"harm\": \"%s\"", harm_names[c->harm]);
 }
 
 static void put_metrics(FILE *f, const struct cell *c, const double metric[METRICS])
@@ -92,7 +101,7 @@ static void put_rounds(FILE *f, const struct results *r)
             fprintf(f, ", \"round\": %d, \"messages\": %llu, \"lost\": %llu", round->number,
                     (unsigned long long)round->messages, (unsigned long long)round->lost);
             put_metrics(f, &r->cells[i], round->metric);
-            if (r->cells[i].mode == MANY)
+            if (r->cells[i].mode == MANY || r->cells[i].mode == PARTICIPANTS)
                 put_shares(f, r->cells[i].crew, round->share);
             fprintf(f, ", \"probe_ns\": [%.1f, %.1f], \"placement\": \"%s\"}", round->probe_ns[0],
                     round->probe_ns[1], placement_names[round->placement]);

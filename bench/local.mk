@@ -36,6 +36,8 @@ bench_libshmring_bench_la_SOURCES = \
 	bench/report.h \
 	bench/results.c \
 	bench/results.h \
+	bench/stopped.c \
+	bench/stopped.h \
 	bench/table.c \
 	bench/ticks.c \
 	bench/ticks.h \

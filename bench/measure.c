@@ -195,10 +195,13 @@ static int run(struct link *l, struct shared *s, const struct plan *plan)
     const bool a = l->member == 0;
     switch (plan->mode) {
     case THROUGHPUT:
+    case CAPACITY:
         return a ? send_for_a_while(l, s, plan->seconds) : receive_all(l, s);
     case LATENCY:
         return a ? ping_for_a_while(l, s, plan->seconds) : pong(l, s);
     case MANY:
+    case PARTICIPANTS:
+    case STOPPED:
         return many_run(l, s, plan);
     case ALONE:
         return a ? alone_run(l, s, plan) : 0;
@@ -231,7 +234,8 @@ int measure(struct link *l, struct shared *s, const struct plan *plan)
     s->cpu_seconds[l->member] = clock_seconds(CLOCK_PROCESS_CPUTIME_ID) - used;
     if (l->member == 0)
         s->run_seconds = clock_seconds(CLOCK_MONOTONIC) - from;
-    double after = meet_and_probe(l, s);
+    /* Not all of them may be there any more. */
+    double after = plan->mode == STOPPED ? before : meet_and_probe(l, s);
     if (l->member == 0) {
         s->probe_ns[0] = before;
         s->probe_ns[1] = after;

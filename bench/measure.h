@@ -12,8 +12,22 @@
 #include "histogram.h"
 #include "transport.h"
 
-/* MANY: many producers and consumers on one queue; ALONE: one process, nobody else */
-enum mode { THROUGHPUT, LATENCY, ONE_WAY, MANY, ALONE, MODES };
+/*
+ * MANY: many producers and consumers on one queue
+ * ALONE: one process, nobody else
+ * CAPACITY: as THROUGHPUT, with rings that hold so many messages
+ * PARTICIPANTS: as MANY, one producer and one consumer, while others have joined and sleep
+ * STOPPED: as MANY, and one of them is stopped or killed
+ */
+enum mode { THROUGHPUT, LATENCY, ONE_WAY, MANY, ALONE, CAPACITY, PARTICIPANTS, STOPPED, MODES };
+
+/* What happens to whom: the last producer or the last consumer. */
+enum harm { PRODUCER_STOPPED, CONSUMER_STOPPED, PRODUCER_KILLED, CONSUMER_KILLED, HARMS };
+
+static inline bool harm_is_death(enum harm harm)
+{
+    return harm >= PRODUCER_KILLED;
+}
 
 /* How one process fared. */
 struct fate {
@@ -27,10 +41,10 @@ struct tally {
     uint64_t checksum;
 };
 
-/* MANY: what one process leaves behind. */
+/* MANY: what one process leaves behind. No line is shared while time counts. */
 struct member {
-    uint64_t counted;             /* messages in the time measured */
-    struct tally tally[CREW_MAX]; /* all messages, by producer */
+    _Alignas(128) uint64_t counted; /* messages in the time measured */
+    struct tally tally[CREW_MAX];   /* all messages, by producer */
 };
 
 struct shared {
@@ -41,7 +55,8 @@ struct shared {
     _Alignas(128) _Atomic uint64_t granted;
     _Atomic uint64_t counted_from;
     _Atomic uint64_t total;
-    /* latency: A tells B that the next message is the last. One way: when message 0 was due. */
+    /* latency: A tells B that the next message is the last. One way: when message 0 was due.
+     * STOPPED: the parent tells all that it is over. */
     _Alignas(128) _Atomic uint32_t stop;
     _Atomic uint64_t due;
     /* many: when all begin, and how many producers have not stopped */
@@ -55,7 +70,9 @@ struct shared {
     double seconds;
     double run_seconds;           /* all of it, for member 0: warming up and the end, too */
     double cpu_seconds[CREW_MAX]; /* processor time in it, of each member */
-    double pair_ns, exchange_ns; /* ALONE: a send and a receive; a compare-exchange */
+    double pair_ns, exchange_ns;  /* ALONE: a send and a receive; a compare-exchange */
+    bool hangs;                   /* STOPPED: somebody did not end, and was killed */
+    double others[3]; /* STOPPED: messages a second of the others, before, during and after */
     struct histogram histogram;
     struct member member[CREW_MAX];
 };
@@ -65,6 +82,7 @@ struct plan {
     double seconds;
     double rate; /* ONE_WAY: messages a second */
     bool yield;  /* MANY: give the CPU away now and then while waiting */
+    enum harm harm;
 };
 
 static const double WARM_UP = 0.2; /* of the time measured, before it */

@@ -21,9 +21,10 @@ static const char usage[] =
     "What to measure\n"
     "  -l, --list             list the transports and exit\n"
     "  -t, --transports LIST  names, globs or groups, comma-separated (default: all)\n"
-    "  -s, --sizes LIST       message sizes in bytes, K and M allowed (default: 8,64,1024)\n"
-    "  -m, --mode MODE        throughput, latency, both, mpmc, uncontended, idle or mux\n"
-    "                         (default: both)\n"
+    "  -s, --sizes LIST       message sizes in bytes, K and M allowed (default: 8,64,1024;\n"
+    "                         8 for capacity, participants and stopped)\n"
+    "  -m, --mode MODE        throughput, latency, both, mpmc, uncontended, capacity,\n"
+    "                         participants, stopped, idle or mux (default: both)\n"
     "  -w, --wait HOW         spin, block or both (default: spin)\n"
     "      --rate N           latency one way at N messages a second, not round trips\n"
     "      --configs LIST     mpmc: producers x consumers (default: 1x1,2x2,4x4,1x4,4x1)\n"
@@ -119,10 +120,15 @@ static void parse_mode(struct options *o, const char *text)
     o->latency = both || strcmp(text, mode_names[LATENCY]) == 0;
     o->many = strcmp(text, mode_names[MANY]) == 0;
     o->alone = strcmp(text, mode_names[ALONE]) == 0;
+    o->by_capacity = strcmp(text, mode_names[CAPACITY]) == 0;
+    o->participants = strcmp(text, mode_names[PARTICIPANTS]) == 0;
+    o->stopped = strcmp(text, mode_names[STOPPED]) == 0;
     o->idle = strcmp(text, "idle") == 0;
     o->mux = strcmp(text, "mux") == 0;
-    if (!o->throughput && !o->latency && !o->many && !o->alone && !o->idle && !o->mux)
-        mistake("--mode: '%s' is not throughput, latency, both, mpmc, uncontended, idle or mux",
+    if (!o->throughput && !o->latency && !o->many && !o->alone && !o->by_capacity &&
+        !o->participants && !o->stopped && !o->idle && !o->mux)
+        mistake("--mode: '%s' is not throughput, latency, both, mpmc, uncontended, capacity, "
+                "participants, stopped, idle or mux",
                 text);
 #ifndef HAVE_MUX
     if (o->mux)
@@ -149,7 +155,7 @@ static void parse_configs(struct options *o, char *text)
             mistake("--configs: '%s' is not PRODUCERSxCONSUMERS", word);
         *x = '\0';
         add_config(o, (struct crew){(int)whole("--configs", word, 1, CREW_MAX / 2),
-                                    (int)whole("--configs", x + 1, 1, CREW_MAX / 2)});
+                                    (int)whole("--configs", x + 1, 1, CREW_MAX / 2), 0});
     }
     if (o->n_configs == 0)
         mistake("--configs: the list is empty");
@@ -234,7 +240,7 @@ enum {
     CONFIGS,
     POLICY,
     BATCH,
-    CAPACITY,
+    RING_CAPACITY,
     SECONDS,
     TIMEOUT,
     CPUS,
@@ -254,7 +260,7 @@ static const struct option long_options[] = {
     {"configs", required_argument, NULL, CONFIGS},
     {"policy", required_argument, NULL, POLICY},
     {"batch", required_argument, NULL, BATCH},
-    {"capacity", required_argument, NULL, CAPACITY},
+    {"capacity", required_argument, NULL, RING_CAPACITY},
     {"rounds", required_argument, NULL, 'r'},
     {"seconds", required_argument, NULL, SECONDS},
     {"timeout", required_argument, NULL, TIMEOUT},
@@ -272,13 +278,22 @@ static const struct option long_options[] = {
 /* What of --mode mpmc was not given. */
 static void complete_many(struct options *o)
 {
-    static const struct crew usual[] = {{1, 1}, {2, 2}, {4, 4}, {1, 4}, {4, 1}};
+    static const struct crew usual[] = {{1, 1, 0}, {2, 2, 0}, {4, 4, 0}, {1, 4, 0}, {4, 1, 0}};
     if (o->n_configs == 0) {
         memcpy(o->configs, usual, sizeof usual);
         o->n_configs = sizeof usual / sizeof *usual;
     }
     if (!o->many_spin && !o->many_yield)
         o->many_spin = o->many_yield = true;
+}
+
+static void complete_sizes(struct options *o)
+{
+    static const size_t usual[] = {8, 64, 1024};
+    if (o->n_sizes > 0)
+        return;
+    memcpy(o->sizes, usual, sizeof usual);
+    o->n_sizes = o->by_capacity || o->participants || o->stopped ? 1 : 3;
 }
 
 void options_parse(struct options *o, int argc, char **argv)
@@ -288,8 +303,6 @@ void options_parse(struct options *o, int argc, char **argv)
         CPU_ZERO(&allowed);
     *o = (struct options){
         .patterns = {"all"},
-        .sizes = {8, 64, 1024},
-        .n_sizes = 3,
         .throughput = true,
         .latency = true,
         .spin = true,
@@ -331,7 +344,7 @@ void options_parse(struct options *o, int argc, char **argv)
         case BATCH:
             o->batch = (int)whole("--batch", optarg, 1, BATCH_MAX);
             break;
-        case CAPACITY:
+        case RING_CAPACITY:
             o->capacity = (size_t)whole("--capacity", optarg, 4096, 1L << 30);
             break;
         case 'r':
@@ -382,4 +395,5 @@ void options_parse(struct options *o, int argc, char **argv)
     if ((o->idle || o->mux) && (o->json || o->csv || o->plots))
         mistake("--mode %s makes no files", o->idle ? "idle" : "mux");
     complete_many(o);
+    complete_sizes(o);
 }

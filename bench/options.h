@@ -9,6 +9,9 @@
 
 enum { PATTERNS_MAX = 32, SIZES_MAX = 32, CONFIGS_MAX = 16 };
 
+/* The rings of --mode capacity hold 2^8 to 2^20 messages. */
+enum { CAPACITY_BITS_MIN = 8, CAPACITY_BITS_MAX = 20, CAPACITY_BITS_STEP = 2 };
+
 /* Exit codes */
 enum {
     EXIT_OK = 0,
@@ -20,7 +23,7 @@ struct options {
     const char *patterns[PATTERNS_MAX + 1]; /* of transports, NULL at the end */
     size_t sizes[SIZES_MAX];
     int n_sizes;
-    bool throughput, latency, many, alone, idle, mux;
+    bool throughput, latency, many, alone, by_capacity, participants, stopped, idle, mux;
     bool spin, block;
     struct crew configs[CONFIGS_MAX]; /* many */
     int n_configs;

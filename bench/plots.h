@@ -5,11 +5,11 @@
 
 #include "report.h"
 
-enum { NAME_ROOM = 64 };
+enum { NAME_ROOM = 64, TRANSPORTS_MAX = 64 };
 
 /* The pictures whose data and scripts are written. */
 struct names {
-    char name[MODES * WAITS * SIZES_MAX][NAME_ROOM];
+    char name[TRANSPORTS_MAX * SIZES_MAX][NAME_ROOM];
     int n;
 };
 
@@ -20,7 +20,7 @@ FILE *plots_open(const char *folder, const char *name, const char *suffix);
 void plots_begin(FILE *f, const char *name);
 void plots_end(FILE *f, const char *name);
 
-/* One picture for each size of --mode mpmc. Returns 0, or -1 with errno. */
+/* One picture for each queue and size of --mode mpmc. Returns 0, or -1 with errno. */
 int plots_many(const struct results *r, const char *folder, struct names *names);
 
 #endif

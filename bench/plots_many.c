@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The pictures of --mode mpmc: a pair of bars a configuration, one for each policy. */
+/* The pictures of --mode mpmc, one a queue and size: a pair of bars a configuration, one for each
+ * policy. */
 #include <config.h>
 
 #include <string.h>
@@ -8,9 +9,10 @@
 
 static const double WIDTH = 0.38; /* of a bar; configurations are 1 apart */
 
-static bool belongs(const struct cell *c, size_t size, enum wait wait)
+static bool belongs(const struct cell *c, const struct transport *t, size_t size, enum wait wait)
 {
-    return c->mode == MANY && c->n_rounds > 0 && c->size == size && c->wait == wait;
+    return c->mode == MANY && c->n_rounds > 0 && c->transport == t && c->size == size &&
+           c->wait == wait;
 }
 
 /* Where a configuration stands on the axis: its place in the list. */
@@ -23,12 +25,13 @@ static int place_of(const struct options *o, struct crew crew)
 }
 
 /* Returns how many bars there are. */
-static int put_bars(FILE *f, const struct results *r, size_t size, enum wait wait)
+static int put_bars(FILE *f, const struct results *r, const struct transport *t, size_t size,
+                    enum wait wait)
 {
     int n = 0;
     for (int i = 0; i < r->n_cells; i++) {
         const struct cell *c = &r->cells[i];
-        if (!belongs(c, size, wait))
+        if (!belongs(c, t, size, wait))
             continue;
         if (n++ == 0)
             fprintf(f, "# %s\n", wait_words[wait]);
@@ -43,19 +46,19 @@ static int put_bars(FILE *f, const struct results *r, size_t size, enum wait wai
 }
 
 /* The upper end of the axis, also when nothing came through. */
-static double top_of(const struct results *r, size_t size)
+static double top_of(const struct results *r, const struct transport *t, size_t size)
 {
     double top = 0;
     for (int i = 0; i < r->n_cells; i++)
-        if (belongs(&r->cells[i], size, r->cells[i].wait)) {
+        if (belongs(&r->cells[i], t, size, r->cells[i].wait)) {
             const double high = cell_spread(&r->cells[i], M_MESSAGES).high;
             top = high > top ? high : top;
         }
     return top > 0 ? top * 1.1 : 1;
 }
 
-static void put_script(FILE *f, const struct results *r, const char *name, size_t size,
-                       const bool has[WAITS])
+static void put_script(FILE *f, const struct results *r, const struct transport *t,
+                       const char *name, size_t size, const bool has[WAITS])
 {
     static const char *const colours[WAITS] = {[SPIN] = "#08306b", [YIELD] = "#6baed6"};
     const struct options *o = r->options;
@@ -63,14 +66,14 @@ static void put_script(FILE *f, const struct results *r, const char *name, size_
     int index = 0;
     plots_begin(f, name);
     fprintf(f,
-            "set title 'One queue, many producers (P) and consumers (C), messages of %s' "
+            "set title '%s: one queue, many producers (P) and consumers (C), messages of %s' "
             "font ',16'\n"
             "set ylabel 'million messages a second'\n"
             "set style fill solid border -1\n"
             "set xrange [-0.6:%g]\n"
             "set yrange [0:%g]\n"
             "set xtics (",
-            report_size(text, sizeof text, size), o->n_configs - 0.4, top_of(r, size));
+            t->name, report_size(text, sizeof text, size), o->n_configs - 0.4, top_of(r, t, size));
     for (int k = 0; k < o->n_configs; k++)
         fprintf(f, "%s'%dP%dC' %d", k > 0 ? ", " : "", o->configs[k].producers,
                 o->configs[k].consumers, k);
@@ -87,35 +90,39 @@ static void put_script(FILE *f, const struct results *r, const char *name, size_
     plots_end(f, name);
 }
 
-static int write_picture(const struct results *r, const char *folder, size_t size,
-                         struct names *names)
+static int write_picture(const struct results *r, const struct transport *t, const char *folder,
+                         size_t size, struct names *names)
 {
     char name[NAME_ROOM];
     bool has[WAITS] = {false};
-    snprintf(name, sizeof name, "mpmc-%zu", size);
+    snprintf(name, sizeof name, "%s-%zu", t->name, size);
     FILE *f = plots_open(folder, name, "dat");
     if (!f)
         return -1;
     for (int wait = 0; wait < WAITS; wait++)
-        has[wait] = put_bars(f, r, size, (enum wait)wait) > 0;
+        has[wait] = put_bars(f, r, t, size, (enum wait)wait) > 0;
     if (report_finish(f) != 0)
         return -1;
     f = plots_open(folder, name, "gp");
     if (!f)
         return -1;
-    put_script(f, r, name, size, has);
+    put_script(f, r, t, name, size, has);
     memcpy(names->name[names->n++], name, sizeof name);
     return report_finish(f);
 }
 
 int plots_many(const struct results *r, const char *folder, struct names *names)
 {
-    for (int i = 0; i < r->options->n_sizes; i++) {
-        const size_t size = r->options->sizes[i];
+    for (int i = 0; i < r->options->n_sizes * TRANSPORTS_MAX; i++) {
+        const struct transport *t = transports[i / r->options->n_sizes];
+        const size_t size = r->options->sizes[i % r->options->n_sizes];
         bool any = false;
+        if (!t)
+            break;
         for (int k = 0; k < r->n_cells; k++)
-            any = any || belongs(&r->cells[k], size, SPIN) || belongs(&r->cells[k], size, YIELD);
-        if (any && write_picture(r, folder, size, names) != 0)
+            any = any || belongs(&r->cells[k], t, size, SPIN) ||
+                  belongs(&r->cells[k], t, size, YIELD);
+        if (any && write_picture(r, t, folder, size, names) != 0)
             return -1;
     }
     return 0;

@@ -10,7 +10,10 @@
 #include "many.h"
 #include "ticks.h"
 
-const char *const mode_names[MODES] = {"throughput", "latency", "one-way", "mpmc", "uncontended"};
+const char *const mode_names[MODES] = {"throughput",  "latency",  "one-way",      "mpmc",
+                                       "uncontended", "capacity", "participants", "stopped"};
+const char *const harm_names[HARMS] = {"producer stopped", "consumer stopped", "producer killed",
+                                       "consumer killed"};
 const char *const wait_names[WAITS] = {"spin", "block", "yield"};
 const char *const wait_words[WAITS] = {"spinning", "blocking", "spinning, then yielding"};
 const char *const placement_names[] = {"near", "far", "mixed"};
@@ -29,27 +32,52 @@ const char *const metric_names[METRICS] = {"million_messages_per_s",
                                            "consumer_share_max",
                                            "pair_ns",
                                            "compare_exchange_ns",
-                                           "cpus_busy"};
+                                           "cpus_busy",
+                                           "message_ns",
+                                           "others_before_million_per_s",
+                                           "others_during_million_per_s",
+                                           "others_after_million_per_s",
+                                           "others_kept",
+                                           "hangs"};
 
 bool mode_is_latency(enum mode mode)
 {
     return mode == LATENCY || mode == ONE_WAY;
 }
 
+bool mode_is_many(enum mode mode)
+{
+    return mode == MANY || mode == PARTICIPANTS || mode == STOPPED;
+}
+
 enum metric mode_metric(enum mode mode)
 {
-    return mode == ALONE ? M_PAIR : mode_is_latency(mode) ? M_P50 : M_MESSAGES;
+    switch (mode) {
+    case ALONE:
+        return M_PAIR;
+    case CAPACITY:
+    case PARTICIPANTS:
+        return M_MESSAGE_NS;
+    case STOPPED:
+        return M_KEPT;
+    default:
+        return mode_is_latency(mode) ? M_P50 : M_MESSAGES;
+    }
 }
 
 bool mode_has_metric(enum mode mode, enum metric m)
 {
     if (m <= M_BYTES)
-        return mode == THROUGHPUT || mode == MANY;
+        return mode == THROUGHPUT || mode == MANY || mode == CAPACITY || mode == PARTICIPANTS;
     if (m <= M_MEAN)
         return mode_is_latency(mode);
     if (m <= M_CONSUMER_HIGH)
         return mode == MANY;
-    return m == M_CPU ? mode != ALONE : mode == ALONE;
+    if (m < M_CPU)
+        return mode == ALONE;
+    if (m == M_CPU)
+        return mode != ALONE && mode != STOPPED;
+    return m == M_MESSAGE_NS ? mode == CAPACITY || mode == PARTICIPANTS : mode == STOPPED;
 }
 
 static void *allocate(size_t n, size_t size)
@@ -82,13 +110,18 @@ static bool suits(const struct transport *t, enum mode mode)
         return !(t->flags & (IS_BATCH | ONLY_ROUND_TRIP));
     case MANY:
         return t->flags & IS_MANY;
+    case PARTICIPANTS:
+    case STOPPED:
+        return (t->flags & (IS_MANY | IS_BATCH)) == IS_MANY;
+    case CAPACITY:
+        return (t->flags & (HAS_CAPACITY | IS_BATCH | ONLY_ROUND_TRIP)) == HAS_CAPACITY;
     default:
         return t->flags & CAN_BE_ALONE;
     }
 }
 
-static void plan_cell(struct results *r, const struct transport *t, enum mode mode, enum wait wait,
-                      size_t size, struct crew crew)
+static struct cell *plan_cell(struct results *r, const struct transport *t, enum mode mode,
+                              enum wait wait, size_t size, struct crew crew)
 {
     struct cell *c = &r->cells[r->n_cells++];
     c->transport = t;
@@ -104,9 +137,37 @@ static void plan_cell(struct results *r, const struct transport *t, enum mode mo
     if (!(t->flags & (wait == BLOCK ? CAN_BLOCK : CAN_SPIN))) {
         c->fate.state = SKIPPED;
         snprintf(c->fate.error, sizeof c->fate.error, "cannot %s", wait_names[wait]);
-    } else if (mode == MANY && size < MANY_SIZE_MIN) {
+    } else if (mode_is_many(mode) && size < MANY_SIZE_MIN) {
         c->fate.state = SKIPPED;
         snprintf(c->fate.error, sizeof c->fate.error, "a message has no room for its producer");
+    }
+    return c;
+}
+
+/* The cells of one transport in one table. */
+static void plan_transport(struct results *r, const struct transport *t, enum mode mode,
+                           enum wait wait, size_t size)
+{
+    const struct options *o = r->options;
+    switch (mode) {
+    case MANY:
+        for (int k = 0; k < o->n_configs; k++)
+            plan_cell(r, t, mode, wait, size, o->configs[k]);
+        break;
+    case CAPACITY:
+        for (int bits = CAPACITY_BITS_MIN; bits <= CAPACITY_BITS_MAX; bits += CAPACITY_BITS_STEP)
+            plan_cell(r, t, mode, wait, size, (struct crew){0})->messages = (size_t)1 << bits;
+        break;
+    case PARTICIPANTS:
+        for (int n = 2; n <= CREW_MAX; n *= 2)
+            plan_cell(r, t, mode, wait, size, (struct crew){1, 1, n - 2});
+        break;
+    case STOPPED:
+        for (int harm = 0; harm < HARMS; harm++)
+            plan_cell(r, t, mode, wait, size, (struct crew){2, 2, 0})->harm = (enum harm)harm;
+        break;
+    default:
+        plan_cell(r, t, mode, wait, size, (struct crew){0});
     }
 }
 
@@ -118,11 +179,8 @@ static void plan_table(struct results *r, enum mode mode, enum wait wait, int si
         const struct transport *t = transports[i];
         if (!wanted(o, t) || !suits(t, mode))
             continue;
-        if (mode == MANY)
-            for (int k = 0; k < o->n_configs; k++)
-                plan_cell(r, t, mode, wait, o->sizes[size], o->configs[k]);
-        else if (!(t->flags & IS_SIGNAL))
-            plan_cell(r, t, mode, wait, o->sizes[size], (struct crew){0});
+        if (!(t->flags & IS_SIGNAL))
+            plan_transport(r, t, mode, wait, o->sizes[size]);
         else if (size == 0)
             plan_cell(r, t, mode, wait, 0, (struct crew){0});
     }
@@ -133,8 +191,12 @@ static bool waits_so(const struct options *o, enum mode mode, enum wait wait)
     switch (mode) {
     case MANY:
         return wait == SPIN ? o->many_spin : wait == YIELD && o->many_yield;
-    case ALONE:
-        return wait == SPIN; /* it never waits */
+    case ALONE: /* it never waits */
+    case CAPACITY:
+    case PARTICIPANTS:
+        return wait == SPIN;
+    case STOPPED: /* more processes than CPUs */
+        return wait == YIELD;
     default:
         return wait == SPIN ? o->spin : wait == BLOCK && o->block;
     }
@@ -142,8 +204,14 @@ static bool waits_so(const struct options *o, enum mode mode, enum wait wait)
 
 void results_plan(struct results *r, const struct options *o, const struct machine *machine)
 {
-    const bool modes[MODES] = {o->throughput, o->latency && o->rate == 0.0,
-                               o->latency && o->rate > 0, o->many, o->alone};
+    const bool modes[MODES] = {o->throughput,
+                               o->latency && o->rate == 0.0,
+                               o->latency && o->rate > 0,
+                               o->many,
+                               o->alone,
+                               o->by_capacity,
+                               o->participants,
+                               o->stopped};
     int n = 0;
     while (transports[n])
         n++;
@@ -192,7 +260,7 @@ static void add_many(struct round *to, const struct cell *c, const struct shared
 
 static double cpus_busy(const struct cell *c, const struct shared *s)
 {
-    const int n = c->mode == MANY ? c->crew.producers + c->crew.consumers : 2;
+    const int n = cell_processes(c);
     double seconds = 0;
     for (int i = 0; i < n; i++)
         seconds += s->cpu_seconds[i];
@@ -207,14 +275,22 @@ void results_add(struct cell *c, const struct shared *s, int round)
     *to = (struct round){.number = round, .lost = s->lost};
     memcpy(to->probe_ns, s->probe_ns, sizeof to->probe_ns);
     to->messages = s->messages;
-    to->metric[M_CPU] = c->mode == ALONE ? 0 : cpus_busy(c, s);
-    if (c->mode == MANY)
+    to->metric[M_CPU] = mode_has_metric(c->mode, M_CPU) ? cpus_busy(c, s) : 0;
+    if (c->mode == STOPPED) {
+        memcpy(&to->metric[M_BEFORE], s->others, sizeof s->others);
+        to->metric[M_KEPT] = s->others[0] > 0 ? s->others[1] / s->others[0] : 0;
+        to->metric[M_HANGS] = s->hangs;
+        return;
+    }
+    if (mode_is_many(c->mode))
         add_many(to, c, s);
     if (mode_has_metric(c->mode, M_MESSAGES)) {
         to->seconds = s->seconds;
         if (s->seconds > 0) /* all may have been lost */
             to->metric[M_MESSAGES] = (double)to->messages / s->seconds / 1e6;
         to->metric[M_BYTES] = to->metric[M_MESSAGES] * (double)c->size;
+        if (mode_has_metric(c->mode, M_MESSAGE_NS) && to->metric[M_MESSAGES] > 0)
+            to->metric[M_MESSAGE_NS] = 1e3 / to->metric[M_MESSAGES];
         return;
     }
     if (c->mode == ALONE) {
@@ -271,10 +347,26 @@ struct spread cell_probe(const struct cell *c)
 
 const char *cell_label(const struct cell *c, char *to, size_t room)
 {
-    if (c->mode != MANY)
+    switch (c->mode) {
+    case MANY:
+        snprintf(to, room, "%dP%dC", c->crew.producers, c->crew.consumers);
+        return to;
+    case CAPACITY:
+        snprintf(to, room, "%zu messages", c->messages);
+        return to;
+    case PARTICIPANTS:
+        snprintf(to, room, "%d participants", cell_processes(c));
+        return to;
+    case STOPPED:
+        return harm_names[c->harm];
+    default:
         return c->transport->name;
-    snprintf(to, room, "%dP%dC", c->crew.producers, c->crew.consumers);
-    return to;
+    }
+}
+
+int cell_processes(const struct cell *c)
+{
+    return mode_is_many(c->mode) ? c->crew.producers + c->crew.consumers + c->crew.idle : 2;
 }
 
 int cell_count(const struct cell *c, enum placement placement)
@@ -317,6 +409,24 @@ void results_classify(struct results *r)
         }
 }
 
+/* Of two cells of the same mode and size. */
+static bool is_reference(const struct cell *d, const struct cell *c)
+{
+    switch (c->mode) {
+    case MANY:
+        return d->transport == c->transport && d->wait == c->wait && d->crew.producers == 1 &&
+               d->crew.consumers == 1;
+    case CAPACITY:
+        return d->transport == c->transport && d->messages == (size_t)1 << CAPACITY_BITS_MIN;
+    case PARTICIPANTS:
+        return d->transport == c->transport && d->crew.idle == 0;
+    case STOPPED:
+        return false;
+    default:
+        return strcmp(d->transport->name, "shmring") == 0;
+    }
+}
+
 const struct cell *results_reference(const struct results *r, const struct cell *c)
 {
     const struct cell *found = NULL;
@@ -325,9 +435,7 @@ const struct cell *results_reference(const struct results *r, const struct cell 
         if (d->n_rounds == 0 || d->mode != c->mode ||
             d->size != (c->size > 0 ? c->size : r->options->sizes[0]))
             continue;
-        if (c->mode == MANY ? d->transport != c->transport || d->wait != c->wait ||
-                                  d->crew.producers != 1 || d->crew.consumers != 1
-                            : strcmp(d->transport->name, "shmring") != 0)
+        if (!is_reference(d, c))
             continue;
         if (!found || d->wait == c->wait)
             found = d;

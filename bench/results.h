@@ -24,9 +24,15 @@ enum metric {
     M_PRODUCER_HIGH,
     M_CONSUMER_LOW,
     M_CONSUMER_HIGH,
-    M_PAIR,     /* ns for a send and a receive in one process */
-    M_EXCHANGE, /* ns for a locked compare-exchange beside it */
-    M_CPU,      /* processors that all processes together kept busy */
+    M_PAIR,       /* ns for a send and a receive in one process */
+    M_EXCHANGE,   /* ns for a locked compare-exchange beside it */
+    M_CPU,        /* processors that all processes together kept busy */
+    M_MESSAGE_NS, /* CAPACITY, PARTICIPANTS: what one message takes */
+    M_BEFORE, /* STOPPED: million messages a second that the others passed on among themselves */
+    M_DURING,
+    M_AFTER,
+    M_KEPT,  /* during / before */
+    M_HANGS, /* 1: somebody did not end */
     METRICS
 };
 
@@ -52,7 +58,9 @@ struct cell {
     const struct transport *transport;
     enum mode mode;
     enum wait wait;
-    struct crew crew; /* MANY */
+    struct crew crew; /* mode_is_many() */
+    size_t messages;  /* CAPACITY: that a ring holds */
+    enum harm harm;   /* STOPPED */
     size_t size;
     struct fate fate; /* the last one; a cell that is not DONE is not measured again */
     struct round *rounds;
@@ -75,11 +83,14 @@ struct spread {
 extern const char *const mode_names[MODES];
 extern const char *const placement_names[];
 extern const char *const metric_names[METRICS];
+extern const char *const harm_names[HARMS]; /* "producer stopped" */
 extern const char *const wait_names[WAITS];
 extern const char *const wait_words[WAITS]; /* "spinning" */
 
 /* LATENCY or ONE_WAY */
 bool mode_is_latency(enum mode mode);
+/* MANY, PARTICIPANTS or STOPPED */
+bool mode_is_many(enum mode mode);
 bool mode_has_metric(enum mode mode, enum metric metric);
 
 /* Make the cells that the options ask for. Exits when memory is short. */
@@ -99,7 +110,10 @@ struct spread cell_probe(const struct cell *c);
 int cell_count(const struct cell *c, enum placement placement);
 uint64_t cell_lost(const struct cell *c, double *share);
 
-/* What a cell's row is called: its transport, or "4P1C". */
+/* How many processes a cell needs. */
+int cell_processes(const struct cell *c);
+
+/* What a cell's row is called: its transport, or what differs between the rows of one transport. */
 const char *cell_label(const struct cell *c, char *to, size_t room);
 
 /* The metric a mode is judged by. */

@@ -52,6 +52,14 @@ static void print_shares(const struct cell *c, enum metric low, enum metric high
            100 * cell_spread(c, high).median);
 }
 
+static double hung_rounds(const struct cell *c)
+{
+    double n = 0;
+    for (int i = 0; i < c->n_rounds; i++)
+        n += c->rounds[i].metric[M_HANGS];
+    return n;
+}
+
 static void print_row(const struct results *r, const struct cell *c)
 {
     const struct cell *reference = results_reference(r, c);
@@ -73,6 +81,17 @@ static void print_row(const struct results *r, const struct cell *c)
         printf(" %7s", figure(name, sizeof name, cell_spread(c, M_EXCHANGE).median));
         print_ratio(s.median, cell_spread(c, M_EXCHANGE).median);
         break;
+    case CAPACITY:
+    case PARTICIPANTS:
+        print_spread(s, 1);
+        printf(" %7s", figure(name, sizeof name, cell_spread(c, M_MESSAGES).median));
+        print_ratio(s.median, ours);
+        break;
+    case STOPPED:
+        for (enum metric m = M_BEFORE; m <= M_AFTER; m++)
+            printf(" %7s", figure(name, sizeof name, cell_spread(c, m).median));
+        printf(" %7.0f %% %6.0f %% %6.0f", 100 * s.median, 100 * s.low, hung_rounds(c));
+        break;
     case THROUGHPUT:
         print_spread(s, 1);
         printf(" %7.0f", cell_spread(c, M_BYTES).median);
@@ -86,7 +105,7 @@ static void print_row(const struct results *r, const struct cell *c)
         print_ratio(s.median, ours);
         print_ratio(s.median, probe.median);
     }
-    if (c->mode != ALONE)
+    if (mode_has_metric(c->mode, M_CPU))
         printf(" %5.0f", 100 * cell_spread(c, M_CPU).median);
     printf(" %6.0f %3d/%d", probe.median, cell_count(c, NEAR), c->n_rounds);
     if (cell_lost(c, &lost) > 0)
@@ -99,18 +118,34 @@ static void print_row(const struct results *r, const struct cell *c)
 static void print_head(const struct results *r, const struct cell *c)
 {
     static const char *const titles[MODES] = {
-        "Throughput, million messages a second", "Round trip, microseconds",
+        "Throughput, million messages a second",
+        "Round trip, microseconds",
         "One way from the moment a message was due, microseconds",
         "Many to many, million messages a second",
-        "A send and a receive in one process, nanoseconds"};
+        "A send and a receive in one process, nanoseconds",
+        "One message by the messages a ring holds, nanoseconds",
+        "One message by the participants of which two do anything, nanoseconds",
+        "One of two producers or of two consumers stopped or killed; the others, million messages "
+        "a "
+        "second"};
     char size[32];
     printf("\n%s: %s, %s\n", titles[c->mode],
            report_size(size, sizeof size, c->size > 0 ? c->size : r->options->sizes[0]),
            wait_words[c->wait]);
     switch (c->mode) {
     case MANY:
-        printf("%-16s %7s %7s -%7s %15s %15s %10s %5s %6s %5s\n", "shmring-mpmc", "median", "min",
-               "max", "producers' share", "consumers' share", "vs 1P1C", "CPU", "probe", "near");
+        printf("%-16s %7s %7s -%7s %15s %15s %10s %5s %6s %5s\n", c->transport->name, "median",
+               "min", "max", "producers' share", "consumers' share", "vs 1P1C", "CPU", "probe",
+               "near");
+        break;
+    case CAPACITY:
+    case PARTICIPANTS:
+        printf("%-16s %7s %7s -%7s %7s %10s %5s %6s %5s\n", c->transport->name, "median", "min",
+               "max", "M/s", "vs first", "CPU", "probe", "near");
+        break;
+    case STOPPED:
+        printf("%-16s %7s %7s %7s %9s %8s %6s %6s %5s\n", c->transport->name, "before", "during",
+               "after", "kept", "lowest", "hung", "probe", "near");
         break;
     case ALONE:
         printf("%-16s %7s %7s -%7s %7s %10s %6s %5s\n", "transport", "median", "min", "max",
@@ -121,30 +156,42 @@ static void print_head(const struct results *r, const struct cell *c)
                "MB/s", "vs shmring", "CPU", "probe", "near");
         break;
     default:
-        printf("%-16s %7s %7s -%7s %7s %7s %7s %7s %10s %10s %5s %6s %5s\n", "transport", "p50", "min",
-               "max", "p90", "p99", "p99.9", "max", "vs shmring", "vs probe", "CPU", "probe", "near");
+        printf("%-16s %7s %7s -%7s %7s %7s %7s %7s %10s %10s %5s %6s %5s\n", "transport", "p50",
+               "min", "max", "p90", "p99", "p99.9", "max", "vs shmring", "vs probe", "CPU", "probe",
+               "near");
     }
 }
 
 static bool same_table(const struct cell *a, const struct cell *b)
 {
+    const bool by_transport = mode_is_many(a->mode) || a->mode == CAPACITY;
     return a->mode == b->mode && a->wait == b->wait &&
+           (!by_transport || a->transport == b->transport) &&
            (a->size == b->size || a->size == 0 || b->size == 0);
 }
 
-/* After the tables of --mode mpmc and --mode uncontended. */
+/* What the columns of these modes mean, and no other's. */
+static const char *const column_notes[MODES] = {
+    [MANY] =
+        "share: what the slowest and the fastest\nof them did, where 100 % is the same for all. "
+        "vs 1P1C: this rate divided by that of 1P1C.",
+    [ALONE] = "cmpxchg: a locked compare-exchange\non a line of its own, measured in turn with the "
+              "messages.",
+    [CAPACITY] = "M/s: million messages a second.\nvs first: divided by the first line's.",
+    [PARTICIPANTS] = "M/s: million messages a second.\nvs first: divided by the first line's.",
+    [STOPPED] =
+        "before, during, after: what the\nothers passed on among themselves. kept: during "
+        "divided by before, median of the rounds; lowest: of all\nrounds. hung: rounds after "
+        "which somebody did not end. Who is killed does not come back."};
+
+/* After the tables of all modes but the ordinary ones. */
 static void print_short_legend(const struct results *r, enum mode mode)
 {
     printf(
         "\nMedians of %d interleaved rounds of %g s; min and max of the rounds. %s\nprobe: round "
         "trip of one cache line between the first two processes just before and after, ns.\n"
         "near: rounds whose probes were below %.0f ns.\n",
-        r->options->rounds, r->options->seconds,
-        mode == MANY ? "share: what the slowest and the fastest\nof them did, where 100 % is the "
-                       "same for all. vs 1P1C: this rate divided by that of 1P1C."
-                     : "cmpxchg: a locked compare-exchange\non a line of its own, measured in "
-                       "turn with the messages.",
-        r->near_limit_ns);
+        r->options->rounds, r->options->seconds, column_notes[mode], r->near_limit_ns);
 }
 
 static void print_legend(const struct results *r)
@@ -152,7 +199,8 @@ static void print_legend(const struct results *r)
     printf(
         "\nMedians of %d interleaved rounds of %g s; min and max of the rounds' rates or p50s; "
         "p90 to p99.9 are\nmedians of the rounds, the last max is that of all samples. vs shmring: "
-        "how many times better shmring is.\nvs probe: p50 divided by the probe's. CPU: per cent of one processor, all processes. "
+        "how many times better shmring is.\nvs probe: p50 divided by the probe's. CPU: per cent of "
+        "one processor, all processes. "
         "probe: round "
         "trip of one cache line between the two processes just\nbefore and after, ns. near: "
         "rounds whose probes were below %.0f ns.\n",
@@ -189,7 +237,7 @@ void report_table(const struct results *r)
         }
         print_row(r, c);
     }
-    if (head && (head->mode == MANY || head->mode == ALONE))
+    if (head && column_notes[head->mode])
         print_short_legend(r, head->mode);
     else if (head)
         print_legend(r);

@@ -16,6 +16,7 @@ const struct transport *const transports[] = {
     &shmring_zerocopy_transport,
     &shmring_batch_transport,
     &shmring_mpmc_transport,
+    &shmring_mpmc_batch_transport,
     &shmring_sleep_transport,
     &shmring_unfenced_transport,
     &mailbox_transport,
@@ -39,6 +40,16 @@ bool transport_matches(const struct transport *t, const char *pattern)
 {
     return strcmp(pattern, "all") == 0 || strcmp(pattern, t->group) == 0 ||
            fnmatch(pattern, t->name, 0) == 0;
+}
+
+size_t link_slots(const struct link *l, size_t bytes)
+{
+    size_t slots = 8; /* at least */
+    if (l->messages > 0)
+        return l->messages;
+    while (slots * bytes < l->capacity)
+        slots *= 2;
+    return slots;
 }
 
 static void explain(struct link *l, const char *format, va_list args)

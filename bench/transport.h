@@ -27,10 +27,11 @@
 
 enum side { SIDE_A = 0, SIDE_B = 1 }; /* A sends first, or only A sends */
 
-/* The processes of a measurement: a pair, or MANY on one queue. */
+/* The processes of a measurement: a pair, or many on one queue. Those who are idle join, and sleep.
+ */
 enum { CREW_MAX = 64 };
 struct crew {
-    int producers, consumers;
+    int producers, consumers, idle;
 };
 
 enum {
@@ -40,8 +41,9 @@ enum {
     IS_SIGNAL = 0x8,        /* carries no payload: measured once, at size 0 */
     IS_BATCH = 0x10,        /* takes l->batch messages a call: measured for throughput only */
     ONLY_ROUND_TRIP = 0x20, /* has no room for a second message */
-    IS_MANY = 0x40,         /* a shmring queue for many producers and consumers */
-    CAN_BE_ALONE = 0x80     /* a shmring queue: measured with one handle for both ends, too */
+    IS_MANY = 0x40,         /* a queue for many producers and consumers: has offer() and take() */
+    CAN_BE_ALONE = 0x80,    /* a shmring queue: measured with one handle for both ends, too */
+    HAS_CAPACITY = 0x100    /* holds as many messages as link_slots() says */
 };
 
 enum { BATCH_MAX = 256 }; /* messages a call */
@@ -50,7 +52,8 @@ struct link {
     /* set before open() */
     const struct transport *transport;
     size_t size;     /* bytes a message */
-    size_t capacity; /* bytes a ring should hold, for transports that choose */
+    size_t capacity; /* bytes a ring should hold, for transports that choose: see link_slots() */
+    size_t messages; /* or, if not 0, messages; a power of two */
     int batch;       /* messages a call: 1 unless the transport IS_BATCH */
     bool block;
     struct crew crew;      /* 0, 0: two processes, the ends */
@@ -89,6 +92,14 @@ struct transport {
      * last were lost.
      */
     long (*recv)(struct link *l, uint64_t seq, long n);
+    /*
+     * IS_MANY: send at most n of the messages that lie one after the other; receive at most n
+     * messages, one after the other. Both return at once: how many it was, 0 when there is no room
+     * or no message, or -1 after link_fail(). n is at most l->batch. Who made and who checks the
+     * messages is the caller.
+     */
+    long (*offer)(struct link *l, const void *messages, long n);
+    long (*take)(struct link *l, void *messages, long n);
     void (*close)(struct link *l);
 };
 
@@ -99,6 +110,9 @@ extern const struct transport *const transports[];
 
 /* Does pattern (a glob, a group or "all") name t? */
 bool transport_matches(const struct transport *t, const char *pattern);
+
+/* How many messages a ring should hold that needs so many bytes for one: a power of two. */
+size_t link_slots(const struct link *l, size_t bytes);
 
 /* Say why a call failed. Both return -1. */
 int link_fail(struct link *l, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -17,6 +17,7 @@
 
 #include "clock.h"
 #include "many.h"
+#include "stopped.h"
 
 static sigset_t held_back, as_before;
 
@@ -139,7 +140,7 @@ static void kill_workers(pid_t worker[], int n)
  * left. Returns the signal's number or 0, and in fate how it went.
  */
 static int wait_for(pid_t worker[], int n_workers, struct shared *s, struct fate *fate,
-                    double seconds)
+                    double seconds, struct stopped *harm)
 {
     int running = n_workers;
     const double end = clock_seconds(CLOCK_MONOTONIC) + seconds;
@@ -158,6 +159,12 @@ static int wait_for(pid_t worker[], int n_workers, struct shared *s, struct fate
             fate->state = DONE;
             return 0;
         }
+        const double next = harm ? stopped_step(harm, worker, s) : seconds;
+        if (next < 0) { /* whoever is left hangs, and has told what it could */
+            kill_workers(worker, n_workers);
+            fate->state = DONE;
+            return 0;
+        }
         double left = end - clock_seconds(CLOCK_MONOTONIC);
         if (left < 0) {
             kill_workers(worker, n_workers);
@@ -165,6 +172,7 @@ static int wait_for(pid_t worker[], int n_workers, struct shared *s, struct fate
             snprintf(fate->error, sizeof fate->error, "timed out after %g s", seconds);
             return 0;
         }
+        left = next < left ? next : left;
         struct timespec slice = {.tv_sec = (time_t)left,
                                  .tv_nsec = (long)((left - (double)(time_t)left) * 1e9)};
         int n = sigtimedwait(&held_back, NULL, &slice);
@@ -193,21 +201,29 @@ static int start_and_wait(struct link *l, int n, struct shared *s, const struct 
             return 0;
         }
     }
-    return wait_for(worker, n, s, fate, plan->seconds * 3 + o->timeout);
+    struct stopped harm;
+    if (plan->mode == STOPPED)
+        stopped_init(&harm, l->crew, plan);
+    return wait_for(worker, n, s, fate, plan->seconds * 5 + o->timeout,
+                    plan->mode == STOPPED ? &harm : NULL);
 }
 
 int workers_run(struct cell *c, struct shared *s, const struct options *o)
 {
     /* alone, the second message is the one received */
     const int batch = c->transport->flags & IS_BATCH ? o->batch : c->mode == ALONE ? 2 : 1;
-    const int n = c->mode == MANY ? c->crew.producers + c->crew.consumers : 2;
+    const int n = cell_processes(c);
     const size_t room = (c->size * (size_t)batch + sizeof(long) + 63) / 64 * 64;
-    const struct plan plan = {
-        .mode = c->mode, .seconds = o->seconds, .rate = o->rate, .yield = c->wait == YIELD};
+    const struct plan plan = {.mode = c->mode,
+                              .seconds = o->seconds,
+                              .rate = o->rate,
+                              .yield = c->wait == YIELD,
+                              .harm = c->harm};
     struct link l = {
         .transport = c->transport,
         .size = c->size,
         .capacity = o->capacity,
+        .messages = c->messages,
         .batch = batch,
         .block = c->wait == BLOCK,
         .crew = c->crew,
@@ -224,8 +240,10 @@ int workers_run(struct cell *c, struct shared *s, const struct options *o)
     memset(l.buffer, 0, room);
     if (c->transport->open(&l) == 0) {
         interrupted = start_and_wait(&l, n, s, &plan, o, &c->fate);
-        if (c->fate.state == DONE && c->mode == MANY)
-            many_verify(s, c->crew, &c->fate);
+        if (c->fate.state == DONE && mode_is_many(c->mode) && !s->hangs)
+            many_verify(s, c->crew,
+                        c->mode == STOPPED && harm_is_death(c->harm) ? (uint64_t)l.batch : 0,
+                        &c->fate);
     } else {
         c->fate.state = l.skip ? SKIPPED : FAILED;
         memcpy(c->fate.error, l.error, sizeof c->fate.error);

@@ -149,8 +149,10 @@ Test(bench, one_way_latency_at_a_rate)
 
 Test(bench, many_producers_and_consumers)
 {
-    cr_assert_eq(run(BRIEFLY "--mode mpmc -s 8,65 --configs 1x1,2x3 --json %s/json --csv %s/csv"),
-                 0);
+    cr_assert_eq(
+        run(BRIEFLY
+            "-t shmring-mpmc --mode mpmc -s 8,65 --configs 1x1,2x3 --json %s/json --csv %s/csv"),
+        0);
     char *said = out(), *json = contents(path_in_dir("json")), *csv = contents(path_in_dir("csv"));
     cr_assert_eq(count(said, "\n1P1C "), 4, "%s", said);
     cr_assert_eq(count(said, "\n2P3C "), 4, "%s", said);
@@ -171,15 +173,15 @@ Test(bench, many_has_a_picture_for_each_size)
     cr_assert_eq(run(ONCE "--mode mpmc -s 7,8,64 --configs 2x1,1x1,2x1 --plots %s/plots"), 0);
     char *said = err();
     cr_assert_str_empty(said, "%s", said);
-    cr_assert(not_empty("plots/mpmc-8.svg"));
-    cr_assert(not_empty("plots/mpmc-64.png"));
-    cr_assert_not(not_empty("plots/mpmc-7.gp"), "nothing was measured");
+    cr_assert(not_empty("plots/shmring-mpmc-8.svg"));
+    cr_assert(not_empty("plots/shmring-mpmc-batch-64.png"));
+    cr_assert_not(not_empty("plots/shmring-mpmc-7.gp"), "nothing was measured");
     free(said);
 }
 
 Test(bench, many_with_one_policy)
 {
-    cr_assert_eq(run(ONCE "--mode mpmc -s 8 --policy yield"), 0);
+    cr_assert_eq(run(ONCE "-t shmring-mpmc --mode mpmc -s 8 --policy yield"), 0);
     char *said = out();
     cr_assert_eq(count(said, "\nshmring-mpmc "), 1, "%s", said);
     for (const char *const *name =
@@ -195,6 +197,49 @@ Test(bench, many_skips_messages_too_short_for_a_name)
     char *said = out();
     cr_assert(strstr(said, "skipped: shmring-mpmc, mpmc, spin, 7 B: "), "%s", said);
     free(said);
+}
+
+/* Runs a mode and gives its JSON, for the caller to free. */
+static char *json_of(const char *arguments)
+{
+    int status = run(arguments);
+    char *said = out(), *json = contents(path_in_dir("json"));
+    cr_assert_eq(status, 0, "%s", said);
+    cr_assert(json_is_valid(json), "%s", json);
+    free(said);
+    return json;
+}
+
+Test(bench, rings_of_every_capacity)
+{
+    char *json = json_of(ONCE "--mode capacity -t shmring,shmring-mpmc,pipe --json %s/json");
+    cr_assert_eq(count(json, "\"message_ns\": "), 2 * 2 * 7, "rounds and medians of two");
+    cr_assert_eq(count(json, "\"ring_messages\": 1048576"), 2 * 2);
+    cr_assert_eq(count(json, "\"transport\": \"pipe\""), 0, "its capacity is the kernel's");
+    free(json);
+}
+
+Test(bench, participants_that_do_nothing)
+{
+    char *json = json_of(ONCE "--mode participants -t shmring-mpmc --json %s/json --csv %s/csv");
+    char *csv = contents(path_in_dir("csv"));
+    cr_assert_eq(count(json, "\"participants\": "), 2 * 6);
+    cr_assert_eq(count(json, "\"participants\": 64, "), 2);
+    cr_assert_eq(count(csv, ",1,1,64,0,,"), 1, "%s", csv);
+    free(json);
+    free(csv);
+}
+
+Test(bench, one_is_stopped_or_killed_and_the_others_go_on)
+{
+    char *json = json_of("--quiet --rounds 3 --seconds 0.02 --timeout 100 --mode stopped "
+                         "-t shmring-mpmc --json %s/json");
+    cr_assert_eq(count(json, "\"harm\": \"producer stopped\""), 3 + 1);
+    cr_assert_eq(count(json, "\"harm\": \"consumer stopped\""), 3 + 1);
+    cr_assert_eq(count(json, "\"harm\": \"producer killed\""), 3 + 1);
+    cr_assert_eq(count(json, "\"harm\": \"consumer killed\""), 3 + 1);
+    cr_assert_eq(count(json, "\"others_during_million_per_s\""), 4 * (3 + 1));
+    free(json);
 }
 
 Test(bench, the_idle_cost_something)
@@ -421,6 +466,9 @@ Test(bench, wrong_command_lines)
                                         "--mode mpmc --policy sometimes",
                                         "--mode mpmc --rate 10",
                                         "--mode mpmc -t pipe",
+                                        "--mode capacity -t pipe",
+                                        "--mode participants -t shmring",
+                                        "--mode stopped -t shmring",
                                         "--mode uncontended -t pipe",
                                         "--rounds 0",
                                         "--rounds 1.5",

@@ -9,6 +9,7 @@ extern const struct transport shmring_transport;
 extern const struct transport shmring_zerocopy_transport;
 extern const struct transport shmring_batch_transport;
 extern const struct transport shmring_mpmc_transport;
+extern const struct transport shmring_mpmc_batch_transport;
 extern const struct transport shmring_sleep_transport;
 extern const struct transport shmring_unfenced_transport;
 extern const struct transport mailbox_transport;

@@ -22,16 +22,15 @@ static struct shmring_config configure(const struct link *l, uint32_t kind)
     struct shmring_config config = {.kind = kind, .capacity = 4096};
     const uint64_t record = shmring_record_size((uint32_t)l->size);
     if (kind == SHMRING_SPSC) {
-        while (config.capacity < l->capacity || config.capacity < ROOM * record)
+        const uint64_t least = (l->messages > 0 ? l->messages : ROOM) * record;
+        while (config.capacity < least || (l->messages == 0 && config.capacity < l->capacity))
             config.capacity *= 2;
         return config;
     }
     const uint64_t block = (l->size + 24 + 63) / 64 * 64;
-    config.capacity = ROOM;
+    config.capacity = link_slots(l, block);
     config.max_message = (uint32_t)l->size;
     config.max_participants = CREW_MAX;
-    while (config.capacity * block < l->capacity)
-        config.capacity *= 2;
     return config;
 }
 
@@ -85,12 +84,15 @@ static int attach_alone(struct link *l)
     return r;
 }
 
-/* All on one queue. */
+/* All on one queue; those who are idle could do either. */
 static int attach_member(struct link *l)
 {
     struct shmring_ends *s = l->state;
-    return l->member < l->crew.producers ? shmring_open(&s->out, s->name[0], SHMRING_PRODUCER)
-                                         : shmring_open(&s->in, s->name[0], SHMRING_CONSUMER);
+    if (l->member < l->crew.producers)
+        return shmring_open(&s->out, s->name[0], SHMRING_PRODUCER);
+    if (l->member < l->crew.producers + l->crew.consumers)
+        return shmring_open(&s->in, s->name[0], SHMRING_CONSUMER);
+    return shmring_open(&s->in, s->name[0], SHMRING_PRODUCER | SHMRING_CONSUMER);
 }
 
 int shmring_ends_attach(struct link *l)
@@ -128,6 +130,61 @@ long shmring_ends_recv(struct link *l, uint64_t seq, long n)
             return link_bad_length(l, seq, (long)r);
         if (!link_check(l, l->buffer, seq))
             return -1;
+    }
+    return n;
+}
+
+/* Describe the messages of l->buffer. */
+static void describe(const struct link *l, struct iovec *messages)
+{
+    for (int i = 0; i < l->batch; i++)
+        messages[i] = (struct iovec){l->buffer + (size_t)i * l->size, l->size};
+}
+
+/* Messages of the next call. */
+static int part(const struct link *l, long left)
+{
+    return left < l->batch ? (int)left : l->batch;
+}
+
+long shmring_ends_send_batch(struct link *l, uint64_t seq, long n)
+{
+    shmring_t *q = shmring_out(l);
+    struct iovec messages[BATCH_MAX];
+    describe(l, messages);
+    for (long sent = 0; sent < n;) {
+        int count = part(l, n - sent), done = 0;
+        for (int i = 0; i < count; i++)
+            payload_fill(messages[i].iov_base, l->size, seq + (uint64_t)(sent + i));
+        while (done < count) {
+            int r = shmring_send_batch(q, messages + done, count - done);
+            if (r > 0)
+                done += r;
+            else if (r != -EAGAIN)
+                return shmring_ends_fail(l, "shmring_send_batch", r);
+        }
+        sent += count;
+    }
+    return n;
+}
+
+long shmring_ends_recv_batch(struct link *l, uint64_t seq, long n)
+{
+    shmring_t *q = shmring_in(l);
+    struct iovec messages[BATCH_MAX];
+    describe(l, messages);
+    for (long got = 0; got < n;) {
+        int r;
+        while ((r = shmring_recv_batch(q, messages, part(l, n - got))) == -EAGAIN)
+            ;
+        if (r <= 0)
+            return shmring_ends_fail(l, "shmring_recv_batch", r);
+        for (int i = 0; i < r; i++, got++) {
+            if (messages[i].iov_len != l->size)
+                return link_bad_length(l, seq + (uint64_t)got, (long)messages[i].iov_len);
+            if (!link_check(l, messages[i].iov_base, seq + (uint64_t)got))
+                return -1;
+        }
     }
     return n;
 }

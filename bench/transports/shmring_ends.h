@@ -24,6 +24,10 @@ void shmring_ends_close(struct link *l);
 long shmring_ends_send(struct link *l, uint64_t seq, long n);
 long shmring_ends_recv(struct link *l, uint64_t seq, long n);
 
+/* likewise, l->batch messages a call */
+long shmring_ends_send_batch(struct link *l, uint64_t seq, long n);
+long shmring_ends_recv_batch(struct link *l, uint64_t seq, long n);
+
 /* CALL returned result. Returns -1. */
 int shmring_ends_fail(struct link *l, const char *call, long result);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <config.h>
 
+#include <errno.h>
+
 #include "shmring_ends.h"
 
 static int open_mpmc(struct link *l)
@@ -8,14 +10,72 @@ static int open_mpmc(struct link *l)
     return shmring_ends_open_kind(l, SHMRING_MPMC);
 }
 
+static long offer_one(struct link *l, const void *message, long n)
+{
+    (void)n;
+    const int r = shmring_send(shmring_out(l), message, l->size);
+    if (r == 0)
+        return 1;
+    return r == -EAGAIN ? 0 : shmring_ends_fail(l, "shmring_send", r);
+}
+
+static long take_one(struct link *l, void *message, long n)
+{
+    (void)n;
+    const ssize_t r = shmring_recv(shmring_in(l), message, l->size);
+    if (r == (ssize_t)l->size)
+        return 1;
+    if (r >= 0)
+        return link_fail(l, "a message came with %zd bytes, not %zu", r, l->size);
+    return r == -EAGAIN ? 0 : shmring_ends_fail(l, "shmring_recv", r);
+}
+
 const struct transport shmring_mpmc_transport = {
     .name = "shmring-mpmc",
     .group = "rings",
     .what = "mpmc queue, shmring_send and shmring_recv",
-    .flags = CAN_SPIN | CAN_BLOCK | CAN_BE_ALONE | IS_MANY,
+    .flags = CAN_SPIN | CAN_BLOCK | CAN_BE_ALONE | IS_MANY | HAS_CAPACITY,
     .open = open_mpmc,
     .attach = shmring_ends_attach,
     .send = shmring_ends_send,
     .recv = shmring_ends_recv,
+    .offer = offer_one,
+    .take = take_one,
+    .close = shmring_ends_close,
+};
+
+/* Several of l->buffer a call. */
+static long offer_some(struct link *l, const void *messages, long n)
+{
+    struct iovec part[BATCH_MAX];
+    for (long i = 0; i < n; i++)
+        part[i] = (struct iovec){(unsigned char *)messages + (size_t)i * l->size, l->size};
+    const int r = shmring_send_batch(shmring_out(l), part, (int)n);
+    return r >= 0 ? r : r == -EAGAIN ? 0 : shmring_ends_fail(l, "shmring_send_batch", r);
+}
+
+static long take_some(struct link *l, void *messages, long n)
+{
+    struct iovec part[BATCH_MAX];
+    for (long i = 0; i < n; i++)
+        part[i] = (struct iovec){(unsigned char *)messages + (size_t)i * l->size, l->size};
+    const int r = shmring_recv_batch(shmring_in(l), part, (int)n);
+    for (int i = 0; i < r; i++)
+        if (part[i].iov_len != l->size)
+            return link_fail(l, "a message came with %zu bytes, not %zu", part[i].iov_len, l->size);
+    return r >= 0 ? r : r == -EAGAIN ? 0 : shmring_ends_fail(l, "shmring_recv_batch", r);
+}
+
+const struct transport shmring_mpmc_batch_transport = {
+    .name = "shmring-mpmc-batch",
+    .group = "rings",
+    .what = "mpmc queue, shmring_send_batch and shmring_recv_batch",
+    .flags = CAN_SPIN | IS_MANY | IS_BATCH | HAS_CAPACITY,
+    .open = open_mpmc,
+    .attach = shmring_ends_attach,
+    .send = shmring_ends_send_batch,
+    .recv = shmring_ends_recv_batch,
+    .offer = offer_some,
+    .take = take_some,
     .close = shmring_ends_close,
 };
