@@ -40,14 +40,18 @@ static inline void shmr_pause(unsigned times)
  * where `pauses` last for SHMR_BACK_OFF_NS. One who follows a stream closely takes the lines that
  * the other is writing; then both become slow, and neither gets away. So the longer the stream, the
  * longer the pause: roughly as long as the messages took, and at most SHMR_BACK_OFF_MOST times
- * SHMR_BACK_OFF_NS. One message at a time, as in a dialogue, is no stream.
+ * SHMR_BACK_OFF_NS. One message at a time, as in a dialogue, is no stream, and the answer may be
+ * there in less than that.
  */
 #define SHMR_BACK_OFF_MOST     16
 #define SHMR_BACK_OFF_MESSAGES 4
+#define SHMR_BACK_OFF_DIALOGUE 8 /* a part of it */
 static inline unsigned shmr_back_off(unsigned pauses, uint64_t messages)
 {
     uint64_t times = messages / SHMR_BACK_OFF_MESSAGES;
 
+    if (messages <= 1)
+        return 1 + pauses / SHMR_BACK_OFF_DIALOGUE;
     return pauses * (times < 1                    ? 1
                      : times < SHMR_BACK_OFF_MOST ? (unsigned)times
                                                   : SHMR_BACK_OFF_MOST);
