@@ -51,8 +51,8 @@ static int sleep_on(const struct shmr_bell *bell, uint32_t value, int64_t until)
 {
     struct kernel_time limit = kernel_time(until);
 
-    if (syscall(FUTEX, &bell->word, FUTEX_WAIT_BITSET, value, until == SHMR_FOR_EVER ? NULL : &limit,
-                NULL, FUTEX_BITSET_MATCH_ANY) < 0 &&
+    if (syscall(FUTEX, &bell->word, FUTEX_WAIT_BITSET, value,
+                until == SHMR_FOR_EVER ? NULL : &limit, NULL, FUTEX_BITSET_MATCH_ANY) < 0 &&
         errno == EINTR)
         return -EINTR;
     return 0;
@@ -109,9 +109,8 @@ static unsigned ready(shmring_t *q, unsigned events, bool thorough)
     struct shmr_mpmc *mpmc = &q->mpmc.queue;
     unsigned found = 0;
 
-    if (events & SHMRING_READABLE &&
-        (q->kind == SHMRING_SPSC ? shmr_spsc_is_readable(&q->consumer)
-                                 : shmr_mpmc_is_readable(mpmc, 1)))
+    if (events & SHMRING_READABLE && (q->kind == SHMRING_SPSC ? shmr_spsc_is_readable(&q->consumer)
+                                                              : shmr_mpmc_is_readable(mpmc, 1)))
         found |= SHMRING_READABLE;
     if (events & SHMRING_WRITABLE &&
         (q->kind == SHMRING_SPSC
@@ -153,10 +152,9 @@ static int check_peers(const shmring_t *q, unsigned events)
     for (int e = 0; e < SHMR_EVENTS; e++)
         if (events & event_bit(e) && has_peer(q, e))
             return 0;
-    return shmr_fail_fast(EPIPE,
-                          events & SHMRING_READABLE ? "no live producer is left"
-                                                    : "no live consumer is left",
-                          0, 0);
+    return shmr_fail_fast(
+        EPIPE, events & SHMRING_READABLE ? "no live producer is left" : "no live consumer is left",
+        0, 0);
 }
 
 /* What a sleeper does when it wakes by itself. 0, -EPIPE, -ESTALE. */
@@ -203,6 +201,12 @@ int shmr_wait_check(const shmring_t *q, unsigned events)
     return 0;
 }
 
+/* Whose experience tells how long to spin. */
+static int spin_index(unsigned events)
+{
+    return events & SHMRING_READABLE ? SHMR_READABLE : SHMR_WRITABLE;
+}
+
 /* For how long this wait is to spin beyond the least. */
 static int64_t spin_limit(struct shmr_waiting *w, int event)
 {
@@ -213,34 +217,43 @@ static int64_t spin_limit(struct shmr_waiting *w, int event)
     return limit;
 }
 
-/* Look for a while: what is there, or 0. */
-static unsigned spin(shmring_t *q, unsigned events, int64_t deadline)
+/*
+ * So long did a wait take beyond the least. A sleep costs about spin_most by itself: one that was
+ * over in twice that need not have been.
+ */
+static void learn(struct shmr_waiting *w, int event, int64_t took)
+{
+    const int64_t usual = w->usual[event];
+
+    if (took > w->spin_most)
+        took = took / 2 > w->spin_most ? 0 : w->spin_most;
+    w->usual[event] = (uint32_t)((7 * usual + took) / 8);
+}
+
+/* Look for a while: what is there, or 0 and since when it was looked for. */
+static unsigned spin(shmring_t *q, unsigned events, int64_t deadline, int64_t *from)
 {
     struct shmr_waiting *w = &q->waiting;
-    const int event = events & SHMRING_READABLE ? SHMR_READABLE : SHMR_WRITABLE;
-    uint32_t *usual = &w->usual[event];
+    const int event = spin_index(events);
     unsigned found = ready(q, events, false);
 
     if (found || w->spin_most == 0 || deadline == SHMR_AT_ONCE)
         return found;
     for (uint32_t i = 0; i < SPIN_LEAST * w->pauses; i++) { /* no look at the clock: it costs */
         shmr_pause(1);
-        if ((found = ready(q, events, false)) != 0) {
-            *usual -= *usual / 8;
+        if ((found = ready(q, events, false)) != 0)
             return found;
-        }
     }
 
-    int64_t from = shmr_now(), now = from, until = from + spin_limit(w, event);
+    int64_t now = *from = shmr_now(), until = now + spin_limit(w, event);
     for (; now < until && now < deadline; now = shmr_now())
         for (int i = 0; i < LOOKS_PER_CLOCK; i++) {
             shmr_pause(1);
             if ((found = ready(q, events, false)) != 0) {
-                *usual = (uint32_t)((7 * (int64_t)*usual + (now - from)) / 8);
+                learn(w, event, now - *from);
                 return found;
             }
         }
-    *usual -= *usual / 8;
     return 0;
 }
 
@@ -270,7 +283,7 @@ static unsigned announce(shmring_t *q, unsigned events, uint32_t how, uint32_t v
 static int sleep_once(shmring_t *q, unsigned events, const uint32_t value[SHMR_EVENTS],
                       int64_t from, int64_t until)
 {
-    int e = events & SHMRING_READABLE ? SHMR_READABLE : SHMR_WRITABLE;
+    int e = spin_index(events);
 
     if (events == (SHMRING_READABLE | SHMRING_WRITABLE)) {
         int r = sleep_on_both(q->bell, value, until);
@@ -286,11 +299,15 @@ static int sleep_once(shmring_t *q, unsigned events, const uint32_t value[SHMR_E
 static int wait_for(shmring_t *q, unsigned events, int64_t deadline)
 {
     SHMR_ALONE(q);
-    unsigned found = spin(q, events, deadline);
+    int64_t from = 0;
+    unsigned found = spin(q, events, deadline, &from);
     uint32_t value[SHMR_EVENTS];
-    int r = found ? 0 : check_peers(q, events);
+    int r = 0;
 
-    if (!found && r == 0 && deadline == SHMR_AT_ONCE)
+    if (found)
+        return (int)found;
+    r = check_peers(q, events);
+    if (r == 0 && deadline == SHMR_AT_ONCE)
         r = -ETIMEDOUT;
     for (bool slept = false; !found && r == 0; slept = true) {
         int64_t limit, now, until;
@@ -314,6 +331,8 @@ static int wait_for(shmring_t *q, unsigned events, int64_t deadline)
         if (r == 0)
             r = shmr_now() >= until ? look_around(q, events) : check_peers(q, events);
     }
+    if (from != 0) /* spinning was in vain */
+        learn(&q->waiting, spin_index(events), shmr_now() - from);
     if (r < 0 && (found = ready(q, events, true)) != 0)
         r = 0;
     if (r == -EINTR)
@@ -364,8 +383,10 @@ int shmring_futex_arm(shmring_t *q, unsigned event, struct shmring_futex *futex)
         return r;
     SHMR_ALONE(q);
     if (!futex || event == (SHMRING_READABLE | SHMRING_WRITABLE))
-        return shmr_fail_fast(EINVAL, futex ? "one futex is for one event: call twice"
-                                            : "the place for the result is NULL", 0, 0);
+        return shmr_fail_fast(EINVAL,
+                              futex ? "one futex is for one event: call twice"
+                                    : "the place for the result is NULL",
+                              0, 0);
     r = shmr_wait_arm(q, event, SHMR_BELL_ASLEEP, value, &futex->limit_ns);
     if (r == 0) {
         futex->word = (const uint32_t *)(const void *)&q->bell[e]->word;

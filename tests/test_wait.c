@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Calls that wait, in one process and between two. Nothing here depends on how long something takes:
- * a wait that would never be ended by the event it waits for ends the test by its own time limit.
+ * Calls that wait, in one process and between two. Nothing here depends on how long something
+ * takes: a wait that would never be ended by the event it waits for ends the test by its own time
+ * limit.
  */
 #include <config.h>
 
@@ -13,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../lib/wait.h"
 #include "support.h"
 
 #define BOTH (SHMRING_PRODUCER | SHMRING_CONSUMER)
@@ -409,7 +411,8 @@ Test(wait, a_cancelled_reservation_wakes, .init = setup)
     shmring_close(&q);
 }
 
-/* A block that is free, far from the place where a search begins, in a queue of which all else is held. */
+/* A block that is free, far from the place where a search begins, in a queue of which all else is
+ * held. */
 Test(wait, the_one_free_block_is_found, .init = setup)
 {
     enum { N = 1024 };
@@ -599,7 +602,8 @@ Test(wait, oneself_is_no_peer, .init = setup_mpmc, .fini = teardown)
     cr_assert_eq(shmring_set_waiting(q, &with_peers), 0);
     assert_refused(shmring_recv_wait(q, buf, sizeof buf, for_ever), EPIPE, "no live producer");
     send_hello();
-    cr_assert_eq(shmring_recv_wait(q, buf, sizeof buf, for_ever), 5); /* what is there comes first */
+    cr_assert_eq(shmring_recv_wait(q, buf, sizeof buf, for_ever),
+                 5); /* what is there comes first */
 }
 
 static int sleep_until_the_last_leaves(void *unused)
@@ -668,7 +672,8 @@ Test(wait, recovery_wakes, .init = setup)
 
     q = test_create_mpmc(name, SHMRING_PRODUCER, 4, 100);
     idle = open_role(SHMRING_CONSUMER);
-    cr_assert_eq(shmring_futex_arm(idle, SHMRING_READABLE, &futex), 0); /* the first sleep is short */
+    cr_assert_eq(shmring_futex_arm(idle, SHMRING_READABLE, &futex),
+                 0); /* the first sleep is short */
     test_pipe(ends);
     send_hello();
     pid_t holder = test_fork(hold_a_message, ends);
@@ -731,7 +736,8 @@ Test(wait, arming_the_futex, .init = setup_spsc, .fini = teardown)
     cr_assert_eq(shmring_futex_arm(q, SHMRING_WRITABLE, &futex), 1);
 }
 
-/* The flag is set again by somebody else before the first one sleeps; the count tells it all the same. */
+/* The flag is set again by somebody else before the first one sleeps; the count tells it all the
+ * same. */
 Test(wait, who_was_rung_for_does_not_sleep, .init = setup_mpmc, .fini = teardown)
 {
     shmring_t *other = open_role(SHMRING_CONSUMER);
@@ -749,7 +755,8 @@ Test(wait, who_was_rung_for_does_not_sleep, .init = setup_mpmc, .fini = teardown
     shmring_close(&other);
 }
 
-/* The first sleeper of all cannot be sure that everybody has seen it; nor can one without membarrier. */
+/* The first sleeper of all cannot be sure that everybody has seen it; nor can one without
+ * membarrier. */
 Test(wait, only_the_first_sleep_is_short, .init = setup_spsc, .fini = teardown)
 {
     struct shmring_futex futex;
@@ -759,4 +766,27 @@ Test(wait, only_the_first_sleep_is_short, .init = setup_spsc, .fini = teardown)
     cr_assert_eq(futex.limit_ns, 50000000);
     cr_assert_eq(shmring_futex_arm(q, SHMRING_READABLE, &futex), 0);
     cr_assert_eq(futex.limit_ns, INT64_C(3600000000000));
+}
+
+/* How long to look for is learnt from waits that were too long for the least of looks. */
+Test(wait, what_a_wait_teaches, .init = setup_spsc, .fini = teardown)
+{
+    const struct shmring_waiting patient = {.spin_ns = 1000000000}, hasty = {.spin_ns = 1000};
+    uint32_t *usual = &q->waiting.usual[SHMR_READABLE];
+
+    cr_assert_eq(shmring_set_waiting(q, &patient), 0);
+    q->waiting.waits[SHMR_READABLE] = 1; /* not the one in sixteen that looks all the time */
+    assert_refused(shmring_wait(q, SHMRING_READABLE, &moment), ETIMEDOUT, "in time");
+    cr_assert_geq(*usual, moment.tv_nsec / 8, "it slept, and need not have");
+
+    const uint32_t before = *usual;
+    cr_assert_eq(shmring_send(q, "there", 5), 0);
+    cr_assert_eq(shmring_wait(q, SHMRING_READABLE, for_ever), SHMRING_READABLE);
+    cr_assert_eq(*usual, before, "what was there at once teaches nothing");
+    cr_assert_eq(shmring_recv(q, (char[8]){0}, 8), 5);
+
+    cr_assert_eq(shmring_set_waiting(q, &hasty), 0);
+    *usual = 800;
+    assert_refused(shmring_wait(q, SHMRING_READABLE, &moment), ETIMEDOUT, "in time");
+    cr_assert_eq(*usual, 700, "a long one is a reason to sleep sooner");
 }
