@@ -73,7 +73,8 @@ static int produce(struct link *l, struct watch *w, struct tally *sent)
             payload_fill(l->buffer + (size_t)i * l->size, l->size,
                          name | (sent->messages + (uint64_t)i));
         for (long done = 0; done < batch && w->phase != OVER;) {
-            const long n = l->transport->offer(l, l->buffer + (size_t)done * l->size, batch - done);
+            const long n =
+                l->transport->try_send(l, l->buffer + (size_t)done * l->size, batch - done);
             if (n < 0)
                 return -1;
             if (n == 0)
@@ -120,7 +121,7 @@ static int consume(struct link *l, struct shared *s, struct watch *w, struct tal
         /* Looked up before the queue: what came before the last producer's stop is seen. */
         const bool stopped =
             w->phase == OVER && atomic_load_explicit(&s->sending, memory_order_acquire) == 0;
-        const long n = l->transport->take(l, l->buffer, l->batch);
+        const long n = l->transport->try_recv(l, l->buffer, l->batch);
         if (n < 0)
             return -1;
         if (n == 0) {

@@ -41,9 +41,9 @@ enum {
     IS_SIGNAL = 0x8,        /* carries no payload: measured once, at size 0 */
     IS_BATCH = 0x10,        /* takes l->batch messages a call: measured for throughput only */
     ONLY_ROUND_TRIP = 0x20, /* has no room for a second message */
-    IS_MANY = 0x40,         /* a queue for many producers and consumers: has offer() and take() */
-    CAN_BE_ALONE = 0x80,    /* a shmring queue: measured with one handle for both ends, too */
-    HAS_CAPACITY = 0x100    /* holds as many messages as link_slots() says */
+    IS_MANY = 0x40, /* a queue for many producers and consumers: has try_send() and try_recv() */
+    CAN_BE_ALONE = 0x80, /* a shmring queue: measured with one handle for both ends, too */
+    HAS_CAPACITY = 0x400 /* holds as many messages as link_slots() says */
 };
 
 enum { BATCH_MAX = 256 }; /* messages a call */
@@ -98,8 +98,8 @@ struct transport {
      * or no message, or -1 after link_fail(). n is at most l->batch. Who made and who checks the
      * messages is the caller.
      */
-    long (*offer)(struct link *l, const void *messages, long n);
-    long (*take)(struct link *l, void *messages, long n);
+    long (*try_send)(struct link *l, void *messages, long n);
+    long (*try_recv)(struct link *l, void *messages, long n);
     void (*close)(struct link *l);
 };
 

@@ -10,7 +10,7 @@ static int open_mpmc(struct link *l)
     return shmring_ends_open_kind(l, SHMRING_MPMC);
 }
 
-static long offer_one(struct link *l, const void *message, long n)
+static long try_send_one(struct link *l, void *message, long n)
 {
     (void)n;
     const int r = shmring_send(shmring_out(l), message, l->size);
@@ -19,7 +19,7 @@ static long offer_one(struct link *l, const void *message, long n)
     return r == -EAGAIN ? 0 : shmring_ends_fail(l, "shmring_send", r);
 }
 
-static long take_one(struct link *l, void *message, long n)
+static long try_recv_one(struct link *l, void *message, long n)
 {
     (void)n;
     const ssize_t r = shmring_recv(shmring_in(l), message, l->size);
@@ -39,13 +39,13 @@ const struct transport shmring_mpmc_transport = {
     .attach = shmring_ends_attach,
     .send = shmring_ends_send,
     .recv = shmring_ends_recv,
-    .offer = offer_one,
-    .take = take_one,
+    .try_send = try_send_one,
+    .try_recv = try_recv_one,
     .close = shmring_ends_close,
 };
 
 /* Several of l->buffer a call. */
-static long offer_some(struct link *l, const void *messages, long n)
+static long try_send_some(struct link *l, void *messages, long n)
 {
     struct iovec part[BATCH_MAX];
     for (long i = 0; i < n; i++)
@@ -54,7 +54,7 @@ static long offer_some(struct link *l, const void *messages, long n)
     return r >= 0 ? r : r == -EAGAIN ? 0 : shmring_ends_fail(l, "shmring_send_batch", r);
 }
 
-static long take_some(struct link *l, void *messages, long n)
+static long try_recv_some(struct link *l, void *messages, long n)
 {
     struct iovec part[BATCH_MAX];
     for (long i = 0; i < n; i++)
@@ -75,7 +75,7 @@ const struct transport shmring_mpmc_batch_transport = {
     .attach = shmring_ends_attach,
     .send = shmring_ends_send_batch,
     .recv = shmring_ends_recv_batch,
-    .offer = offer_some,
-    .take = take_some,
+    .try_send = try_send_some,
+    .try_recv = try_recv_some,
     .close = shmring_ends_close,
 };
