@@ -116,21 +116,13 @@ static uint64_t descriptor_of(const struct shmr_mpmc *q, uint64_t index)
     return atomic_load_explicit(&shmr_mpmc_block(q, index)->descriptor, memory_order_acquire);
 }
 
-/* The position in a descriptor, which is cut off, as the one of its kind nearest to the tail. */
-static uint64_t whole_position(const struct shmr_mpmc *q, uint64_t descriptor)
-{
-    const int cut = 64 - SHMR_POSITION_BITS;
-
-    return q->tail - (uint64_t)((int64_t)((q->tail - descriptor) << cut) >> cut);
-}
-
 /* Tell of the message in a block, whose descriptor was read. -EAGAIN: that has changed. */
 static int tell_block(const struct dump *d, const struct shmr_mpmc *q, uint64_t index,
                       uint64_t descriptor)
 {
     const struct shmr_block *block = shmr_mpmc_block(q, index);
     struct shmring_message m = {
-        .position = whole_position(q, descriptor),
+        .position = shmr_whole_position(descriptor, q->tail),
         .data = d->copy,
         .length = atomic_load_explicit(&block->length, memory_order_acquire),
         .state = SHMRING_WAITING,
@@ -155,7 +147,7 @@ static int tell_block(const struct dump *d, const struct shmr_mpmc *q, uint64_t 
 /* Does the ring still lead to the message in that block? */
 static bool is_in_ring(const struct shmr_mpmc *q, uint64_t index, uint64_t descriptor)
 {
-    uint64_t position = whole_position(q, descriptor);
+    uint64_t position = shmr_whole_position(descriptor, q->tail);
 
     return shmr_mpmc_look(q, position) == shmr_mpmc_entry(q, position, index);
 }

@@ -48,10 +48,13 @@ static void lay_out(struct shmr_geometry *g)
     g->bells = g->table + g->rows * sizeof(struct shmr_row);
     g->consumer = round_up(g->bells + sizeof(struct shmr_bells), g->page_size);
     g->data = g->consumer + g->page_size;
-    if (g->kind == SHMRING_MPMC)
+    uint64_t data = g->capacity;
+    if (g->kind == SHMRING_MPMC) {
         g->stride = (uint32_t)round_up(sizeof(struct shmr_block) + g->max_message, BLOCK_ALIGNMENT);
-    g->data_size =
-        round_up(g->kind == SHMRING_MPMC ? g->capacity * g->stride : g->capacity, g->page_size);
+        g->origins = g->capacity * g->stride;
+        data = g->origins + g->capacity * sizeof(uint64_t);
+    }
+    g->data_size = round_up(data, g->page_size);
     g->segment_size = g->data + g->data_size;
 }
 

@@ -19,7 +19,8 @@
  *
  *     | producer | participants | consumer | data ...... | data again |
  *
- * The data section of an mpmc queue is an array of blocks, one an entry of the ring.
+ * The data section of an mpmc queue is an array of blocks, one an entry of the ring, and behind it
+ * one word a block, its origin.
  *
  * Header, 512 bytes (see struct shmr_header for the meaning of each field)
  *     0  8 magic            28  4 kind            56  8 segment_size      88 16 creator_comm
@@ -246,6 +247,7 @@ struct shmr_geometry {
     uint32_t rows;
     uint32_t stride; /* mpmc: bytes from block to block */
     uint64_t capacity;
+    uint64_t origins; /* mpmc: offset in the data section */
     uint64_t producer; /* offsets in the segment */
     uint64_t table;
     uint64_t bells;

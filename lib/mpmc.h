@@ -87,6 +87,8 @@ static inline bool shmr_is_ready(uint64_t descriptor, uint64_t position)
 
 struct shmr_mpmc {
     uint8_t *blocks;
+    uint64_t *origins; /* for each block: where its message was first published, if it was delivered
+                          before */
     uint64_t mask;   /* entries, and blocks, - 1 */
     uint32_t shift;  /* log2 of the entries */
     uint32_t stride; /* bytes from block to block */
@@ -454,6 +456,10 @@ static inline void shmr_mpmc_recover_block(struct shmr_mpmc *q, uint32_t dead, u
     }
 
     bool message = (was & SHMR_M) != 0;
+    /* Before anything else changes: whoever goes on in my place finds it, and does not look here. */
+    if (message && (was & SHMR_R) == 0 && (was & SHMR_STATE_MASK) == SHMR_OWN &&
+        block->deliveries == 0)
+        q->origins[index] = was & SHMR_POSITION_MASK;
     uint64_t now = message && !at_most_once ? shmr_mpmc_retake(q, block, was) : SHMR_FREE;
     /* Fails if it was published after all and somebody has taken it meanwhile. */
     if (!atomic_compare_exchange_strong_explicit(&block->descriptor, &was, now,
@@ -482,6 +488,14 @@ static inline void shmr_mpmc_recover(struct shmr_mpmc *q, uint32_t dead, bool at
 {
     for (uint64_t i = 0; i <= q->mask; i++)
         shmr_mpmc_recover_block(q, dead, i, at_most_once, report);
+}
+
+/* A position that was cut off to 48 bits, as the one of its kind nearest to another. */
+static inline uint64_t shmr_whole_position(uint64_t cut, uint64_t near)
+{
+    const int bits = 64 - SHMR_POSITION_BITS;
+
+    return near - (uint64_t)((int64_t)((near - cut) << bits) >> bits);
 }
 
 /* ---- Looking -------------------------------------------------------------------------------- */

@@ -12,11 +12,11 @@
 #include "mpmc.h"
 #include "segment.h"
 
-/* Blocks held between two calls: reserved, or given out by peek. In no particular order. */
+/* Blocks reserved and not committed yet, in no particular order. */
 struct shmr_held {
     uint32_t count;
-    uint32_t block[SHMRING_HELD_MAX];
-    uint32_t length[SHMRING_HELD_MAX];
+    uint32_t block[SHMRING_RESERVED_MAX];
+    uint32_t length[SHMRING_RESERVED_MAX];
 };
 
 struct shmr_mpmc_participant {
@@ -27,7 +27,7 @@ struct shmr_mpmc_participant {
     uint64_t caught_up; /* received when the queue was last found empty after a success */
     uint64_t now;       /* CLOCK_MONOTONIC, ns, kept up by the caller: for shmr_row.held_since */
     struct shmr_held reserved;
-    struct shmr_held taken;
+    uint64_t taken; /* messages given out by peek: their blocks' descriptors say that they are mine */
 };
 
 /* The queue of a segment as the participant of that row sees it, or as an observer does. */
@@ -36,6 +36,7 @@ static inline void shmr_mpmc_init(struct shmr_mpmc *q, const struct shmr_geometr
 {
     *q = (struct shmr_mpmc){
         .blocks = map->data,
+        .origins = (uint64_t *)(void *)(map->data + g->origins),
         .mask = g->capacity - 1,
         .shift = (uint32_t)__builtin_ctzll(g->capacity),
         .stride = g->stride,
@@ -72,7 +73,7 @@ static inline void shmr_mpmc_participant_init(struct shmr_mpmc_participant *p,
 
 static inline bool shmr_mpmc_holds_any(const struct shmr_mpmc_participant *p)
 {
-    return p->reserved.count + p->taken.count != 0;
+    return p->reserved.count + p->taken != 0;
 }
 
 static inline uint8_t *shmr_block_payload(struct shmr_block *block)
@@ -119,7 +120,7 @@ static inline void shmr_held_remove(struct shmr_held *held, int at)
 
 static inline void shmr_mpmc_note_held(struct shmr_mpmc_participant *p)
 {
-    uint64_t held = p->reserved.count + p->taken.count;
+    uint64_t held = p->reserved.count + p->taken;
 
     if (held <= 1)
         atomic_store_explicit(&p->row->held_since, held ? p->now : 0, memory_order_relaxed);
@@ -199,7 +200,7 @@ static inline int shmr_mpmc_send_batch(struct shmr_mpmc_participant *p, const st
 
 static inline int shmr_mpmc_reserve(struct shmr_mpmc_participant *p, size_t len, void **msg)
 {
-    if (__builtin_expect(p->reserved.count == SHMRING_HELD_MAX, 0))
+    if (__builtin_expect(p->reserved.count == SHMRING_RESERVED_MAX, 0))
         return -ENOBUFS;
     struct shmr_mine mine = shmr_mpmc_claim(p, len);
     if (__builtin_expect(!mine.block, 0))
@@ -303,8 +304,6 @@ static inline int shmr_mpmc_recv_batch(struct shmr_mpmc_participant *p, struct i
 static inline ssize_t shmr_mpmc_peek(struct shmr_mpmc_participant *p, const void **msg,
                                      struct shmring_info *info)
 {
-    if (__builtin_expect(p->taken.count == SHMRING_HELD_MAX, 0))
-        return -ENOBUFS;
     struct shmr_mine mine = shmr_mpmc_next(p, SIZE_MAX);
     if (__builtin_expect(!mine.block, 0))
         return mine.index;
@@ -312,23 +311,40 @@ static inline ssize_t shmr_mpmc_peek(struct shmr_mpmc_participant *p, const void
         uint32_t before = mine.block->deliveries;
         info->deliveries = before < UINT32_MAX ? before + 1 : before;
         info->flags = before ? SHMRING_REDELIVERED : 0;
+        info->position = p->queue.head - 1;
+        if (before)
+            info->position =
+                shmr_whole_position(p->queue.origins[mine.index], p->queue.head);
     }
-    shmr_held_add(&p->taken, mine.index, mine.length);
+    p->taken++;
     shmr_mpmc_note_held(p);
     *msg = shmr_block_payload(mine.block);
     return (ssize_t)mine.length;
 }
 
+/* The block whose payload msg is, if peek gave it out to this participant; or NULL. */
+static inline struct shmr_block *shmr_mpmc_given_out(const struct shmr_mpmc *q, const void *msg)
+{
+    const uint64_t offset = (uintptr_t)msg - (uintptr_t)shmr_mpmc_payload(q, 0);
+
+    if (offset / q->stride > q->mask || offset % q->stride != 0)
+        return NULL;
+    struct shmr_block *block = shmr_mpmc_block(q, offset / q->stride);
+    uint64_t d = atomic_load_explicit(&block->descriptor, memory_order_relaxed);
+    return ((d ^ shmr_descriptor(SHMR_OWN | SHMR_M, q->me, 0)) & ~SHMR_POSITION_MASK) == 0 ? block
+                                                                                          : NULL;
+}
+
 static inline int shmr_mpmc_release(struct shmr_mpmc_participant *p, const void *msg)
 {
-    int at = shmr_held_find(&p->taken, &p->queue, msg);
+    struct shmr_block *block = shmr_mpmc_given_out(&p->queue, msg);
 
-    if (__builtin_expect(at < 0, 0))
-        return at;
-    struct shmr_mine mine = shmr_held_block(&p->taken, &p->queue, at);
-    shmr_mpmc_free(mine.block);
-    shmr_mpmc_count_received(p, mine.length);
-    shmr_held_remove(&p->taken, at);
+    if (__builtin_expect(!block, 0))
+        return -EINVAL;
+    uint32_t len = atomic_load_explicit(&block->length, memory_order_relaxed);
+    shmr_mpmc_free(block);
+    shmr_mpmc_count_received(p, len);
+    p->taken--;
     shmr_mpmc_note_held(p);
     return 0;
 }

@@ -84,7 +84,7 @@ COLD static int send_failed(shmring_t *q, int r, size_t len, size_t limit)
                               0);
     case -ENOBUFS:
         return shmr_fail_fast(ENOBUFS, "%llu reservations are open: commit or cancel some first",
-                              SHMRING_HELD_MAX, 0);
+                              SHMRING_RESERVED_MAX, 0);
     case -EINVAL:
         return shmr_fail_fast(EINVAL, "this is not the open reservation", 0, 0);
     default:
@@ -105,9 +105,6 @@ COLD static int recv_failed(shmring_t *q, int r, size_t size)
     case -EINPROGRESS:
         return shmr_fail_fast(EINPROGRESS,
                               "messages from shmring_peek() are held: release them first", 0, 0);
-    case -ENOBUFS:
-        return shmr_fail_fast(ENOBUFS, "%llu messages are held: release some first",
-                              SHMRING_HELD_MAX, 0);
     case -EINVAL:
         return shmr_fail_fast(
             EINVAL,

@@ -26,7 +26,7 @@
  * The other side may write anything: its words are read once, checked, and lengths never exceed the
  * private max_message. Each function returns after a bounded number of steps. No system call;
  * nothing but memcpy from libc. The functions return 0, a length or a count, or -EAGAIN, -EMSGSIZE,
- * -EINPROGRESS, -EINVAL, -ENOBUFS, and -EBADMSG when the other side wrote what no producer or
+ * -EINPROGRESS, -EINVAL, and -EBADMSG when the other side wrote what no producer or
  * consumer writes.
  */
 #ifndef SHMR_SPSC_H
@@ -96,12 +96,10 @@ struct shmr_spsc_consumer {
     uint32_t turn;
     uint32_t pauses;
     uint32_t misses;
-    uint32_t held; /* messages given out by peek */
-    uint32_t first_held;
+    uint64_t held; /* messages given out by peek: those from released to position */
     uint32_t redeliveries;
     uint64_t redelivered_until;
     uint64_t empty_events;
-    uint32_t held_length[SHMRING_HELD_MAX]; /* a ring from first_held on */
 };
 
 static inline uint64_t shmr_spsc_capacity(uint64_t mask)
@@ -579,9 +577,6 @@ static inline int shmr_spsc_recv_batch(struct shmr_spsc_consumer *c, struct iove
 static inline ssize_t shmr_spsc_peek(struct shmr_spsc_consumer *c, const void **msg,
                                      struct shmring_info *info)
 {
-    if (__builtin_expect(c->held == SHMRING_HELD_MAX, 0))
-        return -ENOBUFS;
-
     ssize_t len = shmr_spsc_next(c, true);
     if (__builtin_expect(len < 0, 0))
         return len;
@@ -589,9 +584,9 @@ static inline ssize_t shmr_spsc_peek(struct shmr_spsc_consumer *c, const void **
         bool again = (int64_t)(c->redelivered_until - c->position) > 0;
         info->deliveries = again ? c->redeliveries + 1 : 1;
         info->flags = again ? SHMRING_REDELIVERED : 0;
+        info->position = c->position;
     }
     *msg = shmr_spsc_message(c, c->position);
-    c->held_length[(c->first_held + c->held) % SHMRING_HELD_MAX] = (uint32_t)len;
     c->held++;
     c->position += shmring_record_size((uint32_t)len);
     shmr_spsc_note_taken(c);
@@ -603,10 +598,15 @@ static inline int shmr_spsc_release(struct shmr_spsc_consumer *c, const void *ms
     if (__builtin_expect(c->held == 0 || msg != shmr_spsc_message(c, c->released), 0))
         return -EINVAL;
 
-    uint32_t len = c->held_length[c->first_held];
-    c->first_held = (c->first_held + 1) % SHMRING_HELD_MAX;
+    /* The length again, from where nobody but a hostile producer has written since. */
+    uint32_t header = shmr_spsc_look(c->data, c->mask, c->released);
+    if (__builtin_expect(header - 1 > c->max_message, 0))
+        return -EBADMSG;
+    uint64_t next = c->released + shmring_record_size(header - 1);
+    if (__builtin_expect((int64_t)(c->position - next) < 0, 0))
+        return -EBADMSG;
     c->held--;
-    shmr_spsc_retire(c, c->released + shmring_record_size(len), len, 1);
+    shmr_spsc_retire(c, next, header - 1, 1);
     return 0;
 }
 

@@ -118,7 +118,8 @@ Test(layout, sections_of_an_mpmc_queue)
     config.capacity = 1 << 24;
     config.max_message = 1 << 30;
     cr_assert_eq(shmr_geometry(&g, &config), 0);
-    cr_assert_eq(g.data_size, ((uint64_t)(1 << 30) + 64) << 24);
+    cr_assert_eq(g.origins, ((uint64_t)(1 << 30) + 64) << 24);
+    cr_assert_eq(g.data_size, g.origins + (8 << 24));
     cr_assert_eq(g.segment_size, g.data + g.data_size);
 }
 

@@ -186,15 +186,15 @@ Test(mpmc, full_is_exact_for_every_capacity)
 /* What is held takes room wherever it is: the rest is found, in however many tries. */
 Test(mpmc, every_block_that_is_free_is_found)
 {
-    enum { BLOCKS = 1024 };
-    const void *held[SHMRING_HELD_MAX];
-    shmring_t *others[BLOCKS / SHMRING_HELD_MAX];
+    enum { BLOCKS = 1024, EACH = 64 };
+    const void *held[EACH];
+    shmring_t *others[BLOCKS / EACH];
 
     producer = test_create_mpmc("memfd:test", BOTH, BLOCKS, 1);
     assert_fits(producer, BLOCKS);
-    for (int i = 0; i < BLOCKS / SHMRING_HELD_MAX; i++) {
+    for (int i = 0; i < BLOCKS / EACH; i++) {
         others[i] = attach(producer, SHMRING_CONSUMER);
-        for (int j = 0; j < SHMRING_HELD_MAX; j++)
+        for (int j = 0; j < EACH; j++)
             cr_assert_eq(shmring_peek(others[i], &held[j], NULL), 1);
         if (i == 11) /* one block is free, in the midst of those that are held */
             cr_assert_eq(shmring_release(others[i], held[17]), 0);
@@ -204,7 +204,7 @@ Test(mpmc, every_block_that_is_free_is_found)
         cr_assert_lt(tries++, BLOCKS);
     for (tries = 0; tries < BLOCKS; tries++)
         cr_assert_eq(shmring_send(producer, "x", 1), -EAGAIN);
-    for (int i = 0; i < BLOCKS / SHMRING_HELD_MAX; i++)
+    for (int i = 0; i < BLOCKS / EACH; i++)
         shmring_close(&others[i]);
     shmring_close(&producer);
 }
@@ -318,30 +318,71 @@ Test(mpmc, what_is_cancelled_leaves_nothing, .init = open_both, .fini = close_bo
     assert_fits(producer, CAPACITY);
 }
 
-Test(mpmc, so_many_can_be_reserved_or_held_and_no_more)
+Test(mpmc, so_many_can_be_reserved_and_no_more)
 {
-    const void *held[SHMRING_HELD_MAX], *more;
-    void *reserved[SHMRING_HELD_MAX], *another;
+    void *reserved[SHMRING_RESERVED_MAX], *another;
 
-    producer = test_create_mpmc("memfd:test", BOTH, 4 * SHMRING_HELD_MAX, LONGEST);
+    producer = test_create_mpmc("memfd:test", BOTH, 4 * SHMRING_RESERVED_MAX, LONGEST);
     consumer = producer;
-    for (uint64_t i = 0; i < SHMRING_HELD_MAX; i++)
+    for (uint64_t i = 0; i < SHMRING_RESERVED_MAX; i++)
         reserved[i] = reserve_number(i, 10);
     assert_refused(shmring_reserve(producer, 1, &another), ENOBUFS, "64 reservations");
-    for (int i = 0; i < SHMRING_HELD_MAX; i++)
+    for (int i = 0; i < SHMRING_RESERVED_MAX; i++)
         cr_assert_eq(shmring_commit(producer, reserved[i], 10), 0);
-    send_numbers(SHMRING_HELD_MAX, 1);
-    for (uint64_t i = 0; i < SHMRING_HELD_MAX; i++)
-        held[i] = peek_number(i, 10, 1);
-    assert_refused(shmring_peek(consumer, &more, NULL), ENOBUFS, "64 messages are held");
-    assert_receives(SHMRING_HELD_MAX, 10); /* a copy needs no place in the table */
-    for (int i = SHMRING_HELD_MAX - 1; i >= 0; i--)
-        cr_assert_eq(shmring_release(consumer, held[i]), 0);
-    assert_fits(producer, 4 * SHMRING_HELD_MAX);
+    cr_assert_eq(shmring_reserve(producer, 1, &another), 0);
     shmring_close(&producer);
 }
 
 /* ---- Held messages --------------------------------------------------------------------------- */
+
+Test(mpmc, as_many_can_be_held_as_there_are)
+{
+    enum { MANY = 1024 };
+    const void *held[MANY], *more;
+
+    producer = test_create_mpmc("memfd:test", BOTH, MANY, LONGEST);
+    consumer = producer;
+    for (uint64_t lap = 0; lap < 3; lap++) {
+        send_numbers(lap * MANY, MANY);
+        for (uint64_t i = 0; i < MANY; i++)
+            held[i] = peek_number(lap * MANY + i, 10, 1);
+        cr_assert_eq(shmring_peek(consumer, &more, NULL), -EAGAIN);
+        for (uint64_t i = 0; i < MANY; i++)
+            cr_assert_eq(shmring_release(consumer, held[(i * 7 + lap) % MANY]), 0);
+    }
+    assert_fits(producer, MANY);
+    shmring_close(&producer);
+}
+
+static uint64_t peek_position(shmring_t *q, uint32_t deliveries)
+{
+    struct shmring_info info;
+    const void *msg;
+
+    cr_assert_eq(shmring_peek(q, &msg, &info), 10);
+    cr_assert_eq(info.deliveries, deliveries);
+    return info.position;
+}
+
+/* Also where other messages have passed it meanwhile, and whoever had it. */
+Test(mpmc, a_message_keeps_its_position_when_it_is_delivered_again, .init = open_both,
+     .fini = close_both)
+{
+    send_numbers(0, 3);
+    assert_receives(0, 10);
+    for (uint32_t times = 1; times <= 3; times++) {
+        cr_assert_eq(peek_position(consumer, times), 1);
+        shmring_close(&consumer);
+        consumer = attach(producer, SHMRING_CONSUMER);
+        if (times == 1)
+            assert_receives(2, 10);
+        send_numbers(100 + times, 1);
+        if (times > 1)
+            assert_receives(100 + times - 1, 10);
+    }
+    cr_assert_eq(peek_position(consumer, 4), 1);
+    cr_assert_eq(peek_position(consumer, 1), 8); /* it went to 3, 5 and 7 */
+}
 
 Test(mpmc, messages_are_released_in_any_order_and_once, .init = open_both, .fini = close_both)
 {

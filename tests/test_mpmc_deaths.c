@@ -440,20 +440,20 @@ static int recover_when_told(void *argument)
  * another. The one that comes after finds all of them, once each. */
 Test(mpmc_deaths, a_recoverer_may_die, .timeout = 60)
 {
-    enum { BLOCKS = 128 };
+    enum { BLOCKS = 128, HELD = 64 };
     uint64_t state = test_seed();
 
     q = test_create_mpmc("memfd:test", BOTH, BLOCKS, LONGEST);
     for (int round = 0; round < 100; round++) {
-        struct holder victim = {.taken = SHMRING_HELD_MAX, .reserved = SHMRING_HELD_MAX / 2};
-        bool seen[SHMRING_HELD_MAX] = {false};
+        struct holder victim = {.taken = HELD, .reserved = HELD / 2};
+        bool seen[HELD] = {false};
         struct shmring_info info;
         const void *msg;
         siginfo_t stopped;
         int ends[2];
 
         test_pipe(ends);
-        send_numbers(0, SHMRING_HELD_MAX);
+        send_numbers(0, HELD);
         const pid_t dead = start_holder(&victim), recoverer = test_fork(recover_when_told, ends);
         test_hear(ends[0]);
         cr_assert_eq(waitid(P_PID, (id_t)recoverer, &stopped, WSTOPPED | WNOWAIT), 0);
@@ -466,12 +466,12 @@ Test(mpmc_deaths, a_recoverer_may_die, .timeout = 60)
         close(ends[1]);
 
         cr_assert_geq(shmring_recover(q, NULL), 1);
-        for (int i = 0; i < SHMRING_HELD_MAX; i++) {
+        for (int i = 0; i < HELD; i++) {
             cr_assert_eq(shmring_peek(q, &msg, &info), LENGTH);
             uint64_t n = 0;
-            while (n < SHMRING_HELD_MAX && (seen[n] || !message_is(n, msg, LENGTH)))
+            while (n < HELD && (seen[n] || !message_is(n, msg, LENGTH)))
                 n++;
-            cr_assert_lt(n, SHMRING_HELD_MAX);
+            cr_assert_lt(n, HELD);
             seen[n] = true;
             cr_assert_eq(info.flags, SHMRING_REDELIVERED);
             cr_assert_geq(info.deliveries, 2);

@@ -10,7 +10,7 @@
 
 #include "tool.h"
 
-enum { PREFIX = 4, ENOUGH = 64 * 1024 /* bytes to write at once */ };
+enum { PREFIX = 4, AT_ONCE = 64, ENOUGH = 64 * 1024 /* bytes to write at once */ };
 
 struct receiver {
     shmring_t *q;
@@ -23,9 +23,9 @@ struct receiver {
     uint64_t received;
     /* Messages peeked and not released, each as two pieces of output. */
     int held;
-    const void *messages[SHMRING_HELD_MAX];
-    unsigned char prefixes[SHMRING_HELD_MAX][PREFIX];
-    struct iovec pieces[2 * SHMRING_HELD_MAX];
+    const void *messages[AT_ONCE];
+    unsigned char prefixes[AT_ONCE][PREFIX];
+    struct iovec pieces[2 * AT_ONCE];
 };
 
 /* Peek as much as is there and good to write at once. Returns 0, or the error that ended it. */
@@ -33,7 +33,7 @@ static int hold(struct receiver *r)
 {
     static char newline[] = "\n";
     size_t bytes = 0;
-    for (r->held = 0; r->held < SHMRING_HELD_MAX && bytes < ENOUGH; r->held++) {
+    for (r->held = 0; r->held < AT_ONCE && bytes < ENOUGH; r->held++) {
         int i = r->held;
         if (r->received + (uint64_t)i == r->count)
             break;

@@ -143,6 +143,9 @@ static inline uint64_t shmring_record_size(uint32_t len)
 struct shmring_info {
     uint32_t deliveries; /* 1 the first time; larger when an earlier consumer had it and never released it */
     uint32_t flags;      /* SHMRING_REDELIVERED */
+    uint64_t position;   /* Where it was first published, since the queue's creation: no two messages
+                            of a queue have the same, and it stays when one is delivered again. spsc:
+                            in bytes; mpmc: in messages. */
 };
 enum {
     SHMRING_REDELIVERED = 0x1 /* somebody may have seen this message before */
@@ -360,10 +363,11 @@ SHMRING_API int shmring_send_batch(shmring_t *q, const struct iovec *msgs, int n
 
 /*
  * Zero-copy sending: get len contiguous, 8-byte aligned bytes of the ring at *msg. Nobody sees
- * them before shmring_commit(). A handle has one reservation at a time; mpmc: SHMRING_HELD_MAX, to
- * be committed in any order. Returns as shmring_send(), and -ENOBUFS: so many are open.
+ * them before shmring_commit(). A handle has one reservation at a time; mpmc: SHMRING_RESERVED_MAX,
+ * to be committed in any order. Returns as shmring_send(), and -ENOBUFS: so many are open.
  */
 SHMRING_API int shmring_reserve(shmring_t *q, size_t len, void **msg);
+enum { SHMRING_RESERVED_MAX = 64 };
 
 /*
  * Publish the reservation msg with its first len bytes (at most what was reserved).
@@ -401,13 +405,12 @@ SHMRING_API int shmring_recv_batch(shmring_t *q, struct iovec *msgs, int n);
 /*
  * Zero-copy receiving: take the next message and point *msg at it, 8-byte aligned, read-only. It
  * stays the caller's until shmring_release(); if the caller dies before, the next consumer gets it
- * again. info may be NULL. Several messages, up to SHMRING_HELD_MAX, may be held; an spsc queue
- * takes them back in the order they were given.
+ * again. info may be NULL. As many messages as the queue has may be held; an spsc queue takes them
+ * back in the order they were given.
  *
- * Returns its length, or -EAGAIN, -EPERM as shmring_recv(), -ENOBUFS: SHMRING_HELD_MAX are held.
+ * Returns its length, or -EAGAIN, -EPERM as shmring_recv().
  */
 SHMRING_API ssize_t shmring_peek(shmring_t *q, const void **msg, struct shmring_info *info);
-enum { SHMRING_HELD_MAX = 64 };
 
 /*
  * Give back, as done with, the oldest message held; mpmc: any of them. Returns 0; -EINVAL: msg is not it

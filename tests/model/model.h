@@ -181,11 +181,11 @@ static inline void shmr_copy(void *to, const void *from, size_t n)
     *(uint64_t *)to = *(const uint64_t *)from;
 }
 
-/* The table of what a participant holds: no more than the model needs. */
+/* The table of what a participant has reserved: no more than the model needs. */
 #ifndef HELD
 #define HELD 1
 #endif
-#define SHMRING_HELD_MAX HELD
+#define SHMRING_RESERVED_MAX HELD
 
 /* The empty asm statements that steer the compiler. */
 #define __asm__(...)

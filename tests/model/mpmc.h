@@ -57,6 +57,7 @@ static struct {
     {{.entry = CYCLE(3) | 3}, 0},
 #endif
 };
+static uint64_t origins[N];
 static struct shmr_mpmc_page tail_page = {.hint = START};
 static struct shmr_mpmc_page head_page = {.hint = START};
 
@@ -79,6 +80,7 @@ static inline void attach_at(struct actor *a, uint32_t row, uint64_t tail, uint6
     struct shmr_mpmc *q = &p->queue;
 
     q->blocks = (uint8_t *)blocks;
+    q->origins = origins;
     q->mask = N - 1;
     q->shift = SHIFT;
     q->stride = sizeof blocks[0];
@@ -96,7 +98,8 @@ static inline void attach_at(struct actor *a, uint32_t row, uint64_t tail, uint6
     p->full_events = p->empty_events = 0;
     p->filled = p->caught_up = 0;
     p->now = 0;
-    p->reserved.count = p->taken.count = 0;
+    p->reserved.count = 0;
+    p->taken = 0;
     a->sent = a->history = 0;
 }
 

@@ -59,7 +59,6 @@ static inline void become_consumer(struct shmr_spsc_consumer *c, bool died)
     c->usual = 0;
     c->pauses = 0;
     c->held = 0;
-    c->first_held = 0;
     BOUNDED(TAKEOVER_STEPS, assert(shmr_spsc_resume_consumer(c, &producer_page, died) == 0));
 }
 

@@ -5,7 +5,6 @@
  * SUCCESSOR_DIES: it dies as well, holding one message, and has a successor.
  */
 #define RING 64
-#define HELD 2
 #ifdef SUCCESSOR_DIES
 #define MORTALS 2
 #endif

@@ -4,7 +4,6 @@
  * message that is held.
  */
 #define RING 64
-#define HELD 2
 #include "spsc.h"
 
 static uint64_t sent, received;
