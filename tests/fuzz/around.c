@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Functions of libc that the library calls, by way of the linker's --wrap.
+ *
+ * Whatever it maps lies between guard pages, so that an access beyond the end is a fault and not a
+ * look at the neighbour. And time is the target's own: no sleep takes any, since every deadline
+ * is long over by the kernel's clock, and every run of an input is like the one before.
+ */
+#include <config.h>
+
+#include <stdbool.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fuzz.h"
+
+enum { GUARD = 1 << 16, GUARDED_MOST = 64, TICK = 1000000 };
+
+void *__real_mmap(void *at, size_t length, int protection, int flags, int fd, off_t offset);
+int __real_munmap(void *at, size_t length);
+int __real_clock_gettime(clockid_t clock, struct timespec *now);
+void *__wrap_mmap(void *at, size_t length, int protection, int flags, int fd, off_t offset);
+int __wrap_munmap(void *at, size_t length);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
+
+static void *guarded[GUARDED_MOST];
+static bool stopped;
+static int64_t now_ns = 1000000000;
+
+static void **guarded_slot(const void *p)
+{
+    for (int i = 0; i < GUARDED_MOST; i++)
+        if (guarded[i] == p)
+            return &guarded[i];
+    return NULL;
+}
+
+void *__wrap_mmap(void *at, size_t length, int protection, int flags, int fd, off_t offset)
+{
+    void **slot = guarded_slot(NULL);
+
+    /* The range that the library then maps the pieces of a segment into. */
+    if (at != NULL || protection != PROT_NONE || slot == NULL)
+        return __real_mmap(at, length, protection, flags, fd, offset);
+    uint8_t *p = __real_mmap(NULL, length + 2 * GUARD, protection, flags, fd, offset);
+    if (p == MAP_FAILED)
+        return p;
+    *slot = p + GUARD;
+    return *slot;
+}
+
+int __wrap_munmap(void *at, size_t length)
+{
+    void **slot = at == NULL ? NULL : guarded_slot(at);
+
+    if (slot == NULL)
+        return __real_munmap(at, length);
+    *slot = NULL;
+    return __real_munmap((uint8_t *)at - GUARD, length + 2 * GUARD);
+}
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
+{
+    if (!stopped)
+        return __real_clock_gettime(clock, now);
+    now_ns += TICK;
+    now->tv_sec = (time_t)(now_ns / 1000000000);
+    now->tv_nsec = (long)(now_ns % 1000000000);
+    return 0;
+}
+
+void around_stop_clock(void)
+{
+    stopped = true;
+    now_ns = 1000000000;
+}

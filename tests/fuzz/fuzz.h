@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the fuzz targets share: an input read as a string of choices, and segments to be damaged.
+ * See README.md.
+ */
+#ifndef FUZZ_H
+#define FUZZ_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "lib/layout.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
+
+/* What must hold whatever stands in the segment. */
+#define fuzz_check(Condition, ...)                                                                 \
+    ((Condition) ? (void)0                                                                         \
+                 : (fprintf(stderr, "%s:%d: %s: ", __FILE__, __LINE__, #Condition),                \
+                    fprintf(stderr, __VA_ARGS__), fputc('\n', stderr), abort()))
+
+/* ---- Choices --------------------------------------------------------------------------------- */
+
+/* The rest of an input. Beyond its end there are zeroes. */
+struct input {
+    const uint8_t *at, *end;
+};
+
+static inline uint64_t input_number(struct input *in, unsigned bytes)
+{
+    uint64_t number = 0;
+
+    for (unsigned i = 0; i < bytes && in->at < in->end; i++)
+        number |= (uint64_t)*in->at++ << 8 * i;
+    return number;
+}
+
+static inline unsigned input_below(struct input *in, unsigned n)
+{
+    return (unsigned)(input_number(in, 1) % n);
+}
+
+/* ---- Segments -------------------------------------------------------------------------------- */
+
+/* A segment and a view of it that may write everywhere, kept from input to input. */
+struct world {
+    int fd;
+    struct shmr_geometry geometry;
+    uint8_t *image; /* all of it */
+};
+
+enum { WORLDS = 12 };
+
+/* One of the small segments of either kind, as its creator left it, but that its first message will
+ * be somewhere of the input's choice. */
+struct world *world_choose(struct input *in);
+
+/* A file without a name in /dev/shm. */
+int world_file(void);
+
+/* Overwrite one word, as the input says: which, and by what. */
+void world_scribble(struct world *w, struct input *in);
+
+/* ---- Around the library, see around.c -------------------------------------------------------- */
+
+/* From now on each look at any clock finds it a millisecond later, and far in the past. */
+void around_stop_clock(void);
+
+#endif
