@@ -19,14 +19,14 @@
 #include "lib/fd.h"
 #include "lib/handle.h"
 
-enum { HANDLES = 4, CALLS = 64, BATCH = 4 };
+enum { HANDLES = 4, CALLS = 64, BATCH = 4, HELD = 64 };
 
 static struct slot {
     shmring_t *q;
-    void *reserved[SHMRING_HELD_MAX];
-    size_t reserved_length[SHMRING_HELD_MAX];
+    void *reserved[SHMRING_RESERVED_MAX];
+    size_t reserved_length[SHMRING_RESERVED_MAX];
     unsigned reserved_count;
-    const void *held[SHMRING_HELD_MAX];
+    const void *held[HELD];
     unsigned held_count;
     bool poisoned; /* a call has said so */
 } slots[HANDLES];
@@ -212,8 +212,10 @@ static void peek(struct slot *s)
 {
     struct shmring_info info = {0};
     const void *message = NULL;
-    long r = CHECKED(shmring_peek(s->q, &message, &info), EAGAIN, EPERM, EBADF, ENOBUFS);
 
+    if (s->held_count == HELD)
+        return;
+    long r = CHECKED(shmring_peek(s->q, &message, &info), EAGAIN, EPERM, EBADF);
     if (r < 0)
         return;
     look_at(s->q, message, (size_t)r);

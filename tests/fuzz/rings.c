@@ -172,14 +172,14 @@ static void consume(struct input *in, unsigned operation)
         break;
     case 2:
     case 3:
-        r = CHECKED(shmr_spsc_peek(&consumer, &message, &info), EAGAIN, ENOBUFS, EBADMSG);
+        r = CHECKED(shmr_spsc_peek(&consumer, &message, &info), EAGAIN, EBADMSG);
         if (r >= 0)
             look_at(message, (size_t)r);
         fuzz_check(r < 0 || info.deliveries >= 1, "never delivered");
         break;
     case 4:
         r = CHECKED(shmr_spsc_release(&consumer, shmr_spsc_message(&consumer, consumer.released)),
-                    EINVAL);
+                    EINVAL, EBADMSG);
         break;
     default:
         (void)shmr_spsc_is_readable(&consumer);
@@ -235,7 +235,7 @@ static long send_side(struct shmr_mpmc_participant *p, struct input *in, unsigne
 {
     struct iovec batch[4];
     const size_t len = choose_length(in);
-    const uint32_t at = input_below(in, SHMRING_HELD_MAX);
+    const uint32_t at = input_below(in, SHMRING_RESERVED_MAX);
     const void *mine =
         p->reserved.count == 0
             ? NULL
@@ -271,7 +271,7 @@ static long receive_side(struct shmr_mpmc_participant *p, struct input *in, unsi
 {
     struct iovec batch[4];
     const size_t size = choose_length(in);
-    const uint32_t at = input_below(in, SHMRING_HELD_MAX);
+    const uint32_t at = input_below(in, SHMRING_RESERVED_MAX);
     struct shmring_info info = {0};
     const void *message = NULL;
     long r;
@@ -287,15 +287,14 @@ static long receive_side(struct shmr_mpmc_participant *p, struct input *in, unsi
         return CHECKED(shmr_mpmc_recv_batch(p, batch, 4), EAGAIN, EMSGSIZE, EBADMSG);
     case 2:
     case 3:
-        r = CHECKED(shmr_mpmc_peek(p, &message, &info), EAGAIN, ENOBUFS, EBADMSG);
+        r = CHECKED(shmr_mpmc_peek(p, &message, &info), EAGAIN, EBADMSG);
         if (r >= 0)
             look_at(message, (size_t)r);
         fuzz_check(r < 0 || info.deliveries >= 1, "never delivered");
         return r;
     case 4:
-        message = p->taken.count == 0
-                      ? NULL
-                      : shmr_mpmc_payload(&p->queue, p->taken.block[at % p->taken.count]);
+        /* Out of turn, twice, or one that nobody took: as the descriptor says. */
+        message = shmr_mpmc_payload(&p->queue, at);
         return CHECKED(shmr_mpmc_release(p, message), EINVAL);
     default:
         (void)shmr_mpmc_is_readable(&p->queue, 1 + size % 2);
