@@ -15,13 +15,14 @@
 #include "doorbell.h"
 #include "error.h"
 #include "fd.h"
+#include "guard.h"
 #include "handle.h"
 #include "participant.h"
 #include "recovery.h"
 #include "wait.h"
 
 #define ROLES        (SHMRING_PRODUCER | SHMRING_CONSUMER)
-#define OPEN_OPTIONS (SHMRING_PREFAULT | SHMRING_MLOCK | SHMRING_ASYMMETRIC_FENCE)
+#define OPEN_OPTIONS (SHMRING_PREFAULT | SHMRING_MLOCK | SHMRING_ASYMMETRIC_FENCE | SHMRING_SEALED)
 
 /* With OPEN_OR_CREATE the name may come and go between the two; not for ever. */
 #define OPEN_OR_CREATE_TRIES 100
@@ -31,8 +32,8 @@ static int check_open_flags(unsigned flags)
     const unsigned roles = flags & (ROLES | SHMRING_OBSERVER);
 
     if (flags & ~(unsigned)(ROLES | SHMRING_OBSERVER | OPEN_OPTIONS))
-        return shmr_fail(EINVAL, "flags 0x%x: only roles, SHMRING_PREFAULT, SHMRING_MLOCK and "
-                         "SHMRING_ASYMMETRIC_FENCE",
+        return shmr_fail(EINVAL, "flags 0x%x: only roles, SHMRING_PREFAULT, SHMRING_MLOCK, "
+                         "SHMRING_ASYMMETRIC_FENCE and SHMRING_SEALED",
                          flags);
     if (roles == 0)
         return shmr_fail(EINVAL,
@@ -42,9 +43,15 @@ static int check_open_flags(unsigned flags)
     return 0;
 }
 
+static void unmap(shmring_t *q)
+{
+    shmr_guard_remove(q);
+    shmr_segment_unmap(&q->map);
+}
+
 static void free_handle(shmring_t *q)
 {
-    shmr_segment_unmap(&q->map);
+    unmap(q);
     shmr_fd_close(q);
     if (q->fd >= 0)
         close(q->fd);
@@ -111,22 +118,29 @@ static int lock_roles(shmring_t *q, int fd)
     return r;
 }
 
+static int map(shmring_t *q, int fd)
+{
+    int r = shmr_segment_map(&q->map, fd, &q->geometry, q->roles);
+
+    return r == 0 ? shmr_guard_add(q) : r;
+}
+
 /* Map the segment from a description of its own, which then holds the locks: see participant.h. */
 static int map_and_lock(shmring_t *q)
 {
     int fd, r;
 
     if (q->roles == 0)
-        return shmr_segment_map(&q->map, q->fd, &q->geometry, 0);
+        return map(q, q->fd);
     shmr_process_hold_fork();
     fd = r = shmr_segment_reopen(q->fd, O_RDWR);
     if (r >= 0) {
-        r = shmr_segment_map(&q->map, fd, &q->geometry, q->roles);
+        r = map(q, fd);
         if (r == 0)
             r = lock_roles(q, fd);
-        if (r <
-            0) /* before the descriptor goes, so that no failed attempt looks like a live holder */
-            shmr_segment_unmap(&q->map);
+        /* Before the descriptor goes, so that no failed attempt looks like a live holder. */
+        if (r < 0)
+            unmap(q);
         close(fd);
     }
     shmr_process_let_fork();
@@ -150,7 +164,7 @@ static int become_producer(shmring_t *q)
     };
     r = shmr_spsc_resume_producer(&q->producer);
     if (r < 0)
-        return shmr_fail(-r, "the producer's page or its last records are damaged");
+        return shmr_fail(-r, "corrupt: %s", q->producer.damage);
     if (died)
         atomic_fetch_add_explicit(&page->takeovers, 1, memory_order_relaxed);
     shmr_row_attach(row, SHMRING_PRODUCER);
@@ -175,7 +189,7 @@ static int become_consumer(shmring_t *q)
     };
     r = shmr_spsc_resume_consumer(&q->consumer, (void *)q->map.producer, died);
     if (r < 0)
-        return shmr_fail(-r, "the consumer's page or the next record is damaged");
+        return shmr_fail(-r, "corrupt: %s", q->consumer.damage);
     if (died)
         atomic_fetch_add_explicit(&page->takeovers, 1, memory_order_relaxed);
     shmr_row_attach(row, SHMRING_CONSUMER);
@@ -201,8 +215,8 @@ static int become_participant(shmring_t *q)
         q->send_mark = q->mark;
     if (q->roles & SHMRING_CONSUMER)
         q->receive_mark = q->mark;
-    (void)shmr_recover_dead(
-        q, true); /* whoever else died; not being able to is no reason not to open */
+    /* Whoever else died; not being able to is no reason not to open. */
+    (void)shmr_recover_dead(q, true, shmr_sweep_rows(q));
     return 0;
 }
 
@@ -230,7 +244,7 @@ static void leave_row(shmring_t *q)
 
 static void detach(shmring_t *q)
 {
-    if (!q->attached)
+    if (!q->attached || q->lost)
         return;
     if (q->kind == SHMRING_MPMC)
         leave_row(q);
@@ -240,7 +254,7 @@ static void detach(shmring_t *q)
         shmr_row_detach(shmr_row_at(q->map.table, SHMR_ROW_CONSUMER));
     /* Those who sleep see at once whether anybody is left. */
     for (int e = 0; e < SHMR_EVENTS; e++)
-        shmr_ring(q, e, INT_MAX);
+        (void)shmr_ring(q, e, INT_MAX);
 }
 
 /* The handle has its descriptor, header and geometry: map it, take the roles. */
@@ -262,6 +276,8 @@ static int attach(shmring_t *q, unsigned flags)
     }
     if (r == 0)
         r = become(q);
+    if (r == 0)
+        r = shmr_handle_check_memory(q);
     if (r < 0 && q->map.base)
         detach(q);
     return r;
@@ -298,7 +314,10 @@ static int open_segment(shmring_t **out, int fd, const struct shmr_name *name, u
     q->fd = fd;
     if (name)
         q->name = *name;
-    r = shmr_segment_read(fd, &q->header, &q->geometry);
+    if (flags & SHMRING_SEALED)
+        r = shmr_memfd_check_seals(fd);
+    if (r == 0)
+        r = shmr_segment_read(fd, &q->header, &q->geometry);
     if (r == 0 && wanted)
         r = check_wanted(q, wanted);
     if (r == 0)

@@ -20,6 +20,9 @@
 #include "handle.h"
 #include "participant.h"
 
+/* Copied in vain, in times of an spsc ring, before the rest is not shown. */
+#define DUMP_RINGS 4
+
 /* Copies of a message that is being taken, before it is passed over. */
 #define COPY_TRIES 3
 
@@ -78,13 +81,19 @@ static int dump_spsc(const struct dump *d)
     const uint32_t max_message = d->q->geometry.max_message;
     const uint64_t start = consumed(page);
 
+    uint64_t copied = 0;
+
     if (start % 8 != 0)
         return corrupt("the consumer's position is not a multiple of 8");
-    /* Also when both sides go on meanwhile, no more than a ring. */
-    for (uint64_t position = start; position - start < capacity;) {
+    /* Also when both sides go on meanwhile, no more than a ring; and where a message is consumed
+     * each time that it was copied, no more than so many bytes. */
+    for (uint64_t position = start;
+         position - start < capacity && copied < DUMP_RINGS * capacity;) {
         uint32_t header = shmr_spsc_look(data, mask, position), len = header - 1;
-        if (len <= max_message)
+        if (len <= max_message) {
             memcpy(d->copy, data + (position & mask) + 8, len);
+            copied += len;
+        }
         atomic_thread_fence(memory_order_acquire); /* F */
 
         uint64_t head = consumed(page);
@@ -126,7 +135,7 @@ static int tell_block(const struct dump *d, const struct shmr_mpmc *q, uint64_t 
         .data = d->copy,
         .length = atomic_load_explicit(&block->length, memory_order_acquire),
         .state = SHMRING_WAITING,
-        .deliveries = block->deliveries,
+        .deliveries = shmr_mpmc_deliveries(block),
     };
 
     if (m.length <= q->max_message)
@@ -204,7 +213,7 @@ int shmring_dump(shmring_t *q, int (*each)(void *arg, const struct shmring_messa
     struct dump d = {.q = q, .each = each, .arg = arg};
     int r = shmr_handle_check(q);
 
-    if (r < 0 && r != -EBADMSG) /* one may look at a corrupt queue too */
+    if (r < 0 && (r != -EBADMSG || q->lost)) /* one may look at a corrupt queue too */
         return r;
     SHMR_ALONE(q);
     if (!each)
@@ -214,5 +223,5 @@ int shmring_dump(shmring_t *q, int (*each)(void *arg, const struct shmring_messa
         return shmr_fail(ENOMEM, "no memory for a message of max_message bytes");
     r = q->kind == SHMRING_MPMC ? dump_mpmc(&d) : dump_spsc(&d);
     free(d.copy);
-    return r;
+    return q->lost ? shmr_handle_check_memory(q) : r;
 }

@@ -16,10 +16,22 @@ int shmr_handle_check(const shmring_t *q)
         return shmr_fail_fast(
             ENOTCONN, "the handle was opened by this process's parent: use shmring_dup() to attach",
             0, 0);
+    if (q->lost)
+        return shmr_handle_check_memory(q);
     if (q->poisoned)
         return shmr_fail_fast(EBADMSG, "the queue was found corrupt before: close the handle", 0,
                               0);
     return 0;
+}
+
+int shmr_handle_check_memory(const shmring_t *q)
+{
+    if (!q->lost)
+        return 0;
+    return shmr_fail_fast(EBADMSG,
+                          "the segment's memory is gone: its file was truncated, or had holes "
+                          "punched into it that no memory is left for: close the handle",
+                          0, 0);
 }
 
 int shmr_handle_check_name(const shmring_t *q)
@@ -40,6 +52,8 @@ int shmr_handle_check_name(const shmring_t *q)
 
 int shmr_handle_poison(shmring_t *q, const char *what)
 {
+    if (q->lost)
+        return shmr_handle_check_memory(q);
     q->poisoned = true;
     q->send_mark = q->receive_mark = SHMR_NO_PROCESS;
     return shmr_fail_fast(EBADMSG, what, 0, 0);

@@ -54,11 +54,15 @@ struct shmring {
     uint32_t row;      /* mpmc: mine in the table */
     uint32_t attached; /* those of them whose rows say so */
     bool poisoned;     /* the segment held something that cannot be */
+    volatile bool lost; /* or is not there any more: see guard.h */
+    struct shmr_guarded *guarded;
     int fd;            /* the description that holds no locks; see segment.h */
     struct shmr_geometry geometry;
     struct shmr_header header; /* private copy */
     struct shmr_map map;
     struct shmr_name name;             /* text is empty: opened from a descriptor */
+    uint32_t next_dead;                /* row to look at first, for the next recovery */
+    uint64_t swept;                    /* mpmc: CLOCK_MONOTONIC, ns: my last look for the dead */
     bool unfinished;                   /* mpmc: blocks have my tag that are a dead predecessor's */
     struct shmring_recovery recovered; /* since the last report */
     struct shmr_waiting waiting;
@@ -71,6 +75,9 @@ struct shmring {
 
 /* May any call use this handle here and now? 0, -EBADF, -ENOTCONN or -EBADMSG, with the detail. */
 int shmr_handle_check(const shmring_t *q);
+
+/* Is the segment's memory still there? Else -EBADMSG, with the detail. */
+int shmr_handle_check_memory(const shmring_t *q);
 
 /* Is the queue still at its name? 0 or -ESTALE, with the detail. */
 int shmr_handle_check_name(const shmring_t *q);

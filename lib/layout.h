@@ -173,7 +173,7 @@ struct shmr_block {
     _Atomic uint64_t entry;
     _Atomic uint64_t descriptor;
     _Atomic uint32_t length;
-    uint32_t deliveries; /* before this one */
+    _Atomic uint32_t deliveries; /* before this one */
     /* payload */
 };
 

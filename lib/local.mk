@@ -16,6 +16,7 @@ lib_libshmring_core_la_SOURCES = \
 	lib/error.c lib/error.h \
 	lib/fd.c lib/fd.h \
 	lib/fence.c lib/fence.h \
+	lib/guard.c lib/guard.h \
 	lib/handle.c lib/handle.h \
 	lib/identity.c lib/identity.h \
 	lib/layout.c lib/layout.h \

@@ -102,6 +102,7 @@ struct shmr_mpmc {
     uint32_t pauses; /* to fall back for, see SHMR_BACK_OFF_NS */
     uint32_t send_misses;
     uint32_t receive_misses;
+    const char *damage; /* what cannot be, after -EBADMSG */
 };
 
 /*
@@ -113,6 +114,9 @@ struct shmr_mpmc {
 #define SHMR_MPMC_LOOKS      (SHMR_MPMC_NEARBY + 64)
 #define SHMR_MPMC_HINT_EVERY 32
 #endif
+
+/* A recovery walks for so many times the steps of a call. */
+#define SHMR_MPMC_RECOVERY 8
 
 /* How long to fall back after a lost race, in times of SHMR_BACK_OFF_NS. */
 #define SHMR_MPMC_GIVE_WAY 4
@@ -184,22 +188,31 @@ static inline void shmr_mpmc_leave_hint(_Atomic uint64_t *hint, uint64_t positio
 
 /* ---- Sending -------------------------------------------------------------------------------- */
 
-/* Walk my cursor to the first position that is not published. Its entry, or 0 out of budget. */
-static inline bool shmr_mpmc_find_tail(struct shmr_mpmc *q, uint64_t *entry)
+/*
+ * Walk my cursor to the first position that is not published, in so many steps at most; those made
+ * are taken off them. Its entry, or false when none are left.
+ */
+static inline bool shmr_mpmc_walk(struct shmr_mpmc *q, uint64_t *entry, uint64_t *steps)
 {
-    uint64_t steps = shmr_mpmc_budget(q);
-
-    for (uint64_t i = 0; i < steps; i++) {
+    while (*steps > 0) {
+        --*steps;
         *entry = shmr_mpmc_look(q, q->tail);
         int64_t laps = shmr_mpmc_laps(q, *entry, q->tail);
         if (laps < 0)
             return true;
         /* Published, and so is everything before it. */
         q->tail += ((uint64_t)laps << q->shift) + 1;
-        if (i % SHMR_MPMC_NEARBY == SHMR_MPMC_NEARBY - 1)
+        if (*steps % SHMR_MPMC_NEARBY == 0)
             q->tail = shmr_mpmc_take_hint(&q->tail_page->hint, q->tail);
     }
     return false;
+}
+
+static inline bool shmr_mpmc_find_tail(struct shmr_mpmc *q, uint64_t *entry)
+{
+    uint64_t steps = shmr_mpmc_budget(q);
+
+    return shmr_mpmc_walk(q, entry, &steps);
 }
 
 static inline bool shmr_mpmc_is_free(const struct shmr_block *block)
@@ -285,17 +298,26 @@ static inline bool shmr_mpmc_try_publish(struct shmr_mpmc *q, struct shmr_mine m
     return true;
 }
 
-__attribute__((noinline)) static int shmr_mpmc_publish_later(struct shmr_mpmc *q,
-                                                             struct shmr_mine mine, uint64_t again)
+/* As shmr_mpmc_publish(), in so many steps of my cursor; those made are taken off them. */
+static inline int shmr_mpmc_publish_within(struct shmr_mpmc *q, struct shmr_mine mine,
+                                           uint64_t again, uint64_t *steps)
 {
-    uint64_t steps = shmr_mpmc_budget(q), entry;
+    uint64_t entry;
 
-    for (uint64_t i = 0; i < steps && shmr_mpmc_find_tail(q, &entry); i++)
+    while (shmr_mpmc_walk(q, &entry, steps))
         if (shmr_mpmc_try_publish(q, mine, again, shmr_mpmc_block(q, q->tail), entry))
             return 0;
     atomic_store_explicit(&mine.block->descriptor, shmr_descriptor(SHMR_OWN | again, q->me, 0),
                           memory_order_relaxed);
     return -EAGAIN;
+}
+
+__attribute__((noinline)) static int shmr_mpmc_publish_later(struct shmr_mpmc *q,
+                                                             struct shmr_mine mine, uint64_t again)
+{
+    uint64_t steps = shmr_mpmc_budget(q);
+
+    return shmr_mpmc_publish_within(q, mine, again, &steps);
 }
 
 /*
@@ -319,10 +341,16 @@ static inline void shmr_mpmc_free(struct shmr_block *block)
     atomic_store_explicit(&block->descriptor, SHMR_FREE, memory_order_release);
 }
 
+/* How often the message in a block was taken before. */
+static inline uint32_t shmr_mpmc_deliveries(const struct shmr_block *block)
+{
+    return atomic_load_explicit(&block->deliveries, memory_order_relaxed);
+}
+
 /* Describe the message in a block of mine. */
 static inline void shmr_mpmc_fill(struct shmr_block *block, uint32_t len)
 {
-    block->deliveries = 0;
+    atomic_store_explicit(&block->deliveries, 0, memory_order_relaxed);
     /* R4, pairs with A4 in shmr_mpmc_check_length. */
     atomic_store_explicit(&block->length, len, memory_order_release);
 }
@@ -331,7 +359,7 @@ static inline void shmr_mpmc_fill(struct shmr_block *block, uint32_t len)
 
 /* May the message whose descriptor was read as `ready` be taken? 0, -EMSGSIZE, -EBADMSG; 1: look
  * again. */
-static inline int shmr_mpmc_check_length(const struct shmr_mpmc *q, const struct shmr_block *block,
+static inline int shmr_mpmc_check_length(struct shmr_mpmc *q, const struct shmr_block *block,
                                          uint64_t ready, size_t size, uint32_t *len)
 {
     /* A4, pairs with R4 in shmr_mpmc_fill: a later message's length shows with its descriptor. */
@@ -340,7 +368,10 @@ static inline int shmr_mpmc_check_length(const struct shmr_mpmc *q, const struct
         return 0;
     if (atomic_load_explicit(&block->descriptor, memory_order_relaxed) != ready)
         return 1; /* taken meanwhile, and this was another message's length */
-    return *len > q->max_message ? -EBADMSG : -EMSGSIZE;
+    if (*len <= q->max_message)
+        return -EMSGSIZE;
+    q->damage = "corrupt: the next block's length is longer than max_message";
+    return -EBADMSG;
 }
 
 /*
@@ -389,8 +420,10 @@ static inline struct shmr_mine shmr_mpmc_take(struct shmr_mpmc *q, size_t size)
         }
         /* Mostly the entry names the block it stands in, and the processor need not wait for it. */
         if (__builtin_expect(index != (q->head & q->mask), 0)) {
-            if (index > q->mask)
+            if (index > q->mask) {
+                q->damage = "corrupt: the next entry names no block";
                 return shmr_mine_none(-EBADMSG);
+            }
             block = shmr_mpmc_block(q, index);
         }
 
@@ -427,7 +460,7 @@ static inline uint64_t shmr_mpmc_retake(const struct shmr_mpmc *q, const struct 
     uint64_t count = 0; /* RDY: a recoverer was about to publish it, and had counted */
 
     if ((was & SHMR_STATE_MASK) == SHMR_OWN)
-        count = was & SHMR_R ? was : (uint64_t)block->deliveries + 1;
+        count = was & SHMR_R ? was : (uint64_t)shmr_mpmc_deliveries(block) + 1;
     return shmr_descriptor(SHMR_OWN | SHMR_M | SHMR_R, q->me, count);
 }
 
@@ -437,7 +470,8 @@ static inline uint64_t shmr_mpmc_retake(const struct shmr_mpmc *q, const struct 
  * what it has re-tagged is its own, and the rest is still the dead one's.
  */
 static inline void shmr_mpmc_recover_block(struct shmr_mpmc *q, uint32_t dead, uint64_t index,
-                                           bool at_most_once, struct shmr_mpmc_recovered *report)
+                                           bool at_most_once, uint64_t *steps,
+                                           struct shmr_mpmc_recovered *report)
 {
     struct shmr_block *block = shmr_mpmc_block(q, index);
     /* A3, pairs with R3 in shmr_mpmc_take: with its contents as the dead one saw them. */
@@ -471,9 +505,9 @@ static inline void shmr_mpmc_recover_block(struct shmr_mpmc *q, uint32_t dead, u
         return;
     }
     if ((now & SHMR_POSITION_MASK) != 0)
-        block->deliveries = (uint32_t)now;
+        atomic_store_explicit(&block->deliveries, (uint32_t)now, memory_order_relaxed);
     struct shmr_mine mine = {.block = block, .index = (int32_t)index};
-    if (shmr_mpmc_publish(q, mine, SHMR_M | SHMR_R) == 0) {
+    if (shmr_mpmc_publish_within(q, mine, SHMR_M | SHMR_R, steps) == 0) {
         report->redelivered++;
     } else { /* out of budget: leave it to whoever recovers this row next */
         atomic_store_explicit(&block->descriptor,
@@ -486,8 +520,10 @@ static inline void shmr_mpmc_recover_block(struct shmr_mpmc *q, uint32_t dead, u
 static inline void shmr_mpmc_recover(struct shmr_mpmc *q, uint32_t dead, bool at_most_once,
                                      struct shmr_mpmc_recovered *report)
 {
+    uint64_t steps = SHMR_MPMC_RECOVERY * shmr_mpmc_budget(q); /* for all its messages together */
+
     for (uint64_t i = 0; i <= q->mask; i++)
-        shmr_mpmc_recover_block(q, dead, i, at_most_once, report);
+        shmr_mpmc_recover_block(q, dead, i, at_most_once, &steps, report);
 }
 
 /* A position that was cut off to 48 bits, as the one of its kind nearest to another. */
@@ -522,16 +558,15 @@ static inline uint64_t shmr_mpmc_depth(struct shmr_mpmc *q)
     return depth <= q->mask + 1 ? depth : q->mask + 1;
 }
 
-/* Blocks that carry the tag of a row and are not messages waiting in the queue. */
-static inline uint64_t shmr_mpmc_count_held(const struct shmr_mpmc *q, uint32_t row)
+/* For each row, blocks that carry its tag and are not messages waiting in the queue. */
+static inline void shmr_mpmc_count_held(const struct shmr_mpmc *q, uint32_t rows, uint32_t held[])
 {
-    uint64_t held = 0;
-
     for (uint64_t i = 0; i <= q->mask; i++) {
         uint64_t d = atomic_load_explicit(&shmr_mpmc_block(q, i)->descriptor, memory_order_relaxed);
-        held += (d & SHMR_STATE_MASK) == SHMR_OWN && shmr_owner(d) == row;
+        uint32_t owner = shmr_owner(d);
+        if ((d & SHMR_STATE_MASK) == SHMR_OWN && owner < rows)
+            held[owner]++;
     }
-    return held;
 }
 
 #endif

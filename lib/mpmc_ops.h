@@ -308,7 +308,7 @@ static inline ssize_t shmr_mpmc_peek(struct shmr_mpmc_participant *p, const void
     if (__builtin_expect(!mine.block, 0))
         return mine.index;
     if (info) {
-        uint32_t before = mine.block->deliveries;
+        uint32_t before = shmr_mpmc_deliveries(mine.block);
         info->deliveries = before < UINT32_MAX ? before + 1 : before;
         info->flags = before ? SHMRING_REDELIVERED : 0;
         info->position = p->queue.head - 1;

@@ -72,6 +72,8 @@ static int nothing_now(shmring_t *q, uint32_t misses)
 
 COLD static int send_failed(shmring_t *q, int r, size_t len, size_t limit)
 {
+    if (q->lost) /* what was found there means nothing */
+        return shmr_handle_check_memory(q);
     switch (r) {
     case -EAGAIN:
         q->waiting.refused = len;
@@ -87,13 +89,15 @@ COLD static int send_failed(shmring_t *q, int r, size_t len, size_t limit)
                               SHMRING_RESERVED_MAX, 0);
     case -EINVAL:
         return shmr_fail_fast(EINVAL, "this is not the open reservation", 0, 0);
-    default:
-        return shmr_handle_poison(q, "corrupt: the consumer's head is not in the ring");
+    default: /* spsc only */
+        return shmr_handle_poison(q, q->producer.damage);
     }
 }
 
 COLD static int recv_failed(shmring_t *q, int r, size_t size)
 {
+    if (q->lost)
+        return shmr_handle_check_memory(q);
     switch (r) {
     case -EAGAIN:
         return nothing_now(q, q->kind == SHMRING_SPSC ? q->consumer.misses
@@ -113,8 +117,8 @@ COLD static int recv_failed(shmring_t *q, int r, size_t size)
                 : "this is not a message held: released already",
             0, 0);
     default:
-        return shmr_handle_poison(
-            q, "corrupt: a record is longer than max_message, or an entry names no block");
+        return shmr_handle_poison(q, q->kind == SHMRING_SPSC ? q->consumer.damage
+                                                             : q->mpmc.queue.damage);
     }
 }
 
@@ -142,8 +146,7 @@ static inline int send_spsc(shmring_t *q, const void *msg, size_t len)
 
     if (unlikely(r < 0))
         return send_failed(q, r, len, q->geometry.max_message);
-    shmr_tell(q, SHMR_READABLE, 1);
-    return 0;
+    return shmr_tell(q, SHMR_READABLE, 1);
 }
 
 HOT static int send_mpmc(shmring_t *q, const void *msg, size_t len)
@@ -152,10 +155,9 @@ HOT static int send_mpmc(shmring_t *q, const void *msg, size_t len)
 
     if (unlikely(r < 0))
         return send_failed(q, r, len, q->geometry.max_message);
-    shmr_tell(q, SHMR_READABLE, 1);
     if (unlikely(q->mpmc.sent % MESSAGES_PER_SWEEP == 0))
         shmr_sweep(q);
-    return 0;
+    return shmr_tell(q, SHMR_READABLE, 1);
 }
 
 static inline int send_any(shmring_t *q, const void *msg, size_t len)
@@ -189,7 +191,8 @@ int shmring_send_batch(shmring_t *q, const struct iovec *msgs, int n)
     int r = SEND_SIDE(q, send_batch, msgs, n);
     if (unlikely(r < 0))
         return send_failed(q, r, msgs[0].iov_len, q->geometry.max_message);
-    shmr_tell(q, SHMR_READABLE, r);
+    if (unlikely(shmr_tell(q, SHMR_READABLE, r) < 0))
+        return -EBADMSG;
     count_towards_sweep(q, q->mpmc.sent, r);
     return r;
 }
@@ -222,9 +225,8 @@ int shmring_commit(shmring_t *q, void *msg, size_t len)
     int r = SEND_SIDE(q, commit, msg, len);
     if (unlikely(r < 0))
         return send_failed(q, r, len, r == -EMSGSIZE ? reserved_length(q, msg) : 0);
-    shmr_tell(q, SHMR_READABLE, 1);
     count_towards_sweep(q, q->mpmc.sent, 1);
-    return 0;
+    return shmr_tell(q, SHMR_READABLE, 1);
 }
 
 int shmring_cancel(shmring_t *q, void *msg)
@@ -236,8 +238,7 @@ int shmring_cancel(shmring_t *q, void *msg)
     int r = SEND_SIDE(q, cancel, msg);
     if (unlikely(r < 0))
         return send_failed(q, r, 0, q->geometry.max_message);
-    shmr_tell(q, SHMR_WRITABLE, 1); /* mpmc: another producer can have the block */
-    return 0;
+    return shmr_tell(q, SHMR_WRITABLE, 1); /* mpmc: another producer can have the block */
 }
 
 static inline ssize_t recv_spsc(shmring_t *q, void *buf, size_t size)
@@ -246,7 +247,8 @@ static inline ssize_t recv_spsc(shmring_t *q, void *buf, size_t size)
 
     if (unlikely(r < 0))
         return recv_failed(q, (int)r, size);
-    shmr_tell(q, SHMR_WRITABLE, 1);
+    if (unlikely(shmr_tell(q, SHMR_WRITABLE, 1) < 0))
+        return -EBADMSG;
     return r;
 }
 
@@ -256,7 +258,8 @@ HOT static ssize_t recv_mpmc(shmring_t *q, void *buf, size_t size)
 
     if (unlikely(r < 0))
         return recv_failed(q, (int)r, size);
-    shmr_tell(q, SHMR_WRITABLE, 1);
+    if (unlikely(shmr_tell(q, SHMR_WRITABLE, 1) < 0))
+        return -EBADMSG;
     if (unlikely(q->mpmc.received % MESSAGES_PER_SWEEP == 0))
         shmr_sweep(q);
     return r;
@@ -293,7 +296,8 @@ int shmring_recv_batch(shmring_t *q, struct iovec *msgs, int n)
     int r = RECEIVE_SIDE(q, recv_batch, msgs, n);
     if (unlikely(r < 0))
         return recv_failed(q, r, msgs[0].iov_len);
-    shmr_tell(q, SHMR_WRITABLE, r);
+    if (unlikely(shmr_tell(q, SHMR_WRITABLE, r) < 0))
+        return -EBADMSG;
     count_towards_sweep(q, q->mpmc.received, r);
     return r;
 }
@@ -318,7 +322,6 @@ int shmring_release(shmring_t *q, const void *msg)
     int r = RECEIVE_SIDE(q, release, msg);
     if (unlikely(r < 0))
         return recv_failed(q, r, 0);
-    shmr_tell(q, SHMR_WRITABLE, 1);
     count_towards_sweep(q, q->mpmc.received, 1);
-    return 0;
+    return shmr_tell(q, SHMR_WRITABLE, 1);
 }

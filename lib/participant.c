@@ -30,6 +30,9 @@ int shmr_row_say_who_holds(struct shmr_row *row, uint32_t index)
     struct shmring_participant holder;
 
     shmr_row_read(&holder, row);
+    for (char *c = holder.comm; *c; c++) /* somebody may print the detail on a terminal */
+        if (*c < ' ' || *c > '~')
+            *c = '?';
     if (atomic_load_explicit(&row->state, memory_order_relaxed) != SHMR_ROW_ATTACHED)
         return shmr_fail(EBUSY, "the %s's role is being taken by another process: try again",
                          role_name(index));

@@ -14,6 +14,12 @@
 #include "participant.h"
 #include "wait.h"
 
+/*
+ * Blocks to look at on the way out of a call, of how many dead participants they may be: somebody
+ * could make all rows look like those of the dead, again and again.
+ */
+#define SWEEP_BLOCKS (UINT64_C(1) << 20)
+
 uint64_t shmr_coarse_now(void)
 {
     struct timespec now;
@@ -57,9 +63,9 @@ bool shmr_recover_row(shmring_t *q, uint32_t row)
         add_to_report(q, row, &done);
     }
     if (done.freed + done.dropped > 0)
-        shmr_ring(q, SHMR_WRITABLE, INT_MAX);
+        (void)shmr_ring(q, SHMR_WRITABLE, INT_MAX);
     if (done.redelivered > 0)
-        shmr_ring(q, SHMR_READABLE, INT_MAX);
+        (void)shmr_ring(q, SHMR_READABLE, INT_MAX);
     return done.left == 0;
 }
 
@@ -99,15 +105,17 @@ static int recover_participant(shmring_t *q, uint32_t index, bool patient)
     return r;
 }
 
-int shmr_recover_dead(shmring_t *q, bool patient)
+int shmr_recover_dead(shmring_t *q, bool patient, uint32_t most)
 {
     int found = 0;
 
-    for (uint32_t row = 0; row < q->geometry.rows; row++) {
+    for (uint32_t looked = 0; looked < q->geometry.rows && most > 0; looked++) {
+        const uint32_t row = q->next_dead++ % q->geometry.rows;
         if (!shmr_row_died(shmr_row_at(q->map.table, row)))
             continue;
         int r = shmr_row_is_locked(q->fd, &q->geometry, row);
         if (r == 0) {
+            most--;
             r = q->kind == SHMRING_MPMC ? recover_participant(q, row, patient)
                                         : recover_role(q, row);
             found += r == 0;
@@ -118,6 +126,13 @@ int shmr_recover_dead(shmring_t *q, bool patient)
     return found;
 }
 
+uint32_t shmr_sweep_rows(const shmring_t *q)
+{
+    const uint64_t rows = SWEEP_BLOCKS / q->geometry.capacity;
+
+    return rows < 1 ? 1 : rows < q->geometry.rows ? (uint32_t)rows : q->geometry.rows;
+}
+
 void shmr_sweep(shmring_t *q)
 {
     struct shmr_mpmc_page *page = q->mpmc.queue.tail_page;
@@ -125,12 +140,14 @@ void shmr_sweep(shmring_t *q)
     uint64_t last = atomic_load_explicit(&page->swept, memory_order_relaxed);
 
     q->mpmc.now = now;
-    /* In whatever way the word was damaged, or clocks differ between namespaces: looks go on. */
-    if (now - last < SHMR_SWEEP_NS)
+    /* In whatever way the word was damaged, or clocks differ between namespaces: looks go on, and
+     * are not more. */
+    if (now - last < SHMR_SWEEP_NS || now - q->swept < SHMR_SWEEP_NS)
         return;
+    q->swept = now;
     if (atomic_compare_exchange_strong_explicit(&page->swept, &last, now, memory_order_relaxed,
                                                 memory_order_relaxed))
-        (void)shmr_recover_dead(q, false); /* what failed is tried again next time */
+        (void)shmr_recover_dead(q, false, shmr_sweep_rows(q)); /* what failed is tried again next time */
 }
 
 int shmring_recover(shmring_t *q, struct shmring_recovery *report)
@@ -143,7 +160,9 @@ int shmring_recover(shmring_t *q, struct shmring_recovery *report)
     if (q->kind == SHMRING_MPMC && !q->attached)
         return shmr_fail(EPERM,
                          "an observer changes nothing: open the queue as producer or consumer");
-    found = shmr_recover_dead(q, true);
+    found = shmr_recover_dead(q, true, q->geometry.rows);
+    if (found >= 0)
+        found = q->lost ? shmr_handle_check_memory(q) : found;
     if (found < 0)
         return found;
     found = (int)q->recovered.participants;

@@ -14,12 +14,17 @@
 bool shmr_recover_row(shmring_t *q, uint32_t row);
 
 /*
- * Recover every dead participant. Returns how many, or -errno with the detail set. Not patient:
- * skip what another thread's attaching or forking stands in the way of.
+ * Recover the dead participants, so many at most and others the next time. Returns how many, or
+ * -errno with the detail set. Not patient: skip what another thread's attaching or forking stands
+ * in the way of.
  */
-int shmr_recover_dead(shmring_t *q, bool patient);
+int shmr_recover_dead(shmring_t *q, bool patient, uint32_t most);
 
-/* The same, if nobody did within the last SHMR_SWEEP_NS. May run in a signal handler. */
+/* How many of them when somebody waits for the call, who did not ask for it. */
+uint32_t shmr_sweep_rows(const shmring_t *q);
+
+/* The same, if neither anybody did within the last SHMR_SWEEP_NS nor this handle. May run in a
+ * signal handler. */
 void shmr_sweep(shmring_t *q);
 
 /* CLOCK_MONOTONIC to within a few milliseconds, in ns. */

@@ -222,19 +222,22 @@ int shmr_segment_fill_holes(int fd, const struct shmr_geometry *g)
 int shmr_segment_reopen(int fd, int flags)
 {
     char path[40];
+    struct stat st;
     int again;
 
+    /* Whoever passed it on may not be allowed to open what it refers to. To open a regular file
+     * does no harm; to open a device might. */
+    if (fstat(fd, &st) < 0)
+        return shmr_fail(errno, "descriptor %d is not open", fd);
+    if (!S_ISREG(st.st_mode))
+        return shmr_fail(EBADMSG, "descriptor %d is not a regular file, so not a shmring segment",
+                         fd);
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     again = open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (again >= 0)
         return again;
-    if (errno == ENOENT && fcntl(fd, F_GETFD) < 0)
-        return shmr_fail(EBADF, "descriptor %d is not open", fd);
     if (errno == ENOENT) /* not -ENOENT, which says that there is no queue */
         return shmr_fail(ENOSYS, "%s cannot be opened: is /proc mounted?", path);
-    if (errno == ENXIO) /* a socket, or the like */
-        return shmr_fail(EBADMSG, "descriptor %d is not a regular file, so not a shmring segment",
-                         fd);
     return shmr_fail(errno, "opening the segment %s (through %s): %s",
                      flags == O_RDONLY ? "for reading" : "for reading and writing", path,
                      strerror(errno));
@@ -330,6 +333,8 @@ int shmr_segment_touch(const struct shmr_map *map, uint32_t flags)
     if (flags & SHMRING_PREFAULT) {
         if (madvise(map->base, map->length, MADV_POPULATE_READ) == 0)
             return 0;
+        if (errno == EFAULT)
+            return shmr_fail(EBADMSG, "truncated: its pages are not there");
         if (errno != EINVAL) /* an older kernel: touch them one by one */
             return shmr_fail(errno, "SHMRING_PREFAULT of %zu bytes: %s", map->length,
                              strerror(errno));

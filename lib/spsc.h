@@ -79,6 +79,7 @@ struct shmr_spsc_producer {
     uint32_t reservation;
     uint64_t high_water;
     uint64_t full_events;
+    const char *damage; /* what cannot be, after -EBADMSG */
 };
 
 struct shmr_spsc_consumer {
@@ -100,6 +101,7 @@ struct shmr_spsc_consumer {
     uint32_t redeliveries;
     uint64_t redelivered_until;
     uint64_t empty_events;
+    const char *damage; /* what cannot be, after -EBADMSG */
 };
 
 static inline uint64_t shmr_spsc_capacity(uint64_t mask)
@@ -188,8 +190,10 @@ static inline bool shmr_spsc_see_head(struct shmr_spsc_producer *p, uint64_t hea
 {
     if ((int64_t)(head - p->head) <= 0)
         return true;
-    if ((int64_t)(p->position - head) < 0)
+    if ((int64_t)(p->position - head) < 0) {
+        p->damage = "corrupt: the consumer's head is not in the ring";
         return false;
+    }
     p->head = head;
     return true;
 }
@@ -402,28 +406,33 @@ static inline int shmr_spsc_cancel(struct shmr_spsc_producer *p, const void *msg
 static inline int shmr_spsc_resume_producer(struct shmr_spsc_producer *p)
 {
     const struct shmr_progress *last = shmr_progress_whole(p->page->progress);
-    uint64_t capacity = shmr_spsc_capacity(p->mask);
+    uint64_t capacity = shmr_spsc_capacity(p->mask), noted;
 
     p->position = atomic_load_explicit(&last->position, memory_order_relaxed);
     p->bytes = atomic_load_explicit(&last->bytes, memory_order_relaxed);
-    p->messages = atomic_load_explicit(&last->messages, memory_order_relaxed);
+    p->messages = noted = atomic_load_explicit(&last->messages, memory_order_relaxed);
     p->turn = last == &p->page->progress[0];
     p->high_water = atomic_load_explicit(&p->page->high_water, memory_order_relaxed);
     p->full_events = atomic_load_explicit(&p->page->full_events, memory_order_relaxed);
     /* Read after the position: the consumer may have passed it, in-band, but by no more than a
      * ring. */
     p->head = shmr_spsc_exact_head(p);
+    p->damage = "the producer's page: its position does not fit the consumer's";
     if (p->position % 8 != 0 || p->head % 8 != 0 || p->position - p->head + capacity > 2 * capacity)
         return -EBADMSG;
     for (;;) {
         uint32_t header = shmr_spsc_look(p->data, p->mask, p->position);
         if (header == 0)
             break;
-        if (header - 1 > p->max_message)
+        if (header - 1 > p->max_message) {
+            p->damage = "the header of one of the producer's last records is longer than max_message";
             return -EBADMSG;
+        }
         p->position += shmring_record_size(header - 1);
-        if ((int64_t)(p->position + SHMR_SPSC_SPARE - p->head) > (int64_t)capacity)
+        if ((int64_t)(p->position + SHMR_SPSC_SPARE - p->head) > (int64_t)capacity) {
+            p->damage = "the producer's last records are longer than the ring";
             return -EBADMSG;
+        }
         p->bytes += header - 1;
         p->messages++;
     }
@@ -432,7 +441,7 @@ static inline int shmr_spsc_resume_producer(struct shmr_spsc_producer *p)
     p->next_sample = p->position;
     p->filled = p->messages;
     p->misses = 1; /* a full queue is no event before the first message */
-    if (p->messages != atomic_load_explicit(&last->messages, memory_order_relaxed))
+    if (p->messages != noted)
         shmr_progress_store(p->page->progress, &p->turn, p->position, p->bytes,
                             p->messages); /* R4 */
     return 0;
@@ -496,8 +505,10 @@ static inline ssize_t shmr_spsc_next(struct shmr_spsc_consumer *c, bool patient)
         if (header == 0)
             return -EAGAIN;
     }
-    if (__builtin_expect(header - 1 > c->max_message, 0))
+    if (__builtin_expect(header - 1 > c->max_message, 0)) {
+        c->damage = "corrupt: the next record's header is longer than max_message";
         return -EBADMSG;
+    }
     c->misses = 0;
 
     ssize_t len = (ssize_t)(header - 1);
@@ -632,6 +643,7 @@ static inline int shmr_spsc_resume_consumer(struct shmr_spsc_consumer *c,
     c->empty_events = atomic_load_explicit(&c->page->empty_events, memory_order_relaxed);
     /* In-band, the consumer may have passed the position that a producer stores after publishing.
      */
+    c->damage = "the consumer's page: its position does not fit the producer's";
     if (c->position % 8 != 0 || tail - c->position + capacity > 2 * capacity)
         return -EBADMSG;
 
@@ -639,6 +651,7 @@ static inline int shmr_spsc_resume_consumer(struct shmr_spsc_consumer *c,
     uint64_t again = atomic_load_explicit(&c->page->redelivered_until, memory_order_relaxed);
     uint64_t redeliveries = atomic_load_explicit(&c->page->redeliveries, memory_order_relaxed);
     uint32_t header = shmr_spsc_look(c->data, c->mask, c->position);
+    c->damage = "the next record's header is longer than max_message";
     if (header != 0 && header - 1 > c->max_message)
         return -EBADMSG;
     if (seen - c->position > capacity)

@@ -94,7 +94,7 @@ static int may_look(const shmring_t *q)
 {
     int r = shmr_handle_check(q);
 
-    return r == -EBADMSG ? 0 : r;
+    return r == -EBADMSG && !q->lost ? 0 : r;
 }
 
 int shmring_stat(shmring_t *q, struct shmring_stat *st)
@@ -128,25 +128,26 @@ int shmring_stat(shmring_t *q, struct shmring_stat *st)
         read_mpmc_counters(q, st);
     else
         read_spsc_counters(q, st);
-    return count_participants(q, st);
+    r = count_participants(q, st);
+    return r < 0 ? r : shmr_handle_check_memory(q);
 }
 
-static void read_holdings(const shmring_t *q, const struct shmr_row *row,
+static void read_holdings(const struct shmr_row *row, uint32_t held,
                           struct shmring_participant *out)
 {
-    struct shmr_mpmc look;
     uint64_t since = load(&row->held_since);
 
-    shmr_mpmc_init(&look, &q->geometry, &q->map, 0);
     out->sent = load(&row->sent);
     out->received = load(&row->received);
-    out->held = shmr_mpmc_count_held(&look, out->row);
+    out->held = held;
     if (since != 0) /* the clock may not have ticked since, or the word be damaged */
         out->held_ns = (int64_t)(ahead(shmr_coarse_now(), since) + 1);
 }
 
 int shmring_participants(shmring_t *q, struct shmring_participant *rows, int n)
 {
+    uint32_t held[SHMRING_PARTICIPANTS_MAX] = {0};
+    struct shmr_mpmc look;
     int found = 0, r = may_look(q);
 
     if (r < 0)
@@ -154,6 +155,10 @@ int shmring_participants(shmring_t *q, struct shmring_participant *rows, int n)
     SHMR_ALONE(q);
     if (n < 0 || (n > 0 && !rows))
         return shmr_fail(EINVAL, "%d rows: none or more, and a place for them", n);
+    if (q->kind == SHMRING_MPMC) {
+        shmr_mpmc_init(&look, &q->geometry, &q->map, 0);
+        shmr_mpmc_count_held(&look, q->geometry.rows, held);
+    }
     for (uint32_t i = 0; i < q->geometry.rows; i++) {
         struct shmr_row *row = shmr_row_at(q->map.table, i);
         int alive = shmr_row_is_locked(q->fd, &q->geometry, i);
@@ -166,9 +171,10 @@ int shmring_participants(shmring_t *q, struct shmring_participant *rows, int n)
             rows[found].row = i;
             rows[found].alive = (uint32_t)alive;
             if (q->kind == SHMRING_MPMC)
-                read_holdings(q, row, &rows[found]);
+                read_holdings(row, held[i], &rows[found]);
         }
         found++;
     }
-    return found;
+    r = shmr_handle_check_memory(q);
+    return r < 0 ? r : found;
 }

@@ -84,9 +84,12 @@ static int sleep_on_both(struct shmr_bell *const bell[SHMR_EVENTS],
 }
 #endif
 
-void shmr_ring(shmring_t *q, int event, int n)
+int shmr_ring(shmring_t *q, int event, int n)
 {
     int error = errno; /* a signal handler may be running */
+
+    if (q->lost)
+        return shmr_handle_check_memory(q);
     uint32_t who = shmr_bell_ring(q->bell[event]);
 
     if (who & SHMR_BELL_ASLEEP)
@@ -94,6 +97,7 @@ void shmr_ring(shmring_t *q, int event, int n)
     if (who & SHMR_BELL_POLLED)
         shmr_doorbell_ring(q, event);
     errno = error;
+    return 0;
 }
 
 /* ---- Is it there? ---------------------------------------------------------------------------- */
@@ -124,9 +128,9 @@ static unsigned ready(shmring_t *q, unsigned events, bool thorough)
 static void pass_on(shmring_t *q, unsigned events)
 {
     if (events & SHMRING_READABLE && shmr_mpmc_is_readable(&q->mpmc.queue, 2))
-        shmr_ring(q, SHMR_READABLE, 1);
+        (void)shmr_ring(q, SHMR_READABLE, 1);
     if (events & SHMRING_WRITABLE)
-        shmr_ring(q, SHMR_WRITABLE, 1);
+        (void)shmr_ring(q, SHMR_WRITABLE, 1);
 }
 
 /* Is another participant alive that could bring the event about? */
@@ -302,6 +306,7 @@ static int wait_for(shmring_t *q, unsigned events, int64_t deadline)
     int64_t from = 0;
     unsigned found = spin(q, events, deadline, &from);
     uint32_t value[SHMR_EVENTS];
+    int64_t next_look = SHMR_FOR_EVER;
     int r = 0;
 
     if (found)
@@ -326,13 +331,24 @@ static int wait_for(shmring_t *q, unsigned events, int64_t deadline)
             r = -ETIMEDOUT;
             break;
         }
-        until = deadline - now < limit ? deadline : now + limit;
+        /* Also when it is woken all the time, and for nothing. */
+        if (next_look > now + limit)
+            next_look = now + limit;
+        until = deadline < next_look ? deadline : next_look;
         r = sleep_once(q, events, value, now, until);
-        if (r == 0)
-            r = shmr_now() >= until ? look_around(q, events) : check_peers(q, events);
+        if (r == 0 && q->lost)
+            return shmr_handle_check_memory(q);
+        if (r == 0 && shmr_now() < next_look)
+            r = check_peers(q, events);
+        else if (r == 0) {
+            next_look = SHMR_FOR_EVER;
+            r = look_around(q, events);
+        }
     }
     if (from != 0) /* spinning was in vain */
         learn(&q->waiting, spin_index(events), shmr_now() - from);
+    if (q->lost)
+        return shmr_handle_check_memory(q);
     if (r < 0 && (found = ready(q, events, true)) != 0)
         r = 0;
     if (r == -EINTR)
@@ -368,6 +384,8 @@ int shmr_wait_arm(shmring_t *q, unsigned event, uint32_t how, uint32_t value[SHM
         }
         found = ready(q, event, true);
     }
+    if (q->lost)
+        return shmr_handle_check_memory(q);
     if (found && q->kind == SHMRING_MPMC)
         pass_on(q, event);
     return found ? 1 : r;

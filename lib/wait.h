@@ -15,8 +15,9 @@
 /* Make an attached handle ring and wait. The roles' fence: SHMRING_ASYMMETRIC_FENCE in flags. */
 void shmr_wait_init(shmring_t *q, unsigned flags);
 
-/* Wake up to n of those who sleep at the event's bell. Signal-safe. */
-void shmr_ring(shmring_t *q, int event, int n);
+/* Wake up to n of those who sleep at the event's bell. Signal-safe. 0, or -EBADMSG: the segment's
+ * memory is gone, see guard.h. */
+int shmr_ring(shmring_t *q, int event, int n);
 
 /* shmring_send() and shmring_recv() said -EAGAIN: wait, and try again. */
 int shmr_send_later(shmring_t *q, const void *msg, size_t len, const struct timespec *timeout);
@@ -39,11 +40,13 @@ int shmr_wait_check(const shmring_t *q, unsigned events);
 int shmr_wait_arm(shmring_t *q, unsigned event, uint32_t how, uint32_t value[SHMR_EVENTS],
                   int64_t *limit);
 
-/* Somebody published: n messages, or room for n. The one look of a success at the bell. */
-static inline void shmr_tell(shmring_t *q, int event, int n)
+/* Somebody published: n messages, or room for n. The one look of a success at the bell. As
+ * shmr_ring(). */
+static inline int shmr_tell(shmring_t *q, int event, int n)
 {
     if (__builtin_expect(shmr_bell_heeded(q->bell[event], q->heed[event]), 0))
-        shmr_ring(q, event, n);
+        return shmr_ring(q, event, n);
+    return 0;
 }
 
 #endif

@@ -8,6 +8,7 @@ dist_man_MANS += \
 	man/shmring_create.3 \
 	man/shmring_dump.3 \
 	man/shmring_fd.3 \
+	man/shmring_guard_sigbus.3 \
 	man/shmring_recover.3 \
 	man/shmring_recv.3 \
 	man/shmring_send.3 \

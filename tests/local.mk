@@ -114,6 +114,9 @@ suites += tests/test_recovery_lock
 tests_test_recovery_lock_SOURCES = tests/test_recovery_lock.c tests/mpmc_pages.h
 tests_test_recovery_lock_LDADD = $(core_test_libs)
 
+suites += tests/test_sigbus
+tests_test_sigbus_LDADD = $(core_test_libs)
+
 suites += tests/test_mpmc_deaths tests/test_mpmc_processes
 memcheck_suites += tests/test_mpmc_deaths tests/test_mpmc_processes
 tests_test_mpmc_deaths_LDADD = $(test_libs)
@@ -223,6 +226,12 @@ soak: $(soak_tests)
 		for program in $(soak_tests); do $$program --verbose=1 || exit 1; done; \
 		test $$(date +%s) -lt $$end || exit 0; \
 	done
+
+# Memory taken away from those at work: `make soak-sigbus RACES=N`.
+RACES = 10000
+.PHONY: soak-sigbus
+soak-sigbus: tests/test_sigbus
+	@SHMRING_TEST_RACES=$(RACES) tests/test_sigbus --verbose=1 --filter 'sigbus/races'
 
 # Wake-ups, hunted for long: `make soak-waits ROUNDS=N`.
 ROUNDS = 1000000

@@ -365,7 +365,7 @@ Test(spsc_damage, a_damaged_record_after_the_producers_last, .init = setup, .fin
     send_numbers(0, 2);
     leave();
     *header_at(2 * RECORD) = 1000 + 2;
-    assert_not_attached(SHMRING_PRODUCER, "last records");
+    assert_not_attached(SHMRING_PRODUCER, "last records is longer than max_message");
     *header_at(2 * RECORD) = 0;
     cr_assert_eq(shmring_dup(&producer, observer, SHMRING_PRODUCER), 0);
 }
@@ -376,7 +376,7 @@ Test(spsc_damage, records_without_end, .init = setup, .fini = teardown)
     leave();
     for (uint32_t i = 0; i < CAPACITY; i += 8)
         *header_at(i) = 1;
-    assert_not_attached(SHMRING_PRODUCER, "last records");
+    assert_not_attached(SHMRING_PRODUCER, "last records are longer than the ring");
 }
 
 Test(spsc_damage, records_to_the_end_of_the_ring_are_good, .init = setup, .fini = teardown)

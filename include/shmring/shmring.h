@@ -24,8 +24,9 @@
  * Every call on a handle can also return
  *   -EBADF     the handle is NULL (shmring_close() clears it).
  *   -ENOTCONN  the handle was opened by the parent of this forked process: use shmring_dup().
- *   -EBADMSG   the segment holds something no correct participant writes. The handle is poisoned:
- *              every later call on it returns -EBADMSG too. Nothing outside the handle is touched.
+ *   -EBADMSG   the segment holds something no correct participant writes; the detail names it.
+ *              The handle is poisoned: every later call on it returns -EBADMSG too. Nothing outside
+ *              the handle is touched. With shmring_guard_sigbus() also: its memory is gone.
  *   -ESTALE    nobody can reach the queue by its name any more: it was removed, or replaced by
  *              another. Messages still in it can be received.
  *   -EDEADLK   another thread is in a call on the handle. Only a library that was configured with
@@ -53,6 +54,8 @@
  *   - A process killed between its last message and the return of shmring_send() may have sent it.
  *   - Everybody who may write to a segment may also damage its messages. Choose the mode
  *     accordingly; peers that do not trust each other use memfd segments, which cannot be truncated.
+ *   - Of a file that is truncated the next access raises SIGBUS, unless shmring_guard_sigbus() was
+ *     called.
  */
 #ifndef SHMRING_SHMRING_H
 #define SHMRING_SHMRING_H
@@ -110,7 +113,9 @@ enum {
     /* Send and receive without a fence of their own also while others may sleep; those who go to sleep
        interrupt this process instead, by membarrier(2). For many messages and few sleeps. Where the
        kernel does not do that, it has no effect. */
-    SHMRING_ASYMMETRIC_FENCE = 0x200
+    SHMRING_ASYMMETRIC_FENCE = 0x200,
+    /* shmring_open_fd() and its kin: only a sealed memfd, not any file whose descriptor it is. */
+    SHMRING_SEALED = 0x400
 };
 
 /*
@@ -233,7 +238,7 @@ SHMRING_API int shmring_create(shmring_t **q, const char *name, const struct shm
 
 /*
  * Attach to the existing queue NAME; flags: one role or SHMRING_PRODUCER | SHMRING_CONSUMER, and
- * SHMRING_PREFAULT, SHMRING_MLOCK, SHMRING_ASYMMETRIC_FENCE. A role whose holder died is taken over: everything it had
+ * SHMRING_PREFAULT, SHMRING_MLOCK, SHMRING_ASYMMETRIC_FENCE, SHMRING_SEALED. A role whose holder died is taken over: everything it had
  * committed is still there, and what it had taken without releasing is delivered again.
  *
  * Returns 0 and sets *q, or with *q set to NULL
@@ -249,6 +254,7 @@ SHMRING_API int shmring_create(shmring_t **q, const char *name, const struct shm
  *   -ELOOP, -EISDIR   NAME is a symbolic link, a directory
  *   -ENOMEM           no address space, or RLIMIT_MEMLOCK too low for SHMRING_MLOCK
  *   -EUSERS           mpmc: max_participants are attached
+ *   -EPERM            SHMRING_SEALED, and it is not a sealed memfd
  *   -ENOSYS           see shmring_create()
  *   -ENOTDIR, -EMFILE, -ENFILE  from the kernel.
  * Blocking. What dead participants of an mpmc queue held is recovered, see shmring_recover().
@@ -270,7 +276,8 @@ SHMRING_API int shmring_open_wait(shmring_t **q, const char *name, unsigned flag
  * any descriptor from shmring_segment_fd(). fd stays the caller's and may be closed at once.
  *
  * Returns as shmring_open(), and -EBADF for a bad descriptor. A memfd that is not sealed against
- * shrinking is refused with -EPERM: whoever holds it could make this process die of SIGBUS.
+ * shrinking is refused with -EPERM: whoever holds it could make this process die of SIGBUS. So could
+ * whoever sends the descriptor of a file: with SHMRING_SEALED that is refused, too.
  */
 SHMRING_API int shmring_open_fd(shmring_t **q, int fd, unsigned flags);
 
@@ -336,6 +343,23 @@ SHMRING_API int shmring_recover(shmring_t *q, struct shmring_recovery *report);
  * the handle: do not close it. Returns it, or a negative error that every call can return.
  */
 SHMRING_API int shmring_segment_fd(const shmring_t *q);
+
+/*
+ * Survive the loss of a segment's memory. A file can be truncated by whoever may write to it, or have
+ * holes punched into it that its file system has no memory left for; the next access raises SIGBUS,
+ * which ends the process. Once this was called, in every process that wants it, such an access goes
+ * on in memory of this process alone. The call on the handle that was interrupted returns -EBADMSG, and
+ * so does every later one; so what was read meanwhile is not told as a message. Only a message from
+ * shmring_peek() may lose its rest, which then reads as zeroes, before the caller's eyes:
+ * shmring_release() says -EBADMSG. Other handles, also of the same queue, are not concerned.
+ *
+ * It installs a handler for SIGBUS for the whole process; it cannot be undone, and calling it again
+ * changes nothing. What is not the memory of a handle is passed on to what was installed before:
+ * install yours first, or have it call this one. A thread that blocks SIGBUS is not protected.
+ *
+ * Returns 0. Handles opened before are protected as well. Thread-safe. Not inherited over exec.
+ */
+SHMRING_API int shmring_guard_sigbus(void);
 
 /* ---- Sending -------------------------------------------------------------------------------- */
 

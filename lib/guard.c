@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "guard.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "bell.h"
+#include "error.h"
+#include "handle.h"
+
+/* ---- The handles of this process ------------------------------------------------------------- */
+
+/*
+ * Places are added and never freed, so that the handler may walk them at any time. One whose turn
+ * is even is empty or changes just now: it is not the handle that met the fault, which stays where
+ * it is as long as somebody uses it. There is no lock here that a fork could leave taken.
+ *
+ * Pairs
+ *     G1  the place is filled, or emptied before others may fill it    H1  the handler reads it
+ */
+struct shmr_guarded {
+    _Atomic uint32_t turn;
+    _Atomic(shmring_t *) handle; /* NULL: free */
+    _Atomic uintptr_t base;
+    _Atomic size_t length;
+};
+
+enum { PLACES = 64 };
+struct places {
+    struct shmr_guarded place[PLACES];
+    _Atomic(struct places *) next;
+};
+static struct places first;
+
+static struct shmr_guarded *take_place(struct places *some, shmring_t *q)
+{
+    for (int i = 0; i < PLACES; i++) {
+        shmring_t *nobody = NULL;
+        if (atomic_compare_exchange_strong_explicit(&some->place[i].handle, &nobody, q,
+                                                    memory_order_acquire, memory_order_relaxed))
+            return &some->place[i];
+    }
+    return NULL;
+}
+
+/* The next places, made if there are none; NULL: no memory. */
+static struct places *more_places(struct places *some)
+{
+    struct places *next = atomic_load_explicit(&some->next, memory_order_acquire);
+
+    if (next)
+        return next;
+    struct places *made = calloc(1, sizeof *made);
+    if (!made || atomic_compare_exchange_strong_explicit(&some->next, &next, made,
+                                                         memory_order_acq_rel,
+                                                         memory_order_acquire))
+        return made;
+    free(made);
+    return next;
+}
+
+static void change_turn(struct shmr_guarded *place)
+{
+    uint32_t turn = atomic_load_explicit(&place->turn, memory_order_relaxed);
+
+    atomic_store_explicit(&place->turn, turn + 1, memory_order_release); /* G1 */
+}
+
+int shmr_guard_add(shmring_t *q)
+{
+    struct places *some = &first;
+
+    while (!(q->guarded = take_place(some, q))) {
+        some = more_places(some);
+        if (!some)
+            return shmr_fail(ENOMEM, "no memory to note the handle");
+    }
+    atomic_store_explicit(&q->guarded->base, (uintptr_t)q->map.base, memory_order_relaxed);
+    atomic_store_explicit(&q->guarded->length, q->map.length, memory_order_relaxed);
+    change_turn(q->guarded);
+    return 0;
+}
+
+void shmr_guard_remove(shmring_t *q)
+{
+    if (!q->guarded)
+        return;
+    change_turn(q->guarded);
+    atomic_store_explicit(&q->guarded->handle, NULL, memory_order_release); /* G1 */
+    q->guarded = NULL;
+}
+
+/* ---- The handler ----------------------------------------------------------------------------- */
+
+static shmring_t *handle_at(uintptr_t address)
+{
+    for (struct places *some = &first; some;
+         some = atomic_load_explicit(&some->next, memory_order_acquire))
+        for (int i = 0; i < PLACES; i++) {
+            struct shmr_guarded *place = &some->place[i];
+            uint32_t turn = atomic_load_explicit(&place->turn, memory_order_acquire); /* H1 */
+            uintptr_t base = atomic_load_explicit(&place->base, memory_order_relaxed);
+            size_t length = atomic_load_explicit(&place->length, memory_order_relaxed);
+            shmring_t *q = atomic_load_explicit(&place->handle, memory_order_relaxed);
+            atomic_thread_fence(memory_order_acquire);
+            if (turn % 2 == 1 && address - base < length &&
+                atomic_load_explicit(&place->turn, memory_order_relaxed) == turn)
+                return q;
+        }
+    return NULL;
+}
+
+/* Pages of this process alone in place of the segment. */
+static bool replace_segment(shmring_t *q)
+{
+    const struct shmr_map *map = &q->map;
+
+    if (mmap(map->base, map->length, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) == MAP_FAILED)
+        return false;
+    (void)madvise(map->base, map->length, MADV_DONTFORK);
+    atomic_store_explicit(&map->bells->readable.word, SHMR_BELL_ASLEEP, memory_order_relaxed);
+    atomic_store_explicit(&map->bells->writable.word, SHMR_BELL_ASLEEP, memory_order_relaxed);
+    q->lost = q->poisoned = true;
+    q->send_mark = q->receive_mark = SHMR_NO_PROCESS;
+    return true;
+}
+
+/* What stood there before. */
+static struct sigaction before;
+
+/* As if the signal had come without the handler: to this thread again, with the same siginfo_t. */
+static void die(int number, siginfo_t *info)
+{
+    const struct sigaction by_default = {.sa_handler = SIG_DFL};
+
+    sigaction(number, &by_default, NULL);
+    /* It is pending until the handler returns, unless SIGBUS was let through meanwhile. */
+    if (syscall(SYS_rt_tgsigqueueinfo, getpid(), syscall(SYS_gettid), number, info) < 0)
+        raise(number);
+}
+
+/* Was it the kernel that made this thread stumble? Such a signal cannot be ignored. */
+static bool is_fault(const siginfo_t *info)
+{
+    return info->si_code > 0 && info->si_code != BUS_MCEERR_AO;
+}
+
+static void pass_on(int number, siginfo_t *info, void *context)
+{
+    const struct sigaction to = before;
+
+    if ((unsigned)to.sa_flags & SA_RESETHAND)
+        before.sa_handler = SIG_DFL, before.sa_flags = 0;
+    if (to.sa_flags & SA_SIGINFO)
+        to.sa_sigaction(number, info, context);
+    else if (to.sa_handler == SIG_DFL || (to.sa_handler == SIG_IGN && is_fault(info)))
+        die(number, info);
+    else if (to.sa_handler != SIG_IGN)
+        to.sa_handler(number);
+}
+
+static void on_sigbus(int number, siginfo_t *info, void *context)
+{
+    const int error = errno;
+    shmring_t *q = info->si_code == BUS_ADRERR ? handle_at((uintptr_t)info->si_addr) : NULL;
+
+    /* In a forked child the place may be a handle's of its parent, whose mapping is not here. */
+    if (!q || *q->process != q->mark || !replace_segment(q)) {
+        errno = error;
+        pass_on(number, info, context);
+        return;
+    }
+    errno = error;
+}
+
+int shmring_guard_sigbus(void)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static bool installed;
+    struct sigaction action = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+
+    pthread_mutex_lock(&lock);
+    if (!installed) {
+        sigaction(SIGBUS, NULL, &before);
+        /* The handler that was there is to find the stack and the signal mask that it asked for. */
+        if (before.sa_flags & SA_SIGINFO ||
+            (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN)) {
+            action.sa_mask = before.sa_mask;
+            action.sa_flags = SA_SIGINFO | (before.sa_flags & (SA_ONSTACK | SA_NODEFER | SA_RESTART));
+        }
+        sigaction(SIGBUS, &action, NULL);
+        installed = true;
+    }
+    pthread_mutex_unlock(&lock);
+    return 0;
+}
