@@ -87,7 +87,7 @@ static inline bool shmr_is_ready(uint64_t descriptor, uint64_t position)
 
 struct shmr_mpmc {
     uint8_t *blocks;
-    uint64_t *origins; /* for each block: where its message was first published, if it was delivered
+    _Atomic uint64_t *origins; /* for each block: where its message was first published, if it was delivered
                           before */
     uint64_t mask;   /* entries, and blocks, - 1 */
     uint32_t shift;  /* log2 of the entries */
@@ -492,8 +492,8 @@ static inline void shmr_mpmc_recover_block(struct shmr_mpmc *q, uint32_t dead, u
     bool message = (was & SHMR_M) != 0;
     /* Before anything else changes: whoever goes on in my place finds it, and does not look here. */
     if (message && (was & SHMR_R) == 0 && (was & SHMR_STATE_MASK) == SHMR_OWN &&
-        block->deliveries == 0)
-        q->origins[index] = was & SHMR_POSITION_MASK;
+        shmr_mpmc_deliveries(block) == 0)
+        atomic_store_explicit(&q->origins[index], was & SHMR_POSITION_MASK, memory_order_relaxed);
     uint64_t now = message && !at_most_once ? shmr_mpmc_retake(q, block, was) : SHMR_FREE;
     /* Fails if it was published after all and somebody has taken it meanwhile. */
     if (!atomic_compare_exchange_strong_explicit(&block->descriptor, &was, now,

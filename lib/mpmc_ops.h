@@ -36,7 +36,7 @@ static inline void shmr_mpmc_init(struct shmr_mpmc *q, const struct shmr_geometr
 {
     *q = (struct shmr_mpmc){
         .blocks = map->data,
-        .origins = (uint64_t *)(void *)(map->data + g->origins),
+        .origins = (_Atomic uint64_t *)(void *)(map->data + g->origins),
         .mask = g->capacity - 1,
         .shift = (uint32_t)__builtin_ctzll(g->capacity),
         .stride = g->stride,
@@ -313,8 +313,9 @@ static inline ssize_t shmr_mpmc_peek(struct shmr_mpmc_participant *p, const void
         info->flags = before ? SHMRING_REDELIVERED : 0;
         info->position = p->queue.head - 1;
         if (before)
-            info->position =
-                shmr_whole_position(p->queue.origins[mine.index], p->queue.head);
+            info->position = shmr_whole_position(
+                atomic_load_explicit(&p->queue.origins[mine.index], memory_order_relaxed),
+                p->queue.head);
     }
     p->taken++;
     shmr_mpmc_note_held(p);
@@ -339,7 +340,7 @@ static inline int shmr_mpmc_release(struct shmr_mpmc_participant *p, const void 
 {
     struct shmr_block *block = shmr_mpmc_given_out(&p->queue, msg);
 
-    if (__builtin_expect(!block, 0))
+    if (__builtin_expect(!block || p->taken == 0, 0)) /* the descriptor is anybody's */
         return -EINVAL;
     uint32_t len = atomic_load_explicit(&block->length, memory_order_relaxed);
     shmr_mpmc_free(block);

@@ -611,11 +611,14 @@ static inline int shmr_spsc_release(struct shmr_spsc_consumer *c, const void *ms
 
     /* The length again, from where nobody but a hostile producer has written since. */
     uint32_t header = shmr_spsc_look(c->data, c->mask, c->released);
-    if (__builtin_expect(header - 1 > c->max_message, 0))
-        return -EBADMSG;
     uint64_t next = c->released + shmring_record_size(header - 1);
-    if (__builtin_expect((int64_t)(c->position - next) < 0, 0))
+    /* The last message held is the one that ends at my position. */
+    if (__builtin_expect(header - 1 > c->max_message || (int64_t)(c->position - next) < 0 ||
+                             (c->held == 1) != (next == c->position),
+                         0)) {
+        c->damage = "corrupt: the header of a message held was overwritten";
         return -EBADMSG;
+    }
     c->held--;
     shmr_spsc_retire(c, next, header - 1, 1);
     return 0;

@@ -198,9 +198,10 @@ Test(sigbus, every_length_is_noticed, .timeout = 60)
     for (int k = 0; k < 2; k++)
         for (off_t pages = 0;; pages++) {
             shmring_t *q = create_queue(kinds[k], BOTH);
-            struct shmring_stat st;
-            cr_assert_eq(shmring_stat(q, &st), 0);
-            if ((uint64_t)pages * PAGE >= st.segment_bytes) {
+            const struct shmr_geometry *g = &q->geometry;
+            /* Nothing that was delivered once is looked up in the origins. */
+            const uint64_t used = g->kind == SHMRING_MPMC ? g->origins : g->data_size;
+            if ((uint64_t)pages * PAGE >= g->data + used) {
                 shmring_close(&q);
                 break;
             }

@@ -178,6 +178,32 @@ Test(spsc_damage, what_a_poisoned_consumer_held_comes_again, .init = setup, .fin
     cr_assert_eq(info.flags, SHMRING_REDELIVERED);
 }
 
+/* One or three are held; the header of the first one becomes that of another length. */
+static void overwrite_held(int held, uint32_t header)
+{
+    const void *msg[3];
+
+    setup();
+    send_numbers(0, 3);
+    for (int i = 0; i < held; i++)
+        cr_assert_eq(shmring_peek(consumer, &msg[i], NULL), LEN);
+    *header_at(0) = header;
+    assert_refused(shmring_release(consumer, msg[0]), EBADMSG, "held was overwritten");
+    assert_consumer_poisoned();
+    teardown();
+}
+
+Test(spsc_damage, a_held_message_of_another_length)
+{
+    static const uint32_t headers[] = {0, 1, LEN - 10, LEN + 20, 3 * RECORD, 1002, UINT32_MAX};
+
+    for (int i = 0; i < 7; i++)
+        overwrite_held(1, headers[i]);
+    overwrite_held(3, 3 * RECORD - 3); /* as long as all of them */
+    overwrite_held(3, 3 * RECORD + 1);
+    overwrite_held(3, UINT32_MAX);
+}
+
 Test(spsc_damage, a_handle_with_both_roles_loses_both, .init = setup, .fini = teardown)
 {
     shmring_close(&producer);

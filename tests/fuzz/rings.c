@@ -307,6 +307,7 @@ static void look_or_recover(struct shmr_mpmc_participant *p, struct input *in, u
 {
     const uint32_t row = input_below(in, world->geometry.rows);
     struct shmr_mpmc_recovered done = {0};
+    uint32_t held[SHMRING_PARTICIPANTS_MAX] = {0};
     struct shmr_mpmc look;
 
     switch (operation) {
@@ -316,7 +317,8 @@ static void look_or_recover(struct shmr_mpmc_participant *p, struct input *in, u
         fuzz_check(shmr_mpmc_depth(&look) <= world->geometry.capacity, "too deep");
         break;
     case 2:
-        fuzz_check(shmr_mpmc_count_held(&p->queue, row) <= world->geometry.capacity, "too many");
+        shmr_mpmc_count_held(&p->queue, world->geometry.rows, held);
+        fuzz_check(held[row] <= world->geometry.capacity, "too many");
         break;
     default:
         shmr_mpmc_recover(&p->queue, row, operation == 3, &done);
