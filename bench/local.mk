@@ -4,6 +4,16 @@ bin_PROGRAMS += bench/shmring-bench
 bench_shmring_bench_SOURCES = bench/main.c
 bench_shmring_bench_LDADD = bench/libshmring-bench.la lib/libshmring.la
 
+# The report: Perl, as far as Debian has it in "perl".
+dist_bin_SCRIPTS += bench/shmring-bench-report
+reportdir = $(pkgdatadir)/report
+dist_report_DATA = \
+	bench/report/Chart.pm \
+	bench/report/Figures.pm \
+	bench/report/Page.pm \
+	bench/report/Rounds.pm \
+	bench/report/style.css
+
 # All of it but main(), for the tests.
 noinst_LTLIBRARIES += bench/libshmring-bench.la
 bench_libshmring_bench_la_SOURCES = \

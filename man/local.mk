@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 
-dist_man_MANS += man/shmring-bench.1
+dist_man_MANS += man/shmring-bench.1 man/shmring-bench-report.1
 
 dist_man_MANS += \
 	man/shmring.1 \

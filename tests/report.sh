@@ -1,0 +1,90 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# The report that shmring-bench-report makes: whole, with a chart and a table of everything measured.
+set -eu
+: "${srcdir:?}" "${builddir:?}"
+perl -MJSON::PP -e 1 2>/dev/null || exit 77
+
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+report=$srcdir/bench/shmring-bench-report
+
+fail()
+{
+    echo "$*" >&2
+    exit 1
+}
+
+# measure NAME OPTION...: rounds too short to mean anything
+measure()
+{
+    name=$1
+    shift
+    "$builddir"/bench/shmring-bench -q -r 2 --seconds 0.002 --timeout 100 "$@" \
+        --json "$dir/$name.json" >"$dir/out" || fail "shmring-bench $*: $(cat "$dir/out")"
+}
+
+measure pairs -t shmring,shmring-batch,pipe,pipe-batch,posix-shm -s 8,64
+measure block -t shmring,pipe -s 8,64 -w block
+measure mpmc -m mpmc -t shmring-mpmc -s 8 --configs 1x1,2x2
+measure capacity -m capacity -t shmring
+measure participants -m participants -t shmring-mpmc
+measure stopped -m stopped -t shmring-mpmc
+
+# All as near as each other, whatever this machine did meanwhile: else what there is to draw differs.
+sed -i 's/"probe_ns": \[[^]]*\]/"probe_ns": [100.0, 100.0]/' "$dir"/*.json
+"$report" -o "$dir/report" "$dir"/*.json >"$dir/out" 2>&1 || fail "no report: $(cat "$dir/out")"
+[ ! -s "$dir/out" ] || fail "it said: $(cat "$dir/out")"
+
+for name in pairs block mpmc capacity participants stopped; do
+    cmp "$dir/$name.json" "$dir/report/$name.json"
+    grep -q "<a href=\"$name.json\">" "$dir/report/index.html" || fail "no link to $name.json"
+done
+
+# Every tag is closed, every chart has what it shows, and no number is missing.
+perl -0777 -ne '
+    my @open;
+    while (/<(\/?)([a-zA-Z0-9]+)[^<>]*?(\/?)>/g) {
+        next if $3;
+        $1 ? (pop(@open) // "") eq $2 || die "</$2> closes nothing" : push @open, $2;
+    }
+    die "not closed: @open" if @open;
+    for my $figure (/<figure>.*?<\/figure>/sg) {
+        my ($title) = $figure =~ /<h3>(.*?)<\/h3>/;
+        die "$title: nothing drawn" unless $figure =~ /<circle |<rect /;
+        die "$title: no figures" unless $figure =~ /<td>[0-9]/;
+    }
+    die "a number is missing" if /\b(nan|inf)\b/i;
+    die "it refers to the network" if /(src|href)="?[a-z]+:/;
+    my $n = () = /<svg /g;
+    print "$n\n";
+' "$dir/report/index.html" | sed 's/^<!DOCTYPE html>//' >"$dir/charts"
+# throughput: spinning, batch, blocking; latency: 2 sizes x 2; mpmc: 2 policies, and their 4 processes;
+# CPU: 2 sizes x 2; participants; capacity; 4 x stopped
+[ "$(cat "$dir/charts")" = 21 ] || fail "$(cat "$dir/charts") charts, not 21"
+
+for words in 'Throughput by size' Latency 'Many producers and consumers' \
+    'More processes than processors' 'CPU cost' 'number of participants' 'the capacity' \
+    'One is stopped or killed' 'Raw data'; do
+    grep -q "<h2>.*$words" "$dir/report/index.html" || fail "no $words in the page"
+    grep -q "^## .*$words" "$dir/report/report.md" || fail "no $words in report.md"
+done
+grep -q '^| shmring-mpmc | ' "$dir/report/report.md" || fail "no table in report.md"
+
+# What may go wrong.
+expect() # STATUS WORDS ARGUMENT...
+{
+    status=0 expected=$1 words=$2
+    shift 2
+    "$report" "$@" >"$dir/out" 2>&1 || status=$?
+    [ "$status" = "$expected" ] || fail "$*: status $status"
+    grep -q "$words" "$dir/out" || fail "$*: $(cat "$dir/out")"
+}
+echo '{"rounds": 1}' >"$dir/other.json"
+expect 0 Usage --help
+expect 2 Usage
+expect 2 Usage --no-such-option "$dir/pairs.json"
+expect 1 'No such file' "$dir/none.json"
+expect 1 'not what shmring-bench' "$dir/other.json"
+expect 1 'No such file' -o "$dir/no/such" "$dir/pairs.json"
