@@ -163,6 +163,10 @@ suites += tests/test_checks
 endif
 tests_test_checks_LDADD = $(test_libs)
 
+suites += tests/test_layout_document
+memcheck_suites += tests/test_layout_document
+tests_test_layout_document_LDADD = $(test_libs)
+
 suites += tests/test_version
 thread_suites += tests/test_version
 memcheck_suites += tests/test_version
