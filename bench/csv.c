@@ -36,8 +36,9 @@ static void put_round(FILE *f, const struct results *r, const struct cell *c,
     }
     put_shares(f, round->share, c->crew.producers);
     put_shares(f, round->share + c->crew.producers, c->crew.consumers);
-    fprintf(f, ",%.1f,%.1f,%s", round->probe_ns[0], round->probe_ns[1],
-            placement_names[round->placement]);
+    fprintf(f, ",%.1f,%.1f,%s,%d,%d", round->probe_ns[0], round->probe_ns[1],
+            placement_names[round->placement], (c->transport->flags & IN_ONE_PROCESS) != 0,
+            round->stuck);
     put_text(f, r->machine->cpu);
     put_text(f, r->machine->kernel);
     put_text(f, r->machine->compiler);
@@ -56,7 +57,8 @@ int report_csv(const struct results *r, const char *path)
           f);
     for (int m = 0; m < METRICS; m++)
         fprintf(f, ",%s", metric_names[m]);
-    fputs(",producer_shares,consumer_shares,probe_before_ns,probe_after_ns,placement,cpu,kernel,"
+    fputs(",producer_shares,consumer_shares,probe_before_ns,probe_after_ns,placement,in_one_"
+          "process,stuck,cpu,kernel,"
           "compiler,library,date,options\n",
           f);
     for (int i = 0; i < r->n_cells; i++)

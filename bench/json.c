@@ -24,6 +24,11 @@ static void put_field(FILE *f, const char *name, const char *text)
     fputs(", ", f);
 }
 
+static const char *truth(bool value)
+{
+    return value ? "true" : "false";
+}
+
 static void put_options(FILE *f, const struct options *o)
 {
     fputs("  \"options\": {", f);
@@ -47,7 +52,7 @@ static void put_machine(FILE *f, const struct machine *m)
     fprintf(f, "\"cpus\": %ld, ", m->cpus);
     put_field(f, "kernel", m->kernel);
     put_field(f, "compiler", m->compiler);
-    fprintf(f, "\"optimised\": %s, ", m->optimised ? "true" : "false");
+    fprintf(f, "\"optimised\": %s, ", truth(m->optimised));
     put_field(f, "clock", m->clock);
     fprintf(f, "\"clock_ns\": %.1f},\n", m->clock_ns);
 }
@@ -61,6 +66,8 @@ static void put_cell_name(FILE *f, const struct cell *c)
     fprintf(f, "\"size\": %zu", c->size);
     if (c->transport->flags & IS_BATCH)
         fputs(", \"batch\": true", f);
+    if (c->transport->flags & IN_ONE_PROCESS)
+        fputs(", \"in_one_process\": true", f);
     if (mode_is_many(c->mode))
         fprintf(f, ", \"producers\": %d, \"consumers\": %d", c->crew.producers, c->crew.consumers);
     if (c->mode == CAPACITY)
@@ -89,6 +96,40 @@ static void put_shares(FILE *f, struct crew crew, const double *share)
     putc(']', f);
 }
 
+/* Those that were measured, or could not be. */
+static void put_transports(FILE *f, const struct results *r)
+{
+    const char *separator = "";
+    fputs("  \"transports\": [", f);
+    for (int i = 0; transports[i]; i++) {
+        const struct transport *t = transports[i];
+        bool used = false;
+        for (int k = 0; k < r->n_cells && !used; k++)
+            used = r->cells[k].transport == t;
+        if (!used)
+            continue;
+        fprintf(f, "%s\n    {", separator);
+        put_field(f, "name", t->name);
+        put_field(f, "group", t->group);
+        put_field(f, "what", t->what);
+        fprintf(f, "\"in_one_process\": %s, \"lock_free\": %s, \"batch\": %s}",
+                truth(t->flags & IN_ONE_PROCESS), truth(t->flags & IS_LOCK_FREE),
+                truth(t->flags & IS_BATCH));
+        separator = ",";
+    }
+    fputs("\n  ],\n  \"not_built\": [", f);
+    separator = "";
+    for (const struct absent *a = absent_transports; a->names; a++) {
+        fprintf(f, "%s\n    {", separator);
+        put_field(f, "names", a->names);
+        fputs("\"packages\": ", f);
+        put_text(f, a->packages);
+        putc('}', f);
+        separator = ",";
+    }
+    fputs("\n  ],\n", f);
+}
+
 static void put_rounds(FILE *f, const struct results *r)
 {
     const char *separator = "";
@@ -103,6 +144,8 @@ static void put_rounds(FILE *f, const struct results *r)
             put_metrics(f, &r->cells[i], round->metric);
             if (r->cells[i].mode == MANY || r->cells[i].mode == PARTICIPANTS)
                 put_shares(f, r->cells[i].crew, round->share);
+            if (round->stuck)
+                fputs(", \"stuck\": true", f);
             fprintf(f, ", \"probe_ns\": [%.1f, %.1f], \"placement\": \"%s\"}", round->probe_ns[0],
                     round->probe_ns[1], placement_names[round->placement]);
             separator = ",";
@@ -137,11 +180,11 @@ static void put_missing(FILE *f, const struct results *r)
     fputs("  \"missing\": [", f);
     for (int i = 0; i < r->n_cells; i++) {
         const struct cell *c = &r->cells[i];
-        if (c->fate.state == DONE)
+        if (c->fate.state == DONE || c->fate.state == STUCK)
             continue;
         fprintf(f, "%s\n    {", separator);
         put_cell_name(f, c);
-        fprintf(f, ", \"failed\": %s, \"reason\": ", c->fate.state == FAILED ? "true" : "false");
+        fprintf(f, ", \"failed\": %s, \"reason\": ", truth(c->fate.state == FAILED));
         put_text(f, c->fate.error);
         putc('}', f);
         separator = ",";
@@ -161,6 +204,7 @@ int report_json(const struct results *r, const char *path)
     fprintf(f, "\"near_limit_ns\": %.1f,\n", r->near_limit_ns);
     put_machine(f, r->machine);
     put_options(f, r->options);
+    put_transports(f, r);
     put_rounds(f, r);
     put_medians(f, r);
     put_missing(f, r);

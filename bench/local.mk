@@ -56,6 +56,8 @@ bench_libshmring_bench_la_SOURCES = \
 	bench/workers.c \
 	bench/workers.h \
 	bench/transports/all.h \
+	bench/transports/elements.c \
+	bench/transports/elements.h \
 	bench/transports/eventfd.c \
 	bench/transports/fd.c \
 	bench/transports/fd.h \
@@ -80,6 +82,31 @@ bench_libshmring_bench_la_SOURCES = \
 	bench/transports/unix_dgram.c \
 	bench/transports/unix_seqpacket.c \
 	bench/transports/unix_stream.c
+
+# The peers, with what their own flags ask for.
+bench_libshmring_bench_la_LIBADD =
+EXTRA_DIST += bench/transports/elements.hh
+
+if HAVE_PEER_CK
+noinst_LTLIBRARIES += bench/libpeer-ck.la
+bench_libpeer_ck_la_SOURCES = bench/transports/ck_ring.c
+bench_libpeer_ck_la_CFLAGS = $(AM_CFLAGS) $(CK_CFLAGS)
+bench_libshmring_bench_la_LIBADD += bench/libpeer-ck.la
+endif
+
+# The ring alone, and what it needs itself: not all of DPDK, as DPDK_LIBS would be.
+if HAVE_PEER_DPDK
+noinst_LTLIBRARIES += bench/libpeer-dpdk.la
+bench_libpeer_dpdk_la_SOURCES = bench/transports/rte_ring.c
+bench_libpeer_dpdk_la_CFLAGS = $(AM_CFLAGS) $(DPDK_CFLAGS)
+bench_libshmring_bench_la_LIBADD += bench/libpeer-dpdk.la -lrte_ring
+endif
+
+if HAVE_PEER_BOOST_LOCKFREE
+noinst_LTLIBRARIES += bench/libpeer-boost-lockfree.la
+bench_libpeer_boost_lockfree_la_SOURCES = bench/transports/boost_lockfree.cc
+bench_libshmring_bench_la_LIBADD += bench/libpeer-boost-lockfree.la -lstdc++
+endif
 
 if HAVE_MUX
 bench_libshmring_bench_la_SOURCES += bench/mux.c bench/mux.h

@@ -24,13 +24,13 @@ static int run_all(struct results *r, struct shared *s)
     for (int round = 1; round <= r->options->rounds; round++)
         for (int i = 0; i < r->n_cells && signal == 0; i++) {
             struct cell *c = &r->cells[i];
-            if (c->fate.state == SKIPPED || c->fate.state == FAILED)
+            if (c->fate.state != NOT_DONE && c->fate.state != DONE)
                 continue;
             progress_step(&progress, c, round, r->options->rounds);
             signal = workers_run(c, s, r->options);
             if (signal == 0)
                 signal = workers_interrupted();
-            if (signal == 0 && c->fate.state == DONE)
+            if (signal == 0 && (c->fate.state == DONE || c->fate.state == STUCK))
                 results_add(c, s, round);
         }
     progress_end(&progress);

@@ -19,7 +19,8 @@ enum {
 struct watch {
     uint64_t warm, end;
     enum { WARMING, COUNTING, OVER } phase;
-    uint64_t counted; /* messages before COUNTING; when OVER, messages during it */
+    uint64_t before;   /* messages, when COUNTING began */
+    uint64_t *counted; /* where the messages during COUNTING are noted when it is OVER */
     bool yield;
     bool redelivered;             /* messages may come twice, and late */
     const _Atomic uint32_t *stop; /* over when this is not 0; by the clock where NULL */
@@ -35,11 +36,11 @@ static void look_at_clock(struct watch *w, uint64_t messages)
     }
     if (w->phase == WARMING && now >= w->warm) {
         w->phase = COUNTING;
-        w->counted = messages;
+        w->before = messages;
     }
     if (w->phase == COUNTING && now >= w->end) {
         w->phase = OVER;
-        w->counted = messages - w->counted;
+        *w->counted = messages - w->before;
     }
 }
 
@@ -136,6 +137,10 @@ static int consume(struct link *l, struct shared *s, struct watch *w, struct tal
                 look_at_clock(w, messages);
         }
         looks = empty_at_end = 0;
+        /* Now, and not by the scheduler in the middle of a call: with some queues the others wait
+         * until that one is over. */
+        if (w->phase == OVER)
+            sched_yield();
     }
     return 0;
 }
@@ -144,24 +149,24 @@ int many_run(struct link *l, struct shared *s, const struct plan *plan)
 {
     const uint64_t begin = atomic_load_explicit(&s->begin, memory_order_relaxed);
     const uint64_t warm = begin + ticks_from_seconds(plan->seconds * WARM_UP);
+    struct member *me = &s->member[l->member];
     struct watch w = {
         .warm = warm,
         .end = warm + ticks_from_seconds(plan->seconds),
+        .counted = &me->counted,
         .yield = plan->yield,
         .redelivered = plan->mode == STOPPED && harm_is_death(plan->harm),
         .stop = plan->mode == STOPPED ? &s->stop : NULL,
     };
-    struct member *me = &s->member[l->member];
     int result = 0;
+    if (l->member == 0)
+        s->seconds = plan->seconds;
     if (l->member < l->crew.producers) {
         result = produce(l, &w, &me->tally[l->member]);
         atomic_fetch_sub_explicit(&s->sending, 1, memory_order_release);
     } else if (l->member < l->crew.producers + l->crew.consumers) {
         result = consume(l, s, &w, me->tally);
     }
-    me->counted = w.counted;
-    if (l->member == 0)
-        s->seconds = plan->seconds;
     return result;
 }
 

@@ -227,18 +227,19 @@ static double meet_and_probe(struct link *l, struct shared *s)
 
 int measure(struct link *l, struct shared *s, const struct plan *plan)
 {
+    const clockid_t own =
+        l->transport->flags & IN_ONE_PROCESS ? CLOCK_THREAD_CPUTIME_ID : CLOCK_PROCESS_CPUTIME_ID;
     double before = meet_and_probe(l, s);
-    double from = clock_seconds(CLOCK_MONOTONIC), used = clock_seconds(CLOCK_PROCESS_CPUTIME_ID);
+    if (l->member == 0) /* until there is another one after */
+        s->probe_ns[0] = s->probe_ns[1] = before;
+    double from = clock_seconds(CLOCK_MONOTONIC), used = clock_seconds(own);
     if (run(l, s, plan) != 0)
         return -1;
-    s->cpu_seconds[l->member] = clock_seconds(CLOCK_PROCESS_CPUTIME_ID) - used;
-    if (l->member == 0)
-        s->run_seconds = clock_seconds(CLOCK_MONOTONIC) - from;
+    s->cpu_seconds[l->member] = clock_seconds(own) - used;
+    s->run_seconds[l->member] = clock_seconds(CLOCK_MONOTONIC) - from;
     /* Not all of them may be there any more. */
     double after = plan->mode == STOPPED ? before : meet_and_probe(l, s);
-    if (l->member == 0) {
-        s->probe_ns[0] = before;
+    if (l->member == 0)
         s->probe_ns[1] = after;
-    }
     return 0;
 }

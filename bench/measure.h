@@ -31,7 +31,13 @@ static inline bool harm_is_death(enum harm harm)
 
 /* How one process fared. */
 struct fate {
-    enum { NOT_DONE, DONE, SKIPPED, FAILED } state;
+    enum {
+        NOT_DONE,
+        DONE,
+        SKIPPED,
+        FAILED,
+        STUCK /* not done in time, and that is a finding */
+    } state;
     char error[sizeof(((struct link *)NULL)->error)];
 };
 
@@ -43,7 +49,7 @@ struct tally {
 
 /* MANY: what one process leaves behind. No line is shared while time counts. */
 struct member {
-    _Alignas(128) uint64_t counted; /* messages in the time measured */
+    _Alignas(128) uint64_t counted; /* messages in the time measured, when that is over */
     struct tally tally[CREW_MAX];   /* all messages, by producer */
 };
 
@@ -68,8 +74,8 @@ struct shared {
     uint64_t messages;
     uint64_t lost;
     double seconds;
-    double run_seconds;           /* all of it, for member 0: warming up and the end, too */
-    double cpu_seconds[CREW_MAX]; /* processor time in it, of each member */
+    double run_seconds[CREW_MAX]; /* all of it, of each member: warming up and the end, too */
+    double cpu_seconds[CREW_MAX]; /* processor time in it */
     double pair_ns, exchange_ns;  /* ALONE: a send and a receive; a compare-exchange */
     bool hangs;                   /* STOPPED: somebody did not end, and was killed */
     double others[3]; /* STOPPED: messages a second of the others, before, during and after */

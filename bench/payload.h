@@ -11,6 +11,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define PAYLOAD_STEP UINT64_C(0x9e3779b97f4a7c15)
 
 /* Choose the widest vectors this processor has. Call it once, first. */
@@ -24,7 +28,7 @@ uint64_t payload_check_long(const void *payload, size_t size, uint64_t seq);
 
 static inline void payload_fill(void *payload, size_t size, uint64_t seq)
 {
-    unsigned char *p = payload;
+    unsigned char *p = (unsigned char *)payload;
     if (size > PAYLOAD_SHORT) {
         payload_fill_long(p, size, seq);
         return;
@@ -38,7 +42,7 @@ static inline void payload_fill(void *payload, size_t size, uint64_t seq)
 /* Returns 0 when payload is message seq. */
 static inline uint64_t payload_check(const void *payload, size_t size, uint64_t seq)
 {
-    const unsigned char *p = payload;
+    const unsigned char *p = (const unsigned char *)payload;
     uint64_t wrong = 0;
     if (size > PAYLOAD_SHORT)
         return payload_check_long(p, size, seq);
@@ -51,5 +55,9 @@ static inline uint64_t payload_check(const void *payload, size_t size, uint64_t 
         wrong |= *p++ ^ (seq & 0xff);
     return wrong;
 }
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

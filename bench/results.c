@@ -92,6 +92,8 @@ static void *allocate(size_t n, size_t size)
 
 static bool wanted(const struct options *o, const struct transport *t)
 {
+    if (!o->patterns[0]) /* what is always there to compare with */
+        return strcmp(t->group, "peers") != 0;
     for (int i = 0; o->patterns[i]; i++)
         if (transport_matches(t, o->patterns[i]))
             return true;
@@ -111,8 +113,9 @@ static bool suits(const struct transport *t, enum mode mode)
     case MANY:
         return t->flags & IS_MANY;
     case PARTICIPANTS:
-    case STOPPED:
         return (t->flags & (IS_MANY | IS_BATCH)) == IS_MANY;
+    case STOPPED: /* threads die together */
+        return (t->flags & (IS_MANY | IS_BATCH | IN_ONE_PROCESS)) == IS_MANY;
     case CAPACITY:
         return (t->flags & (HAS_CAPACITY | IS_BATCH | ONLY_ROUND_TRIP)) == HAS_CAPACITY;
     default:
@@ -261,10 +264,12 @@ static void add_many(struct round *to, const struct cell *c, const struct shared
 static double cpus_busy(const struct cell *c, const struct shared *s)
 {
     const int n = cell_processes(c);
-    double seconds = 0;
-    for (int i = 0; i < n; i++)
-        seconds += s->cpu_seconds[i];
-    return s->run_seconds > 0 ? seconds / s->run_seconds : 0;
+    double used = 0, seconds = 0;
+    for (int i = 0; i < n; i++) {
+        used += s->cpu_seconds[i];
+        seconds = s->run_seconds[i] > seconds ? s->run_seconds[i] : seconds;
+    }
+    return seconds > 0 ? used / seconds : 0;
 }
 
 void results_add(struct cell *c, const struct shared *s, int round)
@@ -272,7 +277,7 @@ void results_add(struct cell *c, const struct shared *s, int round)
     static const double quantiles[] = {
         [M_P50] = 0.5, [M_P90] = 0.9, [M_P99] = 0.99, [M_P999] = 0.999};
     struct round *to = &c->rounds[c->n_rounds++];
-    *to = (struct round){.number = round, .lost = s->lost};
+    *to = (struct round){.number = round, .lost = s->lost, .stuck = c->fate.state == STUCK};
     memcpy(to->probe_ns, s->probe_ns, sizeof to->probe_ns);
     to->messages = s->messages;
     to->metric[M_CPU] = mode_has_metric(c->mode, M_CPU) ? cpus_busy(c, s) : 0;

@@ -52,6 +52,7 @@ struct round {
     enum placement placement;
     double metric[METRICS]; /* those that do not belong to the mode are 0 */
     double share[CREW_MAX]; /* MANY: of each member, producers first; 1 is the equal share */
+    bool stuck;             /* its processes had to be ended; then it is the last round */
 };
 
 struct cell {

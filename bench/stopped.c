@@ -63,7 +63,7 @@ static void strike(const struct stopped *t, pid_t victim, struct shared *s)
         atomic_fetch_sub_explicit(&s->sending, 1, memory_order_release);
 }
 
-double stopped_step(struct stopped *t, const pid_t worker[], struct shared *s)
+double stopped_step(struct stopped *t, pid_t victim, struct shared *s)
 {
     const uint64_t start = atomic_load_explicit(&s->begin, memory_order_relaxed);
     const uint64_t now = ticks_now();
@@ -80,13 +80,13 @@ double stopped_step(struct stopped *t, const pid_t worker[], struct shared *s)
         break;
     case BEFORE:
         finish(t, s);
-        strike(t, worker[t->victim], s);
+        strike(t, victim, s);
         begin(t, s, DURING, t->length);
         break;
     case DURING:
         finish(t, s);
-        if (!harm_is_death(t->harm) && worker[t->victim] > 0)
-            kill(worker[t->victim], SIGCONT);
+        if (!harm_is_death(t->harm) && victim > 0)
+            kill(victim, SIGCONT);
         begin(t, s, AFTER, t->length);
         break;
     case AFTER:

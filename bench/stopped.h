@@ -24,8 +24,8 @@ struct stopped {
 
 void stopped_init(struct stopped *t, struct crew crew, const struct plan *plan);
 
-/* Do what is due. Returns the seconds until something may be due again, or less than 0 when whoever
- * still runs does not end by itself. */
-double stopped_step(struct stopped *t, const pid_t worker[], struct shared *s);
+/* Do what is due; victim is 0 when it has ended. Returns the seconds until something may be due
+ * again, or less than 0 when whoever still runs does not end by itself. */
+double stopped_step(struct stopped *t, pid_t victim, struct shared *s);
 
 #endif

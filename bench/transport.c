@@ -33,7 +33,39 @@ const struct transport *const transports[] = {
     &sysv_shm_transport,
     &posix_shm_transport,
     &eventfd_transport,
+#ifdef HAVE_PEER_CK
+    &ck_spsc_transport,
+    &ck_mpmc_transport,
+#endif
+#ifdef HAVE_PEER_DPDK
+    &rte_spsc_transport,
+    &rte_spsc_batch_transport,
+    &rte_mpmc_transport,
+    &rte_mpmc_batch_transport,
+    &rte_rts_transport,
+    &rte_rts_batch_transport,
+    &rte_hts_transport,
+    &rte_hts_batch_transport,
+#endif
+#ifdef HAVE_PEER_BOOST_LOCKFREE
+    &boost_spsc_transport,
+    &boost_spsc_batch_transport,
+    &boost_queue_transport,
+#endif
     NULL,
+};
+
+const struct absent absent_transports[] = {
+#ifndef HAVE_PEER_CK
+    {"ck-spsc, ck-mpmc", "libck-dev"},
+#endif
+#ifndef HAVE_PEER_DPDK
+    {"rte-spsc, rte-mpmc, rte-rts, rte-hts, and their -batch", "libdpdk-dev"},
+#endif
+#ifndef HAVE_PEER_BOOST_LOCKFREE
+    {"boost-spsc, boost-spsc-batch, boost-queue", "libboost-dev and g++"},
+#endif
+    {NULL, NULL},
 };
 
 bool transport_matches(const struct transport *t, const char *pattern)

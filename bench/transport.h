@@ -10,6 +10,9 @@
  *                     send(), recv()
  *   parent            close()   removes what would outlive the processes
  *
+ * Where it is IN_ONE_PROCESS, one child is forked, whose threads are the ends, each with a copy of
+ * the link.
+ *
  * Every transport keeps the same promises, so that the figures compare:
  *   - the sender writes every byte of every message (payload_fill()), the receiver reads and checks
  *     every byte (link_check()): in place where the transport lends its memory, else in l->buffer;
@@ -24,6 +27,10 @@
 #include <stdint.h>
 
 #include "payload.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 enum side { SIDE_A = 0, SIDE_B = 1 }; /* A sends first, or only A sends */
 
@@ -41,9 +48,11 @@ enum {
     IS_SIGNAL = 0x8,        /* carries no payload: measured once, at size 0 */
     IS_BATCH = 0x10,        /* takes l->batch messages a call: measured for throughput only */
     ONLY_ROUND_TRIP = 0x20, /* has no room for a second message */
-    IS_MANY = 0x40, /* a queue for many producers and consumers: has try_send() and try_recv() */
-    CAN_BE_ALONE = 0x80, /* a shmring queue: measured with one handle for both ends, too */
-    HAS_CAPACITY = 0x400 /* holds as many messages as link_slots() says */
+    IS_MANY = 0x40,         /* for many producers and consumers: has try_send and try_recv */
+    CAN_BE_ALONE = 0x80,    /* one process can be both ends: has try_send and try_recv */
+    HAS_CAPACITY = 0x100,   /* holds as many messages as link_slots() says */
+    IN_ONE_PROCESS = 0x200, /* cannot be in shared memory: its ends are threads of one process */
+    IS_LOCK_FREE = 0x400    /* whoever stops, at any instruction, the others go on */
 };
 
 enum { BATCH_MAX = 256 }; /* messages a call */
@@ -93,10 +102,10 @@ struct transport {
      */
     long (*recv)(struct link *l, uint64_t seq, long n);
     /*
-     * IS_MANY: send at most n of the messages that lie one after the other; receive at most n
-     * messages, one after the other. Both return at once: how many it was, 0 when there is no room
-     * or no message, or -1 after link_fail(). n is at most l->batch. Who made and who checks the
-     * messages is the caller.
+     * IS_MANY or CAN_BE_ALONE: send at most n of the messages that lie one after the other; receive
+     * at most n messages, one after the other. Both return at once: how many it was, 0 when there
+     * is no room or no message, or -1 after link_fail(). n is at most l->batch. Who made and who
+     * checks the messages is the caller.
      */
     long (*try_send)(struct link *l, void *messages, long n);
     long (*try_recv)(struct link *l, void *messages, long n);
@@ -107,6 +116,13 @@ enum { LOSSY_TIMEOUT_MS = 100 };
 
 /* All transports, in the order of the table, ended by NULL. */
 extern const struct transport *const transports[];
+
+/* Peers that were not there when this was built, and the Debian packages that have them; ended by
+ * NULL. */
+struct absent {
+    const char *names, *packages;
+};
+extern const struct absent absent_transports[];
 
 /* Does pattern (a glob, a group or "all") name t? */
 bool transport_matches(const struct transport *t, const char *pattern);
@@ -134,5 +150,9 @@ static inline bool link_check(struct link *l, const void *payload, uint64_t seq)
     link_bad_payload(l, seq, payload);
     return false;
 }
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

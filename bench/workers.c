@@ -83,55 +83,117 @@ static int pin(struct link *l, const struct options *o)
     return 0;
 }
 
+/* What the members of a crew know. */
+struct job {
+    struct shared *shared;
+    const struct plan *plan;
+    const struct options *options;
+};
+
+/* What one member does, in a process or a thread of its own. Returns 0 or -1. */
+static int take_part(struct link *l, int member, const struct job *job)
+{
+    struct fate *fate = &job->shared->fate[member];
+    l->member = member;
+    l->side = (enum side)(member % 2);
+    l->in = l->end[l->side].in;
+    l->out = l->end[l->side].out;
+    if (pin(l, job->options) == 0 && (!l->transport->attach || l->transport->attach(l) == 0) &&
+        measure(l, job->shared, job->plan) == 0) {
+        fate->state = DONE;
+        return 0;
+    }
+    memcpy(fate->error, l->error, sizeof fate->error);
+    fate->state = l->skip ? SKIPPED : FAILED;
+    return -1;
+}
+
+struct thread {
+    pthread_t id;
+    struct link link; /* its own, with a buffer of its own */
+    int member;
+    const struct job *job;
+};
+
+static void *run_thread(void *arg)
+{
+    struct thread *t = arg;
+    if (take_part(&t->link, t->member, t->job) != 0)
+        _exit(1); /* for all: they would wait for this one */
+    return NULL;
+}
+
+/* All n members, as threads of this process. Returns 0, or the reason in errno. */
+static int run_threads(const struct link *l, int n, size_t room, const struct job *job)
+{
+    static struct thread threads[CREW_MAX];
+    for (int i = 0; i < n; i++) {
+        struct thread *t = &threads[i];
+        *t = (struct thread){.link = *l, .member = i, .job = job};
+        t->link.buffer = aligned_alloc(64, room);
+        if (!t->link.buffer)
+            return -1;
+        memset(t->link.buffer, 0, room);
+        errno = pthread_create(&t->id, NULL, run_thread, t);
+        if (errno != 0)
+            return -1;
+    }
+    for (int i = 0; i < n; i++)
+        pthread_join(threads[i].id, NULL);
+    return 0;
+}
+
+/* A child that holds members of the crew: one, or all where the transport IN_ONE_PROCESS. */
+struct worker {
+    pid_t pid; /* 0: not running */
+    int first, members;
+};
+
 /* What a worker does from its first to its last instruction. */
 static void __attribute__((noreturn))
-work(struct link *l, struct shared *s, const struct plan *plan, const struct options *o,
-     pid_t parent)
+work(struct link *l, const struct worker *w, size_t room, const struct job *job, pid_t parent)
 {
-    struct fate *fate = &s->fate[l->member];
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(1);
     signal(SIGPIPE, SIG_IGN);
     sigprocmask(SIG_SETMASK, &as_before, NULL);
-    l->in = l->end[l->side].in;
-    l->out = l->end[l->side].out;
-    if (pin(l, o) == 0 && (!l->transport->attach || l->transport->attach(l) == 0) &&
-        measure(l, s, plan) == 0) {
-        fate->state = DONE;
-        _exit(0);
-    }
-    memcpy(fate->error, l->error, sizeof fate->error);
-    fate->state = l->skip ? SKIPPED : FAILED;
-    _exit(1);
-}
-
-/* Reap one worker if it has ended, and say so in fate when it did that without a word. */
-static bool reap(pid_t *worker, struct fate *fate)
-{
-    int status;
-    if (*worker <= 0 || waitpid(*worker, &status, WNOHANG) != *worker)
-        return false;
-    *worker = 0;
-    if (fate->state == NOT_DONE) {
+    if (w->members == 1)
+        _exit(take_part(l, w->first, job) == 0 ? 0 : 1);
+    if (run_threads(l, w->members, room, job) != 0) {
+        struct fate *fate = &job->shared->fate[w->first];
+        snprintf(fate->error, sizeof fate->error, "threads: %s", strerror(errno));
         fate->state = FAILED;
-        if (WIFSIGNALED(status))
-            snprintf(fate->error, sizeof fate->error, "process died: %s",
-                     strsignal(WTERMSIG(status)));
-        else
-            snprintf(fate->error, sizeof fate->error, "process ended with status %d",
-                     WEXITSTATUS(status));
+        _exit(1);
     }
-    return true;
+    _exit(0);
 }
 
-static void kill_workers(pid_t worker[], int n)
+/* How the members of a worker that has ended fared: the first that says why not all is well, or
+ * what its end tells. */
+static struct fate fate_of(const struct worker *w, int status, const struct fate *fates)
+{
+    struct fate fate = {.state = DONE};
+    for (int i = w->first; i < w->first + w->members; i++)
+        if (fates[i].state == FAILED || fates[i].state == SKIPPED)
+            return fates[i];
+        else if (fates[i].state == NOT_DONE)
+            fate.state = FAILED;
+    if (fate.state == FAILED && WIFSIGNALED(status))
+        snprintf(fate.error, sizeof fate.error, "process died: %s", strsignal(WTERMSIG(status)));
+    else if (fate.state == FAILED)
+        snprintf(fate.error, sizeof fate.error, "process ended with status %d",
+                 WEXITSTATUS(status));
+    return fate;
+}
+
+static void kill_workers(struct worker *workers, int n)
 {
     for (int i = 0; i < n; i++)
-        if (worker[i] > 0) {
-            kill(worker[i], SIGKILL);
-            waitpid(worker[i], NULL, 0);
-            worker[i] = 0;
+        if (workers[i].pid > 0) {
+            kill(workers[i].pid, SIGKILL);
+            waitpid(workers[i].pid, NULL, 0);
+            workers[i].pid = 0;
         }
 }
 
@@ -139,36 +201,38 @@ static void kill_workers(pid_t worker[], int n)
  * Wait until all have ended, one has failed, time is up or a signal came; then nothing of them is
  * left. Returns the signal's number or 0, and in fate how it went.
  */
-static int wait_for(pid_t worker[], int n_workers, struct shared *s, struct fate *fate,
+static int wait_for(struct worker *workers, int n_workers, struct shared *s, struct fate *fate,
                     double seconds, struct stopped *harm)
 {
     int running = n_workers;
     const double end = clock_seconds(CLOCK_MONOTONIC) + seconds;
 
     for (;;) {
-        for (int i = 0; i < n_workers; i++)
-            if (reap(&worker[i], &s->fate[i])) {
-                running--;
-                if (s->fate[i].state == DONE)
-                    continue;
-                *fate = s->fate[i];
-                kill_workers(worker, n_workers);
+        for (int i = 0; i < n_workers; i++) {
+            struct worker *w = &workers[i];
+            int status;
+            if (w->pid <= 0 || waitpid(w->pid, &status, WNOHANG) != w->pid)
+                continue;
+            w->pid = 0;
+            running--;
+            *fate = fate_of(w, status, s->fate);
+            if (fate->state != DONE) {
+                kill_workers(workers, n_workers);
                 return 0;
             }
-        if (running == 0) {
-            fate->state = DONE;
-            return 0;
         }
-        const double next = harm ? stopped_step(harm, worker, s) : seconds;
+        if (running == 0)
+            return 0;
+        const double next = harm ? stopped_step(harm, workers[harm->victim].pid, s) : seconds;
         if (next < 0) { /* whoever is left hangs, and has told what it could */
-            kill_workers(worker, n_workers);
+            kill_workers(workers, n_workers);
             fate->state = DONE;
             return 0;
         }
         double left = end - clock_seconds(CLOCK_MONOTONIC);
         if (left < 0) {
-            kill_workers(worker, n_workers);
-            fate->state = FAILED;
+            kill_workers(workers, n_workers);
+            fate->state = STUCK;
             snprintf(fate->error, sizeof fate->error, "timed out after %g s", seconds);
             return 0;
         }
@@ -177,35 +241,49 @@ static int wait_for(pid_t worker[], int n_workers, struct shared *s, struct fate
                                  .tv_nsec = (long)((left - (double)(time_t)left) * 1e9)};
         int n = sigtimedwait(&held_back, NULL, &slice);
         if (n > 0 && n != SIGCHLD) {
-            kill_workers(worker, n_workers);
+            kill_workers(workers, n_workers);
             return n;
         }
     }
 }
 
-static int start_and_wait(struct link *l, int n, struct shared *s, const struct plan *plan,
-                          const struct options *o, struct fate *fate)
+/* Start the n members of a crew, whose messages at a time take room bytes, and wait for their end.
+ */
+static int start_and_wait(struct link *l, int n, size_t room, const struct job *job,
+                          struct fate *fate)
 {
-    pid_t worker[CREW_MAX] = {0}, parent = getpid();
-    for (int i = 0; i < n; i++) {
-        worker[i] = fork();
-        if (worker[i] == 0) {
-            l->member = i;
-            l->side = (enum side)(i % 2);
-            work(l, s, plan, o, parent);
-        }
-        if (worker[i] < 0) {
+    struct worker workers[CREW_MAX] = {0};
+    const int members = l->transport->flags & IN_ONE_PROCESS ? n : 1, n_workers = n / members;
+    const pid_t parent = getpid();
+    for (int i = 0; i < n_workers; i++) {
+        struct worker *w = &workers[i];
+        *w = (struct worker){.pid = fork(), .first = i * members, .members = members};
+        if (w->pid == 0)
+            work(l, w, room, job, parent);
+        if (w->pid < 0) {
             fate->state = FAILED;
             snprintf(fate->error, sizeof fate->error, "fork: %s", strerror(errno));
-            kill_workers(worker, n);
+            kill_workers(workers, n_workers);
             return 0;
         }
     }
     struct stopped harm;
-    if (plan->mode == STOPPED)
-        stopped_init(&harm, l->crew, plan);
-    return wait_for(worker, n, s, fate, plan->seconds * 5 + o->timeout,
-                    plan->mode == STOPPED ? &harm : NULL);
+    const bool harms = job->plan->mode == STOPPED;
+    if (harms)
+        stopped_init(&harm, l->crew, job->plan);
+    return wait_for(workers, n_workers, job->shared, fate,
+                    job->plan->seconds * 5 + job->options->timeout, harms ? &harm : NULL);
+}
+
+/*
+ * When time was up. Many processes on a queue where one waits inside a call for another one that
+ * does not run may take for ever: that is a finding, and what was received until then counts.
+ * Elsewhere it is a failure.
+ */
+static void judge_stuck(struct cell *c)
+{
+    if (!mode_is_many(c->mode) || c->transport->flags & IS_LOCK_FREE)
+        c->fate.state = FAILED;
 }
 
 int workers_run(struct cell *c, struct shared *s, const struct options *o)
@@ -219,6 +297,7 @@ int workers_run(struct cell *c, struct shared *s, const struct options *o)
                               .rate = o->rate,
                               .yield = c->wait == YIELD,
                               .harm = c->harm};
+    const struct job job = {s, &plan, o};
     struct link l = {
         .transport = c->transport,
         .size = c->size,
@@ -239,11 +318,13 @@ int workers_run(struct cell *c, struct shared *s, const struct options *o)
     }
     memset(l.buffer, 0, room);
     if (c->transport->open(&l) == 0) {
-        interrupted = start_and_wait(&l, n, s, &plan, o, &c->fate);
+        interrupted = start_and_wait(&l, n, room, &job, &c->fate);
         if (c->fate.state == DONE && mode_is_many(c->mode) && !s->hangs)
             many_verify(s, c->crew,
                         c->mode == STOPPED && harm_is_death(c->harm) ? (uint64_t)l.batch : 0,
                         &c->fate);
+        if (c->fate.state == STUCK)
+            judge_stuck(c);
     } else {
         c->fate.state = l.skip ? SKIPPED : FAILED;
         memcpy(c->fate.error, l.error, sizeof c->fate.error);

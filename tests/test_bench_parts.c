@@ -403,14 +403,14 @@ Test(bench_parts, whoever_does_not_end_is_noticed)
     ticks_init();
     stopped_init(&t, crew, &plan);
     cr_assert_eq(t.victim, 3);
-    cr_assert_gt(stopped_step(&t, worker, s), 0, "they have not begun");
+    cr_assert_gt(stopped_step(&t, worker[t.victim], s), 0, "they have not begun");
     cr_assert_eq(t.phase, STARTING);
     worker[3] = fork();
     if (worker[3] == 0)
         for (;;)
             pause();
     atomic_store(&s->begin, ticks_now());
-    while ((wait = stopped_step(&t, worker, s)) >= 0) {
+    while ((wait = stopped_step(&t, worker[t.victim], s)) >= 0) {
         if (t.phase == DURING)
             s->member[2].tally[1].messages = 1000;
         usleep((useconds_t)(wait * 1e6) + 1);

@@ -5,6 +5,10 @@
 
 #include "../transport.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 extern const struct transport shmring_transport;
 extern const struct transport shmring_zerocopy_transport;
 extern const struct transport shmring_batch_transport;
@@ -26,5 +30,24 @@ extern const struct transport sysv_msg_transport;
 extern const struct transport sysv_shm_transport;
 extern const struct transport posix_shm_transport;
 extern const struct transport eventfd_transport;
+
+/* peers, each where it was found */
+extern const struct transport ck_spsc_transport;
+extern const struct transport ck_mpmc_transport;
+extern const struct transport rte_spsc_transport;
+extern const struct transport rte_spsc_batch_transport;
+extern const struct transport rte_mpmc_transport;
+extern const struct transport rte_mpmc_batch_transport;
+extern const struct transport rte_rts_transport;
+extern const struct transport rte_rts_batch_transport;
+extern const struct transport rte_hts_transport;
+extern const struct transport rte_hts_batch_transport;
+extern const struct transport boost_spsc_transport;
+extern const struct transport boost_spsc_batch_transport;
+extern const struct transport boost_queue_transport;
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

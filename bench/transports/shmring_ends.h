@@ -28,6 +28,10 @@ long shmring_ends_recv(struct link *l, uint64_t seq, long n);
 long shmring_ends_send_batch(struct link *l, uint64_t seq, long n);
 long shmring_ends_recv_batch(struct link *l, uint64_t seq, long n);
 
+/* One shmring_send() or shmring_recv() */
+long shmring_ends_try_send(struct link *l, void *message, long n);
+long shmring_ends_try_recv(struct link *l, void *message, long n);
+
 /* CALL returned result. Returns -1. */
 int shmring_ends_fail(struct link *l, const char *call, long result);
 

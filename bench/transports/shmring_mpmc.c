@@ -10,37 +10,17 @@ static int open_mpmc(struct link *l)
     return shmring_ends_open_kind(l, SHMRING_MPMC);
 }
 
-static long try_send_one(struct link *l, void *message, long n)
-{
-    (void)n;
-    const int r = shmring_send(shmring_out(l), message, l->size);
-    if (r == 0)
-        return 1;
-    return r == -EAGAIN ? 0 : shmring_ends_fail(l, "shmring_send", r);
-}
-
-static long try_recv_one(struct link *l, void *message, long n)
-{
-    (void)n;
-    const ssize_t r = shmring_recv(shmring_in(l), message, l->size);
-    if (r == (ssize_t)l->size)
-        return 1;
-    if (r >= 0)
-        return link_fail(l, "a message came with %zd bytes, not %zu", r, l->size);
-    return r == -EAGAIN ? 0 : shmring_ends_fail(l, "shmring_recv", r);
-}
-
 const struct transport shmring_mpmc_transport = {
     .name = "shmring-mpmc",
     .group = "rings",
     .what = "mpmc queue, shmring_send and shmring_recv",
-    .flags = CAN_SPIN | CAN_BLOCK | CAN_BE_ALONE | IS_MANY | HAS_CAPACITY,
+    .flags = CAN_SPIN | CAN_BLOCK | CAN_BE_ALONE | IS_MANY | HAS_CAPACITY | IS_LOCK_FREE,
     .open = open_mpmc,
     .attach = shmring_ends_attach,
     .send = shmring_ends_send,
     .recv = shmring_ends_recv,
-    .try_send = try_send_one,
-    .try_recv = try_recv_one,
+    .try_send = shmring_ends_try_send,
+    .try_recv = shmring_ends_try_recv,
     .close = shmring_ends_close,
 };
 
@@ -70,7 +50,7 @@ const struct transport shmring_mpmc_batch_transport = {
     .name = "shmring-mpmc-batch",
     .group = "rings",
     .what = "mpmc queue, shmring_send_batch and shmring_recv_batch",
-    .flags = CAN_SPIN | IS_MANY | IS_BATCH | HAS_CAPACITY,
+    .flags = CAN_SPIN | IS_MANY | IS_BATCH | HAS_CAPACITY | IS_LOCK_FREE,
     .open = open_mpmc,
     .attach = shmring_ends_attach,
     .send = shmring_ends_send_batch,

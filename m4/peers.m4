@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: MIT
+#
+# SHMRING_PEERS
+#
+# Look for the queues that shmring-bench compares shmring with: for each that is there, HAVE_PEER_X
+# is a conditional and a macro, and bench_peers names it for the summary. --without-peers looks for
+# none; nor does a build with a sanitizer, which is about our own code.
+AC_DEFUN([SHMRING_PEERS], [
+    AC_REQUIRE([SHMRING_SANITIZER])
+    AC_ARG_WITH([peers],
+        [AS_HELP_STRING([--without-peers],
+            [let shmring-bench compare with the kernel only, not with other queues])],
+        [], [AS_VAR_IF([enable_sanitizer], [no], [with_peers=check], [with_peers=no])])
+    bench_peers=
+
+    have_cxx=no
+    AS_VAR_IF([with_peers], [no], [], [
+        AC_LANG_PUSH([C++])
+        AC_CACHE_CHECK([whether $CXX compiles and links], [shmring_cv_cxx],
+            [AC_LINK_IFELSE([AC_LANG_PROGRAM([[@%:@include <new>]])],
+                [shmring_cv_cxx=yes], [shmring_cv_cxx=no])])
+        AC_LANG_POP([C++])
+        have_cxx=$shmring_cv_cxx])
+
+    SHMRING_PEER_MODULE([CK], [ck], [ck_ring])
+    SHMRING_PEER_MODULE([DPDK], [libdpdk >= 20.11], [rte_ring])
+    SHMRING_PEER_HEADER([BOOST_LOCKFREE], [boost/lockfree/queue.hpp], [boost::lockfree])
+])
+
+# _SHMRING_PEER(NAME, SHOWN): the variable have_peer is yes or no.
+AC_DEFUN([_SHMRING_PEER], [
+    AM_CONDITIONAL([HAVE_PEER_$1], [test "$have_peer" = yes])
+    AS_VAR_IF([have_peer], [yes], [
+        AC_DEFINE([HAVE_PEER_$1], [1], [Define if shmring-bench compares with $2.])
+        AS_VAR_APPEND([bench_peers], [" $2"])])
+])
+
+# SHMRING_PEER_MODULE(NAME, MODULES, SHOWN): a C library that pkg-config knows. Its headers are the
+# system's: their warnings are not ours.
+AC_DEFUN([SHMRING_PEER_MODULE], [
+    have_peer=no
+    AS_VAR_IF([with_peers], [no], [],
+        [PKG_CHECK_MODULES([$1], [$2],
+            [have_peer=yes
+             $1_CFLAGS=$(AS_ECHO(["$$1_CFLAGS"]) | sed 's/-I/-isystem /g')], [:])])
+    _SHMRING_PEER([$1], [$3])
+])
+
+# SHMRING_PEER_HEADER(NAME, HEADER, SHOWN): a C++ library that is headers
+AC_DEFUN([SHMRING_PEER_HEADER], [
+    have_peer=no
+    AS_VAR_IF([have_cxx], [yes], [
+        AC_LANG_PUSH([C++])
+        AC_CHECK_HEADER([$2], [have_peer=yes])
+        AC_LANG_POP([C++])])
+    _SHMRING_PEER([$1], [$3])
+])
