@@ -440,6 +440,28 @@ Test(spsc, what_was_held_at_close_comes_again_flagged, .init = open_both, .fini 
     assert_peeks(4, 14, &msgs[0], 1);
 }
 
+static int take_nothing_and_die(void *unused)
+{
+    (void)unused;
+    child_assert(shmring_dup(&consumer, producer, SHMRING_CONSUMER) == 0);
+    return 0;
+}
+
+/* It may have died in the middle of a receive. */
+Test(spsc, what_the_dead_may_have_seen_comes_flagged, .init = open_both, .fini = close_both)
+{
+    const void *msgs[3];
+
+    for (uint32_t i = 0; i < 3; i++)
+        cr_assert_eq(send_number(i, 10 + i), 0);
+    shmring_close(&consumer);
+    cr_assert_eq(test_run(take_nothing_and_die, NULL), 0);
+    attach_consumer();
+    assert_peeks(0, 10, &msgs[0], 2);
+    for (uint32_t i = 1; i < 3; i++)
+        assert_peeks(i, 10 + i, &msgs[i], 1);
+}
+
 Test(spsc, deliveries_are_counted, .init = open_both, .fini = close_both)
 {
     const void *msg;
