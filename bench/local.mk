@@ -14,6 +14,15 @@ dist_report_DATA = \
 	bench/report/Rounds.pm \
 	bench/report/style.css
 
+# How fast shmring is beside its peers, against bench/goals: not in make check, figures need quiet.
+EXTRA_DIST += bench/check bench/goals
+.PHONY: bench-check bench-goals
+bench-check: bench/shmring-bench
+	@$(srcdir)/bench/check $(srcdir)/bench/goals bench/shmring-bench || test $$? = 77
+bench-goals: bench/shmring-bench
+	@$(srcdir)/bench/check --renew $(srcdir)/bench/goals bench/shmring-bench >bench/goals.new
+	@cat bench/goals.new && mv bench/goals.new $(srcdir)/bench/goals
+
 # All of it but main(), for the tests.
 noinst_LTLIBRARIES += bench/libshmring-bench.la
 bench_libshmring_bench_la_SOURCES = \
