@@ -114,7 +114,10 @@ suites += tests/test_recovery_lock
 tests_test_recovery_lock_SOURCES = tests/test_recovery_lock.c tests/mpmc_pages.h
 tests_test_recovery_lock_LDADD = $(core_test_libs)
 
-suites += tests/test_sigbus
+suites += tests/test_sigbus tests/test_scribble
+tests_test_scribble_SOURCES = tests/test_scribble.c tests/fuzz/around.c tests/fuzz/fuzz.h
+tests_test_scribble_LDADD = $(core_test_libs)
+tests_test_scribble_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=mmap,--wrap=munmap,--wrap=clock_gettime
 tests_test_sigbus_LDADD = $(core_test_libs)
 
 suites += tests/test_mpmc_deaths tests/test_mpmc_processes
@@ -231,6 +234,12 @@ soak: $(soak_tests)
 		for program in $(soak_tests); do $$program --verbose=1 || exit 1; done; \
 		test $$(date +%s) -lt $$end || exit 0; \
 	done
+
+# Words written over live queues: `make scribble WRITES=N`, N of them for each kind.
+WRITES = 1000000000
+.PHONY: scribble
+scribble: tests/test_scribble
+	@SHMRING_TEST_WRITES=$(WRITES) tests/test_scribble --verbose=1
 
 # Memory taken away from those at work: `make soak-sigbus RACES=N`.
 RACES = 10000
