@@ -70,4 +70,15 @@ static inline bool shmr_mpmc_is_writable(struct shmr_mpmc *q, uint64_t looks)
     return false;
 }
 
+/* Are so many blocks free? Looks at all of them, if need be. */
+static inline bool shmr_mpmc_has_room(struct shmr_mpmc *q, unsigned least)
+{
+    unsigned found = 0;
+
+    for (uint64_t i = 0; i <= q->mask; i++)
+        if (shmr_mpmc_is_free(shmr_mpmc_block(q, q->tail + i)) && ++found == least)
+            return true;
+    return false;
+}
+
 #endif

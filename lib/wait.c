@@ -124,12 +124,15 @@ static unsigned ready(shmring_t *q, unsigned events, bool thorough)
     return found;
 }
 
-/* mpmc: others may be asleep that a ring before my announcement should have woken. */
+/*
+ * mpmc: others may be asleep that a ring before my announcement should have woken: if there is more
+ * than what I am about to take.
+ */
 static void pass_on(shmring_t *q, unsigned events)
 {
     if (events & SHMRING_READABLE && shmr_mpmc_is_readable(&q->mpmc.queue, 2))
         (void)shmr_ring(q, SHMR_READABLE, 1);
-    if (events & SHMRING_WRITABLE)
+    if (events & SHMRING_WRITABLE && shmr_mpmc_has_room(&q->mpmc.queue, 2))
         (void)shmr_ring(q, SHMR_WRITABLE, 1);
 }
 

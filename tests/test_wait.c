@@ -790,3 +790,26 @@ Test(wait, what_a_wait_teaches, .init = setup_spsc, .fini = teardown)
     assert_refused(shmring_wait(q, SHMRING_READABLE, &moment), ETIMEDOUT, "in time");
     cr_assert_eq(*usual, 700, "a long one is a reason to sleep sooner");
 }
+
+/* Whoever is about to take the only message, or block, keeps the ring to itself. */
+Test(wait, only_what_is_left_is_passed_on, .init = setup_mpmc, .fini = teardown)
+{
+    static const unsigned events[SHMR_EVENTS] = {SHMRING_READABLE, SHMRING_WRITABLE};
+    struct shmring_futex futex;
+    char buf[100];
+
+    for (int e = 0; e < SHMR_EVENTS; e++) {
+        if (e == SHMR_WRITABLE)
+            fill(q);
+        for (uint32_t there = 1; there <= 2; there++) {
+            cr_assert_geq(e == SHMR_WRITABLE ? shmring_recv(q, buf, sizeof buf)
+                                             : shmring_send(q, "one", 3),
+                          0);
+            uint32_t before = atomic_load(&q->bell[e]->word);
+            cr_assert_eq(shmring_futex_arm(q, events[e], &futex), 1);
+            uint32_t rings = (atomic_load(&q->bell[e]->word) - before) / SHMR_BELL_RING;
+            cr_assert_eq(rings, there - 1, "%u rings for %u in the queue", rings, there);
+            atomic_fetch_and(&q->bell[e]->word, ~SHMR_BELL_SLEEPERS); /* nobody does */
+        }
+    }
+}
