@@ -20,6 +20,11 @@ tests_crash_mpmc_SOURCES = tests/crash/crash.c $(crash_mpmc) $(crash_common)
 tests_crash_mpmc_LDADD = lib/libshmring-core.la
 tests_crash_mpmc_LDFLAGS = $(crash_ldflags)
 
+suites += tests/crash/waits
+tests_crash_waits_SOURCES = tests/crash/waits.c $(crash_common)
+tests_crash_waits_LDADD = lib/libshmring-core.la
+tests_crash_waits_LDFLAGS = $(crash_ldflags)
+
 crash_pairs = tests/crash/pairs_spsc tests/crash/pairs_mpmc
 tests_crash_pairs_spsc_SOURCES = tests/crash/pairs.c tests/crash/spsc.c $(crash_common)
 tests_crash_pairs_spsc_LDADD = lib/libshmring-core.la
@@ -40,6 +45,7 @@ check-pairs: $(crash_pairs)
 
 # Each instruction of the long operations too. Some minutes.
 .PHONY: check-deaths
-check-deaths: tests/crash/spsc tests/crash/mpmc
+check-deaths: tests/crash/spsc tests/crash/mpmc tests/crash/waits
 	tests/crash/spsc --all
 	tests/crash/mpmc --all
+	tests/crash/waits --all

@@ -61,7 +61,8 @@ struct held {
 
 /* This process's participants. */
 static struct {
-    shmring_t *mine; /* of an operation's process */
+    shmring_t *mine;     /* of an operation's process */
+    shmring_t *observer; /* to be duplicated */
     shmring_t *producer, *consumer, *holder, *successor;
     struct held held[4];
     int held_count;
@@ -199,6 +200,7 @@ static void reserve(struct crash_world *w, shmring_t *q)
 static void close_all(void)
 {
     shmring_close(&here.mine);
+    shmring_close(&here.observer);
     shmring_close(&here.producer);
     shmring_close(&here.consumer);
     shmring_close(&here.holder);
@@ -441,6 +443,23 @@ static long run_open(struct crash_world *w)
     return 0;
 }
 
+/* As opening, but from a handle: a few states will do. */
+static bool ready_to_dup(struct crash_world *w)
+{
+    int id = w->state->id;
+
+    return (id == EMPTY || id == DEAD_NEIGHBOUR || id == CROWDED) &&
+           crash_check(w, shmring_open_fd(&here.observer, w->fd, SHMRING_OBSERVER) == 0,
+                       "attaching as observer");
+}
+
+static long run_dup(struct crash_world *w)
+{
+    if (dies(w))
+        ledger_doomed(w);
+    return shmring_dup(&here.mine, here.observer, BOTH);
+}
+
 static long run_close(struct crash_world *w)
 {
     (void)w;
@@ -465,14 +484,26 @@ static const struct crash_operation operations[] = {
     {"peek", BOTH, false, 1, NULL, run_peek, one_if_length},
     {"release", BOTH, false, 1, ready_to_release, run_release, none},
     {"open", BOTH, true, 0, NULL, run_open, none},
+    {"dup", BOTH, true, 0, ready_to_dup, run_dup, none},
     {"close", BOTH, false, 0, ready_to_close, run_close, none},
     {"recover", BOTH, false, 0, NULL, run_recover, none},
 };
 
 /* Most operations look for the dead when they find the queue full or empty. */
 static const unsigned traits[] = {
-    SENDS | RECOVERS,    SENDS | RECOVERS, RECOVERS, SENDS,    0, RECEIVES | RECOVERS,
-    RECEIVES | RECOVERS, PEEKS | RECOVERS, 0,        RECOVERS, 0, RECOVERS,
+    SENDS | RECOVERS,
+    SENDS | RECOVERS,
+    RECOVERS,
+    SENDS,
+    0,
+    RECEIVES | RECOVERS,
+    RECEIVES | RECOVERS,
+    PEEKS | RECOVERS,
+    0,
+    RECOVERS,
+    RECOVERS,
+    0,
+    RECOVERS,
 };
 static_assert(sizeof traits / sizeof traits[0] == sizeof operations / sizeof operations[0],
               "one for each");

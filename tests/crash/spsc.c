@@ -52,8 +52,9 @@ struct witness {
 static struct {
     shmring_t *producer;
     shmring_t *consumer;
-    uint64_t next;   /* message to send */
-    uint64_t expect; /* message to take */
+    shmring_t *observer; /* to be duplicated */
+    uint64_t next;       /* message to send */
+    uint64_t expect;     /* message to take */
     const void *held[4];
     int held_count;
     void *reservation;
@@ -260,6 +261,7 @@ static void close_all(void)
 {
     shmring_close(&here.producer);
     shmring_close(&here.consumer);
+    shmring_close(&here.observer);
     memset(&here, 0, sizeof here);
 }
 
@@ -523,6 +525,23 @@ static long run_open(struct crash_world *w)
     return 0;
 }
 
+/* As opening, but from a handle: a few states will do. */
+static bool ready_to_dup(struct crash_world *w)
+{
+    int id = w->state->id;
+
+    return (id == EMPTY || id == DEAD_NEIGHBOUR) &&
+           crash_check(w, shmring_open_fd(&here.observer, w->fd, SHMRING_OBSERVER) == 0,
+                       "attaching as observer");
+}
+
+static long run_dup(struct crash_world *w)
+{
+    shmring_t **q = w->mine->role == SHMRING_PRODUCER ? &here.producer : &here.consumer;
+
+    return shmring_dup(q, here.observer, w->mine->role);
+}
+
 static long run_close(struct crash_world *w)
 {
     (void)w;
@@ -539,12 +558,14 @@ static const struct crash_operation operations[] = {
     {"commit", P, false, 1, one_reserved, run_commit, one_if_zero},
     {"cancel", P, false, 0, one_reserved, run_cancel, none},
     {"open producer", P, true, 0, NULL, run_open, none},
+    {"dup producer", P, true, 0, ready_to_dup, run_dup, none},
     {"close producer", P, false, 0, one_reserved, run_close, none},
     {"recv", C, false, 1, nothing_held, run_recv, one_if_length},
     {"recv_batch", C, false, BATCH, nothing_held, run_recv_batch, the_count},
     {"peek", C, false, 0, NULL, run_peek, none},
     {"release", C, false, 1, one_held, run_release, one_if_zero},
     {"open consumer", C, true, 0, NULL, run_open, none},
+    {"dup consumer", C, true, 0, ready_to_dup, run_dup, none},
     {"close consumer", C, false, 0, one_held, run_close, none},
 };
 #undef P
