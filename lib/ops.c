@@ -137,12 +137,13 @@ static inline void note_time(shmring_t *q)
 }
 
 /*
- * The two calls that most programs make for every message: spsc in place, where a few instructions
- * tell, and mpmc by a jump, so that neither saves registers for the other.
+ * The two calls that most programs make for every message: the quick ways of spsc in place, where a
+ * few instructions tell, and everything else by a jump, so that registers are saved only where it
+ * takes them.
  */
-static inline int send_spsc(shmring_t *q, const void *msg, size_t len)
+HOT static int send_spsc(shmring_t *q, const void *msg, size_t len)
 {
-    int r = shmr_spsc_send(&q->producer, msg, len);
+    int r = shmr_spsc_send_whole(&q->producer, msg, len);
 
     if (unlikely(r < 0))
         return send_failed(q, r, len, q->geometry.max_message);
@@ -165,7 +166,11 @@ static inline int send_any(shmring_t *q, const void *msg, size_t len)
     if (!may_send(q))
         return refuse_send(q);
     SHMR_ALONE(q);
-    return q->kind == SHMRING_SPSC ? send_spsc(q, msg, len) : send_mpmc(q, msg, len);
+    if (q->kind != SHMRING_SPSC)
+        return send_mpmc(q, msg, len);
+    if (unlikely(!shmr_spsc_send_quick(&q->producer, msg, len)))
+        return send_spsc(q, msg, len);
+    return shmr_tell(q, SHMR_READABLE, 1);
 }
 
 HOT int shmring_send(shmring_t *q, const void *msg, size_t len)
@@ -241,9 +246,9 @@ int shmring_cancel(shmring_t *q, void *msg)
     return shmr_tell(q, SHMR_WRITABLE, 1); /* mpmc: another producer can have the block */
 }
 
-static inline ssize_t recv_spsc(shmring_t *q, void *buf, size_t size)
+HOT static ssize_t recv_spsc(shmring_t *q, void *buf, size_t size)
 {
-    ssize_t r = shmr_spsc_recv(&q->consumer, buf, size);
+    ssize_t r = shmr_spsc_recv_whole(&q->consumer, buf, size);
 
     if (unlikely(r < 0))
         return recv_failed(q, (int)r, size);
@@ -265,12 +270,23 @@ HOT static ssize_t recv_mpmc(shmring_t *q, void *buf, size_t size)
     return r;
 }
 
+COLD static ssize_t received_and_ring(shmring_t *q, ssize_t r)
+{
+    return unlikely(shmr_ring(q, SHMR_WRITABLE, 1) < 0) ? -EBADMSG : r;
+}
+
 static inline ssize_t recv_any(shmring_t *q, void *buf, size_t size)
 {
     if (!may_receive(q))
         return refuse_receive(q);
     SHMR_ALONE(q);
-    return q->kind == SHMRING_SPSC ? recv_spsc(q, buf, size) : recv_mpmc(q, buf, size);
+    if (q->kind != SHMRING_SPSC)
+        return recv_mpmc(q, buf, size);
+
+    ssize_t r;
+    if (unlikely(!shmr_spsc_recv_quick(&q->consumer, buf, size, &r)))
+        return recv_spsc(q, buf, size);
+    return likely(!shmr_is_heeded(q, SHMR_WRITABLE)) ? r : received_and_ring(q, r);
 }
 
 HOT ssize_t shmring_recv(shmring_t *q, void *buf, size_t size)

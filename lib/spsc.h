@@ -56,7 +56,7 @@
  * producer's are still in the consumer's cache from the lap before; the consumer must keep well
  * clear of the line that is being written.
  */
-#define SHMR_SPSC_WRITE_AHEAD 512
+#define SHMR_SPSC_WRITE_AHEAD 1024
 #define SHMR_SPSC_READ_AHEAD  256
 #define SHMR_SPSC_FETCH_MOST  2048
 
@@ -69,13 +69,15 @@ struct shmr_spsc_producer {
     uint64_t messages;
     uint64_t filled;      /* messages when the ring was last found full after a success */
     uint64_t next_sample; /* position at which to look at the high-water mark */
+    uint64_t quick_until; /* as far as this there is room, and no sample is due */
     struct shmr_spsc_producer_page *page;
     const struct shmr_spsc_consumer_page *consumer;
     uint32_t max_message;
-    uint32_t turn;   /* progress record to write next */
-    uint32_t misses; /* -EAGAIN in a row */
-    uint32_t pauses; /* to fall back for, see SHMR_BACK_OFF_NS */
-    bool reserved;   /* a reservation is open */
+    uint32_t quick_most; /* bytes a message that shmr_spsc_send_quick() takes */
+    uint32_t turn;       /* progress record to write next */
+    uint32_t misses;     /* -EAGAIN in a row */
+    uint32_t pauses;     /* to fall back for, see SHMR_BACK_OFF_NS */
+    bool reserved;       /* a reservation is open */
     uint32_t reservation;
     uint64_t high_water;
     uint64_t full_events;
@@ -182,6 +184,14 @@ static inline uint32_t shmr_spsc_missed_again(uint32_t misses)
 
 /* ---- Producer ------------------------------------------------------------------------------- */
 
+/* To be called when head or next_sample have changed. */
+static inline void shmr_spsc_renew_quick(struct shmr_spsc_producer *p)
+{
+    const uint64_t room = p->head + shmr_spsc_capacity(p->mask) - SHMR_SPSC_SPARE;
+
+    p->quick_until = (int64_t)(room - p->next_sample) < 0 ? room : p->next_sample;
+}
+
 /*
  * Take note of how far the consumer is, if that is news: what it publishes now and then may be
  * older than its exact position. False: it cannot be there.
@@ -195,6 +205,7 @@ static inline bool shmr_spsc_see_head(struct shmr_spsc_producer *p, uint64_t hea
         return false;
     }
     p->head = head;
+    shmr_spsc_renew_quick(p);
     return true;
 }
 
@@ -260,19 +271,27 @@ __attribute__((noinline)) static void shmr_spsc_sample(struct shmr_spsc_producer
     p->next_sample = p->position + shmr_spsc_capacity(p->mask) / SHMR_SPSC_SAMPLE_FRACTION;
     if (shmr_spsc_see_head(p, shmr_spsc_exact_head(p)))
         shmr_spsc_note_high_water(p, p->position - p->head);
+    shmr_spsc_renew_quick(p);
 }
 
-/* Lines to fetch ahead: from the first one that starts at or after a position, for a record's
- * length. */
-static inline uint64_t shmr_spsc_line_from(uint64_t position)
+/* The lines that start within the record at a position: fetch those that are so far ahead of it. */
+static inline void shmr_spsc_fetch(const uint8_t *data, uint64_t mask, uint64_t position,
+                                   uint64_t record, uint64_t ahead, bool to_write)
 {
-    return (position + SHMR_LINE - 1) & ~(uint64_t)(SHMR_LINE - 1);
+    const uint64_t end = position + record;
+
+    for (uint64_t line = (position + SHMR_LINE - 1) & ~(uint64_t)(SHMR_LINE - 1);
+         (int64_t)(line - end) < 0; line += SHMR_LINE) {
+        if (to_write)
+            shmr_prefetch_to_write(data + ((line + ahead) & mask));
+        else
+            shmr_prefetch(data + ((line + ahead) & mask));
+    }
 }
 
-static inline uint64_t shmr_spsc_fetch_limit(uint64_t position, uint32_t len)
+static inline uint64_t shmr_spsc_fetch_most(uint64_t record)
 {
-    return position +
-           (len < SHMR_SPSC_FETCH_MOST ? shmring_record_size(len) : SHMR_SPSC_FETCH_MOST);
+    return record < SHMR_SPSC_FETCH_MOST ? record : SHMR_SPSC_FETCH_MOST;
 }
 
 /* Room for a message of len bytes at p->position + ahead? Fetches the lines of later ones. */
@@ -288,28 +307,39 @@ static inline int shmr_spsc_room(struct shmr_spsc_producer *p, uint64_t ahead, s
             return r;
     }
 
-    ahead += p->position + SHMR_SPSC_WRITE_AHEAD;
-    for (uint64_t line = shmr_spsc_line_from(ahead),
-                  limit = shmr_spsc_fetch_limit(ahead, (uint32_t)len);
-         (int64_t)(limit - line) > 0; line += SHMR_LINE)
-        shmr_prefetch_to_write(p->data + (line & p->mask));
+    shmr_spsc_fetch(p->data, p->mask, p->position + ahead, shmr_spsc_fetch_most(record),
+                    SHMR_SPSC_WRITE_AHEAD, true);
     return 0;
 }
 
-/* Make the records from p->position to end visible: the first one is len bytes long. */
-static inline void shmr_spsc_publish(struct shmr_spsc_producer *p, uint32_t len, uint64_t end,
-                                     uint64_t bytes, uint64_t messages)
+/* Make the records from position to end visible: the first one is len bytes long. */
+static inline void shmr_spsc_publish(uint8_t *data, uint64_t mask, uint64_t position, uint32_t len,
+                                     uint64_t end)
 {
     /* The terminator stands before the header that leads to it (R1) is visible. */
-    atomic_store_explicit(shmr_spsc_header(p->data, p->mask, end), 0, memory_order_relaxed);
+    atomic_store_explicit(shmr_spsc_header(data, mask, end), 0, memory_order_relaxed);
     /* R1: payloads, later headers and terminator before it; pairs with A1 in shmr_spsc_look. */
-    atomic_store_explicit(shmr_spsc_header(p->data, p->mask, p->position), len + 1,
-                          memory_order_release);
+    atomic_store_explicit(shmr_spsc_header(data, mask, position), len + 1, memory_order_release);
+}
+
+/* They are published: go on after them. */
+static inline void shmr_spsc_advance(struct shmr_spsc_producer *p, uint64_t end, uint64_t bytes,
+                                     uint64_t messages)
+{
+    bytes += p->bytes;
+    messages += p->messages;
     p->position = end;
-    p->bytes += bytes;
-    p->messages += messages;
+    p->bytes = bytes;
+    p->messages = messages;
     p->misses = 0;
-    shmr_progress_store(p->page->progress, &p->turn, end, p->bytes, p->messages); /* R4 */
+    shmr_progress_store(p->page->progress, &p->turn, end, bytes, messages); /* R4 */
+}
+
+static inline void shmr_spsc_publish_all(struct shmr_spsc_producer *p, uint32_t len, uint64_t end,
+                                         uint64_t bytes, uint64_t messages)
+{
+    shmr_spsc_publish(p->data, p->mask, p->position, len, end);
+    shmr_spsc_advance(p, end, bytes, messages);
     if (__builtin_expect((int64_t)(end - p->next_sample) >= 0, 0))
         shmr_spsc_sample(p);
 }
@@ -319,7 +349,41 @@ static inline uint8_t *shmr_spsc_payload(const struct shmr_spsc_producer *p, uin
     return p->data + (position & p->mask) + 8;
 }
 
-static inline int shmr_spsc_send(struct shmr_spsc_producer *p, const void *msg, size_t len)
+/*
+ * Put a message at a position as nearly every one is put: it is short, and there is room as far as
+ * is known here. False: it takes shmr_spsc_room(). No call in it and few registers, and data and
+ * mask are the caller's copies, which no store can change: this is what a message costs.
+ */
+static inline bool shmr_spsc_put_quick(const struct shmr_spsc_producer *p, uint8_t *data,
+                                       uint64_t mask, uint64_t position, const void *msg,
+                                       size_t len)
+{
+    if (__builtin_expect(len > p->quick_most, 0))
+        return false;
+
+    const uint64_t record = shmring_record_size((uint32_t)len);
+    if (__builtin_expect((int64_t)(p->quick_until - position - record) < 0, 0))
+        return false;
+    shmr_spsc_fetch(data, mask, position, record, SHMR_SPSC_WRITE_AHEAD, true);
+    shmr_copy_short(data + (position & mask) + 8, msg, len);
+    return true;
+}
+
+/* False: it takes shmr_spsc_send_whole(). */
+static inline bool shmr_spsc_send_quick(struct shmr_spsc_producer *p, const void *msg, size_t len)
+{
+    uint8_t *const data = p->data;
+    const uint64_t mask = p->mask, position = p->position;
+    const uint64_t end = position + shmring_record_size((uint32_t)len);
+
+    if (__builtin_expect(p->reserved, 0) || !shmr_spsc_put_quick(p, data, mask, position, msg, len))
+        return false;
+    shmr_spsc_publish(data, mask, position, (uint32_t)len, end);
+    shmr_spsc_advance(p, end, len, 1);
+    return true;
+}
+
+static inline int shmr_spsc_send_whole(struct shmr_spsc_producer *p, const void *msg, size_t len)
 {
     if (__builtin_expect(p->reserved, 0))
         return -EINPROGRESS;
@@ -328,33 +392,44 @@ static inline int shmr_spsc_send(struct shmr_spsc_producer *p, const void *msg, 
     if (__builtin_expect(r < 0, 0))
         return r;
     shmr_copy(shmr_spsc_payload(p, p->position), msg, len);
-    shmr_spsc_publish(p, (uint32_t)len, p->position + shmring_record_size((uint32_t)len), len, 1);
+    shmr_spsc_publish_all(p, (uint32_t)len, p->position + shmring_record_size((uint32_t)len), len,
+                          1);
     return 0;
+}
+
+static inline int shmr_spsc_send(struct shmr_spsc_producer *p, const void *msg, size_t len)
+{
+    return shmr_spsc_send_quick(p, msg, len) ? 0 : shmr_spsc_send_whole(p, msg, len);
 }
 
 static inline int shmr_spsc_send_batch(struct shmr_spsc_producer *p, const struct iovec *msgs,
                                        int n)
 {
+    uint8_t *const data = p->data;
+    const uint64_t mask = p->mask;
     uint64_t end = p->position, bytes = 0;
     int sent, r = 0;
 
     if (p->reserved)
         return -EINPROGRESS;
     for (sent = 0; sent < n; sent++) {
-        size_t len = msgs[sent].iov_len;
-        r = shmr_spsc_room(p, end - p->position, len);
-        if (r < 0)
-            break;
-        shmr_copy(shmr_spsc_payload(p, end), msgs[sent].iov_base, len);
+        const void *msg = msgs[sent].iov_base;
+        const size_t len = msgs[sent].iov_len;
+        if (!shmr_spsc_put_quick(p, data, mask, end, msg, len)) {
+            r = shmr_spsc_room(p, end - p->position, len);
+            if (r < 0)
+                break;
+            shmr_copy(data + (end & mask) + 8, msg, len);
+        }
         if (sent > 0) /* not visible before the first one is, see R1 */
-            atomic_store_explicit(shmr_spsc_header(p->data, p->mask, end), (uint32_t)len + 1,
+            atomic_store_explicit(shmr_spsc_header(data, mask, end), (uint32_t)len + 1,
                                   memory_order_relaxed);
         end += shmring_record_size((uint32_t)len);
         bytes += len;
     }
     if (sent == 0)
         return r;
-    shmr_spsc_publish(p, (uint32_t)msgs[0].iov_len, end, bytes, (uint64_t)sent);
+    shmr_spsc_publish_all(p, (uint32_t)msgs[0].iov_len, end, bytes, (uint64_t)sent);
     return sent;
 }
 
@@ -386,7 +461,8 @@ static inline int shmr_spsc_commit(struct shmr_spsc_producer *p, const void *msg
     if (__builtin_expect(len > p->reservation, 0))
         return -EMSGSIZE;
     p->reserved = false;
-    shmr_spsc_publish(p, (uint32_t)len, p->position + shmring_record_size((uint32_t)len), len, 1);
+    shmr_spsc_publish_all(p, (uint32_t)len, p->position + shmring_record_size((uint32_t)len), len,
+                          1);
     return 0;
 }
 
@@ -439,6 +515,8 @@ static inline int shmr_spsc_resume_producer(struct shmr_spsc_producer *p)
     if (p->position - p->head > capacity)
         return -EBADMSG;
     p->next_sample = p->position;
+    p->quick_most = p->max_message < SHMR_COPY_SHORT ? p->max_message : SHMR_COPY_SHORT;
+    shmr_spsc_renew_quick(p);
     p->filled = p->messages;
     p->misses = 1; /* a full queue is no event before the first message */
     if (p->messages != noted)
@@ -460,10 +538,12 @@ static inline void shmr_spsc_publish_head(struct shmr_spsc_consumer *c)
 static inline void shmr_spsc_retire(struct shmr_spsc_consumer *c, uint64_t released, uint64_t bytes,
                                     uint64_t messages)
 {
+    bytes += c->bytes;
+    messages += c->messages;
     c->released = released;
-    c->bytes += bytes;
-    c->messages += messages;
-    shmr_progress_store(c->page->progress, &c->turn, released, c->bytes, c->messages); /* R3 */
+    c->bytes = bytes;
+    c->messages = messages;
+    shmr_progress_store(c->page->progress, &c->turn, released, bytes, messages); /* R3 */
     if (__builtin_expect((int64_t)(released - c->next_publish) >= 0, 0))
         shmr_spsc_publish_head(c);
 }
@@ -523,10 +603,9 @@ static inline ssize_t shmr_spsc_next(struct shmr_spsc_consumer *c, bool patient)
     } else {
         c->usual = len;
     }
-    for (uint64_t line = shmr_spsc_line_from(c->position + SHMR_SPSC_READ_AHEAD),
-                  limit = shmr_spsc_fetch_limit(c->position + SHMR_SPSC_READ_AHEAD, (uint32_t)len);
-         (int64_t)(limit - line) > 0; line += SHMR_LINE)
-        shmr_prefetch(c->data + (line & c->mask));
+    shmr_spsc_fetch(c->data, c->mask, c->position,
+                    shmr_spsc_fetch_most(shmring_record_size((uint32_t)len)), SHMR_SPSC_READ_AHEAD,
+                    false);
     return len;
 }
 
@@ -536,7 +615,45 @@ static inline const uint8_t *shmr_spsc_message(const struct shmr_spsc_consumer *
     return c->data + (position & c->mask) + 8;
 }
 
-static inline ssize_t shmr_spsc_recv(struct shmr_spsc_consumer *c, void *buf, size_t size)
+/*
+ * Look for a message as nearly every one is found: it is there, as long as the last one, short, and
+ * fits. False: it takes shmr_spsc_next(). The other half of shmr_spsc_put_quick().
+ */
+static inline bool shmr_spsc_next_quick(const struct shmr_spsc_consumer *c, const uint8_t *data,
+                                        uint64_t mask, uint64_t position, size_t size, size_t *len)
+{
+    const size_t usual = (size_t)c->usual;
+
+    if (__builtin_expect(shmr_spsc_look(data, mask, position) != (uint32_t)usual + 1, 0))
+        return false;
+    if (__builtin_expect(usual > SHMR_COPY_SHORT || usual > size, 0))
+        return false;
+    shmr_spsc_fetch(data, mask, position, shmring_record_size((uint32_t)usual),
+                    SHMR_SPSC_READ_AHEAD, false);
+    *len = usual;
+    return true;
+}
+
+/* False: it takes shmr_spsc_recv_whole(). */
+static inline bool shmr_spsc_recv_quick(struct shmr_spsc_consumer *c, void *buf, size_t size,
+                                        ssize_t *received)
+{
+    const uint8_t *const data = c->data;
+    const uint64_t mask = c->mask, position = c->position;
+    size_t len;
+
+    if (__builtin_expect(c->held != 0, 0) ||
+        !shmr_spsc_next_quick(c, data, mask, position, size, &len))
+        return false;
+    shmr_copy_short(buf, data + (position & mask) + 8, len);
+    c->position = position + shmring_record_size((uint32_t)len);
+    c->misses = 0;
+    shmr_spsc_retire(c, c->position, len, 1);
+    *received = (ssize_t)len;
+    return true;
+}
+
+static inline ssize_t shmr_spsc_recv_whole(struct shmr_spsc_consumer *c, void *buf, size_t size)
 {
     if (__builtin_expect(c->held != 0, 0))
         return -EINPROGRESS;
@@ -552,6 +669,13 @@ static inline ssize_t shmr_spsc_recv(struct shmr_spsc_consumer *c, void *buf, si
     return len;
 }
 
+static inline ssize_t shmr_spsc_recv(struct shmr_spsc_consumer *c, void *buf, size_t size)
+{
+    ssize_t len;
+
+    return shmr_spsc_recv_quick(c, buf, size, &len) ? len : shmr_spsc_recv_whole(c, buf, size);
+}
+
 /* Tell a successor that the messages before c->position were given out. */
 static inline void shmr_spsc_note_taken(struct shmr_spsc_consumer *c)
 {
@@ -560,29 +684,41 @@ static inline void shmr_spsc_note_taken(struct shmr_spsc_consumer *c)
 
 static inline int shmr_spsc_recv_batch(struct shmr_spsc_consumer *c, struct iovec *msgs, int n)
 {
-    uint64_t bytes = 0;
-    ssize_t len = 0;
-    int received;
+    const uint8_t *const data = c->data;
+    const uint64_t mask = c->mask;
+    uint64_t position = c->position, bytes = 0;
+    int received, r = 0;
 
     if (c->held != 0)
         return -EINPROGRESS;
     for (received = 0; received < n; received++) {
-        len = shmr_spsc_next(c, received == 0);
-        if (len >= 0 && (size_t)len > msgs[received].iov_len)
-            len = -EMSGSIZE;
-        if (len < 0)
-            break;
-        const uint8_t *message = shmr_spsc_message(c, c->position);
-        c->position += shmring_record_size((uint32_t)len);
-        /* Before it is in the caller's buffer, where it may outlive this process. */
-        shmr_spsc_note_taken(c);
-        shmr_copy(msgs[received].iov_base, message, (size_t)len);
-        msgs[received].iov_len = (size_t)len;
-        bytes += (uint64_t)len;
+        void *const buf = msgs[received].iov_base;
+        const void *const message = data + (position & mask) + 8;
+        size_t len;
+        if (shmr_spsc_next_quick(c, data, mask, position, msgs[received].iov_len, &len)) {
+            c->position = position += shmring_record_size((uint32_t)len);
+            /* Before it is in the caller's buffer, where it may outlive this process. */
+            shmr_spsc_note_taken(c);
+            shmr_copy_short(buf, message, len);
+        } else {
+            const ssize_t next = shmr_spsc_next(c, received == 0);
+            if (next < 0 || (size_t)next > msgs[received].iov_len) {
+                r = next < 0 ? (int)next : -EMSGSIZE;
+                break;
+            }
+            len = (size_t)next;
+            c->position = position += shmring_record_size((uint32_t)len);
+            shmr_spsc_note_taken(c);
+            shmr_copy(buf, message, len);
+        }
+        msgs[received].iov_len = len;
+        bytes += len;
     }
-    if (received > 0)
-        shmr_spsc_retire(c, c->position, bytes, (uint64_t)received);
-    return received > 0 ? received : (int)len;
+    if (received == 0)
+        return r;
+    c->misses = 0;
+    shmr_spsc_retire(c, position, bytes, (uint64_t)received);
+    return received;
 }
 
 static inline ssize_t shmr_spsc_peek(struct shmr_spsc_consumer *c, const void **msg,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Waiting: look for a while, then sleep on the futex of the event's bell (bell.h). At least every
- * waiting.recheck a sleeper wakes and looks by itself: it may have been the dead one's turn to ring.
+ * waiting.recheck a sleeper wakes and looks by itself: it may have been the dead one's turn to
+ * ring.
  */
 #ifndef SHMR_WAIT_H
 #define SHMR_WAIT_H
@@ -40,13 +41,16 @@ int shmr_wait_check(const shmring_t *q, unsigned events);
 int shmr_wait_arm(shmring_t *q, unsigned event, uint32_t how, uint32_t value[SHMR_EVENTS],
                   int64_t *limit);
 
-/* Somebody published: n messages, or room for n. The one look of a success at the bell. As
- * shmr_ring(). */
+/* The one look of a success at the bell: is there anything to do about it? */
+static inline bool shmr_is_heeded(const shmring_t *q, int event)
+{
+    return __builtin_expect(shmr_bell_heeded(q->bell[event], q->heed[event]), 0);
+}
+
+/* Somebody published: n messages, or room for n. As shmr_ring(). */
 static inline int shmr_tell(shmring_t *q, int event, int n)
 {
-    if (__builtin_expect(shmr_bell_heeded(q->bell[event], q->heed[event]), 0))
-        return shmr_ring(q, event, n);
-    return 0;
+    return shmr_is_heeded(q, event) ? shmr_ring(q, event, n) : 0;
 }
 
 #endif

@@ -34,6 +34,7 @@ static void mortal_copy(void *to, const void *from, size_t n)
 #undef atomic_store_explicit
 #define atomic_store_explicit(Object, Value, Order) (before_store(), (void)(*(Object) = (Value)))
 #define shmr_copy(To, From, N)                      mortal_copy(To, From, N)
+#define shmr_copy_short(To, From, N)                mortal_copy(To, From, N)
 #include "spsc_ring.h"
 
 enum { CAPACITY = 4096, NUMBERS = 4096 };

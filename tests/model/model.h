@@ -174,12 +174,19 @@ static inline void shmr_prefetch_to_write(const void *line)
 }
 
 /* Every message is one 8-byte word, and never atomic: two threads at one are a race, reported. */
-static inline void shmr_copy(void *to, const void *from, size_t n)
+static inline void shmr_copy_short(void *to, const void *from, size_t n)
 {
     assert(n == 8);
     before_store();
     *(uint64_t *)to = *(const uint64_t *)from;
 }
+
+static inline void shmr_copy(void *to, const void *from, size_t n)
+{
+    shmr_copy_short(to, from, n);
+}
+
+#define SHMR_COPY_SHORT 8
 
 /* The table of what a participant has reserved: no more than the model needs. */
 #ifndef HELD
