@@ -23,6 +23,14 @@ bench-goals: bench/shmring-bench
 	@$(srcdir)/bench/check --renew $(srcdir)/bench/goals bench/shmring-bench >bench/goals.new
 	@cat bench/goals.new && mv bench/goals.new $(srcdir)/bench/goals
 
+# Instructions of each call, which tests/instructions.sh compares.
+check_PROGRAMS += bench/operations
+bench_operations_LDADD = lib/libshmring.la
+EXTRA_DIST += bench/instructions bench/instructions.counts
+.PHONY: bench-instructions
+bench-instructions: bench/operations
+	@$(AM_TESTS_ENVIRONMENT) $(srcdir)/tests/instructions.sh --renew
+
 # All of it but main(), for the tests.
 noinst_LTLIBRARIES += bench/libshmring-bench.la
 bench_libshmring_bench_la_SOURCES = \

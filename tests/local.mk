@@ -198,8 +198,8 @@ tests_test_tools_dump_gc_LDADD = $(test_libs)
 tests_test_tools_mpmc_SOURCES = tests/test_tools_mpmc.c $(program_tests)
 tests_test_tools_mpmc_LDADD = $(test_libs)
 
-script_tests += tests/completion.sh tests/exports.sh tests/bench_check.sh tests/headers.sh \
-	tests/man.sh tests/report.sh
+script_tests += tests/bench_check.sh tests/completion.sh tests/exports.sh tests/headers.sh \
+	tests/instructions.sh tests/man.sh tests/report.sh
 
 TEST_EXTENSIONS = .sh
 
