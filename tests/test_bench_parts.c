@@ -316,6 +316,10 @@ Test(bench_parts, medians_and_placements)
     cr_assert_eq(rounds[2].placement, FAR);
     cr_assert_eq(rounds[3].placement, NEAR);
     cr_assert_eq(cell_count(&c, NEAR), 2);
+    for (int i = 0; i < 4; i++)
+        rounds[i].probe_ns[0] = rounds[i].probe_ns[1] = 300 + i;
+    results_classify(&r);
+    cr_assert_eq(cell_count(&c, FAR), 4, "a run may be far all the time");
 }
 
 /* Producer 0 sent three messages; what two consumers got is to match. */

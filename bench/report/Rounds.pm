@@ -34,11 +34,15 @@ sub load {
     return \%data;
 }
 
+# Processors farther apart than this do not share a cache: NEAR_NS_MAX in bench/results.h.
+use constant NEAR_NS_MAX => 250;
+
 # Near and far as shmring-bench tells them apart, but for all files together.
 sub place {
     my ($data) = @_;
     my @probes = sort { $a <=> $b } map { @{$_->{probe_ns}} } @{$data->{rounds}};
-    my $limit  = $data->{near_limit} = @probes ? 1.5 * $probes[@probes / 10] : 0;
+    my $low    = @probes ? $probes[@probes / 10] : 0;
+    my $limit  = $data->{near_limit} = $low <= NEAR_NS_MAX ? 1.5 * $low : NEAR_NS_MAX;
     for my $round (@{$data->{rounds}}) {
         my $near = grep { $_ <= $limit } @{$round->{probe_ns}};
         $round->{placement} = $near == 2 ? 'near' : $near == 0 ? 'far' : 'mixed';
