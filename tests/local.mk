@@ -166,6 +166,11 @@ suites += tests/test_checks
 endif
 tests_test_checks_LDADD = $(test_libs)
 
+suites += tests/test_golden
+memcheck_suites += tests/test_golden
+tests_test_golden_SOURCES = tests/test_golden.c tests/abi/numbered.h
+tests_test_golden_LDADD = $(test_libs)
+
 suites += tests/test_layout_document
 memcheck_suites += tests/test_layout_document
 tests_test_layout_document_LDADD = $(test_libs)

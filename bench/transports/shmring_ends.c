@@ -27,7 +27,7 @@ static struct shmring_config configure(const struct link *l, uint32_t kind)
             config.capacity *= 2;
         return config;
     }
-    const uint64_t block = (l->size + 24 + 63) / 64 * 64;
+    const size_t block = (l->size + 24 + 63) / 64 * 64;
     config.capacity = link_slots(l, block);
     config.max_message = (uint32_t)l->size;
     config.max_participants = CREW_MAX;
