@@ -19,6 +19,7 @@ struct shmr_waiting {
     int64_t recheck;    /* ns */
     uint32_t pauses;    /* that last for SHMR_BACK_OFF_NS */
     uint32_t rechecks;
+    bool unsure;                 /* at the last arming: SHMRING_FUTEX_UNSURE */
     int64_t looked_around;       /* CLOCK_MONOTONIC, ns */
     uint32_t usual[SHMR_EVENTS]; /* ns that waits took of late, as far as spinning found out */
     uint32_t waits[SHMR_EVENTS];

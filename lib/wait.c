@@ -283,6 +283,7 @@ static unsigned announce(shmring_t *q, unsigned events, uint32_t how, uint32_t v
     }
     if (fence) /* P1 */
         certain &= shmr_fence_others();
+    q->waiting.unsure = !certain;
     *limit = certain || q->waiting.recheck < SHMR_RECHECK_NS ? q->waiting.recheck : SHMR_RECHECK_NS;
     return ready(q, events, true);
 }
@@ -412,6 +413,7 @@ int shmring_futex_arm(shmring_t *q, unsigned event, struct shmring_futex *futex)
     if (r == 0) {
         futex->word = (const uint32_t *)(const void *)&q->bell[e]->word;
         futex->value = value[e];
+        futex->flags = q->waiting.unsure ? SHMRING_FUTEX_UNSURE : 0;
     }
     return r;
 }

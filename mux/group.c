@@ -50,6 +50,7 @@ void mux_ring(struct group *g)
 
 bool mux_arm(struct mux_entry *e)
 {
+    const int64_t patience = atomic_load_explicit(&e->group->mux->patience, memory_order_relaxed);
     struct shmring_futex futex;
     int r = shmring_futex_arm(e->q, e->event, &futex);
 
@@ -58,6 +59,8 @@ bool mux_arm(struct mux_entry *e)
         return true;
     }
     atomic_store_explicit(&e->value, futex.value, memory_order_relaxed);
+    if (futex.limit_ns < patience && !(futex.flags & SHMRING_FUTEX_UNSURE))
+        futex.limit_ns = patience;
     const int64_t now = mux_now();
     atomic_store_explicit(&e->due, now + futex.limit_ns, memory_order_relaxed);
     atomic_store_explicit(&e->soon, now + futex.limit_ns / 4 * 3, memory_order_relaxed);

@@ -10,7 +10,7 @@
 
 #include "rcu.h"
 
-enum { SPIN_MOST_NS = 50000 };
+enum { SPIN_MOST_NS = 50000, LOOKS_PER_S = 20000 };
 
 /* ---- Making and ending ----------------------------------------------------------------------- */
 
@@ -59,6 +59,7 @@ int shmring_mux_create(shmring_mux_t **mux, const struct shmring_mux_config *con
     }
     made->hot.mux = made;
     made->spin_most = config->spin_ns;
+    made->look_ns = MUX_SECOND / (config->looks_per_s ? config->looks_per_s : LOOKS_PER_S);
     pthread_mutex_init(&made->lock, NULL);
     *mux = made;
     return 0;
@@ -125,6 +126,13 @@ static int make_room(struct shmring_mux *mux)
     return mux_add_group(mux);
 }
 
+/* So many queues more. With the lock. */
+static void count(struct shmring_mux *mux, int more)
+{
+    mux->total += (unsigned long)more;
+    atomic_store_explicit(&mux->patience, (int64_t)mux->total * mux->look_ns, memory_order_relaxed);
+}
+
 /* Make the entry, inside, one of the mux's. With the lock. */
 static int enlist(struct shmring_mux *mux, struct mux_entry *e)
 {
@@ -141,7 +149,7 @@ static int enlist(struct shmring_mux *mux, struct mux_entry *e)
     if (r < 0)
         tdelete(e, &mux->entries, by_queue);
     else
-        mux->total++;
+        count(mux, 1);
     return r;
 }
 
@@ -228,7 +236,7 @@ int shmring_mux_remove(shmring_mux_t *mux, shmring_t *q)
     mux_rcu_wait(mux);
     free(e);
     pthread_mutex_lock(&mux->lock);
-    mux->total--;
+    count(mux, -1);
     pthread_mutex_unlock(&mux->lock);
     return 0;
 }

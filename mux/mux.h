@@ -104,6 +104,8 @@ struct shmring_mux {
     pthread_mutex_t lock; /* for the rest */
     void *entries;        /* by queue, for tsearch() */
     unsigned long total;
+    int64_t look_ns;          /* for each queue that many ns between two looks at any of them */
+    _Atomic int64_t patience; /* that times the total */
     unsigned long helpers;
     const uint32_t *mark; /* 1, and 0 in a forked child */
 

@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "../lib/handle.h"
 #include "messages.h"
 #include "muxed.h"
 
@@ -313,6 +314,28 @@ Test(mux_many, what_a_dead_consumer_held_comes)
 Test(mux_many, what_a_dead_consumer_held_comes_to_a_helper)
 {
     check_what_a_dead_consumer_held_comes(IN_A_GROUP);
+}
+
+/* Many queues together are looked at no more often than the mux allows; a ring is heard all the
+ * same. */
+Test(mux_many, looks_are_rationed)
+{
+    enum { QUEUES = 100 }; /* at one look a second: each after 100 s */
+    const struct shmring_mux_config rare = {.looks_per_s = 1};
+
+    cr_assert_eq(shmring_mux_create(&mux, &rare), 0);
+    make_and_add(0, QUEUES);
+    for (int i = 0; i < QUEUES; i++)
+        cr_assert_eq(shmring_set_waiting(mine[i], &often), 0);
+    for (int i = 0; i < 3; i++) /* a queue's first sleep is as short as it has to be */
+        cr_assert_eq(shmring_mux_wait(mux, events, EVENTS, &moment), -ETIMEDOUT);
+    cr_assert_eq(shmr_spsc_send(&other[50]->producer, "dead", 5), 0, "and nobody rings");
+    for (int i = 0; i < 3; i++)
+        cr_assert_eq(shmring_mux_wait(mux, events, EVENTS, &moment), -ETIMEDOUT);
+    send_to(50);
+    cr_assert_eq(shmring_mux_wait(mux, events, EVENTS, for_ever), 1);
+    cr_assert_eq(index_of(&events[0]), 50);
+    teardown();
 }
 
 Test(mux_many, a_name_that_goes_is_an_event, .init = setup)

@@ -764,8 +764,10 @@ Test(wait, only_the_first_sleep_is_short, .init = setup_spsc, .fini = teardown)
     cr_assert_eq(shmring_set_waiting(q, &sleepy), 0);
     cr_assert_eq(shmring_futex_arm(q, SHMRING_READABLE, &futex), 0);
     cr_assert_eq(futex.limit_ns, 50000000);
+    cr_assert_eq(futex.flags, SHMRING_FUTEX_UNSURE);
     cr_assert_eq(shmring_futex_arm(q, SHMRING_READABLE, &futex), 0);
     cr_assert_eq(futex.limit_ns, INT64_C(3600000000000));
+    cr_assert_eq(futex.flags, 0);
 }
 
 /* How long to look for is learnt from waits that were too long for the least of looks. */

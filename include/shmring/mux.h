@@ -49,11 +49,12 @@ typedef struct shmring_mux shmring_mux_t;
 
 struct shmring_mux_config {
     uint32_t spin_ns; /* look for so long, at most, before sleeping; what waits took of late decides */
-    uint32_t reserved[7];
+    uint32_t looks_per_s; /* at queues that nobody rang for, in all, while asleep; 0: 20,000 */
+    uint32_t reserved[6];
 };
 
 /*
- * Make a mux. config NULL: spin_ns is 50,000. Returns 0, or -EINVAL (mux NULL, a reserved field not
+ * Make a mux. config NULL: spin_ns is 50,000, looks_per_s 20,000. Returns 0, or -EINVAL (mux NULL, a reserved field not
  * zero), -ENOMEM, -ENOSYS: the kernel is older than Linux 5.16, which brought futex_waitv(2).
  */
 SHMRING_API int shmring_mux_create(shmring_mux_t **mux, const struct shmring_mux_config *config);
@@ -63,8 +64,10 @@ SHMRING_API int shmring_mux_create(shmring_mux_t **mux, const struct shmring_mux
  * for the message that was last refused). Threads that wait already wait for it from now on. data
  * comes back in its events. For both directions, use two handles: shmring_dup().
  *
- * While asleep the mux looks at q by itself as often as shmring_set_waiting() says, and it heeds
- * SHMRING_WAIT_PEERS. Call that before.
+ * While asleep the mux looks at q by itself as often as shmring_set_waiting() says, but at all of its
+ * queues together not more often than looks_per_s says: with the defaults, at each of 1,000 every
+ * 50 ms, at each of 10,000 every 500 ms. It heeds SHMRING_WAIT_PEERS. Call that before. A look finds
+ * what the dead sent and did not ring for; who lives rings at once.
  *
  * Returns 0, or -EINVAL: event is not one of the two; -EEXIST: q is in this mux; -ENOMEM; -EAGAIN: a
  * thread was needed and is not to be had; or what shmring_wait() returns for such a handle.

@@ -550,9 +550,12 @@ SHMRING_API int shmring_fd_arm(shmring_t *q, unsigned event);
 struct shmring_futex {
     const uint32_t *word;
     uint32_t value;
-    uint32_t reserved;
+    uint32_t flags;
     int64_t limit_ns;
 };
+/* In flags: somebody may not know yet that this handle sleeps, and so not ring. Otherwise limit_ns is
+ * only the handle's recheck_ms, and who sleeps for longer is later to hear of the dead. */
+enum { SHMRING_FUTEX_UNSURE = 1 };
 SHMRING_API int shmring_futex_arm(shmring_t *q, unsigned event, struct shmring_futex *futex);
 
 /* ---- Looking -------------------------------------------------------------------------------- */
