@@ -170,7 +170,7 @@ int many_run(struct link *l, struct shared *s, const struct plan *plan)
     return result;
 }
 
-void many_verify(const struct shared *s, struct crew crew, uint64_t unsure, struct fate *fate)
+void many_verify(struct shared *s, struct crew crew, uint64_t unsure, struct fate *fate)
 {
     for (int p = 0; p < crew.producers; p++) {
         const struct tally sent = s->member[p].tally[p];
@@ -179,6 +179,8 @@ void many_verify(const struct shared *s, struct crew crew, uint64_t unsure, stru
             got.messages += s->member[c].tally[p].messages;
             got.checksum += s->member[c].tally[p].checksum;
         }
+        s->messages += got.messages;
+        s->lost += got.messages < sent.messages ? sent.messages - got.messages : 0;
         if (got.messages == sent.messages && got.checksum == sent.checksum)
             continue;
         if (got.messages + unsure >= sent.messages && got.messages <= sent.messages + unsure &&

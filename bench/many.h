@@ -16,8 +16,8 @@ enum { MANY_SIZE_MIN = 8 }; /* a message begins with its producer and number, in
 /* What one member does. Returns 0, or -1 with the reason in l. */
 int many_run(struct link *l, struct shared *s, const struct plan *plan);
 
-/* Was every message received exactly once, but for unsure messages of each producer? If not, fate
- * becomes FAILED and says what is wrong. */
-void many_verify(const struct shared *s, struct crew crew, uint64_t unsure, struct fate *fate);
+/* Leaves in s how many messages came and how many did not. Was every message received exactly once,
+ * but for unsure messages of each producer? If not, fate becomes FAILED and says what is wrong. */
+void many_verify(struct shared *s, struct crew crew, uint64_t unsure, struct fate *fate);
 
 #endif

@@ -6,6 +6,7 @@ use strict;
 use warnings;
 use utf8;
 use Chart;
+use List::Util ();
 use Rounds;
 
 use constant PEERS_IN_A_CHART => 7;
@@ -332,9 +333,10 @@ sub stopped {
         my $its = Rounds::where($all, harm => $harm);
         for my $name (Rounds::values_of($its, 'transport')) {
             my $rounds = Rounds::where($its, transport => $name);
-            my @kept   = sort { $a <=> $b } map { 100 * $_->{others_kept} } @$rounds;
-            my $hung   = grep { $_->{hangs} } @$rounds;
-            my $kept   = Rounds::median(@kept);
+            my @kept   = sort { $a <=> $b }
+              map { 100 * $_ } grep { defined } map { $_->{others_kept} } @$rounds;
+            my $hung = grep { $_->{hangs} } @$rounds;
+            my $kept = Rounds::median(@kept);
             push @rows,
               {
                 label  => $name,
@@ -342,7 +344,8 @@ sub stopped {
                 strong => Rounds::is_ours($name),
                 value  => $kept > 300 ? 300 : $kept,
                 note   => Chart::figure($kept) . ' %'
-              };
+              }
+              if defined $kept;
             push @table,
               [
                 $name,
@@ -352,7 +355,8 @@ sub stopped {
                 Chart::figure($kept),
                 Chart::figure($kept[0]),
                 $hung,
-                scalar @kept
+                Chart::figure(List::Util::sum0(map { $_->{lost} } @$rounds)),
+                scalar @$rounds
               ];
         }
         my $svg = Chart::bars(
@@ -367,8 +371,10 @@ sub stopped {
             svg       => $svg,
             legend    => [],
             rows      => \@table,
-            head      =>
-              ['', 'before, M/s', 'during', 'after', 'kept, %', 'lowest, %', 'hung', 'rounds'],
+            head      => [
+                '',     'before, M/s', 'during', 'after', 'kept, %', 'lowest, %',
+                'hung', 'lost',        'rounds'
+            ],
             note => 'million messages a second among the others'
           }
           if $svg;

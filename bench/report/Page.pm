@@ -8,7 +8,6 @@ use utf8;
 use Chart;
 use File::Basename qw(dirname);
 
-
 sub style {
     my $path = dirname(__FILE__) . '/style.css';
     open my $f, '<', $path or die "$path: $!\n";
@@ -100,7 +99,9 @@ sub html {
     my $out =
         qq(<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8"/>\n)
       . qq(<meta name="viewport" content="width=device-width, initial-scale=1"/>\n)
-      . "<title>shmring and its peers, measured</title>\n<style>\n" . style() . "</style>\n</head>\n<body>\n"
+      . "<title>shmring and its peers, measured</title>\n<style>\n"
+      . style()
+      . "</style>\n</head>\n<body>\n"
       . "<h1>shmring and its peers, measured</h1>\n"
       . join '', map { '<p class="small">' . e($_) . "</p>\n" } facts($data);
     $out .=

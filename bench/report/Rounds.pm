@@ -30,6 +30,12 @@ sub load {
         push @{$data{missing}}, @{$run->{missing}};
         push @{$data{runs}}, {%$run, file => $file};
     }
+
+    # Of those who did nothing before, nothing can be said.
+    for (@{$data{rounds}}) {
+        delete $_->{others_kept}
+          if defined $_->{others_before_million_per_s} && !$_->{others_before_million_per_s};
+    }
     place(\%data);
     return \%data;
 }
@@ -41,8 +47,8 @@ use constant NEAR_NS_MAX => 250;
 sub place {
     my ($data) = @_;
     my @probes = sort { $a <=> $b } map { @{$_->{probe_ns}} } @{$data->{rounds}};
-    my $low    = @probes ? $probes[@probes / 10] : 0;
-    my $limit  = $data->{near_limit} = $low <= NEAR_NS_MAX ? 1.5 * $low : NEAR_NS_MAX;
+    my $low    = @probes                                   ? $probes[@probes / 10] : 0;
+    my $limit  = $data->{near_limit} = $low <= NEAR_NS_MAX ? 1.5 * $low            : NEAR_NS_MAX;
     for my $round (@{$data->{rounds}}) {
         my $near = grep { $_ <= $limit } @{$round->{probe_ns}};
         $round->{placement} = $near == 2 ? 'near' : $near == 0 ? 'far' : 'mixed';
