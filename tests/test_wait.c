@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -147,6 +148,70 @@ static void check_time_is_over(const struct timespec *timeout)
     cr_assert_eq(shmring_wait(q, SHMRING_READABLE | SHMRING_WRITABLE, timeout), SHMRING_READABLE);
     while (shmring_recv(q, buf, sizeof buf) > 0) /* nothing was lost on the way */
         cr_assert_str_eq(buf, "full");
+}
+
+/* So many processes that only spin that every CPU has some; they end with this one. */
+static void keep_every_cpu_busy(pid_t *spinners, int n)
+{
+    const pid_t parent = getpid();
+
+    for (int i = 0; i < n; i++) {
+        spinners[i] = fork();
+        cr_assert_geq(spinners[i], 0);
+        if (spinners[i] == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            while (getppid() == parent)
+                continue;
+            _exit(0);
+        }
+    }
+}
+
+static int64_t now_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* However late it gets its turn, a wait is over some time, and never before its time. */
+static void check_the_time_is_over_under_load(uint32_t spin_ns)
+{
+    const struct shmring_waiting waiting = {.spin_ns = spin_ns, .recheck_ms = 1};
+    const int n = 2 * (int)sysconf(_SC_NPROCESSORS_ONLN);
+    pid_t spinners[n];
+    char buf[64];
+
+    cr_assert_eq(shmring_set_waiting(q, &waiting), 0);
+    keep_every_cpu_busy(spinners, n);
+    for (long ns = 100000; ns < 20000000; ns *= 3) {
+        const struct timespec timeout = {.tv_nsec = ns};
+        int64_t from = now_ns();
+        assert_refused(shmring_recv_wait(q, buf, sizeof buf, &timeout), ETIMEDOUT, "in time");
+        cr_assert_geq(now_ns() - from, ns, "too early");
+    }
+    fill(q);
+    for (long ns = 100000; ns < 20000000; ns *= 3) {
+        const struct timespec timeout = {.tv_nsec = ns};
+        int64_t from = now_ns();
+        assert_refused(shmring_send_wait(q, buf, sizeof buf, &timeout), ETIMEDOUT, "in time");
+        cr_assert_geq(now_ns() - from, ns, "too early");
+    }
+    for (int i = 0; i < n; i++) {
+        kill(spinners[i], SIGKILL);
+        waitpid(spinners[i], NULL, 0);
+    }
+}
+
+Test(wait, the_time_is_over_under_load, .init = setup_spsc, .fini = teardown)
+{
+    check_the_time_is_over_under_load(0);
+}
+
+Test(wait, the_time_is_over_under_load_mpmc, .init = setup_mpmc, .fini = teardown)
+{
+    check_the_time_is_over_under_load(50000);
 }
 
 Test(wait, the_time_is_over, .init = setup_spsc, .fini = teardown)
