@@ -79,6 +79,8 @@ sub facts {
     my $m      = $run->{machine};
     my %count;
     $count{$_->{placement}}++ for @{$data->{rounds}};
+    my @threads =
+      Rounds::values_of([grep { $_->{in_one_process} } @{$data->{rounds}}], 'transport');
     return (
 "$m->{cpu}, $m->{cpus} processors; $m->{kernel}; $m->{compiler}; shmring $run->{library}; $run->{date}.",
         sprintf(
@@ -90,6 +92,7 @@ sub facts {
             $count{mixed} // 0
         ),
 'Medians of interleaved rounds; a ratio is the median of the ratios of what was measured in the same round, and more than 1 is shmring ahead. Every payload is written and checked.',
+        @threads ? "Between threads, as they cannot be in shared memory: @threads." : (),
     );
 }
 
