@@ -28,7 +28,9 @@ static const char *role_name(uint32_t row)
 int shmr_row_say_who_holds(struct shmr_row *row, uint32_t index)
 {
     struct shmring_participant holder;
+    struct shmr_identity me;
 
+    shmr_identity_self(&me);
     shmr_row_read(&holder, row);
     for (char *c = holder.comm; *c; c++) /* somebody may print the detail on a terminal */
         if (*c < ' ' || *c > '~')
@@ -37,9 +39,11 @@ int shmr_row_say_who_holds(struct shmr_row *row, uint32_t index)
         return shmr_fail(EBUSY, "the %s's role is being taken by another process: try again",
                          role_name(index));
     return shmr_fail(EBUSY,
-                     "the %s's role is held by pid %u (%s): an spsc queue has one of each; "
+                     "the %s's role is held by pid %u%s (%s): an spsc queue has one of each; "
                      "the role is free when that process closes the queue or ends",
-                     role_name(index), holder.pid, holder.comm);
+                     role_name(index), holder.pid,
+                     holder.pid_namespace == me.pid_ns ? "" : " of another pid namespace",
+                     holder.comm);
 }
 
 int shmr_row_lock(int fd, const struct shmr_geometry *g, uint32_t row)

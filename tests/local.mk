@@ -114,7 +114,8 @@ suites += tests/test_recovery_lock
 tests_test_recovery_lock_SOURCES = tests/test_recovery_lock.c tests/mpmc_pages.h
 tests_test_recovery_lock_LDADD = $(core_test_libs)
 
-suites += tests/test_sigbus tests/test_scribble
+suites += tests/test_containers tests/test_sigbus tests/test_scribble
+tests_test_containers_LDADD = $(test_libs)
 tests_test_scribble_SOURCES = tests/test_scribble.c tests/fuzz/around.c tests/fuzz/fuzz.h
 tests_test_scribble_LDADD = $(core_test_libs)
 tests_test_scribble_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=mmap,--wrap=munmap,--wrap=clock_gettime
