@@ -35,7 +35,7 @@
 enum { VICTIMS = 3, LONGEST = 1000, ROWS = 8, BURST = 4096, LOCKED_ROWS = 3 };
 
 #define BOTH       (SHMRING_PRODUCER | SHMRING_CONSUMER)
-#define WRITES     UINT64_C(20000000)
+#define WRITES     UINT64_C(8000000)
 #define A_ROUND    UINT64_C(2000000)
 #define A_SECOND   ((struct itimerval){{1, 0}, {1, 0}})
 #define SHORT_TIME (&(struct timespec){.tv_nsec = 200000})
