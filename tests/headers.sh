@@ -1,35 +1,54 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Every public header compiles alone, without a warning, in each C and C++ we promise.
+# Every public header compiles alone, without a warning, in each C and C++ we promise, with gcc and
+# with clang, or those of them that are here.
 set -eu
 : "${srcdir:?}" "${CC:?}"
 
-warnings='-Wall -Wextra -Wconversion -Wpedantic -Werror'
+warnings='-Wall -Wextra -Wconversion -Wpedantic -Wundef -Wcast-qual -Werror'
 status=0
 
 compile() # COMPILER LANGUAGE STANDARD HEADER
 {
     # shellcheck disable=SC2086 # a list of words
     echo "#include <$4>" | $1 -x "$2" -std="$3" $warnings -I"$srcdir/include" -fsyntax-only - || {
-        echo "$4 does not compile as $3"
+        echo "$1: $4 does not compile as $3"
         status=1
     }
 }
 
-cxx=${CXX:-g++}
-command -v "$cxx" >/dev/null || cxx=
-for header in "$srcdir"/include/shmring/*.h; do
-    header=shmring/${header##*/}
-    for standard in c11 c17 gnu11; do
-        compile "$CC" c "$standard" "$header"
+# COMPILER LANGUAGE EXTENSION STANDARD...: every header with this extension, in each of the standards
+compile_all()
+{
+    compiler=$1 language=$2 extension=$3
+    shift 3
+    for header in "$srcdir"/include/shmring/*."$extension"; do
+        for standard in "$@"; do
+            compile "$compiler" "$language" "$standard" "shmring/${header##*/}"
+        done
     done
-    for standard in c++11 c++20; do
-        [ -z "$cxx" ] || compile "$cxx" c++ "$standard" "$header"
-    done
+}
+
+# Which of these commands are here, each once.
+each_of() # COMMAND...
+{
+    for command in "$@"; do
+        ! command -v "$command" >/dev/null || echo "$command"
+    done | sort -u
+}
+
+for compiler in $(each_of "${CC%% *}" gcc clang); do
+    compile_all "$compiler" c h c11 c17 gnu11
+done
+found=
+for compiler in $(each_of "${CXX:-g++}" g++ clang++); do
+    found=$compiler
+    compile_all "$compiler" c++ h c++11 c++14 c++17 c++20
+    compile_all "$compiler" c++ hpp c++17 c++20
 done
 [ "$status" -eq 0 ] || exit 1
-[ -n "$cxx" ] || {
+[ -n "$found" ] || {
     echo "no C++ compiler: only tried as C"
     exit 77
 }

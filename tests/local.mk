@@ -204,8 +204,10 @@ tests_test_tools_dump_gc_LDADD = $(test_libs)
 tests_test_tools_mpmc_SOURCES = tests/test_tools_mpmc.c $(program_tests)
 tests_test_tools_mpmc_LDADD = $(test_libs)
 
-script_tests += tests/bench_check.sh tests/completion.sh tests/exports.sh tests/headers.sh \
-	tests/instructions.sh tests/man.sh tests/report.sh
+script_tests += tests/bench_check.sh tests/completion.sh tests/consumers.sh tests/cxx.sh \
+	tests/exports.sh tests/headers.sh tests/instructions.sh tests/man.sh tests/python.sh \
+	tests/report.sh
+EXTRA_DIST += tests/consumers tests/cxx.cpp
 
 TEST_EXTENSIONS = .sh
 

@@ -71,7 +71,7 @@ extern "C" {
 #endif
 
 #define SHMRING_VERSION_MAJOR 0
-#define SHMRING_VERSION_MINOR 1
+#define SHMRING_VERSION_MINOR 9
 #define SHMRING_VERSION_PATCH 0
 
 #if defined __GNUC__
@@ -611,7 +611,7 @@ SHMRING_API int shmring_check(shmring_t *q);
  */
 SHMRING_API const char *shmring_strerror_detail(void);
 
-/* The library's version, "0.1.0", which may differ from the header's. */
+/* The library's version, "0.9.0", which may differ from the header's. */
 SHMRING_API const char *shmring_version(void);
 
 #ifdef __cplusplus

@@ -1,0 +1,118 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Words from one process to another, without a compiler: the library through ctypes.
+
+  ./words.py jobs one two three      send words
+  ./words.py jobs                    wait for words, one a line, until nobody is there to send any
+
+Any other program may be at the other end: "shmring send jobs four", or one in C.
+"""
+import ctypes
+import errno
+import os
+import sys
+
+PRODUCER, CONSUMER = 0x1, 0x2  # what shmring.h calls SHMRING_PRODUCER, ...
+OPEN_OR_CREATE = 0x10
+MPMC = 2
+WAIT_PEERS = 0x1
+LONGEST = 1000
+
+
+class Config(ctypes.Structure):
+    """struct shmring_config"""
+
+    _fields_ = [
+        ("kind", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+        ("capacity", ctypes.c_uint64),
+        ("max_message", ctypes.c_uint32),
+        ("mode", ctypes.c_uint32),
+        ("max_participants", ctypes.c_uint32),
+        ("reserved", ctypes.c_uint32 * 5),
+    ]
+
+
+class Waiting(ctypes.Structure):
+    """struct shmring_waiting"""
+
+    _fields_ = [
+        ("spin_ns", ctypes.c_uint32),
+        ("recheck_ms", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+        ("reserved", ctypes.c_uint32 * 5),
+    ]
+
+
+def load():
+    """The library, with the types of what is used of it."""
+    lib = ctypes.CDLL("libshmring.so.0")
+    handle, text, size = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t
+    lib.shmring_strerror_detail.restype = text
+    lib.shmring_create.argtypes = [ctypes.POINTER(handle), text, ctypes.POINTER(Config)]
+    lib.shmring_set_waiting.argtypes = [handle, ctypes.POINTER(Waiting)]
+    lib.shmring_send_wait.argtypes = [handle, text, size, ctypes.c_void_p]
+    lib.shmring_recv_wait.argtypes = [handle, ctypes.c_void_p, size, ctypes.c_void_p]
+    lib.shmring_recv_wait.restype = ctypes.c_ssize_t
+    lib.shmring_close.argtypes = [ctypes.POINTER(handle)]
+    lib.shmring_close.restype = None
+    return lib
+
+
+class Queue:
+    """A participant of a queue, attached inside of a with statement."""
+
+    lib = load()
+
+    def __init__(self, name, role):
+        self.handle = ctypes.c_void_p()
+        config = Config(kind=MPMC, flags=role | OPEN_OR_CREATE, capacity=256, max_message=LONGEST)
+        self.checked(self.lib.shmring_create(self.handle, name.encode(), config))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.lib.shmring_close(self.handle)
+
+    def checked(self, result):
+        """A result that is an error, as an exception with the library's own words."""
+        if result < 0:
+            raise OSError(-result, self.lib.shmring_strerror_detail().decode())
+        return result
+
+    def end_without_peers(self):
+        """Raise BrokenPipeError rather than to wait for a side with nobody alive."""
+        self.checked(self.lib.shmring_set_waiting(self.handle, Waiting(50_000, 0, WAIT_PEERS)))
+
+    def send(self, message):
+        self.checked(self.lib.shmring_send_wait(self.handle, message, len(message), None))
+
+    def recv(self):
+        buffer = ctypes.create_string_buffer(LONGEST)
+        while True:
+            length = self.lib.shmring_recv_wait(self.handle, buffer, LONGEST, None)
+            if length != -errno.EINTR:  # Python has run its own signal handlers by now
+                return buffer.raw[: self.checked(length)]
+
+
+def main():
+    if len(sys.argv) < 2:
+        sys.exit("usage: words.py QUEUE [WORD...]")
+    name, words = sys.argv[1], sys.argv[2:]
+    try:
+        with Queue(name, PRODUCER if words else CONSUMER) as queue:
+            for word in words:
+                queue.send(os.fsencode(word))
+            if not words:
+                queue.end_without_peers()
+                while True:
+                    print(os.fsdecode(queue.recv()), flush=True)
+    except BrokenPipeError:
+        pass
+    except OSError as error:
+        sys.exit(f"words.py: {error.strerror}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# Projects that are built with CMake and with meson find what `make install` installed, and run.
+set -eu
+: "${srcdir:?}" "${builddir:?}"
+
+unable()
+{
+    echo "$*"
+    exit 77
+}
+
+[ -e "$builddir/mux/.libs/libshmring-mux.so" ] || unable 'no shared library of the mux'
+command -v "${CXX:-g++}" >/dev/null || unable 'no C++ compiler'
+case ${CFLAGS-} in *-fsanitize=*) unable 'a sanitizer is in the libraries' ;; esac
+cmake=$(command -v cmake) || echo 'no cmake'
+meson=$(command -v meson) || echo 'no meson'
+[ -n "$cmake$meson" ] || exit 77
+
+# quietly COMMAND...: its output matters only when it fails
+quietly()
+{
+    "$@" >"$dir/log" 2>&1 || {
+        cat "$dir/log"
+        exit 1
+    }
+}
+
+source=$(cd "$srcdir/tests/consumers" && pwd)
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+# The flags of this build are not the consumers'.
+unset CFLAGS
+quietly make -C "$builddir" install DESTDIR="$dir/root"
+# PKG_CONFIG_SYSROOT_DIR would move liburcu as well.
+PKG_CONFIG_PATH=$(dirname "$(find "$dir/root" -name libshmring.pc)")
+sed -i "s|^\([a-z_]*\)=/|\1=$dir/root/|" "$PKG_CONFIG_PATH"/*.pc
+LD_LIBRARY_PATH=$(dirname "$PKG_CONFIG_PATH")
+export PKG_CONFIG_PATH LD_LIBRARY_PATH
+
+run() # BUILD: what was built there
+{
+    version=$(pkg-config --modversion libshmring)
+    [ "$("$1/version")" = "$version" ]
+    "$1/open"
+}
+
+[ -z "$cmake" ] || {
+    quietly cmake -S "$source/cmake" -B "$dir/cmake"
+    quietly make -C "$dir/cmake"
+    run "$dir/cmake"
+}
+[ -z "$meson" ] || {
+    # meson does not look above its own folder.
+    mkdir "$dir/project"
+    cp "$source"/*.c* "$source/meson/meson.build" "$dir/project"
+    quietly meson setup "$dir/meson" "$dir/project"
+    quietly meson compile -C "$dir/meson"
+    run "$dir/meson"
+}
