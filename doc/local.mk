@@ -1,3 +1,11 @@
 # SPDX-License-Identifier: MIT
 
-dist_doc_DATA += doc/benchmarks.md doc/design.md doc/evidence.md doc/layout.md doc/mux.md doc/performance.md doc/security.md
+dist_doc_DATA += \
+	doc/abi.md \
+	doc/benchmarks.md \
+	doc/design.md \
+	doc/evidence.md \
+	doc/layout.md \
+	doc/mux.md \
+	doc/performance.md \
+	doc/security.md

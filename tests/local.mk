@@ -204,8 +204,18 @@ tests_test_tools_dump_gc_LDADD = $(test_libs)
 tests_test_tools_mpmc_SOURCES = tests/test_tools_mpmc.c $(program_tests)
 tests_test_tools_mpmc_LDADD = $(test_libs)
 
-script_tests += tests/bench_check.sh tests/completion.sh tests/consumers.sh tests/cxx.sh \
-	tests/exports.sh tests/headers.sh tests/instructions.sh tests/man.sh tests/python.sh \
+script_tests += \
+	tests/abi.sh \
+	tests/bench_check.sh \
+	tests/completion.sh \
+	tests/consumers.sh \
+	tests/cxx.sh \
+	tests/exports.sh \
+	tests/headers.sh \
+	tests/instructions.sh \
+	tests/man.sh \
+	tests/packaging.sh \
+	tests/python.sh \
 	tests/report.sh
 EXTRA_DIST += tests/consumers tests/cxx.cpp
 
@@ -262,6 +272,12 @@ wait_tests = tests/test_wait_fence tests/test_wait_storm
 soak-waits: $(wait_tests)
 	@SHMRING_TEST_ROUNDS=$(ROUNDS); export SHMRING_TEST_ROUNDS; \
 	for program in $(wait_tests); do $$program --verbose=1 || exit 1; done
+
+# The interface that tests/abi.sh compares with: doc/abi.md.
+EXTRA_DIST += abi
+.PHONY: abi-renew
+abi-renew: $(lib_LTLIBRARIES)
+	@$(AM_TESTS_ENVIRONMENT) $(srcdir)/abi/watch renew
 
 # The algorithms under GenMC, if it is there: tests/model/README.md.
 .PHONY: model

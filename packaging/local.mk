@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: MIT
+
+EXTRA_DIST += \
+	debian/README.source \
+	debian/changelog \
+	debian/control \
+	debian/copyright \
+	debian/libshmring-dev.examples \
+	debian/libshmring-dev.install \
+	debian/libshmring-dev.lintian-overrides \
+	debian/libshmring-mux0.install \
+	debian/libshmring-mux0.lintian-overrides \
+	debian/libshmring-mux0.symbols \
+	debian/libshmring0.install \
+	debian/libshmring0.lintian-overrides \
+	debian/libshmring0.symbols \
+	debian/not-installed \
+	debian/rules \
+	debian/shmring-tools.install \
+	debian/shmring-tools.lintian-overrides \
+	debian/source/format \
+	debian/source/lintian-overrides \
+	debian/tests/client \
+	debian/tests/control \
+	debian/tests/mux \
+	packaging/deb \
+	packaging/deb-build \
+	packaging/deb-install
+EXTRA_DIST += packaging/rpm packaging/shmring.spec
