@@ -168,7 +168,7 @@ static void messages()
         EXPECT(p.out.send(word));
     {
         auto one = p.in.peek();
-        EXPECT(one && one->deliveries() == 1 && !one->redelivered());
+        EXPECT(one && one->deliveries() == 1 && !one->redelivered() && one->position() == 0);
         shmr::message moved = std::move(*one);
         EXPECT(moved.text() == "one");
         moved = *p.in.peek(); /* releases the first */
@@ -186,7 +186,8 @@ static void messages()
     p.in.close();
     p.in = shmr::queue(p.name.c_str(), SHMRING_CONSUMER);
     auto again = p.in.peek();
-    EXPECT(again && again->text() == "three" && again->redelivered() && again->deliveries() == 2);
+    EXPECT(again && again->text() == "three" && again->redelivered() && again->deliveries() == 2 &&
+           again->position() == 2);
 }
 
 static void copies_and_batches()

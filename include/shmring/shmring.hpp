@@ -26,6 +26,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <iterator>
 #include <memory>
@@ -284,6 +285,10 @@ class [[nodiscard]] message : public basic_view<const std::byte>
     unsigned deliveries() const noexcept
     {
         return info_.deliveries;
+    }
+    std::uint64_t position() const noexcept
+    {
+        return info_.position;
     }
     bool redelivered() const noexcept
     {
