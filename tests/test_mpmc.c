@@ -395,6 +395,8 @@ Test(mpmc, messages_are_released_in_any_order_and_once, .init = open_both, .fini
         held[i] = peek_number(i, 10, 1);
     assert_refused(shmring_release(consumer, &elsewhere), EINVAL, "not a message held");
     assert_refused(shmring_release(consumer, NULL), EINVAL, "not a message held");
+    assert_refused(shmring_release(consumer, (const char *)held[0] + 1), EINVAL,
+                   "not a message held");
     for (int i = 0; i < 4; i++) {
         cr_assert(message_is((uint64_t)order[i], held[order[i]], 10));
         cr_assert_eq(shmring_release(consumer, held[order[i]]), 0);

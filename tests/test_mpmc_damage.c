@@ -121,6 +121,24 @@ Test(mpmc_damage, the_maximum_is_no_damage, .init = open_queue, .fini = close_qu
     cr_assert_eq(receive(PEEK), LONGEST);
 }
 
+/* A descriptor, which anybody may write, says that we hold what we have given back. */
+Test(mpmc_damage, what_is_not_held_is_not_released, .init = open_queue, .fini = close_queue)
+{
+    struct shmr_block *block = mpmc_pages_block(&pages, 0);
+    struct shmring_stat st;
+    const void *msg;
+
+    cr_assert_eq(shmring_send(q, "a", 1), 0);
+    cr_assert_eq(shmring_peek(q, &msg, NULL), 1);
+    cr_assert_eq(msg, shmr_mpmc_payload(&q->mpmc.queue, 0));
+    const uint64_t held = block->descriptor;
+    cr_assert_eq(shmring_release(q, msg), 0);
+    block->descriptor = held;
+    assert_refused(shmring_release(q, msg), EINVAL, "not a message held");
+    cr_assert_eq(shmring_stat(q, &st), 0);
+    cr_assert_eq(st.received, 1);
+}
+
 Test(mpmc_damage, others_go_on_and_new_ones_may_come, .init = open_queue, .fini = close_queue)
 {
     shmring_t *other = attach(q);
