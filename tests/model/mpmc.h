@@ -57,7 +57,7 @@ static struct {
     {{.entry = CYCLE(3) | 3}, 0},
 #endif
 };
-static uint64_t origins[N];
+static _Atomic uint64_t origins[N];
 static struct shmr_mpmc_page tail_page = {.hint = START};
 static struct shmr_mpmc_page head_page = {.hint = START};
 
