@@ -32,7 +32,7 @@ expect 'spsc mpmc' create --kind ''
 expect '64K' create --capacity 6
 expect '--kind --capacity --max-message --max-participants --at-most-once --mode --huge-pages --prefault --or-open --help' create --
 expect '--json --help' ls --
-expect '--json --watch --help' stat --
+expect '--json --openmetrics --watch --help' stat --
 expect '--length-prefixed --wait-open --timeout --no-wait --help' send --
 expect '--length-prefixed --count --eof --wait-open --timeout --no-wait --help' recv --
 expect '--force --help' rm --

@@ -93,6 +93,8 @@ Test(tools, wrong_usage_exits_with_2)
         {"stat", "--watch", "-1", "a"},
         {"stat", "--watch", "soon", "a"},
         {"stat", "-x", "a"},
+        {"stat", "--json", "--openmetrics", "a"},
+        {"stat", "--openmetrics", "--watch", "1", "a"},
         {"send"},
         {"send", "a", "b"},
         {"send", "--timeout", "1s", "a"},

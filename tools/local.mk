@@ -9,6 +9,7 @@ tools_shmring_SOURCES = \
 	tools/gc.c \
 	tools/ls.c \
 	tools/main.c \
+	tools/openmetrics.c \
 	tools/parse.c \
 	tools/recover.c \
 	tools/recv.c \

@@ -120,21 +120,35 @@ static int watch(shmring_t *q, const char *name, bool json, const struct timespe
     }
 }
 
+/* Of all queues at once: what a collector is to read comes from one run. */
+static int tell_collector(char *const *arguments, int n)
+{
+    struct list list = {0};
+    int status = find(&list, arguments, n);
+    put_openmetrics(&list);
+    list_free(&list);
+    return status;
+}
+
 static int run(const struct command *self, int argc, char **argv)
 {
     static const struct option options[] = {
         {"json", no_argument, NULL, 'j'},
+        {"openmetrics", no_argument, NULL, 'o'},
         {"watch", required_argument, NULL, 'w'},
         {"help", no_argument, NULL, 'h'},
         {0},
     };
-    bool json = false, watching = false;
+    bool json = false, openmetrics = false, watching = false;
     struct timespec every;
 
-    for (int option; (option = getopt_long(argc, argv, "jw:h", options, NULL)) != -1;) {
+    for (int option; (option = getopt_long(argc, argv, "jow:h", options, NULL)) != -1;) {
         switch (option) {
         case 'j':
             json = true;
+            break;
+        case 'o':
+            openmetrics = true;
             break;
         case 'w':
             if (!parse_seconds(optarg, &every) || (every.tv_sec == 0 && every.tv_nsec < 1000000))
@@ -147,6 +161,10 @@ static int run(const struct command *self, int argc, char **argv)
             return usage(self, NULL);
         }
     }
+    if (openmetrics && (json || watching))
+        return usage(self, "--openmetrics goes with neither --json nor --watch");
+    if (openmetrics)
+        return tell_collector(argv + optind, argc - optind);
     if (argc - optind != 1)
         return usage(self, "one NAME, please");
 
@@ -180,6 +198,8 @@ const struct command stat_command = {
     .summary = "show a queue's description and counters",
     .options =
         "  -j, --json             a JSON object\n"
+        "  -o, --openmetrics      OpenMetrics text, for a Prometheus collector: of one NAME, of\n"
+        "                         several, of directories, or of all queues in /dev/shm\n"
         "  -w, --watch SECONDS    rates since the last look, again and again; with --json an\n"
         "                         object a line\n",
     .run = run,

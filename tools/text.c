@@ -69,6 +69,20 @@ void put_json_string(FILE *out, const char *text, size_t n)
     put_json_bytes(out, text, strnlen(text, n));
 }
 
+void put_label_value(FILE *out, const char *text)
+{
+    for (size_t left = strlen(text), length; left > 0; text += length, left -= length) {
+        const unsigned char *c = (const unsigned char *)text;
+        length = utf8_length(c, left);
+        if (length == 0 || *c < 0x20 || *c == 0x7f || *c == '\\') {
+            fprintf(out, "\\\\x%02x", *c); /* a backslash is written as two */
+            length = 1;
+        } else {
+            fprintf(out, *c == '"' ? "\\%.*s" : "%.*s", (int)length, text);
+        }
+    }
+}
+
 void put_size(FILE *out, uint64_t bytes)
 {
     static const char units[] = "KMGTPE";

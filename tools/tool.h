@@ -80,6 +80,10 @@ void put_json_string(FILE *out, const char *text, size_t n);
 void put_escaped_bytes(FILE *out, const void *bytes, size_t n);
 void put_json_bytes(FILE *out, const void *bytes, size_t n);
 
+/* The same as the value of an OpenMetrics label, without quotes. What is not UTF-8, control
+ * characters and backslashes are \\xNN, so that different names stay different. */
+void put_label_value(FILE *out, const char *text);
+
 void put_size(FILE *out, uint64_t bytes); /* 4096, 64K, 1.5M */
 void put_time(FILE *out, int64_t ns);     /* 2025-01-31T12:00:00Z */
 void put_user(FILE *out, uint32_t uid);   /* by name, else by number */
@@ -105,6 +109,9 @@ void put_participant(FILE *out, const struct shmring_participant *row);
 void put_participants_json(FILE *out, const struct view *view); /* an array */
 void put_view_json(FILE *out, const char *name, const struct view *view);
 
+/* mpmc: the participant that has held blocks for longest; NULL: nobody holds any. */
+const struct shmring_participant *view_longest_holder(const struct view *view);
+
 /* ---- find.c: segments in /dev/shm, by name, and in directories ---------------------------------
  */
 
@@ -129,6 +136,11 @@ bool is_directory(const char *argument); /* or else it names a queue */
 #define POSIX_DIRECTORY "/dev/shm"
 void list_free(struct list *list);
 const char *error_name(int error); /* a word for why a segment cannot be opened */
+
+/* ---- openmetrics.c ------------------------------------------------------------------------------
+ */
+
+void put_openmetrics(struct list *list); /* sorts it */
 
 /* ---- wait.c: what send and recv do while they cannot go on --------------------------------------
  */

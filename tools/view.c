@@ -43,6 +43,15 @@ void view_free(struct view *view)
     view->n = 0;
 }
 
+const struct shmring_participant *view_longest_holder(const struct view *view)
+{
+    const struct shmring_participant *longest = NULL;
+    for (int i = 0; i < view->n; i++)
+        if (view->rows[i].held_ns > (longest ? longest->held_ns : 0))
+            longest = &view->rows[i];
+    return longest;
+}
+
 const char *kind_name(uint32_t kind)
 {
     return kind == SHMRING_SPSC ? "spsc" : kind == SHMRING_MPMC ? "mpmc" : "unknown";

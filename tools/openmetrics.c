@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Queues as OpenMetrics text (version 1.0), for a file that a Prometheus collector reads.
+ *
+ * Only types that the older Prometheus text format knows too are used: readers of that take the
+ * lines of OpenMetrics that are new to them for comments.
+ */
+#include <config.h>
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tool.h"
+
+/* A number of an entry that could be opened; false: this queue has no such number. */
+typedef bool number(const struct view *view, double *value);
+
+struct family {
+    const char *name;
+    const char *type;
+    const char *unit; /* "": none; else the name ends with it */
+    const char *help;
+    enum { UNSIGNED, REAL, STATES } kind;
+    size_t member;   /* UNSIGNED: of struct shmring_stat, 64 bits */
+    uint32_t only;   /* 0, or the kind of queue that has it */
+    number *compute; /* REAL */
+};
+
+static bool created(const struct view *view, double *value)
+{
+    *value = (double)view->stat.created_ns * 1e-9;
+    return true;
+}
+
+static bool held_blocks(const struct view *view, double *value)
+{
+    *value = 0;
+    for (int i = 0; i < view->n; i++)
+        *value += (double)view->rows[i].held;
+    return view->stat.kind == SHMRING_MPMC;
+}
+
+static bool held_seconds(const struct view *view, double *value)
+{
+    const struct shmring_participant *longest = view_longest_holder(view);
+    *value = longest ? (double)longest->held_ns * 1e-9 : 0;
+    return view->stat.kind == SHMRING_MPMC;
+}
+
+#define COUNTER(Name, Unit, Member, Help)                                                          \
+    {                                                                                              \
+        "shmring_" Name, "counter", Unit, Help, UNSIGNED, offsetof(struct shmring_stat, Member),   \
+            0, NULL                                                                                \
+    }
+#define GAUGE(Name, Unit, Member, Only, Help)                                                      \
+    {                                                                                              \
+        "shmring_" Name, "gauge", Unit, Help, UNSIGNED, offsetof(struct shmring_stat, Member),     \
+            Only, NULL                                                                             \
+    }
+#define COMPUTED(Name, Unit, Function, Help)                                                       \
+    {                                                                                              \
+        "shmring_" Name, "gauge", Unit, Help, REAL, 0, 0, Function                                 \
+    }
+
+static const struct family families[] = {
+    GAUGE("capacity_bytes", "bytes", capacity, SHMRING_SPSC, "Bytes the ring has for messages."),
+    GAUGE("capacity_messages", "messages", capacity, SHMRING_MPMC, "Messages there is room for."),
+    GAUGE("high_water_bytes", "bytes", high_water, SHMRING_SPSC, "Most of the ring ever in use."),
+    GAUGE("high_water_messages", "messages", high_water, SHMRING_MPMC,
+          "Most messages ever in the queue."),
+    GAUGE("depth_messages", "messages", depth, 0, "Messages waiting."),
+    GAUGE("depth_bytes", "bytes", depth_bytes, 0, "Bytes of the queue that messages waiting take."),
+    GAUGE("segment_bytes", "bytes", segment_bytes, 0, "Memory of the whole segment."),
+    COMPUTED("creation_time_seconds", "seconds", created, "When it was created, since 1970."),
+    {"shmring_participants", "gauge", "", "Participants, by what the kernel says of them.", STATES,
+     0, 0, NULL},
+    COMPUTED("held_blocks", "blocks", held_blocks,
+             "Blocks being filled, or taken and not released."),
+    COMPUTED("held_longest_seconds", "seconds", held_seconds,
+             "For how long the participant that holds blocks for longest has held any."),
+    COUNTER("sent_messages", "messages", sent, "Messages sent."),
+    COUNTER("sent_bytes", "bytes", sent_bytes, "Payload sent."),
+    COUNTER("received_messages", "messages", received, "Messages received and released."),
+    COUNTER("received_bytes", "bytes", received_bytes, "Payload received and released."),
+    COUNTER("full_events", "events", full_events, "Times it was found full after a success."),
+    COUNTER("empty_events", "events", empty_events, "Times it was found empty after a success."),
+    COUNTER("recovered_participants", "participants", takeovers,
+            "Dead participants that were recovered, or whose role was taken over."),
+    COUNTER("redelivered_messages", "messages", redelivered,
+            "Messages published again after their consumer's death."),
+    COUNTER("dropped_messages", "messages", dropped,
+            "Messages given up after their consumer's death."),
+};
+
+/* The label that tells the queue, and the others. No two names give the same text. */
+static void put_labels(const char *name, const char *label, const char *value)
+{
+    fputs("{queue=\"", stdout);
+    put_label_value(stdout, name);
+    fputc('"', stdout);
+    if (label)
+        printf(",%s=\"%s\"", label, value);
+    fputs("} ", stdout);
+}
+
+static void put_head(const char *name, const char *type, const char *unit, const char *help)
+{
+    printf("# TYPE %s %s\n", name, type);
+    if (*unit)
+        printf("# UNIT %s %s\n", name, unit);
+    printf("# HELP %s %s\n", name, help);
+}
+
+static void put_states(const char *name, const char *metric, const struct shmring_stat *st)
+{
+    fputs(metric, stdout);
+    put_labels(name, "state", "alive");
+    printf("%" PRIu32 "\n%s", st->participants, metric);
+    put_labels(name, "state", "dead");
+    printf("%" PRIu32 "\n", st->dead);
+}
+
+static void put_sample(const struct family *family, const struct entry *entry)
+{
+    const struct shmring_stat *st = &entry->view.stat;
+    double value = 0;
+    if (family->only && family->only != st->kind)
+        return;
+    if (family->compute && !family->compute(&entry->view, &value))
+        return;
+    if (family->kind == STATES) {
+        put_states(entry->name, family->name, st);
+        return;
+    }
+    printf("%s%s", family->name, strcmp(family->type, "counter") == 0 ? "_total" : "");
+    put_labels(entry->name, NULL, NULL);
+    if (family->kind == REAL)
+        printf("%.9g\n", value);
+    else
+        printf("%" PRIu64 "\n",
+               *(const uint64_t *)(const void *)((const char *)st + family->member));
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct entry *)a)->name, ((const struct entry *)b)->name);
+}
+
+/* Twice the same series would make all of the text invalid: a queue named twice is told of once. */
+static bool is_repeated(const struct list *list, size_t i)
+{
+    return i > 0 && by_name(&list->entries[i - 1], &list->entries[i]) == 0;
+}
+
+void put_openmetrics(struct list *list)
+{
+    if (list->n > 0)
+        qsort(list->entries, list->n, sizeof *list->entries, by_name);
+
+    put_head("shmring_readable", "gauge", "", "Whether the queue could be looked at: 1, or 0.");
+    for (size_t i = 0; i < list->n; i++) {
+        const struct entry *entry = &list->entries[i];
+        if (is_repeated(list, i))
+            continue;
+        fputs("shmring_readable", stdout);
+        put_labels(entry->name, "kind",
+                   entry->error ? error_name(entry->error) : kind_name(entry->view.stat.kind));
+        puts(entry->error ? "0" : "1");
+    }
+    for (size_t f = 0; f < sizeof families / sizeof families[0]; f++) {
+        put_head(families[f].name, families[f].type, families[f].unit, families[f].help);
+        for (size_t i = 0; i < list->n; i++)
+            if (!list->entries[i].error && !is_repeated(list, i))
+                put_sample(&families[f], &list->entries[i]);
+    }
+    puts("# EOF");
+}
