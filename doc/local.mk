@@ -3,6 +3,7 @@
 dist_doc_DATA += \
 	doc/abi.md \
 	doc/benchmarks.md \
+	doc/bridge.md \
 	doc/design.md \
 	doc/evidence.md \
 	doc/layout.md \

@@ -91,3 +91,8 @@ $(aliases_of_strerror_detail):
 	$(AM_V_GEN)$(MKDIR_P) man && echo '.so man3/shmring_strerror_detail.3' >$@
 $(aliases_of_wait):
 	$(AM_V_GEN)$(MKDIR_P) man && echo '.so man3/shmring_wait.3' >$@
+
+if HAVE_BRIDGE
+dist_man_MANS += man/shmring-bridge.1
+endif
+EXTRA_DIST += man/shmring-bridge.1

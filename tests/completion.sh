@@ -46,3 +46,20 @@ for command in ls stat who send recv dump recover rm gc; do
     expect "$queue" $command "$queue"
 done
 expect "$dir/spool" recv file : "$dir/s"
+
+bridge=$builddir/bridge/shmring-bridge
+[ -x "$bridge" ] || exit 0
+source "$srcdir/tools/completion/shmring-bridge"
+expect_bridge() # EXPECTED WORD...
+{
+    local expected=$1
+    shift
+    COMP_WORDS=("$bridge" "$@") COMP_CWORD=$#
+    _shmring_bridge || :
+    [ "${COMPREPLY[*]}" = "$expected" ] || {
+        echo "after $*: ${COMPREPLY[*]}; expected $expected" >&2
+        exit 1
+    }
+}
+expect_bridge '--route --server --create-stream --openmetrics --log-level --check --help --version' --
+expect_bridge 'error' --log-level e

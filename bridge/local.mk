@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: MIT
+
+# Between queues and NATS JetStream: the only part that uses libnats.
+EXTRA_DIST += bridge/shmring-bridge.service.in bridge/bridge.conf tools/completion/shmring-bridge
+if HAVE_BRIDGE
+bin_PROGRAMS += bridge/shmring-bridge
+bashcompletion_DATA = tools/completion/shmring-bridge
+bridgeexampledir = $(docdir)/examples
+bridgeexample_DATA = bridge/bridge.conf
+systemdunitdir = $(prefix)/lib/systemd/system
+systemdunit_DATA = bridge/shmring-bridge@.service
+endif
+CLEANFILES += bridge/shmring-bridge@.service
+
+bridge/shmring-bridge@.service: bridge/shmring-bridge.service.in
+	$(AM_V_GEN)$(MKDIR_P) bridge && sed -e 's|@bindir@|$(bindir)|' -e 's|@sysconfdir@|$(sysconfdir)|' \
+		$(srcdir)/bridge/shmring-bridge.service.in >$@
+
+bridge_shmring_bridge_CPPFLAGS = $(AM_CPPFLAGS) $(LIBNATS_CFLAGS)
+bridge_shmring_bridge_SOURCES = \
+	bridge/bell.c \
+	bridge/bridge.h \
+	bridge/config.c \
+	bridge/in.c \
+	bridge/log.c \
+	bridge/main.c \
+	bridge/metrics.c \
+	bridge/notify.c \
+	bridge/options.c \
+	bridge/out.c \
+	bridge/route.c \
+	bridge/seen.c \
+	bridge/server.c \
+	bridge/stream.c
+bridge_shmring_bridge_LDADD = mux/libshmring-mux.la lib/libshmring.la $(LIBNATS_LIBS)
+
+# What it costs: bench/bridge, beside libnats on its own.
+if HAVE_BRIDGE
+noinst_PROGRAMS += bench/bridge
+endif
+bench_bridge_CPPFLAGS = $(AM_CPPFLAGS) $(LIBNATS_CFLAGS)
+bench_bridge_LDADD = lib/libshmring.la $(LIBNATS_LIBS)

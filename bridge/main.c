@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bridge.h"
+
+enum {
+    METRICS_EVERY = 10000, /* ms */
+    DRAIN = 5000,          /* ms, at most, for acknowledgements after SIGTERM */
+    A_MOMENT = 10,         /* ms: wait so long for acknowledgements before leaving a queue alone */
+    EVENTS = 64,
+    FAILED = 1
+};
+
+/* Signals come to a thread of their own, which can wake the main thread safely. */
+static void *wait_for_signals(void *bridge)
+{
+    struct bridge *b = bridge;
+    sigset_t signals;
+    int which;
+
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    while (sigwait(&signals, &which) != 0)
+        continue;
+    say(LOG_INFO, "stopping");
+    b->stopping = true;
+    bell_ring(b);
+    return NULL;
+}
+
+static void catch_signals(struct bridge *b)
+{
+    sigset_t signals;
+    pthread_t thread;
+
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL); /* also in the threads of libnats */
+    signal(SIGPIPE, SIG_IGN);
+    if (pthread_create(&thread, NULL, wait_for_signals, b) != 0) {
+        say(LOG_ERROR, "no thread for signals");
+        exit(FAILED);
+    }
+    pthread_detach(thread);
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Sleep until something is to be done, in the mux. */
+static void sleep_in_mux(struct bridge *b, int64_t deadline)
+{
+    struct shmring_mux_event events[EVENTS];
+    int64_t ms = deadline - now_ms();
+    struct timespec timeout = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+
+    if (ms < 0)
+        return;
+    int n = shmring_mux_wait(b->mux, events, EVENTS, deadline == INT64_MAX ? NULL : &timeout);
+    for (int i = 0; i < n; i++)
+        if (events[i].error)
+            route_stop(events[i].data, strerror(-events[i].error));
+}
+
+/*
+ * One round: let each route do what it can, then sleep. A queue whose messages must wait is ready
+ * all the same, so the mux cannot be slept in as long as it is there: acknowledgements are waited
+ * for elsewhere, and if they are long in coming, the queue leaves the mux until they come.
+ */
+static void work(struct bridge *b, int64_t *metrics_at)
+{
+    int64_t deadline = b->config->openmetrics ? *metrics_at : INT64_MAX;
+    bool moved = false, hurry = false;
+
+    bell_heard(b);
+    for (size_t i = 0; i < b->count; i++) {
+        struct route *r = &b->routes[i];
+        bool blocked = false;
+        if (r->in) {
+            moved |= in_work(r);
+            deadline = earlier(deadline, in_deadline(r));
+            continue;
+        }
+        moved |= out_work(r, &blocked);
+        deadline = earlier(deadline, out_deadline(r));
+        if (!blocked && !r->stopped)
+            route_watch(r, SHMRING_READABLE, true);
+        hurry |= blocked && r->in_mux;
+    }
+    if (now_ms() >= *metrics_at) {
+        metrics_write(b);
+        *metrics_at = now_ms() + METRICS_EVERY;
+    }
+    if (moved)
+        return;
+    if (!hurry) {
+        sleep_in_mux(b, deadline);
+        return;
+    }
+    if (bell_sleep(b, A_MOMENT))
+        return;
+    for (size_t i = 0; i < b->count; i++)
+        if (b->routes[i].out)
+            route_watch(&b->routes[i], SHMRING_READABLE, false);
+}
+
+/* Acknowledgements of what is in flight, and what has come into the queues. */
+static void drain(struct bridge *b)
+{
+    const int64_t until = now_ms() + DRAIN;
+    bool more = true, blocked;
+
+    while (more && now_ms() < until && b->connected) {
+        more = false;
+        bell_heard(b);
+        for (size_t i = 0; i < b->count; i++) {
+            struct route *r = &b->routes[i];
+            if (r->out) {
+                (void)out_work(r, &blocked);
+                more |= !r->stopped && out_in_flight(r) > 0;
+            } else {
+                (void)in_work(r);
+            }
+        }
+        if (more)
+            (void)bell_sleep(b, A_MOMENT);
+    }
+    for (size_t i = 0; i < b->count; i++)
+        if (b->routes[i].in)
+            in_give_back(&b->routes[i]);
+    if (b->connected)
+        natsConnection_FlushTimeout(b->nc, DRAIN);
+}
+
+static bool all_stopped(const struct bridge *b)
+{
+    for (size_t i = 0; i < b->count; i++)
+        if (!b->routes[i].stopped)
+            return false;
+    return true;
+}
+
+static bool all_ready(const struct bridge *b)
+{
+    for (size_t i = 0; i < b->count; i++)
+        if (!b->routes[i].ready && !b->routes[i].stopped)
+            return false;
+    return true;
+}
+
+static int run(struct bridge *b)
+{
+    int64_t metrics_at = 0;
+    bool told = false;
+
+    while (!b->stopping && !b->closed) {
+        work(b, &metrics_at);
+        if (all_stopped(b)) {
+            say(LOG_ERROR, "no route is left");
+            return FAILED;
+        }
+        if (!told && all_ready(b)) {
+            told = true;
+            say(LOG_INFO, "ready");
+            notify("READY=1");
+        }
+    }
+    if (b->closed && !b->stopping)
+        return FAILED;
+    notify("STOPPING=1");
+    drain(b);
+    metrics_write(b);
+    return 0;
+}
+
+static int open_routes(struct bridge *b)
+{
+    b->routes = calloc(b->config->count, sizeof *b->routes);
+    if (!b->routes)
+        return -ENOMEM;
+    for (; b->count < b->config->count; b->count++) {
+        struct route *r = &b->routes[b->count];
+        int result = route_open(b, r, &b->config->routes[b->count]);
+        if (result < 0) {
+            b->count++;
+            return result;
+        }
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    static struct bridge b;
+    struct config config = {0};
+    int status = options_parse(&config, argc, argv);
+
+    if (status >= 0) {
+        config_free(&config);
+        return status;
+    }
+    b.config = &config;
+    bell_init(&b.bell);
+    catch_signals(&b);
+    status = FAILED;
+    int result = shmring_mux_create(&b.mux, NULL);
+    if (result == 0)
+        result = server_connect(&b);
+    else
+        say(LOG_ERROR, "no mux: %s", strerror(-result));
+    if (result == 0 && open_routes(&b) == 0)
+        status = run(&b);
+    else if (result == -EINTR)
+        status = 0;
+    /* First no more calls back, then what they are about. */
+    server_close(&b);
+    for (size_t i = 0; i < b.count; i++)
+        route_close(&b.routes[i]);
+    server_destroy(&b);
+    shmring_mux_destroy(&b.mux);
+    free(b.routes);
+    config_free(&config);
+    return status;
+}

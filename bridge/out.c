@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From a queue to a subject. Messages that were peeked fly: they are numbered, published with their
+ * number in the reply subject, and stay in the queue. The acknowledgement comes to that subject;
+ * the messages before the first one that still flies are released, in their order.
+ *
+ * Each is published with an id made of the queue's identity and the position at which it was put
+ * into it. That stays when it is delivered again, to another bridge too, and so JetStream knows it.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bridge.h"
+
+enum {
+    AT_A_TIME = 256,
+    LONGEST_PATIENCE = 5000 /* ms */,
+    HEADER = 64 /* bytes of the id */,
+    INBOX_MAX = 100
+};
+
+/* JetStream's error for a message that is longer than the stream takes. */
+#define TOO_LARGE_CODE "\"err_code\":10054"
+
+/* Of a flight: its number and, in the two lowest bits, what became of it. A late answer to an
+ * earlier message in the same place does not match the number. */
+enum { FLYING, ACKNOWLEDGED, REFUSED, TOO_LARGE };
+
+struct flight {
+    _Atomic uint64_t word;
+    const void *msg;
+    uint64_t position;
+    uint32_t length;
+};
+
+/* Always the same but for the number at its end. */
+struct text {
+    size_t fixed;
+    char bytes[128];
+};
+
+struct outgoing {
+    struct flight *flights; /* a ring of mask + 1 */
+    uint64_t mask;
+    uint64_t window;
+    uint64_t first, next; /* those in between fly */
+    struct text reply;    /* the inbox, and a flight's number */
+    struct text id;       /* the queue's identity, and a message's position */
+    int64_t answered;     /* ms: when something was released last, or published first */
+    int64_t maximum;      /* bytes the server takes */
+    natsSubscription *sub;
+    /* The other thread's: */
+    _Atomic bool trouble; /* something was refused */
+    pthread_mutex_t mutex;
+    char why[200]; /* under the mutex */
+};
+
+static uint64_t word_of(uint64_t number, unsigned state)
+{
+    return number << 2 | state;
+}
+
+static struct flight *flight_at(const struct outgoing *o, uint64_t number)
+{
+    return &o->flights[number & o->mask];
+}
+
+/* ---- In the thread of libnats -----------------------------------------------------------------
+ */
+
+static bool has(natsMsg *answer, const char *text)
+{
+    return memmem(natsMsg_GetData(answer), (size_t)natsMsg_GetDataLength(answer), text,
+                  strlen(text)) != NULL;
+}
+
+/* Note why, once, in the server's words. */
+static void note_trouble(struct outgoing *o, natsMsg *answer, bool unheard)
+{
+    pthread_mutex_lock(&o->mutex);
+    if (unheard)
+        snprintf(o->why, sizeof o->why, "no stream takes this subject, or JetStream is not there");
+    else
+        snprintf(o->why, sizeof o->why, "%.*s", natsMsg_GetDataLength(answer),
+                 natsMsg_GetData(answer));
+    pthread_mutex_unlock(&o->mutex);
+    o->trouble = true;
+}
+
+static void on_answer(natsConnection *nc, natsSubscription *sub, natsMsg *answer, void *route)
+{
+    struct route *r = route;
+    struct outgoing *o = r->out;
+    const char *subject = natsMsg_GetSubject(answer);
+    const uint64_t number = strtoull(strrchr(subject, '.') + 1, NULL, 16);
+    struct flight *flight = flight_at(o, number);
+    const bool unheard = natsMsg_IsNoResponders(answer);
+    unsigned state = ACKNOWLEDGED;
+
+    (void)nc;
+    (void)sub;
+    if (unheard || has(answer, "\"error\":"))
+        state = !unheard && has(answer, TOO_LARGE_CODE) ? TOO_LARGE : REFUSED;
+    else if (!has(answer, "\"seq\":"))
+        state = REFUSED; /* whoever that was */
+    if (state != ACKNOWLEDGED)
+        note_trouble(o, answer, unheard);
+    else if (has(answer, "\"duplicate\":"))
+        r->counters.redelivered++;
+    natsMsg_Destroy(answer);
+
+    uint64_t expected = word_of(number, FLYING);
+    if (!atomic_compare_exchange_strong(&flight->word, &expected, word_of(number, state)) &&
+        state == ACKNOWLEDGED && expected == word_of(number, REFUSED))
+        atomic_compare_exchange_strong(&flight->word, &expected, word_of(number, state));
+    bell_ring(r->bridge);
+}
+
+/* ---- In the main thread -----------------------------------------------------------------------
+ */
+
+static uint64_t mix(uint64_t hash, const void *data, size_t n)
+{
+    const unsigned char *bytes = data;
+
+    for (size_t i = 0; i < n; i++)
+        hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
+/* FNV-1a of what no other queue has in common with this one. */
+static uint64_t identity_of(const struct shmring_stat *st)
+{
+    uint64_t hash = mix(UINT64_C(0xcbf29ce484222325), st->name, strlen(st->name));
+
+    hash = mix(hash, &st->created_ns, sizeof st->created_ns);
+    return mix(hash, &st->creator_pid, sizeof st->creator_pid);
+}
+
+int out_open(struct route *r)
+{
+    struct outgoing *o = calloc(1, sizeof *o);
+    struct shmring_stat st;
+    char pattern[128], *inbox = NULL;
+
+    if (!o)
+        return -ENOMEM;
+    r->out = o;
+    pthread_mutex_init(&o->mutex, NULL);
+    int result = shmring_stat(r->q, &st);
+    if (result < 0)
+        return result;
+    o->id.fixed =
+        (size_t)snprintf(o->id.bytes, sizeof o->id.bytes, "%016" PRIx64 "-", identity_of(&st));
+    o->window = r->config->window;
+    for (o->mask = 1; o->mask < o->window; o->mask *= 2)
+        continue;
+    o->flights = calloc(o->mask, sizeof *o->flights);
+    o->mask--;
+    if (!o->flights)
+        return -ENOMEM;
+    o->first = o->next = 1; /* not the number of flights that never were */
+
+    natsStatus s = natsInbox_Create(&inbox);
+    if (s == NATS_OK && strlen(inbox) > INBOX_MAX)
+        s = NATS_INSUFFICIENT_BUFFER;
+    if (s == NATS_OK) {
+        o->reply.fixed = (size_t)snprintf(o->reply.bytes, sizeof o->reply.bytes, "%s.", inbox);
+        snprintf(pattern, sizeof pattern, "%s.*", inbox);
+        s = natsConnection_Subscribe(&o->sub, r->bridge->nc, pattern, on_answer, r);
+    }
+    if (s == NATS_OK)
+        s = natsSubscription_SetPendingLimits(o->sub, -1, -1);
+    natsInbox_Destroy(inbox);
+    if (s != NATS_OK) {
+        say(LOG_ERROR, "route %s: %s", r->config->name, natsStatus_GetText(s));
+        return -EIO;
+    }
+    route_watch(r, SHMRING_READABLE, true);
+    return 0;
+}
+
+void out_close(struct route *r)
+{
+    natsSubscription_Destroy(r->out->sub);
+    free(r->out->flights);
+    free(r->out);
+    r->out = NULL;
+}
+
+uint64_t out_in_flight(const struct route *r)
+{
+    return r->out->next - r->out->first;
+}
+
+/* In hexadecimal behind a text: snprintf() would cost a tenth of what publishing does. */
+static void append(struct text *text, uint64_t number)
+{
+    char digits[17], *digit = digits + 16;
+
+    *digit = '\0';
+    do
+        *--digit = "0123456789abcdef"[number % 16];
+    while ((number /= 16) != 0);
+    strcpy(text->bytes + text->fixed, digit);
+}
+
+static void fly(struct route *r, uint64_t number)
+{
+    struct outgoing *o = r->out;
+    struct flight *flight = flight_at(o, number);
+    natsMsg *msg = NULL;
+
+    flight->word = word_of(number, FLYING);
+    append(&o->reply, number);
+    append(&o->id, flight->position);
+    natsStatus s =
+        natsMsg_Create(&msg, r->config->subject, o->reply.bytes, flight->msg, (int)flight->length);
+    if (s == NATS_OK)
+        s = natsMsgHeader_Set(msg, "Nats-Msg-Id", o->id.bytes);
+    if (s == NATS_OK)
+        s = natsConnection_PublishMsg(r->bridge->nc, msg);
+    natsMsg_Destroy(msg);
+    if (s == NATS_OK)
+        return;
+    pthread_mutex_lock(&o->mutex);
+    snprintf(o->why, sizeof o->why, "%s", natsStatus_GetText(s));
+    pthread_mutex_unlock(&o->mutex);
+    uint64_t expected = word_of(number, FLYING);
+    atomic_compare_exchange_strong(&flight->word, &expected, word_of(number, REFUSED));
+    o->trouble = true;
+}
+
+/* Those that were refused once more, and if need be those that were not answered. */
+static void fly_again(struct route *r, bool unanswered)
+{
+    struct outgoing *o = r->out;
+
+    for (uint64_t number = o->first; number != o->next; number++) {
+        uint64_t word = flight_at(o, number)->word;
+        if (word == word_of(number, REFUSED) || (unanswered && word == word_of(number, FLYING)))
+            fly(r, number);
+    }
+    o->answered = now_ms();
+}
+
+/* A message that no stream takes: to the dead letters. False: not now. */
+static bool bury(struct route *r, uint64_t number, const char *why)
+{
+    struct flight *flight = flight_at(r->out, number);
+
+    if (route_bury(r, flight->msg, flight->length, why) < 0)
+        return false;
+    flight->word = word_of(number, ACKNOWLEDGED);
+    return true;
+}
+
+/* Do nothing for a while, and for twice as long the next time. */
+static void be_patient(struct route *r)
+{
+    r->look_again = now_ms() + r->patience;
+    r->patience = r->patience < LONGEST_PATIENCE / 2 ? r->patience * 2 : LONGEST_PATIENCE;
+}
+
+/* Something was refused: bury what will never be taken, and try the rest later. */
+static void heed_trouble(struct route *r)
+{
+    struct outgoing *o = r->out;
+    char why[sizeof o->why];
+    bool later = false;
+
+    o->trouble = false;
+    pthread_mutex_lock(&o->mutex);
+    memcpy(why, o->why, sizeof why);
+    pthread_mutex_unlock(&o->mutex);
+    for (uint64_t number = o->first; number != o->next && !r->stopped; number++) {
+        uint64_t word = flight_at(o, number)->word;
+        if (word == word_of(number, TOO_LARGE) && !bury(r, number, why))
+            o->trouble = later = true; /* the dead letters are full */
+        later = later || word == word_of(number, REFUSED);
+    }
+    if (later && r->look_again == 0) {
+        say(LOG_WARNING, "route %s: trying again later: %s", r->config->name, why);
+        be_patient(r);
+    }
+}
+
+static bool release(struct route *r)
+{
+    struct outgoing *o = r->out;
+    uint64_t before = o->first, bytes = 0;
+
+    while (o->first != o->next) {
+        struct flight *flight = flight_at(o, o->first);
+        if (flight->word != word_of(o->first, ACKNOWLEDGED))
+            break;
+        int result = shmring_release(r->q, flight->msg);
+        if (result < 0) {
+            route_stop(r, shmring_strerror_detail());
+            break;
+        }
+        bytes += flight->length;
+        o->first++;
+    }
+    if (o->first == before)
+        return false;
+    r->counters.messages += o->first - before;
+    r->counters.bytes += bytes;
+    r->patience = 100;
+    o->answered = now_ms();
+    return true;
+}
+
+/* A new connection: is the stream there? Then what is in flight goes out again. */
+static bool begin_connection(struct route *r)
+{
+    struct stream_state state;
+    const uint32_t connection = r->bridge->connections;
+
+    if (r->look_again > now_ms())
+        return false;
+    int result = stream_find(r->bridge, r->config, &state);
+    if (result < 0) {
+        if (result != -EAGAIN && r->connection == 0)
+            route_stop(r, "it has no stream to publish to");
+        be_patient(r);
+        return false;
+    }
+    r->ready = true;
+    r->connection = connection;
+    r->look_again = 0;
+    r->out->maximum = natsConnection_GetMaxPayload(r->bridge->nc) - HEADER;
+    fly_again(r, true);
+    return true;
+}
+
+/* Take some messages and publish them. */
+static bool take_off(struct route *r)
+{
+    struct outgoing *o = r->out;
+    int taken = 0;
+
+    for (; taken < AT_A_TIME && o->next - o->first < o->window && !r->stopped; taken++) {
+        struct flight *flight = flight_at(o, o->next);
+        struct shmring_info info;
+        const void *msg;
+        ssize_t length = shmring_peek(r->q, &msg, &info);
+        if (length < 0) {
+            if (length != -EAGAIN)
+                route_stop(r, shmring_strerror_detail());
+            break;
+        }
+        if (o->first == o->next)
+            o->answered = now_ms();
+        flight->msg = msg;
+        flight->length = (uint32_t)length;
+        flight->position = info.position;
+        if (length > o->maximum) {
+            flight->word = word_of(o->next, TOO_LARGE);
+            pthread_mutex_lock(&o->mutex);
+            snprintf(o->why, sizeof o->why, "the server takes at most %lld bytes",
+                     (long long)o->maximum);
+            pthread_mutex_unlock(&o->mutex);
+            o->trouble = true;
+            o->next++;
+            continue;
+        }
+        fly(r, o->next++);
+    }
+    return taken > 0;
+}
+
+int64_t out_deadline(const struct route *r)
+{
+    if (r->stopped || !r->bridge->connected)
+        return INT64_MAX;
+    if (r->look_again != 0)
+        return r->look_again;
+    return out_in_flight(r) > 0 ? r->out->answered + (int64_t)r->config->ack_wait : INT64_MAX;
+}
+
+bool out_work(struct route *r, bool *blocked)
+{
+    struct outgoing *o = r->out;
+    bool moved = release(r);
+
+    if (r->ready && r->connection != r->bridge->connections)
+        r->ready = false;
+    if (r->bridge->connected && !r->ready && !r->stopped)
+        moved |= begin_connection(r);
+    if (r->stopped)
+        return false;
+    if (o->trouble)
+        heed_trouble(r);
+    if (r->ready && r->bridge->connected) {
+        int64_t now = now_ms();
+        if (r->look_again != 0 && now >= r->look_again) {
+            r->look_again = 0;
+            fly_again(r, false);
+            if (o->trouble)
+                heed_trouble(r);
+        } else if (out_in_flight(r) > 0 && now - o->answered > (int64_t)r->config->ack_wait) {
+            say(LOG_WARNING, "route %s: no acknowledgement for %llu ms: publishing again",
+                r->config->name, (unsigned long long)r->config->ack_wait);
+            fly_again(r, true);
+        }
+        if (r->look_again == 0 && !r->bridge->stopping)
+            moved |= take_off(r);
+    }
+    *blocked =
+        !r->bridge->connected || !r->ready || r->look_again != 0 || out_in_flight(r) == o->window;
+    return moved;
+}

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A file with a bit for each of a stream's messages, from the floor on: up to there all are
+ * acknowledged. A store of a process that is killed right after it is made all the same, so what
+ * the file says is exact, up to one message: the one that was being put into the queue. It was
+ * begun, with the number that the queue's count of messages sent would then have; an spsc queue,
+ * whose only producer this is, tells by that count whether it was put in. An mpmc queue has other
+ * producers: there the message is put in again.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "bridge.h"
+
+#define MAGIC  UINT64_C(0x316e656573726873) /* "shrseen1" */
+#define WINDOW (UINT64_C(1) << 20)
+
+struct state {
+    _Atomic uint64_t magic; /* written last */
+    uint64_t queue_created, queue_creator;
+    _Atomic int64_t stream_created;     /* 0: the rest means nothing */
+    _Atomic uint64_t floor, next_floor; /* they differ while bits are being cleared */
+    _Atomic uint64_t begun;             /* a sequence, or 0 */
+    _Atomic uint64_t begun_count;
+    uint64_t zero[504];
+    _Atomic uint8_t bits[WINDOW / 8];
+};
+
+struct seen {
+    struct state *state;
+    int fd; /* holds the lock */
+    uint64_t sent;
+};
+
+static _Atomic uint8_t *byte_of(const struct seen *s, uint64_t sequence)
+{
+    return &s->state->bits[sequence % WINDOW / 8];
+}
+
+static void set_bit(struct seen *s, uint64_t sequence)
+{
+    *byte_of(s, sequence) |= (uint8_t)(1u << sequence % 8);
+}
+
+static void clear_up_to(struct seen *s, uint64_t floor, uint64_t next)
+{
+    uint64_t end = next - floor > WINDOW ? floor + WINDOW : next;
+
+    for (uint64_t sequence = floor + 1; sequence <= end; sequence++)
+        *byte_of(s, sequence) &= (uint8_t) ~(1u << sequence % 8);
+    s->state->floor = next;
+}
+
+static void forget(struct seen *s)
+{
+    s->state->stream_created = 0;
+    memset((void *)s->state->bits, 0, sizeof s->state->bits);
+    s->state->floor = s->state->next_floor = s->state->begun = 0;
+}
+
+/* The one that was being put into the queue when the last bridge was killed. */
+static void settle(struct seen *s, uint32_t kind)
+{
+    if (s->state->begun != 0 && kind == SHMRING_SPSC && s->sent >= s->state->begun_count)
+        set_bit(s, s->state->begun);
+    s->state->begun = 0;
+    if (s->state->next_floor != s->state->floor)
+        clear_up_to(s, s->state->floor, s->state->next_floor);
+}
+
+static int open_file(const char *path, const char *route)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    struct stat st;
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+    if (fd < 0) {
+        say(LOG_ERROR, "route %s: %s: %s", route, path, strerror(errno));
+        return -1;
+    }
+    const char *why = NULL;
+    if (fstat(fd, &st) < 0 || st.st_uid != geteuid() || !S_ISREG(st.st_mode))
+        why = "not a file of this user";
+    else if (fcntl(fd, F_OFD_SETLK, &lock) < 0)
+        why = "another bridge runs this route";
+    else if ((errno = posix_fallocate(fd, 0, sizeof(struct state))) != 0)
+        why = strerror(errno);
+    if (!why)
+        return fd;
+    say(LOG_ERROR, "route %s: %s: %s", route, path, why);
+    close(fd);
+    return -1;
+}
+
+int seen_open(struct seen **made, const struct route *r, const char *path)
+{
+    struct seen *s = calloc(1, sizeof *s);
+    struct shmring_stat st;
+    int result = shmring_stat(r->q, &st);
+
+    if (!s || result < 0) {
+        free(s);
+        return s ? result : -ENOMEM;
+    }
+    s->sent = st.sent;
+    s->fd = open_file(path, r->config->name);
+    void *memory =
+        s->fd < 0 ? MAP_FAILED
+                  : mmap(NULL, sizeof(struct state), PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
+    if (memory == MAP_FAILED) {
+        if (s->fd >= 0)
+            close(s->fd);
+        free(s);
+        return -EIO;
+    }
+    s->state = memory;
+    if (s->state->magic != MAGIC || s->state->queue_created != (uint64_t)st.created_ns ||
+        s->state->queue_creator != st.creator_pid) {
+        s->state->magic = 0;
+        forget(s);
+        s->state->queue_created = (uint64_t)st.created_ns;
+        s->state->queue_creator = st.creator_pid;
+        s->state->magic = MAGIC;
+    }
+    settle(s, st.kind);
+    *made = s;
+    return 0;
+}
+
+void seen_close(struct seen **s)
+{
+    if (!*s)
+        return;
+    munmap((*s)->state, sizeof(struct state));
+    close((*s)->fd);
+    free(*s);
+    *s = NULL;
+}
+
+void seen_bind(struct seen *s, const struct stream_state *state)
+{
+    if (s->state->stream_created != state->created) {
+        forget(s);
+        s->state->stream_created = state->created;
+    }
+    seen_acknowledged(s, state->ack_floor);
+}
+
+enum seen_answer seen_ask(const struct seen *s, uint64_t sequence)
+{
+    if (sequence <= s->state->floor)
+        return SEEN_BEFORE;
+    if (sequence > s->state->floor + WINDOW)
+        return SEEN_TOO_FAR;
+    return *byte_of(s, sequence) >> sequence % 8 & 1 ? SEEN_BEFORE : SEEN_NEW;
+}
+
+void seen_begin(struct seen *s, uint64_t sequence)
+{
+    s->state->begun = 0;
+    s->state->begun_count = s->sent + 1;
+    s->state->begun = sequence;
+}
+
+void seen_abort(struct seen *s)
+{
+    s->state->begun = 0;
+}
+
+void seen_done(struct seen *s)
+{
+    set_bit(s, s->state->begun);
+    s->sent++;
+    s->state->begun = 0;
+}
+
+void seen_acknowledged(struct seen *s, uint64_t floor)
+{
+    if (floor <= s->state->floor)
+        return;
+    s->state->next_floor = floor;
+    clear_up_to(s, s->state->floor, floor);
+}

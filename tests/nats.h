@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/* A nats-server with JetStream on loopback, bridges to it, and what goes through them. */
+#ifndef TESTS_NATS_H
+#define TESTS_NATS_H
+
+#include "program.h"
+#include "support.h"
+
+struct nats {
+    struct program program;
+    char directory[TEST_NAME_SIZE];
+    char config[TEST_NAME_SIZE + 16];
+    char url[64]; /* of the one server */
+};
+
+/* End the test, as passed, if there is no nats-server; a suite's .init. */
+void nats_needed(void);
+
+/* A TCP port that nobody uses. */
+int nats_free_port(void);
+
+/* Start a server whose configuration has these lines besides what it needs. */
+void nats_start(struct nats *n, const char *lines);
+/* kill -9; and start it again, with what it had stored. */
+void nats_kill(struct nats *n);
+void nats_start_again(struct nats *n);
+void nats_stop(struct nats *n);
+
+/* Start a bridge with --create-stream and the given arguments, up to NULL. */
+struct program bridge_start(const struct nats *n, ...);
+/* Wait until it has written that to its standard error. */
+void bridge_await(const struct program *bridge, const char *text);
+/* SIGTERM: it must end with 0. */
+void bridge_stop(struct program *bridge);
+
+#endif
