@@ -16,6 +16,7 @@ EXTRA_DIST += \
 	debian/libshmring0.symbols \
 	debian/not-installed \
 	debian/rules \
+	debian/shmring-bridge.install \
 	debian/shmring-tools.install \
 	debian/shmring-tools.lintian-overrides \
 	debian/source/format \
