@@ -16,6 +16,20 @@ dist_man_MANS += \
 	man/shmring_strerror_detail.3 \
 	man/shmring_wait.3
 
+dist_man_MANS += \
+	man/shmring_delivery.7 \
+	man/shmring_recovery.7 \
+	man/shmring_security.7 \
+	man/shmring_tuning.7
+
+# One source for the document and the page.
+nodist_man_MANS = man/shmring_layout.5
+EXTRA_DIST += man/layout.awk
+CLEANFILES += man/shmring_layout.5
+man/shmring_layout.5: doc/layout.md man/layout.awk
+	$(AM_V_GEN)$(MKDIR_P) man && \
+	$(AWK) -f $(srcdir)/man/layout.awk $(srcdir)/doc/layout.md >$@
+
 # A function without a page of its own: a line that sends the reader to the page it is on.
 aliases_of_create = \
 	man/shmring_close.3 \
@@ -66,7 +80,7 @@ man_aliases = \
 	$(aliases_of_stat) \
 	$(aliases_of_strerror_detail) \
 	$(aliases_of_wait)
-nodist_man_MANS = $(man_aliases)
+nodist_man_MANS += $(man_aliases)
 CLEANFILES += $(man_aliases)
 
 if HAVE_MUX
@@ -96,3 +110,13 @@ if HAVE_BRIDGE
 dist_man_MANS += man/shmring-bridge.1
 endif
 EXTRA_DIST += man/shmring-bridge.1
+
+# The pages as HTML, in html/, with an index; mandoc makes them.
+html_pages = $(dist_man_MANS) man/shmring_layout.5
+.PHONY: html-pages
+html-local: html-pages
+html-pages: $(html_pages)
+	@$(srcdir)/man/html html $^
+EXTRA_DIST += man/html
+clean-local:
+	rm -rf html
