@@ -17,6 +17,7 @@ EXTRA_DIST += \
 	debian/not-installed \
 	debian/rules \
 	debian/shmring-bridge.install \
+	debian/shmring-bridge.lintian-overrides \
 	debian/shmring-tools.install \
 	debian/shmring-tools.lintian-overrides \
 	debian/source/format \
