@@ -5,7 +5,7 @@
  * others.
  *
  *   ./router all north south west &
- *   shmring send north "from the north"
+ *   echo from the north | shmring send north
  *   shmring recv all
  *
  * Needs libshmring-mux: cc -o router router.c $(pkg-config --cflags --libs libshmring libshmring-mux)

@@ -5,7 +5,7 @@
   ./words.py jobs one two three      send words
   ./words.py jobs                    wait for words, one a line, until nobody is there to send any
 
-Any other program may be at the other end: "shmring send jobs four", or one in C.
+Any other program may be at the other end: echo four | shmring send jobs, or one in C.
 """
 import ctypes
 import errno

@@ -30,8 +30,8 @@ quietly()
 source=$(cd "$srcdir/tests/consumers" && pwd)
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-# The flags of this build are not the consumers'.
-unset CFLAGS
+# The flags of this build are not the consumers', nor are what its make was told.
+unset CFLAGS MAKEFLAGS MFLAGS
 quietly make -C "$builddir" install DESTDIR="$dir/root"
 # PKG_CONFIG_SYSROOT_DIR would move liburcu as well.
 PKG_CONFIG_PATH=$(dirname "$(find "$dir/root" -name libshmring.pc)")
