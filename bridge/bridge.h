@@ -117,9 +117,8 @@ int64_t now_ms(void);
 
 /* Returns when there is a server: 0, or -EACCES, -EINTR: stopped. */
 int server_connect(struct bridge *b);
-/* No more calls back; and then, when the routes are closed, no more memory. */
+/* Afterwards nothing calls back any more. */
 void server_close(struct bridge *b);
-void server_destroy(struct bridge *b);
 
 /* When a stream was created, which tells it from another one of the same name, and up to where the
  * consumer has all acknowledgements. */
@@ -157,6 +156,8 @@ struct route {
 };
 
 int route_open(struct bridge *b, struct route *r, const struct route_config *config);
+/* No more subscriptions, and, when the server is closed too, no more of anything. */
+void route_silence(struct route *r);
 void route_close(struct route *r);
 /* Stop it for good: nothing is lost, but nothing moves. */
 void route_stop(struct route *r, const char *why);
@@ -165,6 +166,7 @@ int route_bury(struct route *r, const void *msg, size_t len, const char *why);
 void route_watch(struct route *r, unsigned event, bool wanted);
 
 int out_open(struct route *r);
+void out_silence(struct route *r);
 void out_close(struct route *r);
 /* Do what can be done. True: something was. *blocked: the queue has messages, but they must wait
  * for acknowledgements. */
@@ -173,6 +175,7 @@ uint64_t out_in_flight(const struct route *r);
 int64_t out_deadline(const struct route *r);
 
 int in_open(struct route *r);
+void in_silence(struct route *r);
 void in_close(struct route *r);
 bool in_work(struct route *r);
 /* Give back what has come and is not in the queue. */

@@ -153,11 +153,16 @@ static uint64_t waiting(struct incoming *in)
     return count;
 }
 
+void in_silence(struct route *r)
+{
+    natsSubscription_Destroy(r->in->sub);
+    r->in->sub = NULL;
+}
+
 void in_close(struct route *r)
 {
     struct incoming *in = r->in;
 
-    natsSubscription_Destroy(in->sub);
     while (peek(in))
         drop(in);
     free(in->come);

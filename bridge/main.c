@@ -222,11 +222,11 @@ int main(int argc, char **argv)
         status = run(&b);
     else if (result == -EINTR)
         status = 0;
-    /* First no more calls back, then what they are about. */
+    for (size_t i = 0; i < b.count; i++)
+        route_silence(&b.routes[i]);
     server_close(&b);
     for (size_t i = 0; i < b.count; i++)
         route_close(&b.routes[i]);
-    server_destroy(&b);
     shmring_mux_destroy(&b.mux);
     free(b.routes);
     config_free(&config);

@@ -185,9 +185,14 @@ int out_open(struct route *r)
     return 0;
 }
 
-void out_close(struct route *r)
+void out_silence(struct route *r)
 {
     natsSubscription_Destroy(r->out->sub);
+    r->out->sub = NULL;
+}
+
+void out_close(struct route *r)
+{
     free(r->out->flights);
     free(r->out);
     r->out = NULL;

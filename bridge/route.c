@@ -38,6 +38,14 @@ int route_open(struct bridge *b, struct route *r, const struct route_config *con
     return out ? out_open(r) : in_open(r);
 }
 
+void route_silence(struct route *r)
+{
+    if (r->out)
+        out_silence(r);
+    if (r->in)
+        in_silence(r);
+}
+
 void route_close(struct route *r)
 {
     route_watch(r, 0, false);

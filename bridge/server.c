@@ -12,7 +12,8 @@ enum {
     FIRST_DELAY = 100,
     LONGEST_DELAY = 5000,
     PING_EVERY = 10000,
-    API_PATIENCE = 1000 /* ms */,
+    API_PATIENCE = 1000,
+    CLOSE_PATIENCE = 10000 /* ms */,
     SERVERS_MAX = 32
 };
 
@@ -174,14 +175,12 @@ int server_connect(struct bridge *b)
 
 void server_close(struct bridge *b)
 {
-    if (b->nc)
-        natsConnection_Close(b->nc);
-}
-
-void server_destroy(struct bridge *b)
-{
     jsCtx_Destroy(b->js);
     natsConnection_Destroy(b->nc);
     natsOptions_Destroy(b->options);
-    nats_Close();
+    natsStatus s = nats_CloseAndWait(CLOSE_PATIENCE);
+    if (s == NATS_OK)
+        return;
+    say(LOG_WARNING, "libnats does not end: %s", natsStatus_GetText(s));
+    exit(1); /* what its threads use is not to be freed */
 }

@@ -315,6 +315,37 @@ Test(bridge, wrong_credentials)
     finish();
 }
 
+/* With a certificate that it is told to trust, and not without. */
+Test(bridge, tls)
+{
+    char command[800], lines[400], words[300];
+    const char *directory = directory_name();
+
+    snprintf(
+        command, sizeof command,
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost "
+        "-addext subjectAltName=IP:127.0.0.1,DNS:localhost -keyout %skey -out %scert 2>/dev/null",
+        directory, directory);
+    if (system(command) != 0)
+        cr_skip_test("openssl cannot make a certificate");
+    snprintf(lines, sizeof lines, "tls: {cert_file: \"%scert\", key_file: \"%skey\"}", directory,
+             directory);
+    nats_start(&server, lines);
+    prepare(SHMRING_SPSC, "", "");
+    snprintf(words, sizeof words, "%s tls=yes", server.url);
+    EXPECT(RUN("-s", words, "-r", out_route), 1, "", "cannot connect");
+    EXPECT(RUN("-s", "tls-ca=/nowhere", "-r", out_route), 1, "", "cannot connect");
+    snprintf(words, sizeof words, "%s tls-ca=%scert", server.url, directory);
+    struct program bridge =
+        program_start(-1, -1,
+                      (const char *const[]){"bridge/shmring-bridge", "--create-stream", "-s", words,
+                                            "-r", out_route, "-r", in_route, NULL});
+    put(0, 100);
+    receive(0, 100);
+    bridge_stop(&bridge);
+    finish();
+}
+
 Test(bridge, queues_that_are_missing_or_taken)
 {
     nats_start(&server, "");
