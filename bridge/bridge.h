@@ -117,6 +117,8 @@ int64_t now_ms(void);
 
 /* Returns when there is a server: 0, or -EACCES, -EINTR: stopped. */
 int server_connect(struct bridge *b);
+/* End a subscription, which may be NULL, when what has come for it was heard. */
+void server_unsubscribe(natsSubscription *sub);
 /* Afterwards nothing calls back any more. */
 void server_close(struct bridge *b);
 

@@ -155,7 +155,7 @@ static uint64_t waiting(struct incoming *in)
 
 void in_silence(struct route *r)
 {
-    natsSubscription_Destroy(r->in->sub);
+    server_unsubscribe(r->in->sub);
     r->in->sub = NULL;
 }
 

@@ -187,7 +187,7 @@ int out_open(struct route *r)
 
 void out_silence(struct route *r)
 {
-    natsSubscription_Destroy(r->out->sub);
+    server_unsubscribe(r->out->sub);
     r->out->sub = NULL;
 }
 

@@ -173,6 +173,14 @@ int server_connect(struct bridge *b)
     return s == NATS_OK ? 0 : failed(url, s);
 }
 
+void server_unsubscribe(natsSubscription *sub)
+{
+    /* libnats would not free what it had still to hand over. */
+    if (sub && natsSubscription_DrainTimeout(sub, API_PATIENCE) == NATS_OK)
+        (void)natsSubscription_WaitForDrainCompletion(sub, API_PATIENCE);
+    natsSubscription_Destroy(sub);
+}
+
 void server_close(struct bridge *b)
 {
     jsCtx_Destroy(b->js);

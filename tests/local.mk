@@ -216,11 +216,13 @@ tests_test_bridge_LDADD = $(test_libs)
 tests_test_bridge_kills_SOURCES = tests/test_bridge_kills.c tests/nats.c tests/nats.h $(program_tests)
 tests_test_bridge_kills_LDADD = $(test_libs)
 
+EXTRA_DIST += tests/libnats.supp
+
 # Bridges, servers and ends killed at random, 100 times in each test: a million messages there and back.
 BRIDGE_KILLS = 100
 .PHONY: check-bridge
 check-bridge: tests/test_bridge_kills bridge/shmring-bridge tools/shmring
-	builddir=. SHMRING_TEST_KILLS=$(BRIDGE_KILLS) tests/test_bridge_kills --jobs 1 --verbose=1
+	builddir=. srcdir='$(srcdir)' SHMRING_TEST_KILLS=$(BRIDGE_KILLS) tests/test_bridge_kills --jobs 1 --verbose=1
 
 script_tests += \
 	tests/abi.sh \
