@@ -119,6 +119,56 @@ bench_libpeer_dpdk_la_CFLAGS = $(AM_CFLAGS) $(DPDK_CFLAGS)
 bench_libshmring_bench_la_LIBADD += bench/libpeer-dpdk.la -lrte_ring
 endif
 
+if HAVE_PEER_URCU_CDS
+noinst_LTLIBRARIES += bench/libpeer-urcu.la
+bench_libpeer_urcu_la_SOURCES = bench/transports/rculfqueue.c bench/transports/wfcqueue.c
+bench_libpeer_urcu_la_CFLAGS = $(AM_CFLAGS) $(URCU_CDS_CFLAGS)
+bench_libshmring_bench_la_LIBADD += bench/libpeer-urcu.la $(URCU_CDS_LIBS)
+endif
+
+if HAVE_PEER_QB
+noinst_LTLIBRARIES += bench/libpeer-qb.la
+bench_libpeer_qb_la_SOURCES = bench/transports/qb_ring.c
+bench_libpeer_qb_la_CFLAGS = $(AM_CFLAGS) $(QB_CFLAGS)
+bench_libshmring_bench_la_LIBADD += bench/libpeer-qb.la $(QB_LIBS)
+endif
+
+if HAVE_PEER_ZMQ
+noinst_LTLIBRARIES += bench/libpeer-zmq.la
+bench_libpeer_zmq_la_SOURCES = bench/transports/zeromq.c
+bench_libpeer_zmq_la_CFLAGS = $(AM_CFLAGS) $(ZMQ_CFLAGS)
+bench_libshmring_bench_la_LIBADD += bench/libpeer-zmq.la $(ZMQ_LIBS)
+endif
+
+if HAVE_PEER_NNG
+bench_libshmring_bench_la_SOURCES += bench/transports/nng.c
+bench_libshmring_bench_la_LIBADD += -lnng
+endif
+
+if HAVE_PEER_BOOST_INTERPROCESS
+noinst_LTLIBRARIES += bench/libpeer-boost-interprocess.la
+bench_libpeer_boost_interprocess_la_SOURCES = bench/transports/boost_mq.cc
+bench_libshmring_bench_la_LIBADD += bench/libpeer-boost-interprocess.la -lstdc++
+endif
+
+if HAVE_PEER_ATOMIC_QUEUE
+noinst_LTLIBRARIES += bench/libpeer-atomic-queue.la
+bench_libpeer_atomic_queue_la_SOURCES = bench/transports/atomic_queue.cc
+bench_libshmring_bench_la_LIBADD += bench/libpeer-atomic-queue.la -lstdc++
+endif
+
+if HAVE_PEER_READERWRITERQUEUE
+noinst_LTLIBRARIES += bench/libpeer-readerwriterqueue.la
+bench_libpeer_readerwriterqueue_la_SOURCES = bench/transports/moodycamel_rwq.cc
+bench_libshmring_bench_la_LIBADD += bench/libpeer-readerwriterqueue.la -lstdc++
+endif
+
+if HAVE_PEER_CONCURRENTQUEUE
+noinst_LTLIBRARIES += bench/libpeer-concurrentqueue.la
+bench_libpeer_concurrentqueue_la_SOURCES = bench/transports/moodycamel_cq.cc
+bench_libshmring_bench_la_LIBADD += bench/libpeer-concurrentqueue.la -lstdc++
+endif
+
 if HAVE_PEER_BOOST_LOCKFREE
 noinst_LTLIBRARIES += bench/libpeer-boost-lockfree.la
 bench_libpeer_boost_lockfree_la_SOURCES = bench/transports/boost_lockfree.cc

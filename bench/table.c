@@ -10,7 +10,7 @@ void report_list(void)
 {
     for (int i = 0; transports[i]; i++) {
         const struct transport *t = transports[i];
-        printf("%-18s  %-8s  %-5s  %-5s  %s%s\n", t->name, t->group,
+        printf("%-19s  %-8s  %-5s  %-5s  %s%s\n", t->name, t->group,
                t->flags & CAN_SPIN ? "spin" : "-", t->flags & CAN_BLOCK ? "block" : "-", t->what,
                t->flags & IN_ONE_PROCESS ? ", in one process" : "");
     }
@@ -71,7 +71,7 @@ static void print_row(const struct results *r, const struct cell *c)
     const double ours = reference ? cell_spread(reference, metric).median : 0;
     double lost;
     char name[32];
-    printf("%-18s", cell_label(c, name, sizeof name));
+    printf("%-19s", cell_label(c, name, sizeof name));
     switch (c->mode) {
     case MANY:
         print_spread(s, 1);
@@ -141,29 +141,29 @@ static void print_head(const struct results *r, const struct cell *c)
            wait_words[c->wait]);
     switch (c->mode) {
     case MANY:
-        printf("%-18s %7s %7s -%7s %15s %15s %10s %5s %6s %5s\n", c->transport->name, "median",
+        printf("%-19s %7s %7s -%7s %15s %15s %10s %5s %6s %5s\n", c->transport->name, "median",
                "min", "max", "producers' share", "consumers' share", "vs 1P1C", "CPU", "probe",
                "near");
         break;
     case CAPACITY:
     case PARTICIPANTS:
-        printf("%-18s %7s %7s -%7s %7s %10s %5s %6s %5s\n", c->transport->name, "median", "min",
+        printf("%-19s %7s %7s -%7s %7s %10s %5s %6s %5s\n", c->transport->name, "median", "min",
                "max", "M/s", "vs first", "CPU", "probe", "near");
         break;
     case STOPPED:
-        printf("%-18s %7s %7s %7s %9s %8s %6s %6s %5s\n", c->transport->name, "before", "during",
+        printf("%-19s %7s %7s %7s %9s %8s %6s %6s %5s\n", c->transport->name, "before", "during",
                "after", "kept", "lowest", "hung", "probe", "near");
         break;
     case ALONE:
-        printf("%-18s %7s %7s -%7s %7s %10s %6s %5s\n", "transport", "median", "min", "max",
+        printf("%-19s %7s %7s -%7s %7s %10s %6s %5s\n", "transport", "median", "min", "max",
                "cmpxchg", "vs cmpxchg", "probe", "near");
         break;
     case THROUGHPUT:
-        printf("%-18s %7s %7s -%7s %7s %10s %5s %6s %5s\n", "transport", "median", "min", "max",
+        printf("%-19s %7s %7s -%7s %7s %10s %5s %6s %5s\n", "transport", "median", "min", "max",
                "MB/s", "vs shmring", "CPU", "probe", "near");
         break;
     default:
-        printf("%-18s %7s %7s -%7s %7s %7s %7s %7s %10s %10s %5s %6s %5s\n", "transport", "p50",
+        printf("%-19s %7s %7s -%7s %7s %7s %7s %7s %10s %10s %5s %6s %5s\n", "transport", "p50",
                "min", "max", "p90", "p99", "p99.9", "max", "vs shmring", "vs probe", "CPU", "probe",
                "near");
     }

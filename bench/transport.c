@@ -52,6 +52,35 @@ const struct transport *const transports[] = {
     &boost_spsc_batch_transport,
     &boost_queue_transport,
 #endif
+#ifdef HAVE_PEER_URCU_CDS
+    &wfcqueue_transport,
+    &rculfqueue_transport,
+#endif
+#ifdef HAVE_PEER_BOOST_INTERPROCESS
+    &boost_mq_transport,
+#endif
+#ifdef HAVE_PEER_ATOMIC_QUEUE
+    &atomic_queue_transport,
+    &atomic_queue_spsc_transport,
+    &atomic_queue_optimist_transport,
+    &atomic_queue_b_transport,
+#endif
+#ifdef HAVE_PEER_READERWRITERQUEUE
+    &moodycamel_rwq_transport,
+#endif
+#ifdef HAVE_PEER_CONCURRENTQUEUE
+    &moodycamel_cq_transport,
+    &moodycamel_cq_batch_transport,
+#endif
+#ifdef HAVE_PEER_QB
+    &qb_ring_transport,
+#endif
+#ifdef HAVE_PEER_ZMQ
+    &zeromq_transport,
+#endif
+#ifdef HAVE_PEER_NNG
+    &nng_transport,
+#endif
     NULL,
 };
 
@@ -64,6 +93,30 @@ const struct absent absent_transports[] = {
 #endif
 #ifndef HAVE_PEER_BOOST_LOCKFREE
     {"boost-spsc, boost-spsc-batch, boost-queue", "libboost-dev and g++"},
+#endif
+#ifndef HAVE_PEER_URCU_CDS
+    {"urcu-wfcqueue, urcu-rculfqueue", "liburcu-dev"},
+#endif
+#ifndef HAVE_PEER_BOOST_INTERPROCESS
+    {"boost-mq", "libboost-dev and g++"},
+#endif
+#ifndef HAVE_PEER_ATOMIC_QUEUE
+    {"atomic-queue, atomic-queue-spsc, atomic-queue-opt, atomic-queue-b", "libatomic-queue-dev and g++"},
+#endif
+#ifndef HAVE_PEER_READERWRITERQUEUE
+    {"moodycamel-rwq", "libreaderwriterqueue-dev and g++"},
+#endif
+#ifndef HAVE_PEER_CONCURRENTQUEUE
+    {"moodycamel-cq, moodycamel-cq-batch", "libconcurrentqueue-dev and g++"},
+#endif
+#ifndef HAVE_PEER_QB
+    {"qb-ring", "libqb-dev"},
+#endif
+#ifndef HAVE_PEER_ZMQ
+    {"zeromq", "libzmq3-dev"},
+#endif
+#ifndef HAVE_PEER_NNG
+    {"nng", "libnng-dev"},
 #endif
     {NULL, NULL},
 };

@@ -24,7 +24,17 @@ AC_DEFUN([SHMRING_PEERS], [
 
     SHMRING_PEER_MODULE([CK], [ck], [ck_ring])
     SHMRING_PEER_MODULE([DPDK], [libdpdk >= 20.11], [rte_ring])
+    SHMRING_PEER_MODULE([URCU_CDS], [liburcu-cds >= 0.13 liburcu-memb], [liburcu])
+    SHMRING_PEER_MODULE([QB], [libqb], [libqb])
+    SHMRING_PEER_MODULE([ZMQ], [libzmq >= 4], [ZeroMQ])
+    SHMRING_PEER_NNG
     SHMRING_PEER_HEADER([BOOST_LOCKFREE], [boost/lockfree/queue.hpp], [boost::lockfree])
+    SHMRING_PEER_HEADER([BOOST_INTERPROCESS], [boost/interprocess/ipc/message_queue.hpp],
+        [boost::interprocess])
+    SHMRING_PEER_HEADER([ATOMIC_QUEUE], [atomic_queue/atomic_queue.h], [atomic_queue])
+    SHMRING_PEER_HEADER([READERWRITERQUEUE], [readerwriterqueue/readerwriterqueue.h],
+        [readerwriterqueue])
+    SHMRING_PEER_HEADER([CONCURRENTQUEUE], [concurrentqueue/concurrentqueue.h], [concurrentqueue])
 ])
 
 # _SHMRING_PEER(NAME, SHOWN): the variable have_peer is yes or no.
@@ -44,6 +54,15 @@ AC_DEFUN([SHMRING_PEER_MODULE], [
             [have_peer=yes
              $1_CFLAGS=$(AS_ECHO(["$$1_CFLAGS"]) | sed 's/-I/-isystem /g')], [:])])
     _SHMRING_PEER([$1], [$3])
+])
+
+# nng, which pkg-config does not know
+AC_DEFUN([SHMRING_PEER_NNG], [
+    have_peer=no
+    AS_VAR_IF([with_peers], [no], [],
+        [AC_CHECK_HEADER([nng/nng.h],
+            [AC_CHECK_LIB([nng], [nng_pair0_open], [have_peer=yes])])])
+    _SHMRING_PEER([NNG], [nng])
 ])
 
 # SHMRING_PEER_HEADER(NAME, HEADER, SHOWN): a C++ library that is headers

@@ -129,6 +129,54 @@ Test(bench, every_transport_is_measured)
     free(list);
 }
 
+/* What the passing of messages proves: each is checked whole, and that none is missing. */
+Test(bench, peers_pass_what_was_sent)
+{
+    cr_assert_eq(run("--list"), 0);
+    char *list = out(), *save;
+    int n = 0;
+    for (char *line = strtok_r(list, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+        char name[64], group[64], arguments[256];
+        if (sscanf(line, "%63s %63s", name, group) != 2 || strcmp(group, "peers") != 0)
+            continue;
+        n++;
+        snprintf(arguments, sizeof arguments,
+                 ONCE "-t %s -w both -s 8,64,1K --json %%s/json --csv %%s/csv", name);
+        int status = run(arguments);
+        char *said = out(), *json = contents(path_in_dir("json"));
+        cr_assert_eq(status, 0, "%s:\n%s", name, said);
+        cr_assert_geq(count(json, "\"placement\""), 3, "%s is missing:\n%s", name, json);
+        cr_assert(json_is_valid(json), "%s", json);
+        cr_assert_eq(strstr(line, ", in one process") != NULL,
+                     strstr(json, "\"in_one_process\": true") != NULL);
+        cr_assert_eq(strstr(line, ", in one process") != NULL,
+                     strstr(said, "  in one process\n") != NULL);
+        free(said);
+        free(json);
+    }
+    free(list);
+    if (n == 0)
+        cr_skip_test("no peer is built in: see shmring-bench --list");
+}
+
+Test(bench, many_on_one_queue_of_a_peer)
+{
+    cr_assert_eq(
+        run(ONCE "--mode mpmc -t peers,shmring-mpmc -s 8,64 --configs 1x1,2x2 --json %s/json"), 0);
+    char *json = contents(path_in_dir("json"));
+    cr_assert(json_is_valid(json), "%s", json);
+    free(json);
+    cr_assert_eq(run(ONCE "--mode uncontended -t peers,shmring -s 8,64 --json %s/json"), 0);
+}
+
+Test(bench, peers_are_measured_only_when_asked_for)
+{
+    cr_assert_eq(run(ONCE "-m throughput -s 8 --json %s/json"), 0);
+    char *json = contents(path_in_dir("json"));
+    cr_assert_eq(count(json, "\"group\": \"peers\""), 0);
+    free(json);
+}
+
 Test(bench, messages_of_every_size)
 {
     int status = run(ONCE "-t shmring*,pipe*,unix-*,memory --capacity 16K "

@@ -45,6 +45,19 @@ extern const struct transport rte_hts_batch_transport;
 extern const struct transport boost_spsc_transport;
 extern const struct transport boost_spsc_batch_transport;
 extern const struct transport boost_queue_transport;
+extern const struct transport wfcqueue_transport;
+extern const struct transport rculfqueue_transport;
+extern const struct transport boost_mq_transport;
+extern const struct transport atomic_queue_transport;
+extern const struct transport atomic_queue_spsc_transport;
+extern const struct transport atomic_queue_optimist_transport;
+extern const struct transport atomic_queue_b_transport;
+extern const struct transport moodycamel_rwq_transport;
+extern const struct transport moodycamel_cq_transport;
+extern const struct transport moodycamel_cq_batch_transport;
+extern const struct transport qb_ring_transport;
+extern const struct transport zeromq_transport;
+extern const struct transport nng_transport;
 
 #ifdef __cplusplus
 }

@@ -92,4 +92,36 @@ template <template <size_t> class Queue> struct elements_of {
     }
 };
 
+template <class Queue> static void elements_destroy(struct elements *e)
+{
+    for (void *queue : e->queue)
+        delete static_cast<Queue *>(queue);
+}
+
+template <class Queue> static int elements_open_two(struct link *l)
+{
+    struct elements *e = elements_new(l);
+    if (!e)
+        return -1;
+    e->destroy = elements_destroy<Queue>;
+    for (void *&queue : e->queue)
+        queue = new Queue(*l);
+    return 0;
+}
+
+/* Queues on the heap, made of the link before the process whose threads use them is forked. */
+template <template <size_t> class Queue> static int elements_open_on_heap(struct link *l)
+{
+    if (elements_known_size(l) != 0)
+        return -1;
+    switch (l->size) {
+    case ELEMENT_SMALL:
+        return elements_open_two<Queue<ELEMENT_SMALL>>(l);
+    case ELEMENT_LINE:
+        return elements_open_two<Queue<ELEMENT_LINE>>(l);
+    default:
+        return elements_open_two<Queue<ELEMENT_LARGE>>(l);
+    }
+}
+
 #endif

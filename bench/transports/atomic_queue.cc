@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * atomic_queue: messages by value, in AtomicQueue where they are words and in AtomicQueue2 where
+ * they are longer, as it recommends; in shared memory. Of its kinds there are
+ *
+ *   atomic-queue            for many; try_push, try_pop
+ *   atomic-queue-spsc       for one producer and one consumer
+ *   atomic-queue-opt        optimist, for many; push and pop, which wait inside the call for the
+ * other side atomic-queue-b          for many; AtomicQueueB and AtomicQueueB2, whose capacity is
+ * chosen when they are made and whose elements are allocated: here behind the queue, in the same
+ * shared memory, which all inherit at the same address
+ *
+ * A word that is all ones means an empty element. No message is: its words begin as counters.
+ */
+#include <config.h>
+
+#include <atomic_queue/atomic_queue.h>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#include "elements.hh"
+
+static constexpr uint64_t NIL = UINT64_MAX;
+
+/* A word, or the bytes of a longer message. */
+template <size_t N>
+using value = typename std::conditional<N == ELEMENT_SMALL, uint64_t, element<N>>::type;
+
+/* Elements from the memory behind a queue. */
+static unsigned char *next_free;
+
+template <class T> struct behind_queue {
+    using value_type = T;
+
+    behind_queue() = default;
+    template <class U> behind_queue(const behind_queue<U> &)
+    {
+    }
+
+    T *allocate(size_t n)
+    {
+        unsigned char *p = next_free;
+        next_free += (n * sizeof(T) + 63) / 64 * 64;
+        return reinterpret_cast<T *>(p);
+    }
+
+    void deallocate(T *, size_t)
+    {
+    }
+};
+
+template <size_t N, bool SPSC, class = void> struct kind {
+    using fixed =
+        atomic_queue::AtomicQueue2<value<N>, elements_fixed_count(N), true, true, false, SPSC>;
+    using chosen = atomic_queue::AtomicQueueB2<value<N>, behind_queue<value<N>>>;
+};
+
+template <bool SPSC> struct kind<ELEMENT_SMALL, SPSC> {
+    using fixed = atomic_queue::AtomicQueue<uint64_t, elements_fixed_count(ELEMENT_SMALL), NIL,
+                                            true, true, false, SPSC>;
+    using chosen = atomic_queue::AtomicQueueB<uint64_t, behind_queue<uint64_t>, NIL>;
+};
+
+template <size_t N, class Queue> class trying : public Queue
+{
+  public:
+    using Queue::Queue;
+
+    long push(const element<N> *message, long)
+    {
+        return this->try_push(*reinterpret_cast<const value<N> *>(message));
+    }
+
+    long pop(element<N> *message, long)
+    {
+        return this->try_pop(*reinterpret_cast<value<N> *>(message));
+    }
+};
+
+template <size_t N> class for_many : public trying<N, typename kind<N, false>::fixed>
+{
+};
+
+template <size_t N> class for_two : public trying<N, typename kind<N, true>::fixed>
+{
+};
+
+template <size_t N> class with_capacity : public trying<N, typename kind<N, false>::chosen>
+{
+  public:
+    using trying<N, typename kind<N, false>::chosen>::trying;
+};
+
+template <size_t N> class optimist : public kind<N, false>::fixed
+{
+    using queue = typename kind<N, false>::fixed;
+
+  public:
+    long push(const element<N> *message, long)
+    {
+        queue::push(*reinterpret_cast<const value<N> *>(message));
+        return 1;
+    }
+
+    long pop(element<N> *message, long)
+    {
+        *reinterpret_cast<value<N> *>(message) = queue::pop();
+        return 1;
+    }
+};
+
+template <size_t N> static int construct_with_capacity(struct link *l)
+{
+    const size_t count = link_slots(l, N) < 4096 ? 4096 : link_slots(l, N); /* its own least */
+    struct elements *e = elements_map(l, sizeof(with_capacity<N>) + count * (N + 1) + 192);
+    if (!e)
+        return -1;
+    for (void *queue : e->queue) {
+        next_free = static_cast<unsigned char *>(queue) + (sizeof(with_capacity<N>) + 63) / 64 * 64;
+        new (queue) with_capacity<N>(static_cast<unsigned>(link_slots(l, N)));
+    }
+    return 0;
+}
+
+static int open_with_capacity(struct link *l)
+{
+    if (elements_known_size(l) != 0)
+        return -1;
+    switch (l->size) {
+    case ELEMENT_SMALL:
+        return construct_with_capacity<ELEMENT_SMALL>(l);
+    case ELEMENT_LINE:
+        return construct_with_capacity<ELEMENT_LINE>(l);
+    default:
+        return construct_with_capacity<ELEMENT_LARGE>(l);
+    }
+}
+
+ELEMENTS_DEFINE(many, elements_of<for_many>::push, elements_of<for_many>::pop)
+ELEMENTS_DEFINE(spsc, elements_of<for_two>::push, elements_of<for_two>::pop)
+ELEMENTS_DEFINE(wait, elements_of<optimist>::push, elements_of<optimist>::pop)
+ELEMENTS_DEFINE(chosen, elements_of<with_capacity>::push, elements_of<with_capacity>::pop)
+
+const struct transport atomic_queue_transport = {
+    .name = "atomic-queue",
+    .group = "peers",
+    .what = "atomic_queue, try_push and try_pop",
+    .flags = CAN_SPIN | CAN_BE_ALONE | IS_MANY,
+    .open = elements_of<for_many>::open,
+    .attach = nullptr,
+    .send = many_send,
+    .recv = many_recv,
+    .try_send = many_try_send,
+    .try_recv = many_try_recv,
+    .close = elements_close,
+};
+
+const struct transport atomic_queue_spsc_transport = {
+    .name = "atomic-queue-spsc",
+    .group = "peers",
+    .what = "atomic_queue for one producer and one consumer, try_push and try_pop",
+    .flags = CAN_SPIN | CAN_BE_ALONE,
+    .open = elements_of<for_two>::open,
+    .attach = nullptr,
+    .send = spsc_send,
+    .recv = spsc_recv,
+    .try_send = spsc_try_send,
+    .try_recv = spsc_try_recv,
+    .close = elements_close,
+};
+
+const struct transport atomic_queue_optimist_transport = {
+    .name = "atomic-queue-opt",
+    .group = "peers",
+    .what = "atomic_queue, push and pop, which wait inside the call",
+    .flags = CAN_SPIN | CAN_BE_ALONE,
+    .open = elements_of<optimist>::open,
+    .attach = nullptr,
+    .send = wait_send,
+    .recv = wait_recv,
+    .try_send = wait_try_send,
+    .try_recv = wait_try_recv,
+    .close = elements_close,
+};
+
+const struct transport atomic_queue_b_transport = {
+    .name = "atomic-queue-b",
+    .group = "peers",
+    .what = "atomic_queue with a capacity chosen at run time, try_push and try_pop",
+    .flags = CAN_SPIN | CAN_BE_ALONE | IS_MANY | HAS_CAPACITY,
+    .open = open_with_capacity,
+    .attach = nullptr,
+    .send = chosen_send,
+    .recv = chosen_recv,
+    .try_send = chosen_try_send,
+    .try_recv = chosen_try_recv,
+    .close = elements_close,
+};

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * rculfqueue of liburcu: a message in a node from the heap, freed by call_rcu() after the grace
+ * period that its consumer owes; so its ends are threads of one process, and every figure of it is
+ * marked so. It has no bound of its own. To have one, producers and consumers tell each other how
+ * far they are, once in 64 messages.
+ */
+#include <config.h>
+
+#define _LGPL_SOURCE /* its functions, inlined */
+#include <urcu/urcu-memb.h>
+
+#include <stdlib.h>
+#include <urcu/call-rcu.h>
+#include <urcu/rculfqueue.h>
+
+#include "elements.h"
+
+enum { STEP = 64, BOUND = 2 * CREW_MAX * STEP }; /* more than all ends can hold back together */
+
+struct queue {
+    _Alignas(128) struct cds_lfq_queue_rcu list;
+    _Alignas(128) unsigned long sent;
+    _Alignas(128) unsigned long received;
+};
+
+struct node {
+    struct cds_lfq_node_rcu link;
+    struct rcu_head head;
+    unsigned char message[];
+};
+
+/* What this thread has done since it last told. */
+static __thread unsigned sent, received;
+
+static void free_node(struct rcu_head *head)
+{
+    free(caa_container_of(head, struct node, head));
+}
+
+/* What was received may not have been told as sent yet: then the difference is negative. */
+static bool full(struct queue *q)
+{
+    return (long)(CMM_LOAD_SHARED(q->sent) - CMM_LOAD_SHARED(q->received)) >= BOUND;
+}
+
+ELEMENTS_INLINE long push(void *queue, void *message, size_t size, long n)
+{
+    struct queue *q = queue;
+    (void)n;
+    if (sent == STEP) {
+        if (full(q))
+            return 0;
+        uatomic_add(&q->sent, STEP);
+        sent = 0;
+    }
+    struct node *node = malloc(sizeof *node + size);
+    if (!node)
+        return 0;
+    memcpy(node->message, message, size);
+    cds_lfq_node_init_rcu(&node->link);
+    urcu_memb_read_lock();
+    cds_lfq_enqueue_rcu(&q->list, &node->link);
+    urcu_memb_read_unlock();
+    sent++;
+    return 1;
+}
+
+ELEMENTS_INLINE long pop(void *queue, void *message, size_t size, long n)
+{
+    struct queue *q = queue;
+    (void)n;
+    urcu_memb_read_lock();
+    struct cds_lfq_node_rcu *taken = cds_lfq_dequeue_rcu(&q->list);
+    urcu_memb_read_unlock();
+    if (!taken)
+        return 0;
+    struct node *node = caa_container_of(taken, struct node, link);
+    memcpy(message, node->message, size);
+    urcu_memb_call_rcu(&node->head, free_node);
+    if (++received == STEP) {
+        uatomic_add(&q->received, STEP);
+        received = 0;
+    }
+    return 1;
+}
+
+ELEMENTS_DEFINE(rculfqueue, push, pop)
+
+static void destroy(struct elements *e)
+{
+    for (int i = 0; i < 2; i++) {
+        struct queue *q = e->queue[i];
+        if (q)
+            cds_lfq_destroy_rcu(&q->list); /* the parent's is empty */
+        free(q);
+    }
+}
+
+static int open_queues(struct link *l)
+{
+    if (elements_known_size(l) != 0)
+        return -1;
+    struct elements *e = elements_new(l);
+    if (!e)
+        return -1;
+    e->destroy = destroy;
+    for (int i = 0; i < 2; i++) {
+        struct queue *q = aligned_alloc(128, sizeof *q);
+        if (!q)
+            return link_errno(l, "aligned_alloc");
+        memset(q, 0, sizeof *q);
+        cds_lfq_init_rcu(&q->list, urcu_memb_call_rcu);
+        e->queue[i] = q;
+    }
+    return 0;
+}
+
+/* For this thread. */
+static int attach(struct link *l)
+{
+    (void)l;
+    urcu_memb_register_thread();
+    return 0;
+}
+
+const struct transport rculfqueue_transport = {
+    .name = "urcu-rculfqueue",
+    .group = "peers",
+    .what = "liburcu, cds_lfq_enqueue_rcu and cds_lfq_dequeue_rcu",
+    .flags = CAN_SPIN | CAN_BE_ALONE | IS_MANY | IN_ONE_PROCESS | IS_LOCK_FREE,
+    .open = open_queues,
+    .attach = attach,
+    .send = rculfqueue_send,
+    .recv = rculfqueue_recv,
+    .try_send = rculfqueue_try_send,
+    .try_recv = rculfqueue_try_recv,
+    .close = elements_close,
+};
