@@ -31,11 +31,11 @@ function line(text)
 }
 
 # Lines end with a sentence, or where a word does before column 80.
-function fold(text)
+function fold(text,    end)
 {
-    while (match(text, /[.] /)) {
-        wrap(substr(text, 1, RSTART))
-        text = substr(text, RSTART + 2)
+    while ((end = index(text, ". ")) > 0) {
+        wrap(substr(text, 1, end))
+        text = substr(text, end + 2)
     }
     wrap(text)
 }

@@ -24,7 +24,7 @@ functions=$($CC -E -I"$srcdir/include" "$header" | tr '\n' ' ' | grep -o 'visibi
 
 for function in $functions shmring_record_size; do
     page=$srcdir/man/$function.3
-    if [ ! -e "$page" ]; then
+    if [ ! -e "$page" ] || grep -q '^\.so ' "$page"; then
         alias=$builddir/man/$function.3
         [ -e "$alias" ] || { fail "$function has no man page"; continue; }
         page=$srcdir/man/$(sed -n 's/^\.so man3\///p' "$alias")
