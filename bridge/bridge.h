@@ -119,8 +119,8 @@ int64_t now_ms(void);
 int server_connect(struct bridge *b);
 /* End a subscription, which may be NULL, when what has come for it was heard. */
 void server_unsubscribe(natsSubscription *sub);
-/* Afterwards nothing calls back any more. */
-void server_close(struct bridge *b);
+/* Afterwards nothing calls back any more; false: libnats did not end its threads in time. */
+bool server_close(struct bridge *b);
 
 /* When a stream was created, which tells it from another one of the same name, and up to where the
  * consumer has all acknowledgements. */

@@ -224,7 +224,8 @@ int main(int argc, char **argv)
         status = 0;
     for (size_t i = 0; i < b.count; i++)
         route_silence(&b.routes[i]);
-    server_close(&b);
+    if (!server_close(&b))
+        exit(status); /* its threads may still use what would be freed now */
     for (size_t i = 0; i < b.count; i++)
         route_close(&b.routes[i]);
     shmring_mux_destroy(&b.mux);

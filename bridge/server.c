@@ -181,14 +181,13 @@ void server_unsubscribe(natsSubscription *sub)
     natsSubscription_Destroy(sub);
 }
 
-void server_close(struct bridge *b)
+bool server_close(struct bridge *b)
 {
     jsCtx_Destroy(b->js);
     natsConnection_Destroy(b->nc);
     natsOptions_Destroy(b->options);
     natsStatus s = nats_CloseAndWait(CLOSE_PATIENCE);
-    if (s == NATS_OK)
-        return;
-    say(LOG_WARNING, "libnats does not end: %s", natsStatus_GetText(s));
-    exit(1); /* what its threads use is not to be freed */
+    if (s != NATS_OK)
+        say(LOG_WARNING, "libnats does not end: %s", natsStatus_GetText(s));
+    return s == NATS_OK;
 }
