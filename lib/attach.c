@@ -294,7 +294,9 @@ static int check_wanted(const shmring_t *q, const struct wanted *wanted)
     struct stat st;
     int r = shmr_geometry_same(&q->geometry, wanted->geometry);
 
-    if (r == 0 && fstat(q->fd, &st) == 0 && (st.st_mode & 0777) != wanted->mode)
+    if (r == 0 && fstat(q->fd, &st) < 0) /* unknown is not the same */
+        r = shmr_fail(errno, "descriptor %d: %s", q->fd, strerror(errno));
+    if (r == 0 && (st.st_mode & 0777) != wanted->mode)
         r = shmr_fail(EEXIST, "it exists with mode 0%o, not 0%" PRIo32, st.st_mode & 0777,
                       wanted->mode);
     return r;

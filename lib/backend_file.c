@@ -92,7 +92,8 @@ int shmr_file_create_in_place(const struct shmr_name *name)
                 return fd;
             close(fd); /* another creator took it for a dead one's, before the lock */
         } else if (errno != EEXIST) {
-            return shmr_fail(errno, "creating %s: %s", name->path, strerror(errno));
+            return shmr_fail(shmr_not_again(errno, EBUSY), "creating %s: %s", name->path,
+                             strerror(errno));
         } else if (!remove_unfinished(name)) {
             return shmr_fail(EEXIST, "%s exists", name->path);
         }
@@ -116,7 +117,8 @@ int shmr_file_create(const struct shmr_name *name, uint32_t flags, bool *in_plac
     if (fd >= 0)
         return fd;
     if (errno != EOPNOTSUPP && errno != EISDIR)
-        return shmr_fail(errno, "creating a file in %s: %s", directory, strerror(errno));
+        return shmr_fail(shmr_not_again(errno, EBUSY), "creating a file in %s: %s", directory,
+                         strerror(errno));
     fd = shmr_file_create_in_place(name);
     *in_place = fd >= 0;
     return fd;
@@ -161,6 +163,9 @@ int shmr_file_open(const struct shmr_name *name, int flags)
         case ENXIO: /* a FIFO or socket */
             return shmr_fail(EBADMSG, "%s is not a regular file, so not a shmring segment",
                              name->path);
+        case EAGAIN: /* not -EAGAIN, which says that its creator is still at work */
+            return shmr_fail(EBUSY, "%s is leased by a process (fcntl(2), F_SETLEASE): try again",
+                             name->path);
         default:
             return shmr_fail(errno, "opening %s: %s", name->path, strerror(errno));
         }
@@ -192,16 +197,19 @@ int shmr_file_unlink(const struct shmr_name *name)
                          name->path);
     if (fd < 0)
         return fd;
-    bool regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
-    bool ours = regular && pread(fd, &h, sizeof h, 0) >= (ssize_t)sizeof h.magic &&
-                (h.magic == SHMR_MAGIC || h.magic == __builtin_bswap64(SHMR_MAGIC));
-    ours = ours || (regular && st.st_mode & SHMR_UNFINISHED);
+    bool regular = false, ours = false;
+    if (fstat(fd, &st) < 0 || (S_ISREG(st.st_mode) && pread(fd, &h, sizeof h, 0) < 0))
+        error = errno; /* which says nothing of what it is */
+    else
+        regular = S_ISREG(st.st_mode);
+    ours = regular && (h.magic == SHMR_MAGIC || h.magic == __builtin_bswap64(SHMR_MAGIC) ||
+                       st.st_mode & SHMR_UNFINISHED);
     if (ours && unlink(name->path) < 0)
         error = errno;
     else if (ours)
         remove_doorbells(fd, h.created_ns);
     close(fd);
-    if (!ours)
+    if (!ours && !error)
         return shmr_fail(EBADMSG, "%s is not a shmring segment: it was left alone", name->path);
     return error ? shmr_fail(error, "removing %s: %s", name->path, strerror(error)) : 0;
 }

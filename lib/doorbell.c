@@ -133,7 +133,7 @@ int shmr_doorbell_open(shmring_t *q, int event)
         return shmr_fail(EEXIST, "%s is not a doorbell that can be trusted: remove it", path);
     if (fd == -EBUSY)
         return shmr_fail(EBUSY, "%s is being removed: try again", path);
-    return fd < 0 ? shmr_fail(-fd, "the doorbell %s: %s", path, strerror(-fd)) : fd;
+    return fd < 0 ? shmr_fail(shmr_not_again(-fd, EBUSY), "the doorbell %s: %s", path, strerror(-fd)) : fd;
 }
 
 void shmr_doorbell_ring(shmring_t *q, int event)

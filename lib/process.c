@@ -60,10 +60,13 @@ static int make_mark_page(void)
     void *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     if (page == MAP_FAILED)
-        return shmr_fail(errno, "a page of memory: %s", strerror(errno));
+        return shmr_fail(ENOMEM, "a page of memory: %s", strerror(errno));
     if (madvise(page, size, MADV_WIPEONFORK) < 0) {
+        int error = errno;
         munmap(page, size);
-        return shmr_fail(ENOSYS, "madvise(MADV_WIPEONFORK): needs Linux 4.14 or later");
+        if (error == EINVAL)
+            return shmr_fail(ENOSYS, "madvise(MADV_WIPEONFORK): needs Linux 4.14 or later");
+        return shmr_fail(ENOMEM, "madvise(MADV_WIPEONFORK): %s", strerror(error));
     }
     mark_page = page;
     return 0;

@@ -92,6 +92,9 @@ static int check_room(int fd, uint64_t size, uint64_t more)
     return 0;
 }
 
+/* Interrupted with all signals blocked: a file system in user space can say so for ever. */
+#define ALLOCATE_TRIES 100
+
 /*
  * posix_fallocate(), piece by piece, with signals blocked during each: tmpfs may undo what it has
  * done when a signal comes, and under a profiler's timer a large segment would never be finished.
@@ -105,9 +108,10 @@ static int allocate_pieces(int fd, uint64_t size)
     sigfillset(&all);
     for (uint64_t at = 0; at < size && error == 0; at += piece) {
         pthread_sigmask(SIG_SETMASK, &all, &before);
+        int tries = ALLOCATE_TRIES;
         do
             error = posix_fallocate(fd, (off_t)at, (off_t)(size - at < piece ? size - at : piece));
-        while (error == EINTR);
+        while (error == EINTR && --tries > 0);
         pthread_sigmask(SIG_SETMASK, &before, NULL);
     }
     return error;
@@ -228,7 +232,8 @@ int shmr_segment_reopen(int fd, int flags)
     /* Whoever passed it on may not be allowed to open what it refers to. To open a regular file
      * does no harm; to open a device might. */
     if (fstat(fd, &st) < 0)
-        return shmr_fail(errno, "descriptor %d is not open", fd);
+        return shmr_fail(errno, "descriptor %d %s", fd,
+                         errno == EBADF ? "is not open" : strerror(errno));
     if (!S_ISREG(st.st_mode))
         return shmr_fail(EBADMSG, "descriptor %d is not a regular file, so not a shmring segment",
                          fd);
@@ -238,7 +243,7 @@ int shmr_segment_reopen(int fd, int flags)
         return again;
     if (errno == ENOENT) /* not -ENOENT, which says that there is no queue */
         return shmr_fail(ENOSYS, "%s cannot be opened: is /proc mounted?", path);
-    return shmr_fail(errno, "opening the segment %s (through %s): %s",
+    return shmr_fail(shmr_not_again(errno, EBUSY), "opening the segment %s (through %s): %s",
                      flags == O_RDONLY ? "for reading" : "for reading and writing", path,
                      strerror(errno));
 }
@@ -266,8 +271,8 @@ static int map_pieces(struct shmr_map *map, int fd, const struct shmr_geometry *
         int protection = PROT_READ | (roles & pieces[i].writers ? PROT_WRITE : 0);
         if (mmap(at, (size_t)pieces[i].size, protection, MAP_SHARED | MAP_FIXED, fd,
                  (off_t)pieces[i].offset) == MAP_FAILED)
-            return shmr_fail(errno, "mapping %" PRIu64 " bytes: %s", pieces[i].size,
-                             strerror(errno));
+            return shmr_fail(shmr_not_again(errno, ENOMEM), "mapping %" PRIu64 " bytes: %s",
+                             pieces[i].size, strerror(errno));
         at += pieces[i].size;
     }
     return 0;
@@ -309,7 +314,7 @@ int shmr_segment_map(struct shmr_map *map, int fd, const struct shmr_geometry *g
     r = map_pieces(map, fd, g, roles);
     /* A child that had the mapping would keep this participant's locks, and hide its death. */
     if (r == 0 && madvise(map->base, map->length, MADV_DONTFORK) < 0)
-        r = shmr_fail(errno, "madvise(MADV_DONTFORK): %s", strerror(errno));
+        r = shmr_fail(shmr_not_again(errno, ENOMEM), "madvise(MADV_DONTFORK): %s", strerror(errno));
     if (r < 0)
         shmr_segment_unmap(map);
     return r;
@@ -336,8 +341,8 @@ int shmr_segment_touch(const struct shmr_map *map, uint32_t flags)
         if (errno == EFAULT)
             return shmr_fail(EBADMSG, "truncated: its pages are not there");
         if (errno != EINVAL) /* an older kernel: touch them one by one */
-            return shmr_fail(errno, "SHMRING_PREFAULT of %zu bytes: %s", map->length,
-                             strerror(errno));
+            return shmr_fail(shmr_not_again(errno, ENOMEM), "SHMRING_PREFAULT of %zu bytes: %s",
+                             map->length, strerror(errno));
         for (size_t i = 0; i < map->length; i += 4096)
             (void)*(volatile uint8_t *)(map->base + i);
     }

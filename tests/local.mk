@@ -121,6 +121,22 @@ tests_test_scribble_LDADD = $(core_test_libs)
 tests_test_scribble_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=mmap,--wrap=munmap,--wrap=clock_gettime
 tests_test_sigbus_LDADD = $(core_test_libs)
 
+# Whatever lib/ calls that can fail, replaced: see tests/faults.h.
+faults_ldflags = $(AM_LDFLAGS) \
+	-Wl,--wrap=access,--wrap=asprintf,--wrap=calloc,--wrap=close,--wrap=epoll_create1 \
+	-Wl,--wrap=epoll_ctl,--wrap=fchmod,--wrap=fchown,--wrap=fcntl,--wrap=fgets,--wrap=flock \
+	-Wl,--wrap=fopen,--wrap=fstat,--wrap=fstatfs,--wrap=fstatvfs,--wrap=getcwd \
+	-Wl,--wrap=getrlimit,--wrap=inotify_add_watch,--wrap=inotify_init1,--wrap=link \
+	-Wl,--wrap=linkat,--wrap=lstat,--wrap=madvise,--wrap=malloc,--wrap=memfd_create \
+	-Wl,--wrap=mkfifo,--wrap=mlock,--wrap=mmap,--wrap=open,--wrap=openat \
+	-Wl,--wrap=posix_fallocate,--wrap=posix_memalign,--wrap=ppoll,--wrap=pread \
+	-Wl,--wrap=pwrite,--wrap=read,--wrap=readlink,--wrap=stat,--wrap=statfs,--wrap=syscall \
+	-Wl,--wrap=timerfd_create,--wrap=timerfd_settime,--wrap=unlink,--wrap=unlinkat,--wrap=write
+suites += tests/test_faults
+tests_test_faults_SOURCES = tests/test_faults.c tests/faults.c tests/faults.h
+tests_test_faults_LDADD = $(core_test_libs)
+tests_test_faults_LDFLAGS = $(faults_ldflags)
+
 suites += tests/test_mpmc_deaths tests/test_mpmc_processes
 memcheck_suites += tests/test_mpmc_deaths tests/test_mpmc_processes
 tests_test_mpmc_deaths_LDADD = $(test_libs)
@@ -319,6 +335,17 @@ check-memcheck:
 		LOG_FLAGS="$(LIBTOOL) --mode=execute valgrind --quiet --log-file=%q{REPORTS}/%p \
 			--trace-children=yes --child-silent-after-fork=yes --error-exitcode=99 \
 			--leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=none"
+
+# Which lines and branches of lib/ the tests reach, in a build configured with CFLAGS='-O1 --coverage'.
+coverage_suites = $(memcheck_suites) tests/test_faults tests/test_recovery_lock tests/test_sigbus
+.PHONY: coverage
+coverage:
+	@case '$(CFLAGS)' in (*--coverage*) ;; (*) \
+		echo "configure with CFLAGS='-O1 --coverage' first" >&2; exit 1;; esac
+	find . -name '*.gcda' -delete
+	$(MAKE) $(AM_MAKEFLAGS) check-summary TESTS='$(coverage_suites)'
+	gcovr --root '$(srcdir)' --filter '$(srcdir)/lib/' --exclude-throw-branches lib
+	gcovr --root '$(srcdir)' --filter '$(srcdir)/lib/' --exclude-throw-branches --branches lib
 
 if THREAD_SANITIZER
 # Criterion itself cannot start under ThreadSanitizer: see tests/stand-in/criterion/criterion.h.

@@ -33,6 +33,12 @@
  *              --enable-checks notices. It refuses the second call and lets the first go on; from
  *              shmring_close(), which returns nothing, the handle comes back open.
  *
+ * Errors of the kernel
+ *   Calls that ask the kernel pass on what it refuses, with the step that failed in the detail: besides
+ *   the errors listed at each -ENOMEM, -EMFILE, -ENFILE, -EACCES, -EPERM, -EIO, -EOVERFLOW and, by
+ *   file systems that have them, -EINTR, -ENOLCK, -EDQUOT, -ENODEV. Such a call has changed nothing, and
+ *   may be made again.
+ *
  * Threads and signals
  *   A handle is used by one thread at a time; only shmring_dup() and shmring_segment_fd() may be
  *   called while another thread uses it. Different handles, also of the same queue, are
@@ -245,7 +251,8 @@ SHMRING_API int shmring_create(shmring_t **q, const char *name, const struct shm
  *   -EINVAL           a bad name, no role or an unknown flag
  *   -ENAMETOOLONG     see shmring_create()
  *   -ENOENT           there is no such queue
- *   -EBUSY            the role is held by a live process; the detail says by whom
+ *   -EBUSY            the role is held by a live process; the detail says by whom. Or another process
+ *                     has a lease on the file (fcntl(2), F_SETLEASE)
  *   -EBADMSG          not a queue, damaged, or shorter than its header says
  *   -EPROTONOSUPPORT  a queue of another layout, byte order or page size
  *   -EAGAIN           its creator is still at work, or died before it had finished (only where
@@ -527,7 +534,7 @@ SHMRING_API int shmring_set_waiting(shmring_t *q, const struct shmring_waiting *
  * Both return what shmring_wait() returns, except -ETIMEDOUT and -EINTR, and
  *   -EEXIST   something stands in the doorbell's place, and is not to be trusted
  *   -EBUSY    the doorbell is just being removed: try again
- *   -ENOENT, -EACCES, -EROFS, -ENOSPC, -EMFILE, -ENFILE, -ENOMEM  from the kernel
+ *   -ENOENT, -ENOTDIR, -EACCES, -EROFS, -ENOSPC, -EMFILE, -ENFILE, -ENOMEM  from the kernel
  * The doorbell is a FIFO, DIRECTORY/.shmring-bell-*, made by the first who waits in the queue's
  * directory (memfd: /dev/shm) with the queue's mode and group. Where those who send (or make room)
  * cannot open it, the timed look is all there is. shmring_unlink() removes it, or, while it is open,
