@@ -8,6 +8,7 @@
 
 #include <shmring/shmring.h>
 
+#include "bell.h"
 #include "error.h"
 #include "handle.h"
 #include "participant.h"
@@ -77,6 +78,17 @@ static void read_mpmc_counters(const shmring_t *q, struct shmring_stat *st)
     st->dropped = load(&page->dropped);
 }
 
+static uint32_t who_sleeps(const struct shmr_bells *bells)
+{
+    uint32_t asleep = 0;
+
+    if (atomic_load_explicit(&bells->readable.word, memory_order_relaxed) & SHMR_BELL_SLEEPERS)
+        asleep |= SHMRING_READABLE;
+    if (atomic_load_explicit(&bells->writable.word, memory_order_relaxed) & SHMR_BELL_SLEEPERS)
+        asleep |= SHMRING_WRITABLE;
+    return asleep;
+}
+
 static int count_participants(const shmring_t *q, struct shmring_stat *st)
 {
     for (uint32_t i = 0; i < q->geometry.rows; i++) {
@@ -124,6 +136,7 @@ int shmring_stat(shmring_t *q, struct shmring_stat *st)
     memcpy(st->creator_comm, q->header.creator_comm, sizeof st->creator_comm);
     memcpy(st->name, q->header.name, sizeof st->name);
     st->max_participants = q->geometry.rows;
+    st->asleep = who_sleeps(q->map.bells);
     if (q->kind == SHMRING_MPMC)
         read_mpmc_counters(q, st);
     else

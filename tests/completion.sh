@@ -33,6 +33,9 @@ expect '64K' create --capacity 6
 expect '--kind --capacity --max-message --max-participants --at-most-once --mode --huge-pages --prefault --or-open --help' create --
 expect '--json --help' ls --
 expect '--json --openmetrics --watch --help' stat --
+expect '--once --delay --filter --sort --help' top --
+expect 'depth dead' top --sort de
+expect '' top --filter ''
 expect '--length-prefixed --wait-open --timeout --no-wait --help' send --
 expect '--length-prefixed --count --eof --wait-open --timeout --no-wait --help' recv --
 expect '--force --help' rm --
@@ -42,7 +45,7 @@ expect '--json --help' recover --
 expect '--all --dry-run --help' gc --
 expect '' send --timeout ''
 expect '' create "$queue"
-for command in ls stat who send recv dump recover rm gc; do
+for command in ls stat top who send recv dump recover rm gc; do
     expect "$queue" $command "$queue"
 done
 expect "$dir/spool" recv file : "$dir/s"

@@ -31,7 +31,7 @@ Test(tools, the_json_checker_is_strict)
 
 Test(tools, help_is_everywhere)
 {
-    const char *commands[] = {"create", "ls",   "stat",    "who", "send",
+    const char *commands[] = {"create", "ls",   "stat",    "top", "who", "send",
                               "recv",   "dump", "recover", "rm",  "gc"};
     struct outcome general = TOOL("", "--help");
     cr_assert(general.status == 0 && strstr(general.out, "Usage: shmring COMMAND"));
@@ -95,6 +95,11 @@ Test(tools, wrong_usage_exits_with_2)
         {"stat", "-x", "a"},
         {"stat", "--json", "--openmetrics", "a"},
         {"stat", "--openmetrics", "--watch", "1", "a"},
+        {"top", "--frobnicate"},
+        {"top", "--delay", "0.05"},
+        {"top", "--delay", "soon"},
+        {"top", "--sort", "colour"},
+        {"top", "--filter", "a part of a name that is longer than any line for it, by one byte"},
         {"send"},
         {"send", "a", "b"},
         {"send", "--timeout", "1s", "a"},

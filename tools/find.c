@@ -23,6 +23,8 @@ const char *error_name(int error)
         return "no-access";
     case -EAGAIN:
         return "unfinished";
+    case -ENOENT:
+        return "gone";
     default:
         return "error";
     }
@@ -86,17 +88,31 @@ static void add_queue(struct list *list, const char *name, int dirfd, const char
     }
 }
 
+/* An argument that leads to nothing: complain, or list it with the reason. */
+static int not_there(struct list *list, const char *name, const char *what, int error,
+                     const char *reason)
+{
+    if (!list->quiet)
+        return complain(name, "%s: %s", what, reason);
+    struct entry *entry = list_add(list);
+    entry->name = must(strdup(name));
+    entry->error = error;
+    entry->reason = must(strdup(reason));
+    return EXIT_FAILED;
+}
+
 /* Add the segments in a directory: those in /dev/shm by plain name, others as file:PATH. */
 static int add_directory(struct list *list, const char *path)
 {
     int dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dirfd < 0)
-        return complain(path, "cannot list: %s", strerror(errno));
+        return not_there(list, path, "cannot list", -errno, strerror(errno));
     struct dirent **files;
     int n = scandirat(dirfd, ".", &files, NULL, alphasort);
     if (n < 0) {
+        int error = errno;
         close(dirfd);
-        return complain(path, "cannot list: %s", strerror(errno));
+        return not_there(list, path, "cannot list", -error, strerror(error));
     }
 
     bool posix = strcmp(path, POSIX_DIRECTORY) == 0;
@@ -130,7 +146,7 @@ static int add_named(struct list *list, const char *name)
         int rc = shmring_open(&q, name, SHMRING_OBSERVER);
         if (rc < 0) {
             close(dirfd);
-            return failed(name, "cannot open", rc);
+            return not_there(list, name, "cannot open", rc, error_detail(rc));
         }
         shmring_close(&q);
     }

@@ -18,12 +18,18 @@ tools_shmring_SOURCES = \
 	tools/stat.c \
 	tools/text.c \
 	tools/tool.h \
+	tools/top.c \
+	tools/top.h \
+	tools/top_gather.c \
+	tools/top_screen.c \
+	tools/top_text.c \
 	tools/view.c \
 	tools/wait.c \
 	tools/who.c
 # For layout.h and segment.h: find.c must tell segments from other files.
 tools_shmring_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/lib
-tools_shmring_LDADD = lib/libshmring.la
+tools_shmring_CFLAGS = $(AM_CFLAGS) $(NCURSES_CFLAGS)
+tools_shmring_LDADD = lib/libshmring.la $(NCURSES_LIBS)
 
 bashcompletiondir = $(datadir)/bash-completion/completions
 dist_bashcompletion_DATA = tools/completion/shmring

@@ -9,7 +9,7 @@
 #include "tool.h"
 
 static const struct command *const commands[] = {
-    &create_command, &ls_command,   &stat_command,    &who_command, &send_command,
+    &create_command, &ls_command,   &stat_command,    &top_command, &who_command, &send_command,
     &recv_command,   &dump_command, &recover_command, &rm_command,  &gc_command,
 };
 

@@ -62,13 +62,6 @@ static void put_text(const char *name, const struct view *view)
     }
 }
 
-/* How full it is, in percent. */
-static double percent_full(const struct shmring_stat *st)
-{
-    uint64_t used = st->kind == SHMRING_MPMC ? st->depth : st->depth_bytes;
-    return 100 * (double)used / (double)st->capacity;
-}
-
 /* Counters a second, between two looks. */
 static void put_rates(const struct shmring_stat *was, const struct shmring_stat *is, double seconds)
 {
@@ -77,7 +70,7 @@ static void put_rates(const struct shmring_stat *was, const struct shmring_stat 
            (double)(is->received - was->received) / seconds,
            (double)(is->sent_bytes - was->sent_bytes) / seconds,
            (double)(is->received_bytes - was->received_bytes) / seconds, is->depth,
-           percent_full(is), (double)(is->full_events - was->full_events) / seconds,
+           100 * view_fill(is), (double)(is->full_events - was->full_events) / seconds,
            (double)(is->empty_events - was->empty_events) / seconds);
 }
 

@@ -27,7 +27,7 @@ struct command {
 };
 
 extern const struct command create_command, ls_command, stat_command, who_command, send_command,
-    recv_command, dump_command, recover_command, rm_command, gc_command;
+    recv_command, dump_command, recover_command, rm_command, gc_command, top_command;
 
 /* ---- main.c: help and complaints ----------------------------------------------------------- */
 
@@ -109,6 +109,8 @@ void put_participant(FILE *out, const struct shmring_participant *row);
 void put_participants_json(FILE *out, const struct view *view); /* an array */
 void put_view_json(FILE *out, const char *name, const struct view *view);
 
+double view_fill(const struct shmring_stat *st); /* how full it is, 0 to 1 */
+
 /* mpmc: the participant that has held blocks for longest; NULL: nobody holds any. */
 const struct shmring_participant *view_longest_holder(const struct view *view);
 
@@ -127,6 +129,7 @@ struct entry {
 struct list {
     struct entry *entries;
     size_t n, room;
+    bool quiet; /* what is not there, or cannot be listed, is an entry and no complaint */
 };
 
 /* Add the queues that the arguments name, and those in the directories (arguments with a slash);

@@ -43,6 +43,12 @@ void view_free(struct view *view)
     view->n = 0;
 }
 
+double view_fill(const struct shmring_stat *st)
+{
+    uint64_t used = st->kind == SHMRING_MPMC ? st->depth : st->depth_bytes;
+    return (double)used / (double)st->capacity;
+}
+
 const struct shmring_participant *view_longest_holder(const struct view *view)
 {
     const struct shmring_participant *longest = NULL;
@@ -205,6 +211,8 @@ void put_view_json(FILE *out, const char *name, const struct view *view)
     put_number(out, "takeovers", st->takeovers);
     put_number(out, "redelivered", st->redelivered);
     put_number(out, "dropped", st->dropped);
+    put_bool(out, "consumers_asleep", st->asleep & SHMRING_READABLE);
+    put_bool(out, "producers_asleep", st->asleep & SHMRING_WRITABLE);
     put_number(out, "max_participants", st->max_participants);
     put_key(out, "participants");
     put_participants_json(out, view);

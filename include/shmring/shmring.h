@@ -192,7 +192,8 @@ struct shmring_stat {
     char creator_comm[16];
     char name[256]; /* as given to shmring_create() */
     uint32_t max_participants;
-    uint32_t reserved0;
+    uint32_t asleep; /* SHMRING_READABLE, SHMRING_WRITABLE: somebody sleeps until that is so, or gave up
+                        doing so and was not missed yet */
     uint64_t reserved[5];
 };
 enum {

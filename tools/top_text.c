@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "top.h"
+
+enum {
+    NAME_LEAST = 14,
+    BESIDE_NAME = 66, /* what the other columns of the table take */
+    BAR = 6
+};
+
+/* ---- Lines ----------------------------------------------------------------------------------- */
+
+static void page_add(struct page *page, enum style style, char *text)
+{
+    if (page->n == page->room) {
+        page->room = page->room ? page->room * 2 : 32;
+        page->lines = must(reallocarray(page->lines, page->room, sizeof *page->lines));
+    }
+    page->lines[page->n].text = text;
+    page->lines[page->n++].style = style;
+}
+
+static void put_line(struct page *page, enum style style, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+static void put_line(struct page *page, enum style style, const char *format, ...)
+{
+    char *text = NULL;
+    va_list arguments;
+    va_start(arguments, format);
+    if (vasprintf(&text, format, arguments) < 0)
+        text = must(NULL);
+    va_end(arguments);
+    page_add(page, style, text);
+}
+
+void page_free(struct page *page)
+{
+    for (size_t i = 0; i < page->n; i++)
+        free(page->lines[i].text);
+    free(page->lines);
+    *page = (struct page){.n = 0};
+}
+
+/* Printable ASCII whatever it was; to be freed. */
+static char *escaped(const char *text, size_t n)
+{
+    char *copy = NULL;
+    size_t size;
+    FILE *out = must(open_memstream(&copy, &size));
+    put_escaped(out, text, n);
+    fclose(out);
+    return must(copy);
+}
+
+static char *escaped_name(const struct entry *entry)
+{
+    return escaped(entry->name, strlen(entry->name));
+}
+
+/* ---- Figures: at most five characters -------------------------------------------------------- */
+
+struct figure {
+    char text[24];
+};
+
+static struct figure scaled(double value, double base)
+{
+    static const char units[] = " kMGTPE";
+    struct figure figure;
+    size_t unit = 0;
+    for (; value >= 999.5 && unit < sizeof units - 2; unit++)
+        value /= base;
+    /* Of small rates a decimal; counters have none. */
+    const bool small = unit == 0 && value < 9.95 && value != (double)(int)value;
+    const char *format = small || (unit > 0 && value < 99.95) ? "%.1f%.*s" : "%.0f%.*s";
+    snprintf(figure.text, sizeof figure.text, format, value, unit > 0, &units[unit]);
+    return figure;
+}
+
+static struct figure duration(double seconds)
+{
+    static const struct {
+        double seconds;
+        char unit;
+    } units[] = {{86400, 'd'}, {3600, 'h'}, {60, 'm'}};
+    struct figure figure;
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
+        if (seconds >= 2 * units[i].seconds) {
+            snprintf(figure.text, sizeof figure.text, "%.0f%c", seconds / units[i].seconds,
+                     units[i].unit);
+            return figure;
+        }
+    snprintf(figure.text, sizeof figure.text, seconds < 10 ? "%.1fs" : "%.0fs", seconds);
+    return figure;
+}
+
+/* What a damaged segment says may be beyond any measure. */
+static double percent(double part)
+{
+    return part > 1 ? 100 : part > 0 ? 100 * part : 0;
+}
+
+static double high_water(const struct shmring_stat *st)
+{
+    return percent((double)st->high_water / (double)st->capacity);
+}
+
+static const char *bar(double part)
+{
+    static const char full[BAR + 1] = "||||||";
+    int cells = (int)(percent(part) * BAR / 100 + 0.5);
+    return full + BAR - (cells == 0 && part > 0 ? 1 : cells);
+}
+
+static const char *asleep(const struct shmring_stat *st)
+{
+    const bool consumers = st->asleep & SHMRING_READABLE, producers = st->asleep & SHMRING_WRITABLE;
+    return consumers && producers ? "cp" : consumers ? "c" : producers ? "p" : "-";
+}
+
+/* ---- The table ------------------------------------------------------------------------------- */
+
+static void put_heading(struct page *page, int name_width)
+{
+    put_line(page, HEADING, "%-*s %-4s %-*s %4s %6s %6s %5s %5s %2s %4s %4s %5s", name_width,
+             "NAME", "KIND", BAR + 4, "DEPTH", "HIGH", "MSG/S", "B/S", "FULL", "EMPTY", "SL",
+             "LIVE", "DEAD", "HELD");
+}
+
+static void put_row(struct page *page, const struct top_row *row, int name_width, enum style style)
+{
+    const struct entry *entry = row->entry;
+    const struct shmring_stat *st = &entry->view.stat;
+    char *name = escaped_name(entry);
+    if (entry->error) {
+        put_line(page, style == PLAIN ? ALARM : style, "%-*.*s %s: %s", name_width, name_width,
+                 name, error_name(entry->error), entry->reason);
+        free(name);
+        return;
+    }
+    const struct shmring_participant *longest = view_longest_holder(&entry->view);
+    const double fill = view_fill(st);
+    put_line(page, style == PLAIN && st->dead > 0 ? ALARM : style,
+             "%-*.*s %-4s %-*s%3.0f%% %3.0f%% %6s %6s %5s %5s %2s %4" PRIu32 " %4" PRIu32 " %5s",
+             name_width, name_width, name, kind_name(st->kind), BAR, bar(fill), percent(fill),
+             high_water(st), scaled(row->messages, 1000).text, scaled(row->bytes, 1024).text,
+             scaled((double)st->full_events, 1000).text,
+             scaled((double)st->empty_events, 1000).text, asleep(st), st->participants, st->dead,
+             longest ? duration((double)longest->held_ns * 1e-9).text : "-");
+    free(name);
+}
+
+/* Who holds blocks of this queue for longest; false: nobody does. */
+static bool put_holder(struct page *page, const struct entry *entry)
+{
+    const struct shmring_participant *longest = view_longest_holder(&entry->view);
+    if (!longest)
+        return false;
+    char *name = escaped_name(entry), *comm = escaped(longest->comm, sizeof longest->comm);
+    put_line(page, PLAIN, "%s: pid %" PRIu32 " (%s), %s, holds %" PRIu64 " blocks, for %.1f s",
+             name, longest->pid, comm, participant_state(longest), longest->held,
+             (double)longest->held_ns * 1e-9);
+    free(name);
+    free(comm);
+    return true;
+}
+
+void put_table_of(struct page *page, const struct gathering *g)
+{
+    int name_width = NAME_LEAST;
+    for (size_t i = 0; i < g->n_rows; i++) {
+        char *name = escaped_name(g->rows[i].entry);
+        int width = (int)strlen(name);
+        name_width = width > name_width ? width : name_width;
+        free(name);
+    }
+    put_heading(page, name_width);
+    for (size_t i = 0; i < g->n_rows; i++)
+        put_row(page, &g->rows[i], name_width, PLAIN);
+    for (size_t i = 0; i < g->n_rows; i++)
+        put_holder(page, g->rows[i].entry);
+}
+
+/* ---- The screen with all queues -------------------------------------------------------------- */
+
+size_t selected_row(const struct gathering *g, const struct screen_state *state)
+{
+    for (size_t i = 0; state->selected && i < g->n_rows; i++)
+        if (strcmp(g->rows[i].entry->name, state->selected) == 0)
+            return i;
+    return 0;
+}
+
+/* The first of `total` things to show in `room` lines, so that the one at `wanted` is seen. */
+static size_t scrolled_to(size_t first, size_t wanted, size_t total, size_t room)
+{
+    if (wanted < first)
+        first = wanted;
+    if (wanted >= first + room)
+        first = wanted - room + 1;
+    return total <= room ? 0 : first > total - room ? total - room : first;
+}
+
+static void put_all(struct page *page, const struct gathering *g, struct screen_state *state)
+{
+    const int around = 4; /* title, heading, holder, keys */
+    const size_t room = state->height > around ? (size_t)(state->height - around) : 1;
+    const int name_width =
+        state->width - BESIDE_NAME > NAME_LEAST ? state->width - BESIDE_NAME : NAME_LEAST;
+    const size_t selected = selected_row(g, state);
+    size_t unreadable = 0;
+
+    for (size_t i = 0; i < g->n_rows; i++)
+        unreadable += g->rows[i].entry->error != 0;
+    char *filter = escaped(state->filter, sizeof state->filter);
+    put_line(page, TITLE, "shmring top   %zu queues, %zu unreadable   by %s%s%s%s", g->n_rows,
+             unreadable, sort_name(state->sort_key),
+             *state->filter || state->typing ? "   filter: " : "", filter,
+             state->typing ? "_" : "");
+    free(filter);
+    put_heading(page, name_width);
+    state->scroll = scrolled_to(state->scroll, selected, g->n_rows, room);
+    for (size_t i = state->scroll; i < state->scroll + room; i++) {
+        if (i < g->n_rows)
+            put_row(page, &g->rows[i], name_width, i == selected ? SELECTED : PLAIN);
+        else
+            put_line(page, PLAIN, "%s", i == 0 ? "(there are none)" : "");
+    }
+    if (g->n_rows == 0 || !put_holder(page, g->rows[selected].entry))
+        put_line(page, PLAIN, "%s", "");
+    put_line(page, HEADING, "%s",
+             state->typing
+                 ? "Enter: done   Esc: no filter"
+                 : "q quit  / filter  Enter detail  by: n name m msg b bytes d depth w high "
+                   "f e x h held");
+}
+
+/* ---- The screen with one queue --------------------------------------------------------------- */
+
+static const char *size_of(uint64_t bytes, char text[32])
+{
+    FILE *out = must(fmemopen(text, 32, "w"));
+    put_size(out, bytes);
+    fclose(out);
+    return text;
+}
+
+static void put_description(struct page *page, const struct top_row *row)
+{
+    const struct shmring_stat *st = &row->entry->view.stat;
+    const bool mpmc = st->kind == SHMRING_MPMC;
+    const double fill = view_fill(st);
+    char size[32], capacity[32];
+    char *comm = escaped(st->creator_comm, sizeof st->creator_comm);
+
+    put_line(page, PLAIN,
+             "%s, for %s %s of at most %" PRIu32 " bytes; segment %s, mode %04" PRIo32
+             ", uid %" PRIu32,
+             kind_name(st->kind), size_of(st->capacity, capacity),
+             mpmc ? "messages" : "bytes of messages", st->max_message,
+             size_of(st->segment_bytes, size), st->mode, st->uid);
+    put_line(page, PLAIN, "created by pid %" PRIu32 " (%s), uid %" PRIu32, st->creator_pid, comm,
+             st->creator_uid);
+    put_line(page, PLAIN, "waiting   %" PRIu64 " messages  %-*s%3.0f%%, at most %3.0f%% so far",
+             st->depth, BAR, bar(fill), percent(fill), high_water(st));
+    put_line(
+        page, PLAIN, "sent      %" PRIu64 " messages, %" PRIu64 " bytes; %s messages/s, %s bytes/s",
+        st->sent, st->sent_bytes, scaled(row->messages, 1000).text, scaled(row->bytes, 1024).text);
+    put_line(page, PLAIN, "received  %" PRIu64 " messages, %" PRIu64 " bytes; %s messages/s",
+             st->received, st->received_bytes, scaled(row->received, 1000).text);
+    put_line(page, PLAIN, "found     full %" PRIu64 " times, empty %" PRIu64 " times",
+             st->full_events, st->empty_events);
+    put_line(page, PLAIN,
+             "recovered %" PRIu64 " dead; %" PRIu64 " messages delivered again, %" PRIu64
+             " dropped",
+             st->takeovers, st->redelivered, st->dropped);
+    put_line(page, PLAIN, "asleep    %s",
+             st->asleep == 0                  ? "nobody"
+             : st->asleep == SHMRING_READABLE ? "consumers"
+             : st->asleep == SHMRING_WRITABLE ? "producers"
+                                              : "consumers and producers");
+    free(comm);
+}
+
+static const char *short_role(uint32_t role)
+{
+    return role == (SHMRING_PRODUCER | SHMRING_CONSUMER) ? "both" : role_name(role);
+}
+
+static void put_who(struct page *page, const struct gathering *g, const struct top_row *row,
+                    const struct shmring_participant *who)
+{
+    const bool mpmc = row->entry->view.stat.kind == SHMRING_MPMC;
+    double sent, received;
+    char held[24] = "-";
+    char *comm = escaped(who->comm, sizeof who->comm);
+    participant_rates(g, row, who, &sent, &received);
+    if (mpmc)
+        snprintf(held, sizeof held, "%" PRIu64, who->held);
+    put_line(page, who->alive ? PLAIN : ALARM,
+             "%4" PRIu32 " %8" PRIu32 " %-7s %-8s %5s %5s %7s %7s  %s%s", who->row, who->pid,
+             participant_state(who), short_role(who->role), held,
+             who->held_ns > 0 ? duration((double)who->held_ns * 1e-9).text : "-",
+             scaled(sent, 1000).text, scaled(received, 1000).text, comm,
+             in_our_pid_namespace(who) ? "" : " (elsewhere)");
+    free(comm);
+}
+
+static void put_participants(struct page *page, const struct gathering *g,
+                             const struct top_row *row, struct screen_state *state)
+{
+    const struct view *view = &row->entry->view;
+    const size_t used = page->n + 2; /* with this heading, and the keys */
+    const size_t room = state->height > (int)used ? (size_t)state->height - used : 1;
+
+    put_line(page, HEADING, "%4s %8s %-7s %-8s %5s %5s %7s %7s  %s", "ROW", "PID", "STATE", "ROLE",
+             "HELD", "FOR", "SENT/S", "RECV/S", "COMMAND");
+    if (state->scroll + room > (size_t)view->n)
+        state->scroll = (size_t)view->n > room ? (size_t)view->n - room : 0;
+    for (size_t i = state->scroll; i < state->scroll + room; i++) {
+        if (i < (size_t)view->n)
+            put_who(page, g, row, &view->rows[i]);
+        else
+            put_line(page, PLAIN, "%s", i == 0 ? "(nobody is attached)" : "");
+    }
+}
+
+static void put_one(struct page *page, const struct gathering *g, struct screen_state *state)
+{
+    const size_t selected = selected_row(g, state);
+    const struct top_row *row =
+        selected < g->n_rows && strcmp(g->rows[selected].entry->name, state->selected) == 0
+            ? &g->rows[selected]
+            : NULL;
+    char *name = escaped(state->selected, strlen(state->selected));
+    put_line(page, TITLE, "shmring top   %s", name);
+    free(name);
+    if (row && !row->entry->error) {
+        put_description(page, row);
+        put_participants(page, g, row, state);
+    } else {
+        put_line(page, ALARM, "%s", row ? row->entry->reason : "it is gone");
+        while (page->n + 1 < (size_t)state->height)
+            put_line(page, PLAIN, "%s", "");
+    }
+    put_line(page, HEADING, "q quit   Esc back   Up, Down scroll");
+}
+
+void put_screen(struct page *page, const struct gathering *g, struct screen_state *state)
+{
+    if (state->detail)
+        put_one(page, g, state);
+    else
+        put_all(page, g, state);
+}
