@@ -39,6 +39,7 @@ struct incoming {
     pthread_mutex_t mutex;
     natsMsg **come;
     size_t size, first, count;
+    bool silent; /* nothing is to come any more */
 };
 
 /* ---- In the thread of libnats -----------------------------------------------------------------
@@ -68,10 +69,10 @@ static void on_message(natsConnection *nc, natsSubscription *sub, natsMsg *msg, 
     (void)nc;
     (void)sub;
     pthread_mutex_lock(&in->mutex);
-    if (in->count < in->size || make_room(in))
+    if (!in->silent && (in->count < in->size || make_room(in)))
         in->come[(in->first + in->count++) % in->size] = msg;
     else
-        natsMsg_Destroy(msg); /* out of memory: it comes again, as it was not acknowledged */
+        natsMsg_Destroy(msg); /* it comes again, as it was not acknowledged */
     pthread_mutex_unlock(&in->mutex);
     bell_ring(r->bridge);
 }
@@ -155,16 +156,22 @@ static uint64_t waiting(struct incoming *in)
 
 void in_silence(struct route *r)
 {
-    server_unsubscribe(r->in->sub);
-    r->in->sub = NULL;
+    struct incoming *in = r->in;
+
+    server_unsubscribe(in->sub);
+    in->sub = NULL;
+    pthread_mutex_lock(&in->mutex);
+    in->silent = true;
+    pthread_mutex_unlock(&in->mutex);
+    /* Now: once libnats is closed, it cannot destroy messages. */
+    while (peek(in))
+        drop(in);
 }
 
 void in_close(struct route *r)
 {
     struct incoming *in = r->in;
 
-    while (peek(in))
-        drop(in);
     free(in->come);
     natsInbox_Destroy(in->inbox);
     seen_close(&in->seen);
