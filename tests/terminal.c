@@ -47,7 +47,8 @@ void terminal_start(struct terminal *t, const char *kind, int rows, int columns,
     t->columns = columns;
     clear_rows(t, 0, TERMINAL_ROWS);
     snprintf(path, sizeof path, "%s/%s", builddir ? builddir : ".", argv[0]);
-    cr_assert(openpty(&master, &t->slave, NULL, NULL, &size) == 0, "%s", strerror(errno));
+    if (openpty(&master, &t->slave, NULL, NULL, &size) < 0) /* a container without /dev/pts */
+        cr_skip_test("no pseudo-terminal: %s", strerror(errno));
     cr_assert(tcgetattr(t->slave, &t->before) == 0);
     t->fd = master;
     t->pid = fork();
