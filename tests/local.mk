@@ -235,7 +235,7 @@ tests_test_bridge_LDADD = $(test_libs)
 tests_test_bridge_kills_SOURCES = tests/test_bridge_kills.c tests/nats.c tests/nats.h $(program_tests)
 tests_test_bridge_kills_LDADD = $(test_libs)
 
-EXTRA_DIST += tests/libnats.supp
+EXTRA_DIST += tests/leaks.supp
 
 # Bridges, servers and ends killed at random, 100 times in each test: a million messages there and back.
 BRIDGE_KILLS = 100
