@@ -577,7 +577,8 @@ static void *work(void *number)
             return NULL;
         for (long r = 0; r != -EBADMSG;) {
             r = operate(*q, &state);
-            /* A header with a hole may look like one of another layout. */
+            /* A header with a hole may be one of another layout: that is told before its CRC is
+             * looked at, see test_layout. */
             cr_assert(r >= 0 || r == -EAGAIN || r == -EPERM || r == -EBADMSG || r == -ETIMEDOUT ||
                           r == -ENOSPC || r == -EPROTONOSUPPORT,
                       "%ld: %s", r, shmring_strerror_detail());
