@@ -147,7 +147,8 @@ memcheck_suites += tests/test_wait
 tests_test_wait_LDADD = $(test_libs)
 
 suites += tests/test_wait_fence tests/test_wait_herd tests/test_wait_storm
-tests_test_wait_herd_LDADD = $(test_libs)
+tests_test_wait_herd_LDADD = $(core_test_libs)
+tests_test_wait_herd_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=syscall
 tests_test_wait_fence_LDADD = $(core_test_libs)
 tests_test_wait_storm_LDADD = $(test_libs)
 
