@@ -142,9 +142,12 @@ memcheck_suites += tests/test_mpmc_deaths tests/test_mpmc_processes
 tests_test_mpmc_deaths_LDADD = $(test_libs)
 tests_test_mpmc_processes_LDADD = $(test_libs)
 
-suites += tests/test_wait
-memcheck_suites += tests/test_wait
+suites += tests/test_wait tests/test_wait_peers
+memcheck_suites += tests/test_wait tests/test_wait_peers
+tests_test_wait_SOURCES = tests/test_wait.c tests/waiting.c tests/waiting.h
 tests_test_wait_LDADD = $(test_libs)
+tests_test_wait_peers_SOURCES = tests/test_wait_peers.c tests/waiting.c tests/waiting.h
+tests_test_wait_peers_LDADD = $(test_libs)
 
 suites += tests/test_wait_fence tests/test_wait_herd tests/test_wait_storm
 tests_test_wait_herd_LDADD = $(core_test_libs)

@@ -2,9 +2,6 @@
 #include <config.h>
 
 #include <sched.h>
-#include <stdio.h>
-#include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "muxed.h"
@@ -86,22 +83,6 @@ void expect(int i)
     receive(mine[i], i);
 }
 
-void await_sleep_of(pid_t pid, pid_t thread)
-{
-    char path[64];
-    long call = -1;
-
-    snprintf(path, sizeof path, "/proc/%d/task/%d/syscall", (int)pid, (int)thread);
-    while (call != SYS_futex && call != SYS_futex_waitv) {
-        FILE *file = fopen(path, "r");
-        cr_assert_not_null(file, "it ended instead of sleeping");
-        if (fscanf(file, "%ld", &call) != 1) /* "running" */
-            call = -1;
-        fclose(file);
-        nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
-    }
-}
-
 void *wait_once(void *argument)
 {
     struct thread *t = argument;
@@ -117,7 +98,7 @@ void start(struct thread *t, void *(*body)(void *))
     cr_assert_eq(pthread_create(&t->thread, NULL, body, t), 0);
     while (!atomic_load(&t->tid))
         sched_yield();
-    await_sleep_of(getpid(), t->tid);
+    test_await_sleep_of(getpid(), t->tid);
 }
 
 int result_of(struct thread *t)

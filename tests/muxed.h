@@ -37,9 +37,6 @@ void receive(shmring_t *q, int expected);
 /* The next event is that of queue i alone; its message is taken. */
 void expect(int i);
 
-/* Until a thread sleeps in a futex. */
-void await_sleep_of(pid_t pid, pid_t thread);
-
 /* A thread that waits for one event. */
 struct thread {
     pthread_t thread;

@@ -7,10 +7,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ---- Names and queues ------------------------------------------------------------------------ */
@@ -136,6 +139,43 @@ void test_kill(pid_t pid)
     kill(pid, SIGKILL);
     const int how = test_wait(pid);
     cr_assert_eq(how, -SIGKILL, "the child had ended: %d", how);
+}
+
+static bool is_futex_call(long number)
+{
+#if defined SYS_futex_time64
+    if (number == SYS_futex_time64)
+        return true;
+#endif
+#if defined SYS_futex_waitv
+    if (number == SYS_futex_waitv)
+        return true;
+#endif
+    return number == SYS_futex;
+}
+
+void test_await_sleep_of(pid_t pid, pid_t thread)
+{
+    char path[64];
+    long call = -1;
+
+    snprintf(path, sizeof path, "/proc/%d/task/%d/syscall", (int)pid, (int)thread);
+    while (!is_futex_call(call)) {
+        siginfo_t ended = {0};
+        FILE *file = fopen(path, "re");
+        cr_assert_not_null(file, "it ended instead of sleeping");
+        if (fscanf(file, "%ld", &call) != 1) /* "running" */
+            call = -1;
+        fclose(file);
+        waitid(P_PID, (id_t)pid, &ended, WEXITED | WNOHANG | WNOWAIT);
+        cr_assert_eq(ended.si_pid, 0, "it ended instead of sleeping");
+        nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+    }
+}
+
+void test_await_sleep(pid_t pid)
+{
+    test_await_sleep_of(pid, pid);
 }
 
 int test_kills(int usually)

@@ -46,6 +46,10 @@ int test_run(int (*body)(void *), void *argument);
 /* kill -9, and wait. The child must have been alive until then. */
 void test_kill(pid_t pid);
 
+/* Until a process, or one thread of it, sleeps in a futex: what comes then must wake it. */
+void test_await_sleep(pid_t pid);
+void test_await_sleep_of(pid_t pid, pid_t thread);
+
 /* How often a test that kills at random does so: $SHMRING_TEST_KILLS, or as usual. */
 int test_kills(int usually);
 

@@ -191,7 +191,7 @@ Test(mux, a_signal_interrupts)
         pid_t pid = test_fork(be_interrupted, &count);
         int sent = 0;
         do { /* until the handler is there, and it sleeps */
-            await_sleep_of(pid, pid);
+            test_await_sleep(pid);
             sent += kill(pid, 0) == 0;
         } while (sent < 3);
         kill(pid, SIGUSR1);

@@ -40,7 +40,7 @@ static void await_helpers(int count)
         asleep = 0;
         for (struct dirent *thread; (thread = readdir(threads)) != NULL;)
             if (is_helper(thread->d_name)) {
-                await_sleep_of(getpid(), atoi(thread->d_name));
+                test_await_sleep_of(getpid(), atoi(thread->d_name));
                 asleep++;
             }
         closedir(threads);
@@ -383,7 +383,7 @@ Test(mux_many, each_message_wakes_one_of_several)
     test_pipe(ends);
     for (int i = 0; i < SLEEPERS; i++) {
         pid[i] = test_fork(hold_one, &ends[1]);
-        await_sleep_of(pid[i], pid[i]);
+        test_await_sleep(pid[i]);
     }
     for (int i = 0; i < SLEEPERS; i++)
         cr_assert_eq(shmring_send(q, "x", 1), 0);

@@ -8,91 +8,12 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <stdio.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "../lib/wait.h"
-#include "support.h"
-
-#define BOTH (SHMRING_PRODUCER | SHMRING_CONSUMER)
-
-static const struct timespec at_once, moment = {.tv_nsec = 2000000}, *const for_ever;
-
-/* Sleep at once, and look again only after an hour: whatever comes was rung for. */
-static const struct shmring_waiting sleepy = {.recheck_ms = 3600000};
-
-static char name[TEST_NAME_SIZE];
-static shmring_t *q;
-
-static shmring_t *open_role(unsigned flags)
-{
-    shmring_t *handle;
-
-    cr_assert_eq(shmring_open(&handle, name, flags), 0, "%s", shmring_strerror_detail());
-    return handle;
-}
-
-static shmring_t *child_open(unsigned flags)
-{
-    shmring_t *handle;
-
-    child_assert(shmring_open(&handle, name, flags) == 0);
-    return handle;
-}
-
-static void setup(void)
-{
-    test_name(name);
-}
-
-static void setup_spsc(void)
-{
-    setup();
-    q = test_create(name, BOTH, 4096);
-}
-
-static void setup_mpmc(void)
-{
-    setup();
-    q = test_create_mpmc(name, BOTH, 4, 100);
-}
-
-static void teardown(void)
-{
-    shmring_close(&q);
-}
-
-/* Until the process sleeps in a futex: what comes then must wake it. */
-static void await_sleep(pid_t pid)
-{
-    char path[64];
-    long call = -1;
-
-    snprintf(path, sizeof path, "/proc/%d/syscall", (int)pid);
-    while (call != SYS_futex && call != SYS_futex_waitv) {
-        siginfo_t ended = {0};
-        FILE *file = fopen(path, "r");
-        cr_assert_not_null(file);
-        if (fscanf(file, "%ld", &call) != 1) /* "running" */
-            call = -1;
-        fclose(file);
-        waitid(P_PID, (id_t)pid, &ended, WEXITED | WNOHANG | WNOWAIT);
-        cr_assert_eq(ended.si_pid, 0, "the child ended instead of sleeping");
-        nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
-    }
-}
-
-static void fill(shmring_t *handle)
-{
-    char message[64] = "full";
-
-    while (shmring_send(handle, message, sizeof message) == 0)
-        continue;
-}
+#include "waiting.h"
 
 /* ---- Timeouts and errors --------------------------------------------------------------------- */
 
@@ -315,30 +236,13 @@ Test(wait, a_signal_ends_it, .init = setup)
     q = test_create(name, SHMRING_PRODUCER, 4096);
     pid_t pid = test_fork(sleep_until_a_signal, NULL);
 
-    await_sleep(pid);
+    test_await_sleep(pid);
     kill(pid, SIGUSR1);
     cr_assert_eq(test_wait(pid), 0);
     shmring_close(&q);
 }
 
 /* ---- Being woken ----------------------------------------------------------------------------- */
-
-static int receive_one(void *settings)
-{
-    shmring_t *consumer = child_open(SHMRING_CONSUMER);
-    char buf[100];
-
-    child_assert(shmring_set_waiting(consumer, settings) == 0);
-    child_assert(shmring_recv_wait(consumer, buf, sizeof buf, for_ever) == 5);
-    child_assert(memcmp(buf, "hello", 5) == 0);
-    shmring_close(&consumer);
-    return 0;
-}
-
-static void send_hello(void)
-{
-    cr_assert_eq(shmring_send(q, "hello", 5), 0);
-}
 
 static void send_hello_in_a_batch(void)
 {
@@ -362,7 +266,7 @@ static void check_each_way_to_send_wakes(void)
 
     for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
         pid_t pid = test_fork(receive_one, (void *)&sleepy);
-        await_sleep(pid);
+        test_await_sleep(pid);
         ways[i]();
         cr_assert_eq(test_wait(pid), 0);
     }
@@ -432,7 +336,7 @@ static void check_each_way_to_receive_wakes(size_t length, int messages)
         shmring_close(&producer);
         pid_t pid = test_fork(send_one, &length);
         for (int n = 0; n < messages; n++) {
-            await_sleep(pid);
+            test_await_sleep(pid);
             ways[i](q);
         }
         cr_assert_eq(test_wait(pid), 0);
@@ -470,7 +374,7 @@ Test(wait, a_cancelled_reservation_wakes, .init = setup)
     for (int i = 0; i < 4; i++)
         cr_assert_eq(shmring_reserve(q, 10, &place[i]), 0);
     pid_t pid = test_fork(send_one, &length);
-    await_sleep(pid);
+    test_await_sleep(pid);
     cr_assert_eq(shmring_cancel(q, place[2]), 0);
     cr_assert_eq(test_wait(pid), 0);
     shmring_close(&q);
@@ -527,7 +431,7 @@ Test(wait, either_event_wakes, .init = setup)
         for (int n = 0; n < 4; n++)
             cr_assert_eq(shmring_reserve(q, 10, &place[n]), 0);
         pid_t pid = test_fork(wait_for_either, (void *)&event);
-        await_sleep(pid);
+        test_await_sleep(pid);
         if (event == SHMRING_WRITABLE)
             cr_assert_eq(shmring_cancel(q, place[0]), 0);
         else
@@ -564,7 +468,7 @@ static void check_all_wake(void (*send)(void))
     test_pipe(ends);
     for (int i = 0; i < SLEEPERS; i++) {
         pid[i] = test_fork(hold_one_until_told, ends);
-        await_sleep(pid[i]);
+        test_await_sleep(pid[i]);
     }
     send();
     for (int i = 0; i < SLEEPERS; i++)
@@ -597,183 +501,6 @@ Test(wait, a_message_each_wakes_all, .init = setup)
 Test(wait, a_batch_wakes_as_many, .init = setup)
 {
     check_all_wake(send_all_in_a_batch);
-}
-
-/* ---- Peers that die or go -------------------------------------------------------------------- */
-
-static const struct shmring_waiting with_peers = {.recheck_ms = 1, .flags = SHMRING_WAIT_PEERS};
-static const struct shmring_waiting with_peers_sleepy = {.recheck_ms = 3600000,
-                                                         .flags = SHMRING_WAIT_PEERS};
-
-static int attend(void *role)
-{
-    shmring_t *handle = child_open(*(unsigned *)role);
-
-    pause();
-    shmring_close(&handle);
-    return 0;
-}
-
-static void check_no_peer_is_epipe(void)
-{
-    unsigned producer = SHMRING_PRODUCER, consumer = SHMRING_CONSUMER;
-    struct shmring_futex futex;
-    char buf[100];
-    shmring_t *mine = open_role(SHMRING_CONSUMER);
-
-    cr_assert_eq(shmring_set_waiting(mine, &with_peers), 0);
-    assert_refused(shmring_recv_wait(mine, buf, sizeof buf, for_ever), EPIPE, "no live producer");
-    pid_t pid = test_fork(attend, &producer);
-    while (shmring_recv_wait(mine, buf, sizeof buf, &moment) != -ETIMEDOUT)
-        continue;
-    kill(pid, SIGKILL); /* not waited for: its death shows while this sleeps */
-    assert_refused(shmring_recv_wait(mine, buf, sizeof buf, for_ever), EPIPE, "no live producer");
-    int r;
-    while ((r = shmring_futex_arm(mine, SHMRING_READABLE, &futex)) == 0)
-        nanosleep(&moment, NULL);
-    cr_assert_eq(r, -EPIPE);
-    test_wait(pid);
-    shmring_close(&mine);
-
-    mine = open_role(SHMRING_PRODUCER);
-    cr_assert_eq(shmring_set_waiting(mine, &with_peers), 0);
-    fill(mine);
-    assert_refused(shmring_send_wait(mine, buf, 64, for_ever), EPIPE, "no live consumer");
-    pid = test_fork(attend, &consumer);
-    while (shmring_send_wait(mine, buf, 64, &moment) != -ETIMEDOUT)
-        continue;
-    test_kill(pid);
-    assert_refused(shmring_send_wait(mine, buf, 64, for_ever), EPIPE, "no live consumer");
-    shmring_close(&mine);
-    shmring_close(&q);
-}
-
-Test(wait, no_peer_is_epipe, .init = setup)
-{
-    q = test_create(name, 0, 4096);
-    check_no_peer_is_epipe();
-}
-
-Test(wait, no_peer_is_epipe_mpmc, .init = setup)
-{
-    q = test_create_mpmc(name, 0, 4, 100);
-    check_no_peer_is_epipe();
-}
-
-Test(wait, oneself_is_no_peer, .init = setup_mpmc, .fini = teardown)
-{
-    char buf[100];
-
-    cr_assert_eq(shmring_set_waiting(q, &with_peers), 0);
-    assert_refused(shmring_recv_wait(q, buf, sizeof buf, for_ever), EPIPE, "no live producer");
-    send_hello();
-    cr_assert_eq(shmring_recv_wait(q, buf, sizeof buf, for_ever),
-                 5); /* what is there comes first */
-}
-
-static int sleep_until_the_last_leaves(void *unused)
-{
-    (void)unused;
-    shmring_t *consumer = child_open(SHMRING_CONSUMER);
-    char buf[100];
-
-    child_assert(shmring_set_waiting(consumer, &with_peers_sleepy) == 0);
-    child_assert(shmring_recv_wait(consumer, buf, sizeof buf, for_ever) == -EPIPE);
-    return 0;
-}
-
-Test(wait, closing_wakes_those_who_ask_for_peers, .init = setup)
-{
-    q = test_create(name, SHMRING_PRODUCER, 4096);
-    pid_t pid = test_fork(sleep_until_the_last_leaves, NULL);
-
-    await_sleep(pid);
-    shmring_close(&q);
-    cr_assert_eq(test_wait(pid), 0);
-}
-
-static int die_with_a_message(void *unused)
-{
-    (void)unused;
-    shmring_t *consumer = child_open(SHMRING_CONSUMER);
-    const void *msg;
-
-    child_assert(shmring_peek(consumer, &msg, NULL) == 5);
-    kill(getpid(), SIGKILL);
-    return 1;
-}
-
-/* Nobody calls anything on that queue any more: the sleeper itself finds the dead. */
-Test(wait, what_a_dead_consumer_held_comes_to_a_sleeper, .init = setup)
-{
-    const struct shmring_waiting often = {.recheck_ms = 1};
-
-    q = test_create_mpmc(name, SHMRING_PRODUCER, 4, 100);
-    send_hello();
-    cr_assert_eq(test_run(die_with_a_message, NULL), -SIGKILL);
-    pid_t pid = test_fork(receive_one, (void *)&often);
-    cr_assert_eq(test_wait(pid), 0);
-    shmring_close(&q);
-}
-
-static int hold_a_message(void *ends)
-{
-    shmring_t *consumer = child_open(SHMRING_CONSUMER);
-    const void *msg;
-
-    child_assert(shmring_peek(consumer, &msg, NULL) == 5);
-    test_tell(((int *)ends)[1]);
-    pause();
-    return 1;
-}
-
-/* The sleeper does not look by itself: another one's recovery brings the message, and wakes it. */
-Test(wait, recovery_wakes, .init = setup)
-{
-    struct shmring_futex futex;
-    struct shmring_recovery report;
-    shmring_t *idle;
-    int ends[2];
-
-    q = test_create_mpmc(name, SHMRING_PRODUCER, 4, 100);
-    idle = open_role(SHMRING_CONSUMER);
-    cr_assert_eq(shmring_futex_arm(idle, SHMRING_READABLE, &futex),
-                 0); /* the first sleep is short */
-    test_pipe(ends);
-    send_hello();
-    pid_t holder = test_fork(hold_a_message, ends);
-    test_hear(ends[0]);
-    pid_t pid = test_fork(receive_one, (void *)&sleepy);
-    await_sleep(pid);
-    test_kill(holder);
-    cr_assert_eq(shmring_recover(idle, &report), 1);
-    cr_assert_eq(report.redelivered, 1);
-    cr_assert_eq(test_wait(pid), 0);
-    shmring_close(&idle);
-    shmring_close(&q);
-}
-
-static int sleep_until_the_name_goes(void *unused)
-{
-    (void)unused;
-    const struct shmring_waiting often = {.recheck_ms = 1};
-    shmring_t *consumer = child_open(SHMRING_CONSUMER);
-    char buf[100];
-
-    child_assert(shmring_set_waiting(consumer, &often) == 0);
-    child_refused(shmring_recv_wait(consumer, buf, sizeof buf, for_ever), ESTALE, "removed");
-    return 0;
-}
-
-Test(wait, a_name_that_goes_is_noticed, .init = setup)
-{
-    q = test_create(name, SHMRING_PRODUCER, 4096);
-    pid_t pid = test_fork(sleep_until_the_name_goes, NULL);
-
-    await_sleep(pid);
-    cr_assert_eq(shmring_unlink(name), 0);
-    cr_assert_eq(test_wait(pid), 0);
-    shmring_close(&q);
 }
 
 /* ---- The futex ------------------------------------------------------------------------------- */

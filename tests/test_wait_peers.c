@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+/* Calls that wait, and others who die, go, or are recovered meanwhile. */
+#include <config.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "waiting.h"
+
+static const struct shmring_waiting with_peers = {.recheck_ms = 1, .flags = SHMRING_WAIT_PEERS};
+static const struct shmring_waiting with_peers_sleepy = {.recheck_ms = 3600000,
+                                                         .flags = SHMRING_WAIT_PEERS};
+
+static int attend(void *role)
+{
+    shmring_t *handle = child_open(*(unsigned *)role);
+
+    pause();
+    shmring_close(&handle);
+    return 0;
+}
+
+static void check_no_peer_is_epipe(void)
+{
+    unsigned producer = SHMRING_PRODUCER, consumer = SHMRING_CONSUMER;
+    struct shmring_futex futex;
+    char buf[100];
+    shmring_t *mine = open_role(SHMRING_CONSUMER);
+
+    cr_assert_eq(shmring_set_waiting(mine, &with_peers), 0);
+    assert_refused(shmring_recv_wait(mine, buf, sizeof buf, for_ever), EPIPE, "no live producer");
+    pid_t pid = test_fork(attend, &producer);
+    while (shmring_recv_wait(mine, buf, sizeof buf, &moment) != -ETIMEDOUT)
+        continue;
+    kill(pid, SIGKILL); /* not waited for: its death shows while this sleeps */
+    assert_refused(shmring_recv_wait(mine, buf, sizeof buf, for_ever), EPIPE, "no live producer");
+    int r;
+    while ((r = shmring_futex_arm(mine, SHMRING_READABLE, &futex)) == 0)
+        nanosleep(&moment, NULL);
+    cr_assert_eq(r, -EPIPE);
+    test_wait(pid);
+    shmring_close(&mine);
+
+    mine = open_role(SHMRING_PRODUCER);
+    cr_assert_eq(shmring_set_waiting(mine, &with_peers), 0);
+    fill(mine);
+    assert_refused(shmring_send_wait(mine, buf, 64, for_ever), EPIPE, "no live consumer");
+    pid = test_fork(attend, &consumer);
+    while (shmring_send_wait(mine, buf, 64, &moment) != -ETIMEDOUT)
+        continue;
+    test_kill(pid);
+    assert_refused(shmring_send_wait(mine, buf, 64, for_ever), EPIPE, "no live consumer");
+    shmring_close(&mine);
+    shmring_close(&q);
+}
+
+Test(wait, no_peer_is_epipe, .init = setup)
+{
+    q = test_create(name, 0, 4096);
+    check_no_peer_is_epipe();
+}
+
+Test(wait, no_peer_is_epipe_mpmc, .init = setup)
+{
+    q = test_create_mpmc(name, 0, 4, 100);
+    check_no_peer_is_epipe();
+}
+
+Test(wait, oneself_is_no_peer, .init = setup_mpmc, .fini = teardown)
+{
+    char buf[100];
+
+    cr_assert_eq(shmring_set_waiting(q, &with_peers), 0);
+    assert_refused(shmring_recv_wait(q, buf, sizeof buf, for_ever), EPIPE, "no live producer");
+    send_hello();
+    cr_assert_eq(shmring_recv_wait(q, buf, sizeof buf, for_ever),
+                 5); /* what is there comes first */
+}
+
+static int sleep_until_the_last_leaves(void *unused)
+{
+    (void)unused;
+    shmring_t *consumer = child_open(SHMRING_CONSUMER);
+    char buf[100];
+
+    child_assert(shmring_set_waiting(consumer, &with_peers_sleepy) == 0);
+    child_assert(shmring_recv_wait(consumer, buf, sizeof buf, for_ever) == -EPIPE);
+    return 0;
+}
+
+Test(wait, closing_wakes_those_who_ask_for_peers, .init = setup)
+{
+    q = test_create(name, SHMRING_PRODUCER, 4096);
+    pid_t pid = test_fork(sleep_until_the_last_leaves, NULL);
+
+    test_await_sleep(pid);
+    shmring_close(&q);
+    cr_assert_eq(test_wait(pid), 0);
+}
+
+static int die_with_a_message(void *unused)
+{
+    (void)unused;
+    shmring_t *consumer = child_open(SHMRING_CONSUMER);
+    const void *msg;
+
+    child_assert(shmring_peek(consumer, &msg, NULL) == 5);
+    kill(getpid(), SIGKILL);
+    return 1;
+}
+
+/* Nobody calls anything on that queue any more: the sleeper itself finds the dead. */
+Test(wait, what_a_dead_consumer_held_comes_to_a_sleeper, .init = setup)
+{
+    const struct shmring_waiting often = {.recheck_ms = 1};
+
+    q = test_create_mpmc(name, SHMRING_PRODUCER, 4, 100);
+    send_hello();
+    cr_assert_eq(test_run(die_with_a_message, NULL), -SIGKILL);
+    pid_t pid = test_fork(receive_one, (void *)&often);
+    cr_assert_eq(test_wait(pid), 0);
+    shmring_close(&q);
+}
+
+static int hold_a_message(void *ends)
+{
+    shmring_t *consumer = child_open(SHMRING_CONSUMER);
+    const void *msg;
+
+    child_assert(shmring_peek(consumer, &msg, NULL) == 5);
+    test_tell(((int *)ends)[1]);
+    pause();
+    return 1;
+}
+
+/* The sleeper does not look by itself: another one's recovery brings the message, and wakes it. */
+Test(wait, recovery_wakes, .init = setup)
+{
+    struct shmring_futex futex;
+    struct shmring_recovery report;
+    shmring_t *idle;
+    int ends[2];
+
+    q = test_create_mpmc(name, SHMRING_PRODUCER, 4, 100);
+    idle = open_role(SHMRING_CONSUMER);
+    cr_assert_eq(shmring_futex_arm(idle, SHMRING_READABLE, &futex),
+                 0); /* the first sleep is short */
+    test_pipe(ends);
+    send_hello();
+    pid_t holder = test_fork(hold_a_message, ends);
+    test_hear(ends[0]);
+    pid_t pid = test_fork(receive_one, (void *)&sleepy);
+    test_await_sleep(pid);
+    test_kill(holder);
+    cr_assert_eq(shmring_recover(idle, &report), 1);
+    cr_assert_eq(report.redelivered, 1);
+    cr_assert_eq(test_wait(pid), 0);
+    shmring_close(&idle);
+    shmring_close(&q);
+}
+
+static int sleep_until_the_name_goes(void *unused)
+{
+    (void)unused;
+    const struct shmring_waiting often = {.recheck_ms = 1};
+    shmring_t *consumer = child_open(SHMRING_CONSUMER);
+    char buf[100];
+
+    child_assert(shmring_set_waiting(consumer, &often) == 0);
+    child_refused(shmring_recv_wait(consumer, buf, sizeof buf, for_ever), ESTALE, "removed");
+    return 0;
+}
+
+Test(wait, a_name_that_goes_is_noticed, .init = setup)
+{
+    q = test_create(name, SHMRING_PRODUCER, 4096);
+    pid_t pid = test_fork(sleep_until_the_name_goes, NULL);
+
+    test_await_sleep(pid);
+    cr_assert_eq(shmring_unlink(name), 0);
+    cr_assert_eq(test_wait(pid), 0);
+    shmring_close(&q);
+}
