@@ -9,4 +9,5 @@ dist_doc_DATA += \
 	doc/layout.md \
 	doc/mux.md \
 	doc/performance.md \
-	doc/security.md
+	doc/security.md \
+	doc/tracing.md

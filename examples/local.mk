@@ -31,7 +31,7 @@ endif
 examples_io_uring_wait_CFLAGS = $(AM_CFLAGS) $(LIBURING_CFLAGS)
 examples_io_uring_wait_LDADD = lib/libshmring.la $(LIBURING_LIBS)
 
-EXTRA_DIST += examples/README.md examples/bridge_two_machines examples/words.py
+EXTRA_DIST += examples/README.md examples/bridge_two_machines examples/trace.bt examples/words.py
 
 if HAVE_MUX
 noinst_PROGRAMS += examples/router

@@ -19,6 +19,7 @@
 #include "handle.h"
 #include "participant.h"
 #include "recovery.h"
+#include "trace.h"
 #include "wait.h"
 
 #define ROLES        (SHMRING_PRODUCER | SHMRING_CONSUMER)
@@ -147,6 +148,15 @@ static int map_and_lock(shmring_t *q)
     return r < 0 ? r : 0;
 }
 
+/* spsc: the role's last owner died, and what it left is made good. */
+static void note_takeover(shmring_t *q, uint32_t row, _Atomic uint64_t *takeovers)
+{
+    const struct shmr_mpmc_recovered uncounted = {0};
+
+    atomic_fetch_add_explicit(takeovers, 1, memory_order_relaxed);
+    shmr_trace_recovery(q, row, &uncounted);
+}
+
 static int become_producer(shmring_t *q)
 {
     struct shmr_row *row = shmr_row_at(q->map.table, SHMR_ROW_PRODUCER);
@@ -166,7 +176,7 @@ static int become_producer(shmring_t *q)
     if (r < 0)
         return shmr_fail(-r, "corrupt: %s", q->producer.damage);
     if (died)
-        atomic_fetch_add_explicit(&page->takeovers, 1, memory_order_relaxed);
+        note_takeover(q, SHMR_ROW_PRODUCER, &page->takeovers);
     shmr_row_attach(row, SHMRING_PRODUCER);
     q->attached |= SHMRING_PRODUCER;
     q->send_mark = q->mark;
@@ -191,7 +201,7 @@ static int become_consumer(shmring_t *q)
     if (r < 0)
         return shmr_fail(-r, "corrupt: %s", q->consumer.damage);
     if (died)
-        atomic_fetch_add_explicit(&page->takeovers, 1, memory_order_relaxed);
+        note_takeover(q, SHMR_ROW_CONSUMER, &page->takeovers);
     shmr_row_attach(row, SHMRING_CONSUMER);
     q->attached |= SHMRING_CONSUMER;
     q->receive_mark = q->mark;
@@ -280,6 +290,8 @@ static int attach(shmring_t *q, unsigned flags)
         r = shmr_handle_check_memory(q);
     if (r < 0 && q->map.base)
         detach(q);
+    if (r == 0)
+        SHMR_TRACE(attach, q, q->roles, q->row);
     return r;
 }
 
@@ -324,6 +336,8 @@ static int open_segment(shmring_t **out, int fd, const struct shmr_name *name, u
         r = check_wanted(q, wanted);
     if (r == 0)
         r = attach(q, flags);
+    if (r == -EBADMSG)
+        SHMR_TRACE_NAMED(corrupt, q, q->name.text, shmring_strerror_detail());
     if (r < 0) {
         free_handle(q);
         return r;
@@ -497,6 +511,7 @@ void shmring_close(shmring_t **handle)
         if (!SHMR_IS_IDLE(q))
             return;
         detach(q);
+        SHMR_TRACE(close, q, q->roles, q->row);
     } else {
         q->map.base = NULL; /* the parent's: never mapped here */
     }

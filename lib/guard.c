@@ -15,6 +15,7 @@
 #include "bell.h"
 #include "error.h"
 #include "handle.h"
+#include "trace.h"
 
 /* ---- The handles of this process ------------------------------------------------------------- */
 
@@ -131,6 +132,7 @@ static bool replace_segment(shmring_t *q)
     atomic_store_explicit(&map->bells->writable.word, SHMR_BELL_ASLEEP, memory_order_relaxed);
     q->lost = q->poisoned = true;
     q->send_mark = q->receive_mark = SHMR_NO_PROCESS;
+    SHMR_TRACE(corrupt, q, "the segment's memory is gone");
     return true;
 }
 

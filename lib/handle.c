@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "error.h"
+#include "trace.h"
 
 int shmr_handle_check(const shmring_t *q)
 {
@@ -56,6 +57,7 @@ int shmr_handle_poison(shmring_t *q, const char *what)
         return shmr_handle_check_memory(q);
     q->poisoned = true;
     q->send_mark = q->receive_mark = SHMR_NO_PROCESS;
+    SHMR_TRACE(corrupt, q, what);
     return shmr_fail_fast(EBADMSG, what, 0, 0);
 }
 

@@ -31,6 +31,7 @@ lib_libshmring_core_la_SOURCES = \
 	lib/segment.c lib/segment.h \
 	lib/spsc.h \
 	lib/stat.c \
+	lib/trace.h \
 	lib/version.c \
 	lib/wait.c lib/wait.h
 

@@ -9,6 +9,7 @@
 #include "error.h"
 #include "handle.h"
 #include "recovery.h"
+#include "trace.h"
 #include "wait.h"
 
 #define likely(x)   __builtin_expect(!!(x), 1)
@@ -77,6 +78,7 @@ COLD static int send_failed(shmring_t *q, int r, size_t len, size_t limit)
     switch (r) {
     case -EAGAIN:
         q->waiting.refused = len;
+        SHMR_TRACE(full, q, len);
         return nothing_now(q, q->kind == SHMRING_SPSC ? q->producer.misses
                                                       : q->mpmc.queue.send_misses);
     case -EMSGSIZE:

@@ -12,6 +12,7 @@
 
 #include "error.h"
 #include "participant.h"
+#include "trace.h"
 #include "wait.h"
 
 /*
@@ -49,6 +50,14 @@ static void add_to_report(shmring_t *q, uint32_t row, const struct shmr_mpmc_rec
     report->dropped += done->dropped;
 }
 
+void shmr_trace_recovery(const shmring_t *q, uint32_t row, const struct shmr_mpmc_recovered *done)
+{
+    (void)q, (void)row, (void)done; /* without tracepoints */
+    SHMR_TRACE(recovery, q,
+               atomic_load_explicit(&shmr_row_at(q->map.table, row)->pid, memory_order_relaxed),
+               done->freed, done->redelivered, done->dropped);
+}
+
 bool shmr_recover_row(shmring_t *q, uint32_t row)
 {
     struct shmr_mpmc_page *page = q->mpmc.queue.tail_page;
@@ -61,6 +70,7 @@ bool shmr_recover_row(shmring_t *q, uint32_t row)
     if (row != q->row || !q->attached) { /* else it is this handle that closes */
         atomic_fetch_add_explicit(&page->recovered, 1, memory_order_relaxed);
         add_to_report(q, row, &done);
+        shmr_trace_recovery(q, row, &done);
     }
     if (done.freed + done.dropped > 0)
         (void)shmr_ring(q, SHMR_WRITABLE, INT_MAX);

@@ -13,6 +13,9 @@
  * left. */
 bool shmr_recover_row(shmring_t *q, uint32_t row);
 
+/* The tracepoint of a recovery: the row still names its last owner. */
+void shmr_trace_recovery(const shmring_t *q, uint32_t row, const struct shmr_mpmc_recovered *done);
+
 /*
  * Recover the dead participants, so many at most and others the next time. Returns how many, or
  * -errno with the detail set. Not patient: skip what another thread's attaching or forking stands

@@ -15,6 +15,7 @@
 #include "participant.h"
 #include "ready.h"
 #include "recovery.h"
+#include "trace.h"
 
 /* Looks between two at the clock; and of so many waits one spins for as long as it may. */
 #define LOOKS_PER_CLOCK   8
@@ -84,6 +85,11 @@ static int sleep_on_both(struct shmr_bell *const bell[SHMR_EVENTS],
 }
 #endif
 
+static unsigned event_bit(int event)
+{
+    return event == SHMR_READABLE ? SHMRING_READABLE : SHMRING_WRITABLE;
+}
+
 int shmr_ring(shmring_t *q, int event, int n)
 {
     int error = errno; /* a signal handler may be running */
@@ -92,6 +98,8 @@ int shmr_ring(shmring_t *q, int event, int n)
         return shmr_handle_check_memory(q);
     uint32_t who = shmr_bell_ring(q->bell[event]);
 
+    if (who)
+        SHMR_TRACE(wake, q, event_bit(event), n);
     if (who & SHMR_BELL_ASLEEP)
         syscall(FUTEX, &q->bell[event]->word, FUTEX_WAKE, n, NULL, NULL, 0);
     if (who & SHMR_BELL_POLLED)
@@ -101,11 +109,6 @@ int shmr_ring(shmring_t *q, int event, int n)
 }
 
 /* ---- Is it there? ---------------------------------------------------------------------------- */
-
-static unsigned event_bit(int event)
-{
-    return event == SHMR_READABLE ? SHMRING_READABLE : SHMRING_WRITABLE;
-}
 
 /* Which of the events are there now. Thorough: look at every block, not only at some. */
 static unsigned ready(shmring_t *q, unsigned events, bool thorough)
@@ -339,7 +342,9 @@ static int wait_for(shmring_t *q, unsigned events, int64_t deadline)
         if (next_look > now + limit)
             next_look = now + limit;
         until = deadline < next_look ? deadline : next_look;
+        SHMR_TRACE(sleep, q, events, until - now);
         r = sleep_once(q, events, value, now, until);
+        SHMR_TRACE(sleep_end, q, events, r);
         if (r == 0 && q->lost)
             return shmr_handle_check_memory(q);
         if (r == 0 && shmr_now() < next_look)

@@ -247,6 +247,9 @@ BRIDGE_KILLS = 100
 check-bridge: tests/test_bridge_kills bridge/shmring-bridge tools/shmring
 	builddir=. srcdir='$(srcdir)' SHMRING_TEST_KILLS=$(BRIDGE_KILLS) tests/test_bridge_kills --jobs 1 --verbose=1
 
+tracing_program = tests/tracing
+tests_tracing_LDADD = lib/libshmring-core.la
+
 script_tests += \
 	tests/abi.sh \
 	tests/bench_check.sh \
@@ -259,7 +262,8 @@ script_tests += \
 	tests/man.sh \
 	tests/packaging.sh \
 	tests/python.sh \
-	tests/report.sh
+	tests/report.sh \
+	tests/tracing.sh
 EXTRA_DIST += tests/consumers tests/cxx.cpp
 
 TEST_EXTENSIONS = .sh
@@ -366,7 +370,7 @@ else
 if HAVE_CRITERION
 AM_CPPFLAGS += $(CRITERION_CFLAGS)
 test_harness = $(CRITERION_LIBS)
-check_PROGRAMS += $(suites)
+check_PROGRAMS += $(suites) $(tracing_program)
 TESTS += $(suites) $(script_tests)
 else
 check-local:
