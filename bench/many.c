@@ -22,7 +22,7 @@ struct watch {
     uint64_t before;   /* messages, when COUNTING began */
     uint64_t *counted; /* where the messages during COUNTING are noted when it is OVER */
     bool yield;
-    bool redelivered;             /* messages may come twice, and late */
+    bool unordered; /* messages may come late, and one that somebody died with twice */
     const _Atomic uint32_t *stop; /* over when this is not 0; by the clock where NULL */
 };
 
@@ -91,7 +91,7 @@ static int produce(struct link *l, struct watch *w, struct tally *sent)
     return 0;
 }
 
-/* The message: whole, and after all its producer's earlier ones? */
+/* The message: whole, and after all its producer's earlier ones, if they are in order? */
 static inline int check(struct link *l, const unsigned char *message, const struct watch *w,
                         uint64_t next[CREW_MAX], struct tally *got)
 {
@@ -104,7 +104,7 @@ static inline int check(struct link *l, const unsigned char *message, const stru
                          (unsigned long long)word);
     if (!link_check(l, message, word))
         return -1;
-    if (number < next[producer] && !w->redelivered)
+    if (number < next[producer] && !w->unordered)
         return link_fail(l, "message %llu of producer %llu came after its message %llu",
                          (unsigned long long)number, (unsigned long long)producer,
                          (unsigned long long)next[producer] - 1);
@@ -155,7 +155,8 @@ int many_run(struct link *l, struct shared *s, const struct plan *plan)
         .end = warm + ticks_from_seconds(plan->seconds),
         .counted = &me->counted,
         .yield = plan->yield,
-        .redelivered = plan->mode == STOPPED && harm_is_death(plan->harm),
+        .unordered = l->transport->flags & IS_UNORDERED ||
+                     (plan->mode == STOPPED && harm_is_death(plan->harm)),
         .stop = plan->mode == STOPPED ? &s->stop : NULL,
     };
     int result = 0;

@@ -88,6 +88,17 @@ static char *err(void)
     return contents(path_in_dir("err"));
 }
 
+/* Run it and see it succeed; what it said tells why it did not. */
+static void succeed(const char *arguments)
+{
+    const int status = run(arguments);
+    char *said = out(), *complaint = err();
+    cr_assert_eq(status, 0, "shmring-bench %s: status %d\n%s%s", arguments, status, said,
+                 complaint);
+    free(said);
+    free(complaint);
+}
+
 static int count(const char *text, const char *what)
 {
     int n = 0;
@@ -104,7 +115,7 @@ static bool not_empty(const char *name)
 
 Test(bench, every_transport_is_measured)
 {
-    cr_assert_eq(run("--list"), 0);
+    succeed("--list");
     char *list = out(), *save;
     int n = 0;
     for (char *line = strtok_r(list, "\n", &save); line; line = strtok_r(NULL, "\n", &save), n++) {
@@ -114,9 +125,8 @@ Test(bench, every_transport_is_measured)
         cr_assert_eq(sscanf(line, "%63s", name), 1);
         snprintf(arguments, sizeof arguments,
                  ONCE "--transports %s --wait both --sizes 8,4K --json %%s/json", name);
-        int status = run(arguments);
+        succeed(arguments);
         char *said = out(), *json = contents(path_in_dir("json"));
-        cr_assert_eq(status, 0, "%s:\n%s", name, said);
         cr_assert(json_is_valid(json), "%s", json);
         snprintf(quoted, sizeof quoted, "\"transport\": \"%s\"", name);
         cr_assert_gt(count(json, quoted), 0);
@@ -132,7 +142,7 @@ Test(bench, every_transport_is_measured)
 /* What the passing of messages proves: each is checked whole, and that none is missing. */
 Test(bench, peers_pass_what_was_sent)
 {
-    cr_assert_eq(run("--list"), 0);
+    succeed("--list");
     char *list = out(), *save;
     int n = 0;
     for (char *line = strtok_r(list, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
@@ -142,9 +152,8 @@ Test(bench, peers_pass_what_was_sent)
         n++;
         snprintf(arguments, sizeof arguments,
                  ONCE "-t %s -w both -s 8,64,1K --json %%s/json --csv %%s/csv", name);
-        int status = run(arguments);
+        succeed(arguments);
         char *said = out(), *json = contents(path_in_dir("json"));
-        cr_assert_eq(status, 0, "%s:\n%s", name, said);
         cr_assert_geq(count(json, "\"placement\""), 3, "%s is missing:\n%s", name, json);
         cr_assert(json_is_valid(json), "%s", json);
         cr_assert_eq(strstr(line, ", in one process") != NULL,
@@ -161,17 +170,16 @@ Test(bench, peers_pass_what_was_sent)
 
 Test(bench, many_on_one_queue_of_a_peer)
 {
-    cr_assert_eq(
-        run(ONCE "--mode mpmc -t peers,shmring-mpmc -s 8,64 --configs 1x1,2x2 --json %s/json"), 0);
+    succeed(ONCE "--mode mpmc -t peers,shmring-mpmc -s 8,64 --configs 1x1,2x2 --json %s/json");
     char *json = contents(path_in_dir("json"));
     cr_assert(json_is_valid(json), "%s", json);
     free(json);
-    cr_assert_eq(run(ONCE "--mode uncontended -t peers,shmring -s 8,64 --json %s/json"), 0);
+    succeed(ONCE "--mode uncontended -t peers,shmring -s 8,64 --json %s/json");
 }
 
 Test(bench, peers_are_measured_only_when_asked_for)
 {
-    cr_assert_eq(run(ONCE "-m throughput -s 8 --json %s/json"), 0);
+    succeed(ONCE "-m throughput -s 8 --json %s/json");
     char *json = contents(path_in_dir("json"));
     cr_assert_eq(count(json, "\"group\": \"peers\""), 0);
     free(json);
@@ -179,16 +187,13 @@ Test(bench, peers_are_measured_only_when_asked_for)
 
 Test(bench, messages_of_every_size)
 {
-    int status = run(ONCE "-t shmring*,pipe*,unix-*,memory --capacity 16K "
-                          "-s 1,3,7,9,31,33,65,1023,5000,64K");
-    char *said = out();
-    cr_assert_eq(status, 0, "%s", said);
-    free(said);
+    succeed(ONCE "-t shmring*,pipe*,unix-*,memory --capacity 16K "
+                 "-s 1,3,7,9,31,33,65,1023,5000,64K");
 }
 
 Test(bench, one_way_latency_at_a_rate)
 {
-    cr_assert_eq(run(BRIEFLY "-t shmring,pipe,udp -m latency --rate 10000 --json %s/json"), 0);
+    succeed(BRIEFLY "-t shmring,pipe,udp -m latency --rate 10000 --json %s/json");
     char *said = out(), *json = contents(path_in_dir("json"));
     cr_assert(strstr(said, "One way"));
     cr_assert(json_is_valid(json));
@@ -199,10 +204,8 @@ Test(bench, one_way_latency_at_a_rate)
 
 Test(bench, many_producers_and_consumers)
 {
-    cr_assert_eq(
-        run(BRIEFLY
-            "-t shmring-mpmc --mode mpmc -s 8,65 --configs 1x1,2x3 --json %s/json --csv %s/csv"),
-        0);
+    succeed(BRIEFLY
+            "-t shmring-mpmc --mode mpmc -s 8,65 --configs 1x1,2x3 --json %s/json --csv %s/csv");
     char *said = out(), *json = contents(path_in_dir("json")), *csv = contents(path_in_dir("csv"));
     cr_assert_eq(count(said, "\n1P1C "), 4, "%s", said);
     cr_assert_eq(count(said, "\n2P3C "), 4, "%s", said);
@@ -220,7 +223,7 @@ Test(bench, many_has_a_picture_for_each_size)
 {
     if (system("gnuplot --version >/dev/null 2>&1") != 0)
         cr_skip_test("gnuplot is not installed");
-    cr_assert_eq(run(ONCE "--mode mpmc -s 7,8,64 --configs 2x1,1x1,2x1 --plots %s/plots"), 0);
+    succeed(ONCE "--mode mpmc -s 7,8,64 --configs 2x1,1x1,2x1 --plots %s/plots");
     char *said = err();
     cr_assert_str_empty(said, "%s", said);
     cr_assert(not_empty("plots/shmring-mpmc-8.svg"));
@@ -231,7 +234,7 @@ Test(bench, many_has_a_picture_for_each_size)
 
 Test(bench, many_with_one_policy)
 {
-    cr_assert_eq(run(ONCE "-t shmring-mpmc --mode mpmc -s 8 --policy yield"), 0);
+    succeed(ONCE "-t shmring-mpmc --mode mpmc -s 8 --policy yield");
     char *said = out();
     cr_assert_eq(count(said, "\nshmring-mpmc "), 1, "%s", said);
     for (const char *const *name =
@@ -243,7 +246,7 @@ Test(bench, many_with_one_policy)
 
 Test(bench, many_skips_messages_too_short_for_a_name)
 {
-    cr_assert_eq(run(ONCE "--mode mpmc -s 7 --configs 1x1"), 0);
+    succeed(ONCE "--mode mpmc -s 7 --configs 1x1");
     char *said = out();
     cr_assert(strstr(said, "skipped: shmring-mpmc, mpmc, spin, 7 B: "), "%s", said);
     free(said);
@@ -252,11 +255,9 @@ Test(bench, many_skips_messages_too_short_for_a_name)
 /* Runs a mode and gives its JSON, for the caller to free. */
 static char *json_of(const char *arguments)
 {
-    int status = run(arguments);
-    char *said = out(), *json = contents(path_in_dir("json"));
-    cr_assert_eq(status, 0, "%s", said);
+    succeed(arguments);
+    char *json = contents(path_in_dir("json"));
     cr_assert(json_is_valid(json), "%s", json);
-    free(said);
     return json;
 }
 
@@ -294,7 +295,7 @@ Test(bench, one_is_stopped_or_killed_and_the_others_go_on)
 
 Test(bench, the_idle_cost_something)
 {
-    cr_assert_eq(run("--mode idle --seconds 0.1"), 0);
+    succeed("--mode idle --seconds 0.1");
     char *said = out();
     cr_assert(strstr(said, "10 s"), "%s", said);
     free(said);
@@ -304,7 +305,7 @@ Test(bench, the_idle_cost_something)
 #ifdef HAVE_MUX
 Test(bench, a_mux_of_many_queues)
 {
-    cr_assert_eq(run("--mode mux --seconds 0.02 --rounds 1"), 0);
+    succeed("--mode mux --seconds 0.02 --rounds 1");
     char *said = out();
     cr_assert(strstr(said, "\n   10000 "), "%s", said);
     free(said);
@@ -314,7 +315,7 @@ Test(bench, a_mux_of_many_queues)
 
 Test(bench, uncontended_costs_beside_a_compare_exchange)
 {
-    cr_assert_eq(run(BRIEFLY "--mode uncontended -s 8,9 --json %s/json"), 0);
+    succeed(BRIEFLY "--mode uncontended -s 8,9 --json %s/json");
     char *said = out(), *json = contents(path_in_dir("json"));
     cr_assert_eq(count(said, "\nshmring "), 2, "%s", said);
     cr_assert_eq(count(said, "\nshmring-mpmc "), 2, "%s", said);
@@ -333,10 +334,10 @@ Test(bench, unpinned_and_on_one_cpu)
     cr_assert_eq(sched_getaffinity(0, sizeof allowed, &allowed), 0);
     while (!CPU_ISSET(cpu, &allowed))
         cpu++;
-    cr_assert_eq(run(BRIEFLY "-t pipe -s 8 --no-pin"), 0);
+    succeed(BRIEFLY "-t pipe -s 8 --no-pin");
     snprintf(arguments, sizeof arguments,
              "-r 1 --seconds 0.002 -t pipe -s 8 --wait block --cpus %zu,%zu", cpu, cpu);
-    cr_assert_eq(run(arguments), 0);
+    succeed(arguments);
     char *said = err();
     cr_assert(strstr(said, "share one CPU"), "%s", said);
     free(said);
@@ -344,7 +345,7 @@ Test(bench, unpinned_and_on_one_cpu)
 
 Test(bench, the_table_has_a_line_for_each_transport)
 {
-    cr_assert_eq(run(BRIEFLY "-t shmring,pipe,eventfd -s 8,64"), 0);
+    succeed(BRIEFLY "-t shmring,pipe,eventfd -s 8,64");
     char *said = out(), *errors = err();
     cr_assert_eq(count(said, "\nshmring "), 4, "%s", said);
     cr_assert_eq(count(said, "\npipe "), 4, "%s", said);
@@ -382,7 +383,7 @@ Test(bench, json_tells_what_was_measured_on_what)
                                          "round",
                                          "near_limit_ns",
                                          "placement"};
-    cr_assert_eq(run(BRIEFLY "-t pipe -s 8 --json %s/json"), 0);
+    succeed(BRIEFLY "-t pipe -s 8 --json %s/json");
     char *json = contents(path_in_dir("json"));
     cr_assert(json_is_valid(json), "%s", json);
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
@@ -408,7 +409,7 @@ static int columns(const char *line, size_t length)
 
 Test(bench, csv_has_a_line_for_each_round)
 {
-    cr_assert_eq(run(BRIEFLY "-t pipe,fifo -s 8,64 --csv %s/csv"), 0);
+    succeed(BRIEFLY "-t pipe,fifo -s 8,64 --csv %s/csv");
     char *csv = contents(path_in_dir("csv"));
     int lines = 0, first = columns(csv, strcspn(csv, "\n"));
     for (char *line = csv; *line; line += strcspn(line, "\n") + 1, lines++)
@@ -421,7 +422,7 @@ Test(bench, csv_has_a_line_for_each_round)
 Test(bench, plots_without_gnuplot_leave_data_and_scripts)
 {
     setenv("GNUPLOT", "no-such-gnuplot", 1);
-    cr_assert_eq(run(BRIEFLY "-t pipe -s 8,64 --plots %s/plots"), 0);
+    succeed(BRIEFLY "-t pipe -s 8,64 --plots %s/plots");
     char *said = err();
     cr_assert(strstr(said, "no pictures: no-such-gnuplot is not installed"), "%s", said);
     cr_assert(not_empty("plots/throughput-spin.gp"));
@@ -444,7 +445,7 @@ Test(bench, plots_with_gnuplot)
 {
     if (system("gnuplot --version >/dev/null 2>&1") != 0)
         cr_skip_test("gnuplot is not installed");
-    cr_assert_eq(run(ONCE "-t all -s 8,64 --wait both --plots %s/plots"), 0);
+    succeed(ONCE "-t all -s 8,64 --wait both --plots %s/plots");
     char *said = err();
     cr_assert_str_empty(said, "%s", said);
     cr_assert(not_empty("plots/throughput-spin.svg"));
@@ -470,7 +471,7 @@ Test(bench, an_output_that_cannot_be_written_is_a_failure)
 
 Test(bench, progress_goes_to_stderr_unless_quiet)
 {
-    cr_assert_eq(run("-r 2 --seconds 0.002 -t pipe -s 8"), 0);
+    succeed("-r 2 --seconds 0.002 -t pipe -s 8");
     char *said = err();
     cr_assert(strstr(said, "round 2 of 2"), "%s", said);
     free(said);
@@ -478,11 +479,11 @@ Test(bench, progress_goes_to_stderr_unless_quiet)
 
 Test(bench, help_and_version)
 {
-    cr_assert_eq(run("--help"), 0);
+    succeed("--help");
     char *said = out();
     cr_assert(strstr(said, "Usage:") && strstr(said, "Exit status"));
     free(said);
-    cr_assert_eq(run("--version"), 0);
+    succeed("--version");
     said = out();
     cr_assert(strstr(said, PACKAGE_VERSION), "%s", said);
     free(said);

@@ -5,10 +5,17 @@
  *
  *   atomic-queue            for many; try_push, try_pop
  *   atomic-queue-spsc       for one producer and one consumer
- *   atomic-queue-opt        optimist, for many; push and pop, which wait inside the call for the
- * other side atomic-queue-b          for many; AtomicQueueB and AtomicQueueB2, whose capacity is
- * chosen when they are made and whose elements are allocated: here behind the queue, in the same
- * shared memory, which all inherit at the same address
+ *   atomic-queue-opt        optimist, for many; push and pop, which wait inside the call
+ *   atomic-queue-b          for many; AtomicQueueB and AtomicQueueB2, whose capacity is chosen when
+ *                           they are made
+ *
+ * The elements of the last are allocated: here behind the queue, in the same shared memory, which
+ * all inherit at the same address.
+ *
+ * Order among many is not promised for try_push and try_pop, and not kept. Who takes a ticket for
+ * an element and is interrupted before it looks there may find, when it goes on, what was put there
+ * one round of the ring later; the message meant for it is taken by whoever has the ticket of that
+ * round, late.
  *
  * A word that is all ones means an empty element. No message is: its words begin as counters.
  */
@@ -146,7 +153,7 @@ const struct transport atomic_queue_transport = {
     .name = "atomic-queue",
     .group = "peers",
     .what = "atomic_queue, try_push and try_pop",
-    .flags = CAN_SPIN | CAN_BE_ALONE | IS_MANY,
+    .flags = CAN_SPIN | CAN_BE_ALONE | IS_MANY | IS_UNORDERED,
     .open = elements_of<for_many>::open,
     .attach = nullptr,
     .send = many_send,
@@ -188,7 +195,7 @@ const struct transport atomic_queue_b_transport = {
     .name = "atomic-queue-b",
     .group = "peers",
     .what = "atomic_queue with a capacity chosen at run time, try_push and try_pop",
-    .flags = CAN_SPIN | CAN_BE_ALONE | IS_MANY | HAS_CAPACITY,
+    .flags = CAN_SPIN | CAN_BE_ALONE | IS_MANY | HAS_CAPACITY | IS_UNORDERED,
     .open = open_with_capacity,
     .attach = nullptr,
     .send = chosen_send,

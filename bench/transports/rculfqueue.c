@@ -10,6 +10,8 @@
 #define _LGPL_SOURCE /* its functions, inlined */
 #include <urcu/urcu-memb.h>
 
+#include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <urcu/call-rcu.h>
 #include <urcu/rculfqueue.h>
@@ -116,12 +118,27 @@ static int open_queues(struct link *l)
     return 0;
 }
 
-/* For this thread. */
+static pthread_key_t registered;
+
+static void unregister(void *self)
+{
+    (void)self;
+    urcu_memb_unregister_thread();
+}
+
+static void make_key(void)
+{
+    pthread_key_create(&registered, unregister);
+}
+
+/* For this thread, until it ends: who waits for a grace period looks at all that are registered. */
 static int attach(struct link *l)
 {
-    (void)l;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_key);
     urcu_memb_register_thread();
-    return 0;
+    errno = pthread_setspecific(registered, l);
+    return errno == 0 ? 0 : link_errno(l, "pthread_setspecific");
 }
 
 const struct transport rculfqueue_transport = {
