@@ -128,7 +128,7 @@ endif
 
 if HAVE_PEER_QB
 noinst_LTLIBRARIES += bench/libpeer-qb.la
-bench_libpeer_qb_la_SOURCES = bench/transports/qb_ring.c
+bench_libpeer_qb_la_SOURCES = bench/transports/qb_ipc.c bench/transports/qb_ring.c
 bench_libpeer_qb_la_CFLAGS = $(AM_CFLAGS) $(QB_CFLAGS)
 bench_libshmring_bench_la_LIBADD += bench/libpeer-qb.la $(QB_LIBS)
 endif

@@ -74,6 +74,7 @@ const struct transport *const transports[] = {
 #endif
 #ifdef HAVE_PEER_QB
     &qb_ring_transport,
+    &qb_ipc_transport,
 #endif
 #ifdef HAVE_PEER_ZMQ
     &zeromq_transport,
@@ -110,7 +111,7 @@ const struct absent absent_transports[] = {
     {"moodycamel-cq, moodycamel-cq-batch", "libconcurrentqueue-dev and g++"},
 #endif
 #ifndef HAVE_PEER_QB
-    {"qb-ring", "libqb-dev"},
+    {"qb-ring, qb-ipc", "libqb-dev"},
 #endif
 #ifndef HAVE_PEER_ZMQ
     {"zeromq", "libzmq3-dev"},

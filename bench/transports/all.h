@@ -55,6 +55,7 @@ extern const struct transport atomic_queue_b_transport;
 extern const struct transport moodycamel_rwq_transport;
 extern const struct transport moodycamel_cq_transport;
 extern const struct transport moodycamel_cq_batch_transport;
+extern const struct transport qb_ipc_transport;
 extern const struct transport qb_ring_transport;
 extern const struct transport zeromq_transport;
 extern const struct transport nng_transport;
