@@ -289,7 +289,8 @@ int report_plots(const struct results *r, const char *folder)
         snprintf(script, sizeof script, "%s.gp", names.name[i]);
         const char *const argv[] = {gnuplot, script, NULL};
         int status = workers_spawn(argv, folder);
-        if (status == -ENOENT) {
+        /* The latter: not found, and a folder on PATH may not be searched. */
+        if (status == -ENOENT || (status == -EACCES && !strchr(gnuplot, '/'))) {
             fprintf(stderr,
                     "shmring-bench: no pictures: %s is not installed (Debian: apt-get install "
                     "gnuplot-nox). The data and scripts are in %s: run gnuplot *.gp there.\n",

@@ -219,6 +219,20 @@ REPLACE(asprintf, int, (char **text, const char *format, ...))
     return n;
 }
 
+/* The same, as -D_FORTIFY_SOURCE has it. */
+REPLACE(__asprintf_chk, int, (char **text, int flag, const char *format, ...))
+{
+    va_list args;
+
+    (void)flag;
+    if (fails(CALL_ASPRINTF))
+        return -1;
+    va_start(args, format);
+    const int n = vasprintf(text, format, args);
+    va_end(args);
+    return n;
+}
+
 REPLACE(open, int, (const char *path, int flags, ...))
 {
     va_list args;
@@ -234,6 +248,12 @@ REPLACE(open, int, (const char *path, int flags, ...))
     const mode_t mode = flags & O_CREAT || unnamed ? va_arg(args, mode_t) : 0;
     va_end(args);
     return __real_open(path, flags, mode);
+}
+
+/* open() without a mode, as -D_FORTIFY_SOURCE has it. */
+REPLACE(__open_2, int, (const char *path, int flags))
+{
+    return fails(CALL_OPEN) ? -1 : __real___open_2(path, flags);
 }
 
 /* Without O_CREAT. */

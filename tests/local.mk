@@ -123,6 +123,7 @@ tests_test_sigbus_LDADD = $(core_test_libs)
 
 # Whatever lib/ calls that can fail, replaced: see tests/faults.h.
 faults_ldflags = $(AM_LDFLAGS) \
+	-Wl,--wrap=__asprintf_chk,--wrap=__open_2 \
 	-Wl,--wrap=access,--wrap=asprintf,--wrap=calloc,--wrap=close,--wrap=epoll_create1 \
 	-Wl,--wrap=epoll_ctl,--wrap=fchmod,--wrap=fchown,--wrap=fcntl,--wrap=fgets,--wrap=flock \
 	-Wl,--wrap=fopen,--wrap=fstat,--wrap=fstatfs,--wrap=fstatvfs,--wrap=getcwd \

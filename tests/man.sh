@@ -33,7 +33,10 @@ for function in $functions shmring_record_size; do
     grep -q "^\.Fn $function " "$page" || fail "$page does not declare $function"
 done
 
-pages="$(echo "$srcdir"/man/*.[137]) $builddir/man/shmring_layout.5"
+# Where source and build are one folder the aliases are there, too.
+written=$(grep -L '^\.so ' "$srcdir"/man/*.[137])
+functions_pages=$(grep -L '^\.so ' "$srcdir"/man/*.3)
+pages="$written $builddir/man/shmring_layout.5"
 for page in $pages; do
     if command -v mandoc >/dev/null; then
         # What is installed here does not matter.
@@ -48,13 +51,14 @@ for page in $pages; do
 done
 
 # What each page on functions has to say, and that what our pages refer to is there.
-for page in "$srcdir"/man/*.3; do
+for page in $functions_pages; do
     for part in 'Sh NAME' 'Sh SYNOPSIS' 'Sh DESCRIPTION' 'Sh RETURN VALUES' 'Sh EXAMPLES' 'Sh ERRORS' \
         'Sh ATTRIBUTES' 'It Threads' 'It Signals' 'It Fork' 'It Progress' 'It Kernel' 'Sh SEE ALSO'; do
         grep -qx "\.$part" "$page" || fail "$page: no .$part"
     done
 done
-sed -n 's/^\.Xr \(shmring[a-z_-]*\) \([0-9]\).*/\1.\2/p' "$srcdir"/man/*.[137] | sort -u >"$dir/referred"
+# shellcheck disable=SC2086 # a list of words
+sed -n 's/^\.Xr \(shmring[a-z_-]*\) \([0-9]\).*/\1.\2/p' $written | sort -u >"$dir/referred"
 while read -r page; do
     case $page in shmring_mux*) continue ;; esac # built with the mux only
     [ -e "$srcdir/man/$page" ] || [ -e "$builddir/man/$page" ] || fail "no page $page, and some refer to it"
@@ -69,7 +73,7 @@ if command -v mandoc >/dev/null; then
     done <"$dir/linked"
 fi
 
-for page in "$srcdir"/man/*.3; do
+for page in $functions_pages; do
     example=$dir/$(basename "$page" .3).c
     sed -n '/^\.Sh EXAMPLES/,/^\.Sh SEE/p' "$page" |
         sed -n '/^\.Bd -literal/,/^\.Ed/{/^\.[BE]d/!p}' | sed 's/\\e/\\/g' >"$example"

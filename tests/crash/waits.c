@@ -235,6 +235,16 @@ static void end_process(pid_t pid)
     }
 }
 
+/* It and whom it started: gone, so that none of them is still woken in another's place. */
+static void end_group(pid_t leader)
+{
+    if (leader > 0) {
+        kill(-leader, SIGKILL);
+        while (waitpid(-leader, NULL, 0) > 0)
+            ;
+    }
+}
+
 /* ---- One who lives on ------------------------------------------------------------------------ */
 
 static void wait_by_descriptor(struct crash_world *w, shmring_t *q, unsigned event)
@@ -709,14 +719,19 @@ static void die_beside_a_light_sleeper(struct crash_world *w, const struct play_
 
 /*
  * When the victim sleeps, something comes, and it is the first to be woken: mpmc: another one has
- * gone to sleep behind it. Then stay, for that one dies with its parent.
+ * gone to sleep behind it. Then stay, for that one dies with its parent. A group of its own, and whom it
+ * leaves behind is waited for here.
  */
 static pid_t start_helper(struct crash_world *w, pid_t victim)
 {
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
     const pid_t parent = getpid(), pid = fork();
 
-    if (pid != 0)
+    if (pid != 0) {
+        setpgid(pid, pid);
         return pid;
+    }
+    setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(1);
@@ -781,7 +796,7 @@ static void waiter_dies(struct crash_world *w, const struct play_point *point)
         kill(sleeper, SIGCONT);
         crash_check(w, await(has_moved, w, 0), "the dead took the ring of another, for ever");
     } else if (!book(w)->helped) {
-        end_process(helper);
+        end_group(helper);
         helper = 0;
         sleeper = put_to_sleep(w, AN_HOUR);
         q = join(w, publisher_of(operation(w)->event));
@@ -796,12 +811,12 @@ static void waiter_dies(struct crash_world *w, const struct play_point *point)
     }
     if (!q && !crash_failed(w)) {
         if (!is_mpmc(w)) /* the helper has the role */
-            end_process(helper), helper = 0;
+            end_group(helper), helper = 0;
         q = join(w, publisher_of(operation(w)->event));
     }
     settle(w, q);
     end_process(sleeper);
-    end_process(helper);
+    end_group(helper);
 }
 
 /* ---- Cases ----------------------------------------------------------------------------------- */
