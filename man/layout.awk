@@ -73,7 +73,7 @@ function end_table()
 }
 
 BEGIN {
-    print ".\\\" SPDX-License-Identifier: MIT"
+    print ".\\\" SPDX-License-" "Identifier: MIT"
     print ".\\\" Made from doc/layout.md."
     print ".Dd November 21, 2026"
     print ".Dt SHMRING_LAYOUT 5"

@@ -25,7 +25,7 @@ trap 'rm -f "$now"' EXIT
 "$srcdir"/bench/instructions "$builddir" >"$now"
 if [ "$renew" ]; then
     {
-        echo '# SPDX-License-Identifier: MIT'
+        echo '# SPDX-License-''Identifier: MIT'
         echo "$built"
         echo '# kind, bytes a message, call, instructions; 32 messages a call of a batch. make bench-instructions'
         cat "$now"

@@ -264,6 +264,8 @@ script_tests += \
 	tests/packaging.sh \
 	tests/python.sh \
 	tests/report.sh \
+	tests/reuse.sh \
+	tests/spelling.sh \
 	tests/tracing.sh
 EXTRA_DIST += tests/consumers tests/cxx.cpp
 
