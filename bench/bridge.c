@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What shmring-bridge costs, against a nats-server of its own on loopback: a queue alone; libnats
- * publishing to a stream directly, asynchronously from a loop, without and with message ids; queue
- * to stream; and queue to stream to queue. Rounds are interleaved, and each number is the median of
- * a round's.
+ * publishing to a stream directly, asynchronously from a loop; queue to stream; both of them
+ * without and with message ids; and queue to stream to queue, with ids. The ways take turns,
+ * forwards and backwards; rates are medians of the rounds', and so are ratios, of two rates of one
+ * round each, with the least and the greatest behind.
  *
  *   bench/bridge [BRIDGE [ROUNDS [MESSAGES]]]
  */
@@ -33,10 +34,14 @@ enum {
     WINDOW_S = 20,
     CAPACITY = 16 << 20 /* holds more than is in flight */
 };
-enum way { ALONE, DIRECT, DIRECT_IDS, OUT, THROUGH, WAYS };
+enum way { ALONE, DIRECT, OUT, DIRECT_IDS, OUT_IDS, THROUGH, WAYS };
 
-static const char *const way_names[WAYS] = {"queue alone", "direct", "direct, with ids",
-                                            "queue to stream", "queue to stream to queue"};
+static const char *const way_names[WAYS] = {"queue alone",
+                                            "direct",
+                                            "queue to stream",
+                                            "direct, with ids",
+                                            "queue to stream, with ids",
+                                            "queue to stream to queue"};
 
 static char directory[] = "/tmp/shmring-bench-XXXXXX", url[64], socket_path[64];
 static const char *bridge = "bridge/shmring-bridge";
@@ -128,21 +133,22 @@ static void start_server(void)
     setenv("NOTIFY_SOCKET", socket_path, 1);
 }
 
-static pid_t start_bridge(const char *stream, bool memory, bool back)
+static pid_t start_bridge(const char *stream, bool memory, enum way way)
 {
-    char where[96], out[160], in[160], told[64];
+    char where[96], out[200], in[160], told[64];
     pid_t child = fork();
 
     if (child == 0) {
         snprintf(where, sizeof where, "url=%s", url);
         snprintf(out, sizeof out,
-                 "direction=to-subject queue=bench-a stream=%s subject=%s.x storage=%s", stream,
-                 stream, memory ? "memory" : "file");
+                 "direction=to-subject queue=bench-a stream=%s subject=%s.x storage=%s "
+                 "message-ids=%s",
+                 stream, stream, memory ? "memory" : "file", way == OUT ? "no" : "yes");
         snprintf(in, sizeof in,
                  "direction=to-queue queue=bench-b stream=%s subject=%s.x consumer=c", stream,
                  stream);
         execl(bridge, bridge, "--create-stream", "-l", "error", "-s", where, "-r", out,
-              back ? "-r" : (char *)NULL, in, (char *)NULL);
+              way == THROUGH ? "-r" : (char *)NULL, in, (char *)NULL);
         _exit(127);
     }
     do {
@@ -210,7 +216,7 @@ static double through(const char *stream, bool memory, size_t size, enum way way
         shmring_close(&b_sender);
     }
     if (way != ALONE)
-        child = start_bridge(stream, memory, way == THROUGH);
+        child = start_bridge(stream, memory, way);
     struct sink sink = {.q = b, .count = messages};
     double start = now();
     if (b)
@@ -301,21 +307,28 @@ static double median(double *values, int n)
 
 static void measure(jsCtx *js, bool memory, size_t size, int rounds)
 {
-    static double rates[WAYS][ROUNDS_MAX], ratios[WAYS][2][ROUNDS_MAX], trips[ROUNDS_MAX];
+    static double rates[WAYS][ROUNDS_MAX], ratios[ROUNDS_MAX], trips[ROUNDS_MAX];
+    static const enum way directly[] = {DIRECT, DIRECT_IDS};
 
-    for (int round = 0; round < rounds; round++) {
-        for (enum way way = 0; way < WAYS; way++)
+    for (int round = 0; round < rounds; round++)
+        for (int i = 0; i < WAYS; i++) {
+            const enum way way = (enum way)(round % 2 ? WAYS - 1 - i : i);
             rates[way][round] = run(js, way, memory, size, &trips[round]);
-        for (enum way way = 0; way < WAYS; way++) {
-            ratios[way][0][round] = rates[way][round] / rates[DIRECT][round];
-            ratios[way][1][round] = rates[way][round] / rates[DIRECT_IDS][round];
         }
+    for (enum way way = 0; way < WAYS; way++) {
+        char columns[2][40];
+        for (int i = 0; i < 2; i++) {
+            for (int round = 0; round < rounds; round++)
+                ratios[round] = rates[way][round] / rates[directly[i]][round];
+            const double middle = median(ratios, rounds); /* sorts them */
+            snprintf(columns[i], sizeof columns[i], "%.2f (%.2f-%.2f)", middle, ratios[0],
+                     ratios[rounds - 1]);
+        }
+        printf("%-7s %5zu  %-26s", memory ? "memory" : "file", size, way_names[way]);
+        memcpy(ratios, rates[way], sizeof ratios);
+        printf("%10.0f  %-19s %s\n", median(ratios, rounds), columns[0], columns[1]);
     }
-    for (enum way way = 0; way < WAYS; way++)
-        printf("%-8s %5zu  %-26s %10.0f %8.2f %8.2f\n", memory ? "memory" : "file", size,
-               way_names[way], median(rates[way], rounds), median(ratios[way][0], rounds),
-               median(ratios[way][1], rounds));
-    printf("%-8s %5zu  one message at a time, queue to stream to queue: %.0f us\n",
+    printf("%-7s %5zu  one message at a time, queue to stream to queue: %.0f us\n",
            memory ? "memory" : "file", size, median(trips, rounds));
     fflush(stdout);
 }
@@ -344,7 +357,9 @@ int main(int argc, char **argv)
     options.PublishAsync.MaxPending = PENDING;
     options.PublishAsync.StallWait = 10000;
     check(natsConnection_JetStream(&js, nc, &options), "JetStream");
-    printf("storage  bytes  way                        messages/s   direct with ids\n");
+    printf(
+        "storage bytes  way                       messages/s  to direct           to direct with "
+        "ids\n");
     for (int memory = 1; memory >= 0; memory--)
         for (int i = 0; i < 2; i++)
             measure(js, memory, sizes[i], rounds);

@@ -35,6 +35,7 @@ struct route_config {
     char *state;       /* to queue: file, NULL: beside the queue */
     bool create;       /* the stream, and the consumer */
     bool memory;       /* storage of the stream that is created */
+    bool ids;          /* to subject: by which the stream knows a message again */
     uint64_t replicas;
     uint64_t duplicates; /* s: window of the stream that is created */
     uint64_t window;     /* messages in flight; to queue: asked for and not acknowledged */
@@ -133,8 +134,25 @@ struct stream_state {
  * the server did not answer; -ENOENT and so on: it makes no sense to try again. */
 int stream_find(struct bridge *b, const struct route_config *route, struct stream_state *state);
 
-/* ---- Routes (out.c, in.c, seen.c) -------------------------------------------------------------
+/* ---- Routes (route.c, row.c, out.c, in.c, seen.c) ---------------------------------------------
  */
+
+/*
+ * An mpmc queue counts, in the row of each participant, what was sent by whoever had it. The count
+ * of one who was killed tells whether its last message is in the queue, up to the few instructions
+ * between publishing and counting.
+ */
+struct row {
+    uint32_t index;
+    uint32_t generation; /* 0: not known */
+    uint64_t sent;
+};
+
+/* As shmring_open() for a producer; row: which one it has got. */
+int row_open(shmring_t **q, const char *name, struct row *row);
+/* What was sent from the row, if that is its number, by one who died since. Did anybody else have
+ * it meanwhile, or is it not to be found out for another reason: false. */
+bool row_of_dead(shmring_t *q, const char *name, struct row *row);
 
 struct counters {
     _Atomic uint64_t messages, bytes, redelivered, dead_lettered;
@@ -146,6 +164,7 @@ struct route {
     shmring_t *q;
     shmring_t *dead_letter;
     uint32_t kind;
+    struct row row; /* to an mpmc queue */
     bool in_mux;
     bool stopped;        /* for good, after an error */
     bool ready;          /* its stream was found on this connection */

@@ -133,6 +133,8 @@ const char *config_set(struct config *c, struct route_config *r, const char *key
         return set_bool(&r->create, value);
     if (strcmp(key, "storage") == 0)
         return set_storage(&r->memory, value);
+    if (strcmp(key, "message-ids") == 0)
+        return set_bool(&r->ids, value);
     if (strcmp(key, "replicas") == 0)
         return set_number(&r->replicas, value, 1, 5);
     if (strcmp(key, "duplicates") == 0)
@@ -157,6 +159,7 @@ struct route_config *config_add_route(struct config *c, const char *name)
     c->routes = more;
     c->routes[c->count] = (struct route_config){
         .name = copy(name),
+        .ids = true,
         .replicas = 1,
         .duplicates = 120,
         .window = 4096,

@@ -279,6 +279,7 @@ static int pass(struct route *r, natsMsg *msg, uint64_t sequence)
     switch (seen_ask(seen, sequence)) {
     case SEEN_BEFORE:
         r->counters.redelivered++;
+        say(LOG_DEBUG, "route %s: message %" PRIu64 " came again", r->config->name, sequence);
         answer(r, msg, "+ACK");
         return 0;
     case SEEN_TOO_FAR:

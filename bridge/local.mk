@@ -29,6 +29,7 @@ bridge_shmring_bridge_SOURCES = \
 	bridge/options.c \
 	bridge/out.c \
 	bridge/route.c \
+	bridge/row.c \
 	bridge/seen.c \
 	bridge/server.c \
 	bridge/stream.c

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bridge.h"
 
@@ -224,8 +225,8 @@ int main(int argc, char **argv)
         status = 0;
     for (size_t i = 0; i < b.count; i++)
         route_silence(&b.routes[i]);
-    if (!server_close(&b))
-        exit(status); /* its threads may still use what would be freed now */
+    if (!server_close(&b)) /* its threads may still use what would be freed now, or by exit() */
+        _exit(status);
     for (size_t i = 0; i < b.count; i++)
         route_close(&b.routes[i]);
     shmring_mux_destroy(&b.mux);

@@ -5,7 +5,8 @@
  * the messages before the first one that still flies are released, in their order.
  *
  * Each is published with an id made of the queue's identity and the position at which it was put
- * into it. That stays when it is delivered again, to another bridge too, and so JetStream knows it.
+ * into it, unless the route does without. That stays when it is delivered again, to another bridge
+ * too, and so JetStream knows it.
  */
 #include <config.h>
 
@@ -20,7 +21,7 @@
 enum {
     AT_A_TIME = 256,
     LONGEST_PATIENCE = 5000 /* ms */,
-    HEADER = 64 /* bytes of the id */,
+    HEADER = 64 /* bytes, with the id */,
     INBOX_MAX = 100
 };
 
@@ -215,14 +216,11 @@ static void append(struct text *text, uint64_t number)
     strcpy(text->bytes + text->fixed, digit);
 }
 
-static void fly(struct route *r, uint64_t number)
+static natsStatus publish_with_id(const struct route *r, const struct flight *flight)
 {
     struct outgoing *o = r->out;
-    struct flight *flight = flight_at(o, number);
     natsMsg *msg = NULL;
 
-    flight->word = word_of(number, FLYING);
-    append(&o->reply, number);
     append(&o->id, flight->position);
     natsStatus s =
         natsMsg_Create(&msg, r->config->subject, o->reply.bytes, flight->msg, (int)flight->length);
@@ -231,6 +229,20 @@ static void fly(struct route *r, uint64_t number)
     if (s == NATS_OK)
         s = natsConnection_PublishMsg(r->bridge->nc, msg);
     natsMsg_Destroy(msg);
+    return s;
+}
+
+static void fly(struct route *r, uint64_t number)
+{
+    struct outgoing *o = r->out;
+    struct flight *flight = flight_at(o, number);
+
+    flight->word = word_of(number, FLYING);
+    append(&o->reply, number);
+    natsStatus s = r->config->ids ? publish_with_id(r, flight)
+                                  : natsConnection_PublishRequest(r->bridge->nc, r->config->subject,
+                                                                  o->reply.bytes, flight->msg,
+                                                                  (int)flight->length);
     if (s == NATS_OK)
         return;
     pthread_mutex_lock(&o->mutex);
@@ -245,13 +257,18 @@ static void fly(struct route *r, uint64_t number)
 static void fly_again(struct route *r, bool unanswered)
 {
     struct outgoing *o = r->out;
+    int again = 0;
 
     for (uint64_t number = o->first; number != o->next; number++) {
         uint64_t word = flight_at(o, number)->word;
-        if (word == word_of(number, REFUSED) || (unanswered && word == word_of(number, FLYING)))
+        if (word == word_of(number, REFUSED) || (unanswered && word == word_of(number, FLYING))) {
             fly(r, number);
+            again++;
+        }
     }
     o->answered = now_ms();
+    if (again > 0)
+        say(LOG_DEBUG, "route %s: %d published again", r->config->name, again);
 }
 
 /* A message that no stream takes: to the dead letters. False: not now. */
@@ -339,7 +356,7 @@ static bool begin_connection(struct route *r)
     r->ready = true;
     r->connection = connection;
     r->look_again = 0;
-    r->out->maximum = natsConnection_GetMaxPayload(r->bridge->nc) - HEADER;
+    r->out->maximum = natsConnection_GetMaxPayload(r->bridge->nc) - (r->config->ids ? HEADER : 0);
     fly_again(r, true);
     return true;
 }

@@ -7,10 +7,11 @@
 
 #include "bridge.h"
 
+/* row: NULL, or to be filled in. */
 static int open_queue(shmring_t **q, const struct route_config *route, const char *name,
-                      unsigned role)
+                      unsigned role, struct row *row)
 {
-    int r = shmring_open(q, name, role);
+    int r = row ? row_open(q, name, row) : shmring_open(q, name, role);
 
     if (r < 0)
         say(LOG_ERROR, "route %s: %s: %s", route->name, name,
@@ -26,10 +27,10 @@ int route_open(struct bridge *b, struct route *r, const struct route_config *con
     r->bridge = b;
     r->config = config;
     r->patience = 100;
-    int result =
-        open_queue(&r->q, config, config->queue, out ? SHMRING_CONSUMER : SHMRING_PRODUCER);
+    int result = out ? open_queue(&r->q, config, config->queue, SHMRING_CONSUMER, NULL)
+                     : open_queue(&r->q, config, config->queue, SHMRING_PRODUCER, &r->row);
     if (result == 0 && config->dead_letter)
-        result = open_queue(&r->dead_letter, config, config->dead_letter, SHMRING_PRODUCER);
+        result = open_queue(&r->dead_letter, config, config->dead_letter, SHMRING_PRODUCER, NULL);
     if (result == 0)
         result = shmring_stat(r->q, &st);
     if (result < 0)

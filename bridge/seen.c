@@ -3,9 +3,10 @@
  * A file with a bit for each of a stream's messages, from the floor on: up to there all are
  * acknowledged. A store of a process that is killed right after it is made all the same, so what
  * the file says is exact, up to one message: the one that was being put into the queue. It was
- * begun, with the number that the queue's count of messages sent would then have; an spsc queue,
- * whose only producer this is, tells by that count whether it was put in. An mpmc queue has other
- * producers: there the message is put in again.
+ * begun, with the number that the count of messages sent would then have, and that count tells
+ * whether it was put in: the queue's for an spsc queue, whose only producer this is, and for an
+ * mpmc queue that of the row which the bridge had. If somebody else has the row by now, the message
+ * is put in again.
  */
 #include <config.h>
 
@@ -30,12 +31,14 @@ struct state {
     _Atomic uint64_t floor, next_floor; /* they differ while bits are being cleared */
     _Atomic uint64_t begun;             /* a sequence, or 0 */
     _Atomic uint64_t begun_count;
-    uint64_t zero[504];
+    _Atomic uint64_t row, generation; /* mpmc: of the process that has begun it */
+    uint64_t zero[502];
     _Atomic uint8_t bits[WINDOW / 8];
 };
 
 struct seen {
     struct state *state;
+    const char *route;
     int fd; /* holds the lock */
     uint64_t sent;
 };
@@ -66,12 +69,36 @@ static void forget(struct seen *s)
     s->state->floor = s->state->next_floor = s->state->begun = 0;
 }
 
-/* The one that was being put into the queue when the last bridge was killed. */
-static void settle(struct seen *s, uint32_t kind)
+/* What was sent until the last bridge died, by itself or, spsc, by whoever was producer. */
+static bool count_of_last(const struct seen *s, const struct route *r, uint64_t *sent)
 {
-    if (s->state->begun != 0 && kind == SHMRING_SPSC && s->sent >= s->state->begun_count)
-        set_bit(s, s->state->begun);
+    struct row row = {.index = (uint32_t)s->state->row,
+                      .generation = (uint32_t)s->state->generation};
+
+    *sent = s->sent;
+    if (r->kind == SHMRING_SPSC)
+        return true;
+    if (!row_of_dead(r->q, r->config->queue, &row))
+        return false;
+    *sent = row.sent;
+    return true;
+}
+
+/* The one that was being put into the queue when the last bridge was killed. */
+static void settle(struct seen *s, const struct route *r)
+{
+    uint64_t sent;
+
+    if (s->state->begun != 0) {
+        if (!count_of_last(s, r, &sent))
+            say(LOG_WARNING, "route %s: message %llu may be in the queue already, and comes again",
+                r->config->name, (unsigned long long)s->state->begun);
+        else if (sent >= s->state->begun_count)
+            set_bit(s, s->state->begun);
+    }
     s->state->begun = 0;
+    s->state->row = r->row.index;
+    s->state->generation = r->row.generation;
     if (s->state->next_floor != s->state->floor)
         clear_up_to(s, s->state->floor, s->state->next_floor);
 }
@@ -110,7 +137,8 @@ int seen_open(struct seen **made, const struct route *r, const char *path)
         free(s);
         return s ? result : -ENOMEM;
     }
-    s->sent = st.sent;
+    s->route = r->config->name;
+    s->sent = st.kind == SHMRING_SPSC ? st.sent : r->row.sent;
     s->fd = open_file(path, r->config->name);
     void *memory =
         s->fd < 0 ? MAP_FAILED
@@ -130,7 +158,7 @@ int seen_open(struct seen **made, const struct route *r, const char *path)
         s->state->queue_creator = st.creator_pid;
         s->state->magic = MAGIC;
     }
-    settle(s, st.kind);
+    settle(s, r);
     *made = s;
     return 0;
 }
@@ -148,6 +176,8 @@ void seen_close(struct seen **s)
 void seen_bind(struct seen *s, const struct stream_state *state)
 {
     if (s->state->stream_created != state->created) {
+        if (s->state->stream_created != 0)
+            say(LOG_WARNING, "route %s: the stream is another one than before", s->route);
         forget(s);
         s->state->stream_created = state->created;
     }

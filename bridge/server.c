@@ -13,7 +13,7 @@ enum {
     LONGEST_DELAY = 5000,
     PING_EVERY = 10000,
     API_PATIENCE = 1000,
-    CLOSE_PATIENCE = 10000 /* ms */,
+    CLOSE_PATIENCE = 2000 /* ms */,
     SERVERS_MAX = 32
 };
 

@@ -235,7 +235,8 @@ tests_test_tools_top_LDADD = $(test_libs)
 if HAVE_BRIDGE
 suites += tests/test_bridge tests/test_bridge_kills
 endif
-tests_test_bridge_SOURCES = tests/test_bridge.c tests/nats.c tests/nats.h $(program_tests)
+tests_test_bridge_SOURCES = \
+	tests/test_bridge.c tests/nats.c tests/nats.h tests/tap.c tests/tap.h $(program_tests)
 tests_test_bridge_LDADD = $(test_libs)
 tests_test_bridge_kills_SOURCES = tests/test_bridge_kills.c tests/nats.c tests/nats.h $(program_tests)
 tests_test_bridge_kills_LDADD = $(test_libs)

@@ -3,7 +3,6 @@
 
 #include "nats.h"
 
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -28,13 +27,20 @@ void nats_needed(void)
     cr_skip_test("there is no nats-server (Debian: apt-get install nats-server)");
 }
 
+struct sockaddr_in nats_loopback(int port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    return address;
+}
+
 int nats_free_port(void)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET};
+    struct sockaddr_in address = nats_loopback(0);
     socklen_t size = sizeof address;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     cr_assert_eq(bind(fd, (void *)&address, size), 0);
     cr_assert_eq(getsockname(fd, (void *)&address, &size), 0);
     close(fd);
@@ -70,11 +76,13 @@ void nats_start(struct nats *n, const char *lines)
     test_directory(n->directory);
     snprintf(n->config, sizeof n->config, "%s/config", n->directory);
     int port = nats_free_port();
+    n->monitor = nats_free_port();
     snprintf(n->url, sizeof n->url, "url=nats://127.0.0.1:%d", port);
     FILE *file = fopen(n->config, "we");
     cr_assert_not_null(file);
-    fprintf(file, "listen: 127.0.0.1:%d\njetstream: {store_dir: \"%s/store\"}\n%s\n", port,
-            n->directory, lines);
+    fprintf(file,
+            "listen: 127.0.0.1:%d\nhttp: 127.0.0.1:%d\njetstream: {store_dir: \"%s/store\"}\n%s\n",
+            port, n->monitor, n->directory, lines);
     cr_assert_eq(fclose(file), 0);
     nats_start_again(n);
 }
@@ -100,17 +108,71 @@ void nats_stop(struct nats *n)
     cr_assert_eq(system(command), 0);
 }
 
+/* What its monitor answers, and whether it says "200 OK". */
+static bool ask(const struct nats *n, const char *path, char *answer, size_t size)
+{
+    const struct sockaddr_in address = nats_loopback(n->monitor);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    size_t length = 0;
+
+    answer[0] = '\0';
+    if (connect(fd, (const void *)&address, sizeof address) == 0) {
+        dprintf(fd, "GET %s HTTP/1.0\r\n\r\n", path);
+        for (ssize_t got; length < size - 1; length += (size_t)got)
+            if ((got = read(fd, answer + length, size - 1 - length)) <= 0)
+                break;
+        answer[length] = '\0';
+    }
+    close(fd);
+    return strncmp(answer, "HTTP/1.0 200", 12) == 0;
+}
+
+void nats_await_health(const struct nats *n)
+{
+    struct deadline deadline = {0};
+    char answer[1024];
+
+    while (!ask(n, "/healthz", answer, sizeof answer))
+        pause_until(&deadline, "a server to catch up");
+}
+
+uint64_t nats_stored(const struct nats *n)
+{
+    char answer[1 << 14];
+
+    cr_assert(ask(n, "/jsz", answer, sizeof answer), "%s", answer);
+    const char *count = strstr(answer, "\"messages\":");
+    return count ? strtoull(count + 11, NULL, 10) : 0; /* left out if there are none */
+}
+
+static struct program start_bridge(const char *url, va_list arguments)
+{
+    const char *argv[24] = {"bridge/shmring-bridge", "--create-stream", "--server", url};
+    int count = 4;
+
+    while ((argv[count] = va_arg(arguments, const char *)) != NULL)
+        cr_assert_lt(++count, 24);
+    return program_start(-1, -1, argv);
+}
+
 struct program bridge_start(const struct nats *n, ...)
 {
-    const char *argv[24] = {"bridge/shmring-bridge", "--create-stream", "--server", n->url};
-    int count = 4;
     va_list arguments;
 
     va_start(arguments, n);
-    while ((argv[count] = va_arg(arguments, const char *)) != NULL)
-        cr_assert_lt(++count, 24);
+    struct program program = start_bridge(n->url, arguments);
     va_end(arguments);
-    return program_start(-1, -1, argv);
+    return program;
+}
+
+struct program bridge_start_at(const char *url, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, url);
+    struct program program = start_bridge(url, arguments);
+    va_end(arguments);
+    return program;
 }
 
 void bridge_await(const struct program *bridge, const char *text)

@@ -3,18 +3,22 @@
 #include <config.h>
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "nats.h"
+#include "tap.h"
 #include "tool.h"
 
-TestSuite(bridge, .init = nats_needed, .timeout = 120);
+TestSuite(bridge, .init = nats_needed, .timeout = 600);
 
 enum { CAPACITY = 1 << 16, LONGEST = 200 };
 
@@ -56,7 +60,7 @@ static void finish(void)
 
 static void put(uint64_t first, uint64_t count)
 {
-    struct timespec patience = {.tv_sec = 30};
+    struct timespec patience = {.tv_sec = PROGRAM_DEADLINE_S};
 
     for (uint64_t i = first; i < first + count; i++)
         cr_assert_eq(shmring_send_wait(producer, &i, sizeof i, &patience), 0, "message %d", (int)i);
@@ -64,7 +68,7 @@ static void put(uint64_t first, uint64_t count)
 
 static void receive(uint64_t first, uint64_t count)
 {
-    struct timespec patience = {.tv_sec = 30};
+    struct timespec patience = {.tv_sec = PROGRAM_DEADLINE_S};
     uint64_t number;
 
     for (uint64_t i = first; i < first + count; i++) {
@@ -77,7 +81,7 @@ static void receive(uint64_t first, uint64_t count)
 /* In whatever order: those that were under way when a connection broke may have changed places. */
 static void receive_all(uint64_t first, uint64_t count)
 {
-    struct timespec patience = {.tv_sec = 30};
+    struct timespec patience = {.tv_sec = PROGRAM_DEADLINE_S};
     bool *seen = calloc(count, sizeof *seen);
     uint64_t number;
 
@@ -128,6 +132,28 @@ Test(bridge, there_and_back_spsc)
 Test(bridge, there_and_back_mpmc)
 {
     there_and_back(SHMRING_MPMC);
+}
+
+/* Each message has its id, unless the route does without. */
+Test(bridge, message_ids)
+{
+    for (int without = 0; without < 2; without++) {
+        struct tap tap;
+        nats_start(&server, "");
+        prepare(SHMRING_SPSC, without ? "message-ids=no" : "", "");
+        tap_start(&tap, &server);
+        struct program out = bridge_start_at(tap.url, "-r", out_route, NULL);
+        struct program in = bridge_start(&server, "-r", in_route, NULL);
+        put(0, 100);
+        receive(0, 100);
+        bridge_stop(&in);
+        bridge_stop(&out);
+        cr_assert_eq(tap_heard(&tap, "\r\nPUB s.x"), without);
+        cr_assert_eq(tap_heard(&tap, "\r\nHPUB s.x"), !without);
+        cr_assert_eq(tap_heard(&tap, "\r\nNats-Msg-Id: "), !without);
+        tap_stop(&tap);
+        finish();
+    }
 }
 
 /* What was sent while there was no bridge, and what was stored while there was no other one. */
@@ -207,6 +233,115 @@ Test(bridge, it_may_start_before_the_server)
     finish();
 }
 
+/* ---- A bridge that dies -------------------------------------------------------------------------
+ */
+
+static int receive_message_0(void *unused)
+{
+    shmring_t *q;
+    uint64_t number;
+
+    (void)unused;
+    child_assert(shmring_open(&q, to, SHMRING_CONSUMER) == 0);
+    child_assert(shmring_recv_wait(q, &number, sizeof number, NULL) == 8 && number == 0);
+    shmring_close(&q);
+    return 0;
+}
+
+/*
+ * Send message 0, and kill the bridge at its first system call after it has put it into the queue.
+ * As the consumer sleeps, that is the call to wake it, and the state file does not say yet that the
+ * message is in the queue.
+ */
+static void kill_before_it_is_noted(struct program *bridge, shmring_t *observer)
+{
+    struct shmring_stat st = {0};
+    int status;
+
+    cr_assert_eq(ptrace(PTRACE_SEIZE, bridge->pid, NULL, NULL), 0, "%s", strerror(errno));
+    cr_assert_eq(ptrace(PTRACE_INTERRUPT, bridge->pid, NULL, NULL), 0);
+    put(0, 1);
+    for (;;) {
+        cr_assert_eq(waitpid(bridge->pid, &status, __WALL), bridge->pid);
+        cr_assert(WIFSTOPPED(status));
+        cr_assert_eq(shmring_stat(observer, &st), 0);
+        if (st.sent == 1)
+            break;
+        cr_assert_eq(ptrace(PTRACE_SYSCALL, bridge->pid, NULL, NULL), 0);
+    }
+    kill(bridge->pid, SIGKILL);
+    struct outcome outcome = program_finish(bridge);
+    cr_assert_eq(outcome.status, 128 + SIGKILL);
+    outcome_free(&outcome);
+}
+
+static void killed_before_it_is_noted(uint32_t kind)
+{
+    struct shmring_stat st = {0};
+    struct deadline deadline = {0};
+    shmring_t *observer;
+
+    nats_start(&server, "");
+    prepare(kind, "", "");
+    shmring_close(&consumer);
+    cr_assert_eq(shmring_open(&observer, to, SHMRING_OBSERVER), 0);
+    struct program out = bridge_start(&server, "-r", out_route, NULL);
+    bridge_await(&out, "ready");
+    struct program in = bridge_start(&server, "-r", in_route, NULL);
+    bridge_await(&in, "ready");
+    pid_t receiver = test_fork(receive_message_0, NULL);
+    while ((st.asleep & SHMRING_READABLE) == 0) {
+        pause_until(&deadline, "the consumer to sleep");
+        cr_assert_eq(shmring_stat(observer, &st), 0);
+    }
+    kill_before_it_is_noted(&in, observer);
+    cr_assert_eq(test_wait(receiver), 0);
+    cr_assert_eq(shmring_open(&consumer, to, SHMRING_CONSUMER), 0);
+    in = bridge_start(&server, "-r", in_route, "-l", "debug", NULL);
+    bridge_await(&in, "message 1 came again");
+    put(1, 1);
+    receive(1, 1);
+    bridge_stop(&in);
+    bridge_stop(&out);
+    assert_nothing_more();
+    shmring_close(&observer);
+    finish();
+}
+
+Test(bridge, killed_before_it_is_noted_spsc)
+{
+    killed_before_it_is_noted(SHMRING_SPSC);
+}
+
+Test(bridge, killed_before_it_is_noted_mpmc)
+{
+    killed_before_it_is_noted(SHMRING_MPMC);
+}
+
+/* ---- A bridge that ends -------------------------------------------------------------------------
+ */
+
+/* After it has given back what it had, and until it hears no more. */
+Test(bridge, messages_come_while_it_ends)
+{
+    struct tap tap;
+
+    nats_start(&server, "");
+    prepare(SHMRING_SPSC, "", "");
+    struct program out = bridge_start(&server, "-r", out_route, NULL);
+    bridge_await(&out, "ready");
+    tap_start(&tap, &server);
+    struct program in = bridge_start_at(tap.url, "-r", in_route, NULL);
+    put(0, 10);
+    receive(0, 10);
+    tap_say_more(&tap, 100);
+    bridge_stop(&in);
+    cr_assert_geq(tap_said(&tap), 200); /* to its last flush, and when it unsubscribed */
+    tap_stop(&tap);
+    bridge_stop(&out);
+    finish();
+}
+
 /* ---- What cannot be passed on -------------------------------------------------------------------
  */
 
@@ -214,7 +349,7 @@ Test(bridge, what_is_too_long_for_the_server_goes_to_the_dead_letters)
 {
     char more[200], message[1024] = "long";
     const char *dead = queue_name();
-    struct timespec patience = {.tv_sec = 30};
+    struct timespec patience = {.tv_sec = PROGRAM_DEADLINE_S};
 
     nats_start(&server, "max_payload: 1024");
     shmring_t *letters = test_create(dead, SHMRING_CONSUMER, CAPACITY);
@@ -254,7 +389,7 @@ Test(bridge, what_is_too_long_for_the_queue_goes_to_the_dead_letters)
 {
     char more[200], message[LONGEST + 1] = "long";
     const char *dead = queue_name();
-    struct timespec patience = {.tv_sec = 30};
+    struct timespec patience = {.tv_sec = PROGRAM_DEADLINE_S};
 
     nats_start(&server, "");
     shmring_t *letters = test_create(dead, SHMRING_CONSUMER, CAPACITY);

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/* Rows of an mpmc queue: the own one, and what one who died has sent from it. */
+#include <config.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "bridge.h"
+
+struct list {
+    struct shmring_participant *rows;
+    int count;
+};
+
+static int read_list(struct list *list, shmring_t *q)
+{
+    list->rows = calloc(SHMRING_PARTICIPANTS_MAX, sizeof *list->rows);
+    list->count =
+        list->rows ? shmring_participants(q, list->rows, SHMRING_PARTICIPANTS_MAX) : -ENOMEM;
+    return list->count;
+}
+
+static const struct shmring_participant *find(const struct list *list, uint32_t index)
+{
+    for (int i = 0; i < list->count; i++)
+        if (list->rows[i].row == index)
+            return &list->rows[i];
+    return NULL;
+}
+
+static bool is_new(const struct shmring_participant *p, const struct list *before)
+{
+    const struct shmring_participant *old = find(before, p->row);
+
+    return !old || old->generation != p->generation;
+}
+
+int row_open(shmring_t **q, const char *name, struct row *row)
+{
+    struct list before = {0}, after = {0};
+    const uint32_t me = (uint32_t)getpid();
+    shmring_t *observer;
+    int found = 0, r = shmring_open(&observer, name, SHMRING_OBSERVER);
+
+    if (r < 0)
+        return r;
+    r = read_list(&before, observer);
+    shmring_close(&observer);
+    if (r >= 0)
+        r = shmring_open(q, name, SHMRING_PRODUCER);
+    if (r == 0)
+        r = read_list(&after, *q);
+    for (int i = 0; i < after.count; i++) {
+        const struct shmring_participant *p = &after.rows[i];
+        if (p->pid != me || !is_new(p, &before))
+            continue;
+        *row = (struct row){p->row, p->generation, p->sent};
+        found++;
+    }
+    if (found != 1) /* a process of another namespace has the same pid */
+        *row = (struct row){0};
+    free(before.rows);
+    free(after.rows);
+    return r < 0 ? r : 0;
+}
+
+/* Is it the dead one's, or was it taken since by one who has sent nothing: this process, which does
+ * not do so yet, or a consumer? */
+static bool is_as_left(const struct shmring_participant *p, uint32_t generation)
+{
+    if (p->generation == generation)
+        return !p->alive;
+    return p->generation == generation + 1 &&
+           (p->pid == (uint32_t)getpid() || (p->role & SHMRING_PRODUCER) == 0);
+}
+
+bool row_of_dead(shmring_t *q, const char *name, struct row *row)
+{
+    enum { MORE = 64 };
+    shmring_t *more[MORE];
+    int count = 0;
+    bool known = false;
+
+    /* A row that nobody has is not listed: take rows until this one is among them. */
+    for (bool again = row->generation != 0; again;) {
+        struct list list;
+        again = false;
+        if (read_list(&list, q) >= 0) {
+            const struct shmring_participant *p = find(&list, row->index);
+            known = p && is_as_left(p, row->generation);
+            if (known)
+                row->sent = p->sent;
+            else if (!p && count < MORE && shmring_open(&more[count], name, SHMRING_PRODUCER) == 0)
+                again = ++count > 0;
+        }
+        free(list.rows);
+    }
+    while (count > 0)
+        shmring_close(&more[--count]);
+    return known;
+}
