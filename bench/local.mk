@@ -92,6 +92,7 @@ bench_libshmring_bench_la_SOURCES = \
 	bench/transports/shmring_unfenced.c \
 	bench/transports/shmring_zerocopy.c \
 	bench/transports/slots.h \
+	bench/transports/stream.c \
 	bench/transports/sysv_msg.c \
 	bench/transports/sysv_shm.c \
 	bench/transports/tcp.c \

@@ -45,7 +45,8 @@ static const struct {
     {"tcp", "#7f6000", 11},           {"udp", "#bf9000", 13},
     {"posix-mq", "#6a51a3", 7},       {"sysv-msg", "#9e9ac8", 5},
     {"sysv-shm", "#cb181d", 7},       {"posix-shm", "#fb6a4a", 5},
-    {"mailbox", "#252525", 3},        {"eventfd", "#737373", 7},
+    {"mailbox", "#252525", 3},        {"stream", "#252525", 9},
+    {"eventfd", "#737373", 7},
 };
 
 static bool belongs(const struct picture *p, const struct cell *c)

@@ -20,6 +20,7 @@ const struct transport *const transports[] = {
     &shmring_sleep_transport,
     &shmring_unfenced_transport,
     &mailbox_transport,
+    &stream_transport,
     &pipe_transport,
     &pipe_batch_transport,
     &fifo_transport,

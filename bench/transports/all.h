@@ -17,6 +17,7 @@ extern const struct transport shmring_mpmc_batch_transport;
 extern const struct transport shmring_sleep_transport;
 extern const struct transport shmring_unfenced_transport;
 extern const struct transport mailbox_transport;
+extern const struct transport stream_transport;
 extern const struct transport pipe_transport;
 extern const struct transport pipe_batch_transport;
 extern const struct transport fifo_transport;
