@@ -27,5 +27,8 @@ EXTRA_DIST += \
 	debian/tests/mux \
 	packaging/deb \
 	packaging/deb-build \
-	packaging/deb-install
+	packaging/clean-root \
+	packaging/deb-install \
+	packaging/dist \
+	packaging/dist-build
 EXTRA_DIST += packaging/rpm packaging/shmring.spec
