@@ -95,7 +95,7 @@ int shmr_file_create_in_place(const struct shmr_name *name)
             return shmr_fail(shmr_not_again(errno, EBUSY), "creating %s: %s", name->path,
                              strerror(errno));
         } else if (!remove_unfinished(name)) {
-            return shmr_fail(EEXIST, "%s exists", name->path);
+            return shmr_fail(EEXIST, "%s exists: open it, or remove it first", name->path);
         }
     }
 }
@@ -108,7 +108,7 @@ int shmr_file_create(const struct shmr_name *name, uint32_t flags, bool *in_plac
 
     /* Told before allocating a lot. */
     if (lstat(name->path, &st) == 0 && !(st.st_mode & SHMR_UNFINISHED && remove_unfinished(name)))
-        return shmr_fail(EEXIST, "%s exists", name->path);
+        return shmr_fail(EEXIST, "%s exists: open it, or remove it first", name->path);
     directory_of(name, directory);
     r = check_huge_pages(directory, flags);
     if (r < 0)
@@ -132,7 +132,7 @@ int shmr_file_publish(int fd, const struct shmr_name *name)
     if (linkat(AT_FDCWD, from, AT_FDCWD, name->path, AT_SYMLINK_FOLLOW) == 0)
         return 0;
     if (errno == EEXIST)
-        return shmr_fail(EEXIST, "%s exists", name->path);
+        return shmr_fail(EEXIST, "%s exists: open it, or remove it first", name->path);
     if (errno == ENOENT && access(from, F_OK) < 0) /* not the directory's fault */
         return shmr_fail(ENOSYS, "%s cannot be linked: is /proc mounted?", from);
     return shmr_fail(errno, "naming the segment %s (through %s): %s", name->path, from,

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# What bash completes after shmring.
+# What bash completes after shmring and the other programs.
 set -eu
 : "${srcdir:?}" "${builddir:?}"
 
@@ -13,16 +13,21 @@ trap '"$tool" rm -f "$queue"; rm -rf "$dir"' EXIT
 "$tool" create --capacity 4096 "$queue"
 : >"$dir/spool"
 
-expect() # EXPECTED WORD...: completing the last of the words
+completes() # FUNCTION PROGRAM EXPECTED WORD...: completing the last of the words
 {
-    local expected=$1
-    shift
-    COMP_WORDS=("$tool" "$@") COMP_CWORD=$#
-    _shmring || : # outside of a completion compopt fails
+    local function=$1 program=$2 expected=$3
+    shift 3
+    COMP_WORDS=("$program" "$@") COMP_CWORD=$#
+    $function || : # outside of a completion compopt fails
     [ "${COMPREPLY[*]}" = "$expected" ] || {
-        echo "after $*: ${COMPREPLY[*]}; expected $expected" >&2
+        echo "${program##*/}, after $*: ${COMPREPLY[*]}; expected $expected" >&2
         exit 1
     }
+}
+
+expect() # EXPECTED WORD...
+{
+    completes _shmring "$tool" "$@"
 }
 
 expect 'create' cr
@@ -50,19 +55,42 @@ for command in ls stat top who send recv dump recover rm gc; do
 done
 expect "$dir/spool" recv file : "$dir/s"
 
+bench=$builddir/bench/shmring-bench
+source "$srcdir/tools/completion/shmring-bench"
+expect_bench() # EXPECTED WORD...
+{
+    completes _shmring_bench "$bench" "$@"
+}
+expect_bench '--list --transports --sizes --mode --wait --rate --configs --policy --batch --capacity --rounds --seconds --timeout --cpus --no-pin --json --csv --plots --quiet --help --version' --
+expect_bench 'pipe pipe-batch' -t pip
+expect_bench 'shmring,tcp' --transports shmring,tc
+expect_bench 'mpmc' --mode mp
+expect_bench 'spin' --policy s
+expect_bench 'block' -w bl
+expect_bench "$dir/spool" --json "$dir/s"
+mkdir "$dir/pictures"
+expect_bench "$dir/pictures" --plots "$dir/"
+expect_bench '' --sizes ''
+# Each mode is completed, and each is one.
+while read -r mode; do
+    "$bench" --quiet --mode "$mode" --list >/dev/null
+done < <(sed -n "s/^ *words='\(throughput.*\)'/\1/p" "$srcdir/tools/completion/shmring-bench" | tr ' ' '\n')
+
+source "$srcdir/tools/completion/shmring-bench-report"
+expect_report() # EXPECTED WORD...
+{
+    completes _shmring_bench_report "$srcdir/bench/shmring-bench-report" "$@"
+}
+expect_report '--output --help' --
+expect_report "$dir/pictures" -o "$dir/"
+expect_report "$dir/spool" "$dir/s"
+
 bridge=$builddir/bridge/shmring-bridge
 [ -x "$bridge" ] || exit 0
 source "$srcdir/tools/completion/shmring-bridge"
 expect_bridge() # EXPECTED WORD...
 {
-    local expected=$1
-    shift
-    COMP_WORDS=("$bridge" "$@") COMP_CWORD=$#
-    _shmring_bridge || :
-    [ "${COMPREPLY[*]}" = "$expected" ] || {
-        echo "after $*: ${COMPREPLY[*]}; expected $expected" >&2
-        exit 1
-    }
+    completes _shmring_bridge "$bridge" "$@"
 }
 expect_bridge '--route --server --create-stream --openmetrics --log-level --check --help --version' --
 expect_bridge 'error' --log-level e

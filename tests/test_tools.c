@@ -35,6 +35,9 @@ Test(tools, help_is_everywhere)
                               "recv",   "dump", "recover", "rm",  "gc"};
     struct outcome general = TOOL("", "--help");
     cr_assert(general.status == 0 && strstr(general.out, "Usage: shmring COMMAND"));
+    struct outcome none = TOOL("", NULL); /* no argument at all */
+    cr_assert(none.status == 2 && strcmp(none.err, general.out) == 0 && none.out[0] == '\0');
+    outcome_free(&none);
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
         char expected[64];
         snprintf(expected, sizeof expected, "Usage: shmring %s ", commands[i]);

@@ -32,4 +32,7 @@ tools_shmring_CFLAGS = $(AM_CFLAGS) $(NCURSES_CFLAGS)
 tools_shmring_LDADD = lib/libshmring.la $(NCURSES_LIBS)
 
 bashcompletiondir = $(datadir)/bash-completion/completions
-dist_bashcompletion_DATA = tools/completion/shmring
+dist_bashcompletion_DATA = \
+	tools/completion/shmring \
+	tools/completion/shmring-bench \
+	tools/completion/shmring-bench-report

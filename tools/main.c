@@ -24,13 +24,13 @@ int help(const struct command *self)
     return EXIT_OK;
 }
 
-static int general_help(void)
+static void general_help(FILE *out)
 {
     fputs("Usage: shmring COMMAND [OPTION]... [NAME]...\n"
           "Message queues in shared memory.\n\n",
-          stdout);
+          out);
     for (int i = 0; i < COMMANDS; i++)
-        printf("  %-8s %s\n", commands[i]->name, commands[i]->summary);
+        fprintf(out, "  %-8s %s\n", commands[i]->name, commands[i]->summary);
     fputs("\n"
           "  -h, --help     this help; after a COMMAND, what it takes\n"
           "  -V, --version  the version\n"
@@ -38,8 +38,7 @@ static int general_help(void)
           "A NAME is that of a queue in /dev/shm, or file:PATH.\n"
           "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 gave up waiting.\n"
           "See shmring(1) and shmring(7).\n",
-          stdout);
-    return EXIT_OK;
+          out);
 }
 
 int usage(const struct command *self, const char *format, ...)
@@ -83,7 +82,7 @@ int complain(const char *name, const char *format, ...)
 const char *error_detail(int error)
 {
     /* -EAGAIN leaves no detail; from the calls that open it means this. */
-    return error == -EAGAIN ? "its creator is at work, or died doing so"
+    return error == -EAGAIN ? "its creator is at work, or died doing so: try again"
                             : shmring_strerror_detail();
 }
 
@@ -103,11 +102,13 @@ void *must(void *memory)
 int main(int argc, char **argv)
 {
     if (argc < 2) {
-        fputs("shmring: which command? Try 'shmring --help'.\n", stderr);
+        general_help(stderr); /* nothing was asked for that could be on standard output */
         return EXIT_USAGE;
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
-        return close_output(general_help());
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        general_help(stdout);
+        return close_output(EXIT_OK);
+    }
     if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
         printf("shmring %s, libshmring %s\n", PACKAGE_VERSION, shmring_version());
         return close_output(EXIT_OK);

@@ -121,10 +121,12 @@ static int explain(const char *name, const struct input *in, const char *unit, u
         complain(name, "%s %" PRIu64 ": the queue is full", unit, number);
         return EXIT_GAVE_UP;
     case -ETIMEDOUT:
-        complain(name, "%s %" PRIu64 ": the queue stayed full", unit, number);
+        complain(name, "%s %" PRIu64 ": the queue stayed full: 'shmring who' tells whether anybody receives",
+                 unit, number);
         return EXIT_GAVE_UP;
     case -EMSGSIZE:
-        return complain(name, "%s %" PRIu64 ": longer than %" PRIu32 " bytes, the longest message",
+        return complain(name, "%s %" PRIu64 ": longer than %" PRIu32
+                              " bytes, the longest message: see 'shmring create --max-message'",
                         unit, number, in->max_message);
     case -EPIPE:
         return complain(name, "%s %" PRIu64 ": the input ends within it", unit, number);
