@@ -15,11 +15,9 @@ static inline bool shmr_spsc_is_readable(const struct shmr_spsc_consumer *c)
     return shmr_spsc_look(c->data, c->mask, c->position) != 0;
 }
 
-/* Room for a message of len bytes? */
+/* Room for a message of len bytes, at most max_message? */
 static inline bool shmr_spsc_is_writable(struct shmr_spsc_producer *p, size_t len)
 {
-    if (len > p->max_message)
-        return true;
     return !shmr_spsc_see_head(p, shmr_spsc_exact_head(p)) ||
            shmr_spsc_has_room(p, shmring_record_size((uint32_t)len) + SHMR_SPSC_SPARE);
 }

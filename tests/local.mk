@@ -28,6 +28,9 @@ check_LTLIBRARIES += tests/libsupport.la
 tests_libsupport_la_SOURCES = \
 	tests/messages.c tests/messages.h \
 	tests/support.c tests/support.h
+if COVERAGE
+tests_libsupport_la_SOURCES += tests/coverage.c
+endif
 
 # The segment layer, opening and membership.
 suites += tests/test_name tests/test_layout tests/test_segment tests/test_file_systems \
@@ -109,6 +112,14 @@ tests_test_mpmc_damage_LDADD = $(core_test_libs)
 suites += tests/test_mpmc_threads
 thread_suites += tests/test_mpmc_threads
 tests_test_mpmc_threads_LDADD = $(core_test_libs)
+
+# Includes files of lib/, and comes before their copies in the library.
+suites += tests/test_budget
+memcheck_suites += tests/test_budget
+tests_test_budget_SOURCES = \
+	tests/test_budget.c tests/turns.h tests/mpmc_pages.h tests/fuzz/around.c tests/fuzz/fuzz.h
+tests_test_budget_LDADD = $(core_test_libs)
+tests_test_budget_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=mmap,--wrap=munmap,--wrap=clock_gettime
 
 suites += tests/test_recovery_lock
 tests_test_recovery_lock_SOURCES = tests/test_recovery_lock.c tests/mpmc_pages.h
@@ -351,16 +362,18 @@ check-memcheck:
 			--trace-children=yes --child-silent-after-fork=yes --error-exitcode=99 \
 			--leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=none"
 
-# Which lines and branches of lib/ the tests reach, in a build configured with CFLAGS='-O1 --coverage'.
+# Which lines and branches of lib/ the tests reach. Statically linked, so that tests/coverage.c has the
+# library's counts too; not optimized, so that a branch in the source is one in the program.
 coverage_suites = $(memcheck_suites) tests/test_faults tests/test_recovery_lock tests/test_sigbus
+coverage_flags = --root '$(srcdir)' --filter '$(srcdir)/lib/' --exclude-throw-branches lib
 .PHONY: coverage
 coverage:
 	@case '$(CFLAGS)' in (*--coverage*) ;; (*) \
-		echo "configure with CFLAGS='-O1 --coverage' first" >&2; exit 1;; esac
+		echo "configure with CFLAGS='-O0 --coverage' --disable-shared first" >&2; exit 1;; esac
 	find . -name '*.gcda' -delete
 	$(MAKE) $(AM_MAKEFLAGS) check-summary TESTS='$(coverage_suites)'
-	gcovr --root '$(srcdir)' --filter '$(srcdir)/lib/' --exclude-throw-branches lib
-	gcovr --root '$(srcdir)' --filter '$(srcdir)/lib/' --exclude-throw-branches --branches lib
+	gcovr $(coverage_flags)
+	gcovr --branches $(coverage_flags)
 
 if THREAD_SANITIZER
 # Criterion itself cannot start under ThreadSanitizer: see tests/stand-in/criterion/criterion.h.

@@ -7,7 +7,9 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "lib/handle.h"
 #include "lib/mpmc.h"
+#include "lib/participant.h"
 #include "lib/spsc.h"
 #include "messages.h"
 #include "spsc_pages.h"
@@ -175,6 +177,35 @@ Test(dump, messages_that_are_held)
         cr_assert_eq(dump(observer)->n, 2);
         destroy();
     }
+}
+
+/* A mark that says so, and nobody there who could: the message waits. */
+Test(dump, a_message_that_nobody_can_hold)
+{
+    make(SHMRING_SPSC);
+    send_number(0);
+    ((struct shmr_spsc_consumer_page *)(void *)both->map.consumer)->taken = 16;
+    cr_assert_eq(dump(observer)->messages[0].state, SHMRING_HELD);
+    shmr_row_at(both->map.table, SHMR_ROW_CONSUMER)->state = SHMR_ROW_FREE;
+    const struct shown *shown = dump(observer);
+    cr_assert_eq(shown->n, 1);
+    cr_assert_eq(shown->messages[0].state, SHMRING_WAITING);
+    cr_assert_eq(shown->messages[0].deliveries, 1);
+    destroy();
+}
+
+/* One may look at what is corrupt, but not at what is not there. */
+Test(dump, of_memory_that_is_gone)
+{
+    struct shown shown = {0};
+
+    make(SHMRING_SPSC);
+    observer->poisoned = true;
+    cr_assert_eq(shmring_dump(observer, show, &shown), 0);
+    observer->lost = true;
+    assert_refused(shmring_dump(observer, show, &shown), EBADMSG, "memory is gone");
+    observer->lost = false;
+    destroy();
 }
 
 /* The ring goes round while one message is held: no entry leads to it any more. */

@@ -178,6 +178,52 @@ Test(mpmc_damage, a_wrong_clock_does_not_end_recovery, .init = open_queue, .fini
     }
 }
 
+/* No position is the first that is not published: each entry is some laps ahead of the one before. */
+static void make_ring_endless(void)
+{
+    for (uint64_t i = 0; i < CAPACITY; i++)
+        mpmc_pages_block(&pages, i)->entry = (i + 1) << 37 << SHMR_BLOCK_BITS | i;
+}
+
+/* What the dead one held is for its successor, with the same tag. It cannot recover it yet, so its
+ * end looks like a death, and the next one does. */
+Test(mpmc_damage, a_recovery_that_is_finished_by_the_next)
+{
+    struct shmring_config config = {.kind = SHMRING_MPMC,
+                                    .flags = BOTH,
+                                    .capacity = CAPACITY,
+                                    .max_message = LONGEST,
+                                    .max_participants = 2};
+    uint64_t entries[CAPACITY];
+    char buf[LONGEST];
+    shmring_t *other;
+    const void *msg;
+
+    cr_assert_eq(shmring_create(&q, "memfd:test", &config), 0);
+    mpmc_pages_map(&pages, q);
+    other = attach(q);
+    const uint32_t row = other->row;
+    cr_assert_eq(shmring_send(q, "a", 1), 0);
+    cr_assert_eq(shmring_peek(other, &msg, NULL), 1);
+    mpmc_kill_handle(&other);
+
+    for (uint64_t i = 0; i < CAPACITY; i++)
+        entries[i] = mpmc_pages_block(&pages, i)->entry;
+    make_ring_endless();
+    other = attach(q);
+    cr_assert_eq(other->row, row);
+    shmring_close(&other);
+    cr_assert_eq(pages.rows[row].state, SHMR_ROW_ATTACHED);
+    for (uint64_t i = 0; i < CAPACITY; i++)
+        mpmc_pages_block(&pages, i)->entry = entries[i];
+    other = attach(q);
+    cr_assert_eq(shmring_recv(q, buf, sizeof buf), 1);
+    cr_assert_eq(buf[0], 'a');
+    shmring_close(&other);
+    cr_assert_eq(pages.rows[row].state, SHMR_ROW_FREE);
+    close_queue();
+}
+
 /* ---- Everything at once ---------------------------------------------------------------------- */
 
 static uint64_t state;

@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "lib/handle.h"
+#include "lib/participant.h"
 #include "messages.h"
 #include "spsc_pages.h"
 #include "support.h"
@@ -384,6 +386,29 @@ Test(spsc_damage, positions_that_cannot_be)
 
     for (size_t i = 0; i < sizeof bases / sizeof bases[0]; i++)
         no_attaching_at(bases[i]);
+}
+
+/* Records that begin before what the consumer has, and do not lead to it. */
+Test(spsc_damage, a_producer_behind_the_consumer, .init = setup, .fini = teardown)
+{
+    leave();
+    pages_start_at(&pages, 64);
+    for (int i = 0; i < 2; i++)
+        pages.producer->progress[i].position = 56;
+    assert_not_attached(SHMRING_PRODUCER, "producer's page");
+}
+
+/* What others call themselves goes to a terminal, some time. */
+Test(spsc_damage, a_name_that_is_no_word, .init = setup, .fini = teardown)
+{
+    static const char comm[16] = "\x1b]0;h\nd\xff\x7f\r";
+    struct shmr_row *row = shmr_row_at(consumer->map.table, SHMR_ROW_CONSUMER);
+    shmring_t *second;
+
+    memcpy((void *)row->comm, comm, sizeof comm);
+    row->pid_ns ^= 1;
+    assert_refused(shmring_dup(&second, observer, SHMRING_CONSUMER), EBUSY,
+                   "of another pid namespace (?]0;h?d??" /* no trigraph */ "?)");
 }
 
 Test(spsc_damage, a_damaged_record_after_the_producers_last, .init = setup, .fini = teardown)

@@ -302,6 +302,58 @@ Test(tools, what_others_call_themselves_is_escaped)
     shmring_close(&q);
 }
 
+/* A participant, and a queue, that would like to be commands to a terminal. */
+static int die_of_a_bad_name(void *name)
+{
+    static const char words[] = "\033]0;title\a\x9b" "2J\xc2\x9b" "2J\r\177";
+    const struct shmring_config config = {.kind = SHMRING_MPMC,
+                                          .flags = SHMRING_PRODUCER | SHMRING_CONSUMER,
+                                          .capacity = 4,
+                                          .max_message = sizeof words,
+                                          .max_participants = 2};
+    const void *msg;
+    shmring_t *q;
+
+    prctl(PR_SET_NAME, "\033[31m\n\x9b\xc2\x9b\r\177");
+    child_assert(shmring_create(&q, name, &config) == 0);
+    for (int i = 0; i < 3; i++)
+        child_assert(shmring_send(q, words, sizeof words) == 0);
+    child_assert(shmring_peek(q, &msg, NULL) == sizeof words);
+    kill(getpid(), SIGKILL);
+    return 1;
+}
+
+static void assert_is_text(const char *command, const char *text)
+{
+    for (; *text; text++)
+        cr_assert(*text == '\n' || (*text >= ' ' && *text <= '~'), "%s: %d in: %s", command, *text,
+                  text);
+}
+
+Test(tools, no_control_characters_from_a_segment)
+{
+    const char *name = as_file_queue(path_in(directory_name(), "a\033[2J\x9b\xc2\x9b" "b"));
+    const char *const lines[][4] = {{"ls"},           {"stat"},          {"stat", "--openmetrics"},
+                                    {"who"},          {"dump"},          {"top", "--once"},
+                                    {"ls", "--json"}, {"who", "--json"}, {"gc", "--dry-run"},
+                                    {"recover"},      {"gc", "--all"}};
+
+    cr_assert_eq(test_run(die_of_a_bad_name, (void *)(uintptr_t)name), -SIGKILL);
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        const char *const argv[] = {"tools/shmring", lines[i][0], lines[i][1] ? lines[i][1] : name,
+                                    lines[i][1] ? name : NULL, NULL};
+        struct outcome outcome = tool_run("", argv);
+        cr_assert_eq(outcome.status, 0, "%s: %s", lines[i][0], outcome.err);
+        cr_assert(*outcome.out != '\0');
+        assert_is_text(lines[i][0], outcome.out);
+        outcome_free(&outcome);
+    }
+    struct outcome gone = TOOL("", "who", name);
+    cr_assert_eq(gone.status, 1);
+    assert_is_text("who", gone.err);
+    outcome_free(&gone);
+}
+
 Test(tools, ls_lists_dev_shm)
 {
     const char *name = queue_name();

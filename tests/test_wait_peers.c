@@ -3,9 +3,15 @@
 #include <config.h>
 
 #include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "lib/bell.h"
 #include "waiting.h"
 
 static const struct shmring_waiting with_peers = {.recheck_ms = 1, .flags = SHMRING_WAIT_PEERS};
@@ -160,10 +166,9 @@ Test(wait, recovery_wakes, .init = setup)
     shmring_close(&q);
 }
 
-static int sleep_until_the_name_goes(void *unused)
+static int sleep_until_the_name_goes(void *recheck_ms)
 {
-    (void)unused;
-    const struct shmring_waiting often = {.recheck_ms = 1};
+    const struct shmring_waiting often = {.recheck_ms = *(const uint32_t *)recheck_ms};
     shmring_t *consumer = child_open(SHMRING_CONSUMER);
     char buf[100];
 
@@ -175,10 +180,51 @@ static int sleep_until_the_name_goes(void *unused)
 Test(wait, a_name_that_goes_is_noticed, .init = setup)
 {
     q = test_create(name, SHMRING_PRODUCER, 4096);
-    pid_t pid = test_fork(sleep_until_the_name_goes, NULL);
+    uint32_t recheck_ms = 1;
+    pid_t pid = test_fork(sleep_until_the_name_goes, &recheck_ms);
 
     test_await_sleep(pid);
     cr_assert_eq(shmring_unlink(name), 0);
     cr_assert_eq(test_wait(pid), 0);
+    shmring_close(&q);
+}
+
+static _Atomic bool storm_is_over;
+
+/* Wake who waits for a message, for nothing, as fast as can be. */
+static void *wake_all_the_time(void *word)
+{
+    _Atomic uint32_t *bell = word;
+
+    while (!storm_is_over) {
+        atomic_fetch_add(bell, SHMR_BELL_RING);
+        syscall(SYS_futex, bell, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+    }
+    return NULL;
+}
+
+/* A sleeper that never sleeps on until its next look around makes that look all the same. */
+Test(wait, woken_for_nothing_all_the_time, .init = setup, .timeout = 60)
+{
+    struct shmring_futex futex;
+    uint32_t recheck_ms = 50;
+    char message[64];
+    pthread_t storm;
+
+    q = test_create(name, SHMRING_PRODUCER, 4096);
+    fill(q);
+    cr_assert_eq(shmring_futex_arm(q, SHMRING_WRITABLE, &futex), 0);
+    struct shmr_bell *writable = (struct shmr_bell *)(uintptr_t)futex.word;
+    shmring_t *emptied = open_role(SHMRING_CONSUMER);
+    while (shmring_recv(emptied, message, sizeof message) > 0)
+        continue;
+    shmring_close(&emptied);
+    pid_t pid = test_fork(sleep_until_the_name_goes, &recheck_ms);
+    test_await_sleep(pid);
+    cr_assert_eq(pthread_create(&storm, NULL, wake_all_the_time, (void *)&writable[-1].word), 0);
+    cr_assert_eq(shmring_unlink(name), 0);
+    cr_assert_eq(test_wait(pid), 0);
+    storm_is_over = true;
+    pthread_join(storm, NULL);
     shmring_close(&q);
 }

@@ -45,6 +45,12 @@ static size_t utf8_length(const unsigned char *text, size_t n)
     return length;
 }
 
+/* A control character, also one of two bytes (U+0080 to U+009F), which terminals obey as well. */
+static bool is_control(const unsigned char *text, size_t length)
+{
+    return *text < 0x20 || *text == 0x7f || (length == 2 && text[0] == 0xc2 && text[1] < 0xa0);
+}
+
 void put_json_bytes(FILE *out, const void *bytes, size_t n)
 {
     fputc('"', out);
@@ -53,8 +59,8 @@ void put_json_bytes(FILE *out, const void *bytes, size_t n)
         size_t length = utf8_length(c, n - i);
         if (length == 0)
             fputs("\\ufffd", out);
-        else if (*c < 0x20 || *c == 0x7f)
-            fprintf(out, "\\u%04x", *c);
+        else if (is_control(c, length))
+            fprintf(out, "\\u%04x", c[length - 1]);
         else if (*c == '"' || *c == '\\')
             fprintf(out, "\\%c", *c);
         else
@@ -74,7 +80,7 @@ void put_label_value(FILE *out, const char *text)
     for (size_t left = strlen(text), length; left > 0; text += length, left -= length) {
         const unsigned char *c = (const unsigned char *)text;
         length = utf8_length(c, left);
-        if (length == 0 || *c < 0x20 || *c == 0x7f || *c == '\\') {
+        if (length == 0 || is_control(c, length) || *c == '\\') {
             fprintf(out, "\\\\x%02x", *c); /* a backslash is written as two */
             length = 1;
         } else {
