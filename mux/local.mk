@@ -3,7 +3,7 @@
 # Waiting for many queues: uses liburcu, and of libshmring what everybody may use.
 EXTRA_DIST += mux/libshmring-mux.map
 if HAVE_MUX
-pkginclude_HEADERS += include/shmring/mux.h
+pkginclude_HEADERS += include/shmring/mux.h include/shmring/mux.hpp
 lib_LTLIBRARIES += mux/libshmring-mux.la
 pkgconfig_DATA += mux/libshmring-mux.pc
 endif
