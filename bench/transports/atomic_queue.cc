@@ -117,90 +117,33 @@ template <size_t N> class optimist : public kind<N, false>::fixed
     }
 };
 
-template <size_t N> static int construct_with_capacity(struct link *l)
-{
-    const size_t count = link_slots(l, N) < 4096 ? 4096 : link_slots(l, N); /* its own least */
-    struct elements *e = elements_map(l, sizeof(with_capacity<N>) + count * (N + 1) + 192);
-    if (!e)
-        return -1;
-    for (void *queue : e->queue) {
-        next_free = static_cast<unsigned char *>(queue) + (sizeof(with_capacity<N>) + 63) / 64 * 64;
-        new (queue) with_capacity<N>(static_cast<unsigned>(link_slots(l, N)));
-    }
-    return 0;
-}
-
 static int open_with_capacity(struct link *l)
 {
-    if (elements_known_size(l) != 0)
-        return -1;
-    switch (l->size) {
-    case ELEMENT_SMALL:
-        return construct_with_capacity<ELEMENT_SMALL>(l);
-    case ELEMENT_LINE:
-        return construct_with_capacity<ELEMENT_LINE>(l);
-    default:
-        return construct_with_capacity<ELEMENT_LARGE>(l);
-    }
+    return elements_by_size(l, [l](auto size) {
+        using sized = with_capacity<decltype(size)::value>;
+        const size_t slots = link_slots(l, size),
+                     count = slots < 4096 ? 4096 : slots; /* its least */
+        struct elements *e = elements_map(l, sizeof(sized) + count * (size + 1) + 192);
+        if (!e)
+            return -1;
+        for (void *queue : e->queue) {
+            next_free = static_cast<unsigned char *>(queue) + (sizeof(sized) + 63) / 64 * 64;
+            new (queue) sized(static_cast<unsigned>(slots));
+        }
+        return 0;
+    });
 }
 
-ELEMENTS_DEFINE(many, elements_of<for_many>::push, elements_of<for_many>::pop)
-ELEMENTS_DEFINE(spsc, elements_of<for_two>::push, elements_of<for_two>::pop)
-ELEMENTS_DEFINE(wait, elements_of<optimist>::push, elements_of<optimist>::pop)
-ELEMENTS_DEFINE(chosen, elements_of<with_capacity>::push, elements_of<with_capacity>::pop)
+const struct transport atomic_queue_transport = elements_transport<for_many>(
+    "atomic-queue", "atomic_queue, try_push and try_pop", CAN_BE_ALONE | IS_MANY | IS_UNORDERED);
 
-const struct transport atomic_queue_transport = {
-    .name = "atomic-queue",
-    .group = "peers",
-    .what = "atomic_queue, try_push and try_pop",
-    .flags = CAN_SPIN | CAN_BE_ALONE | IS_MANY | IS_UNORDERED,
-    .open = elements_of<for_many>::open,
-    .attach = nullptr,
-    .send = many_send,
-    .recv = many_recv,
-    .try_send = many_try_send,
-    .try_recv = many_try_recv,
-    .close = elements_close,
-};
+const struct transport atomic_queue_spsc_transport = elements_transport<for_two>(
+    "atomic-queue-spsc", "atomic_queue for one producer and one consumer, try_push and try_pop",
+    CAN_BE_ALONE);
 
-const struct transport atomic_queue_spsc_transport = {
-    .name = "atomic-queue-spsc",
-    .group = "peers",
-    .what = "atomic_queue for one producer and one consumer, try_push and try_pop",
-    .flags = CAN_SPIN | CAN_BE_ALONE,
-    .open = elements_of<for_two>::open,
-    .attach = nullptr,
-    .send = spsc_send,
-    .recv = spsc_recv,
-    .try_send = spsc_try_send,
-    .try_recv = spsc_try_recv,
-    .close = elements_close,
-};
+const struct transport atomic_queue_optimist_transport = elements_transport<optimist>(
+    "atomic-queue-opt", "atomic_queue, push and pop, which wait inside the call", CAN_BE_ALONE);
 
-const struct transport atomic_queue_optimist_transport = {
-    .name = "atomic-queue-opt",
-    .group = "peers",
-    .what = "atomic_queue, push and pop, which wait inside the call",
-    .flags = CAN_SPIN | CAN_BE_ALONE,
-    .open = elements_of<optimist>::open,
-    .attach = nullptr,
-    .send = wait_send,
-    .recv = wait_recv,
-    .try_send = wait_try_send,
-    .try_recv = wait_try_recv,
-    .close = elements_close,
-};
-
-const struct transport atomic_queue_b_transport = {
-    .name = "atomic-queue-b",
-    .group = "peers",
-    .what = "atomic_queue with a capacity chosen at run time, try_push and try_pop",
-    .flags = CAN_SPIN | CAN_BE_ALONE | IS_MANY | HAS_CAPACITY | IS_UNORDERED,
-    .open = open_with_capacity,
-    .attach = nullptr,
-    .send = chosen_send,
-    .recv = chosen_recv,
-    .try_send = chosen_try_send,
-    .try_recv = chosen_try_recv,
-    .close = elements_close,
-};
+const struct transport atomic_queue_b_transport = elements_transport<with_capacity>(
+    "atomic-queue-b", "atomic_queue with a capacity chosen at run time, try_push and try_pop",
+    CAN_BE_ALONE | IS_MANY | HAS_CAPACITY | IS_UNORDERED, open_with_capacity);

@@ -11,7 +11,9 @@
 
 #include "elements.hh"
 
-template <size_t N> class one_by_one
+using boost::lockfree::capacity;
+
+template <class Queue, size_t N> class one_by_one
 {
   public:
     long push(const element<N> *message, long)
@@ -24,88 +26,44 @@ template <size_t N> class one_by_one
         return queue_.pop(*message);
     }
 
-  private:
-    boost::lockfree::spsc_queue<element<N>, boost::lockfree::capacity<elements_fixed_count(N)>>
-        queue_;
+  protected:
+    Queue queue_;
 };
 
-template <size_t N> class arrays
+template <size_t N>
+using spsc_queue = boost::lockfree::spsc_queue<element<N>, capacity<elements_fixed_count(N)>>;
+
+template <size_t N>
+using mpmc_queue = boost::lockfree::queue<element<N>, capacity<elements_fixed_count(N)>>;
+
+template <size_t N> class spsc : public one_by_one<spsc_queue<N>, N>
+{
+};
+
+template <size_t N> class spsc_arrays : public one_by_one<spsc_queue<N>, N>
 {
   public:
     long push(const element<N> *messages, long n)
     {
-        return static_cast<long>(queue_.push(messages, static_cast<size_t>(n)));
+        return static_cast<long>(this->queue_.push(messages, static_cast<size_t>(n)));
     }
 
     long pop(element<N> *messages, long n)
     {
-        return static_cast<long>(queue_.pop(messages, static_cast<size_t>(n)));
+        return static_cast<long>(this->queue_.pop(messages, static_cast<size_t>(n)));
     }
-
-  private:
-    boost::lockfree::spsc_queue<element<N>, boost::lockfree::capacity<elements_fixed_count(N)>>
-        queue_;
 };
 
-template <size_t N> class many
+template <size_t N> class mpmc : public one_by_one<mpmc_queue<N>, N>
 {
-  public:
-    long push(const element<N> *message, long)
-    {
-        return queue_.push(*message);
-    }
-
-    long pop(element<N> *message, long)
-    {
-        return queue_.pop(*message);
-    }
-
-  private:
-    boost::lockfree::queue<element<N>, boost::lockfree::capacity<elements_fixed_count(N)>> queue_;
 };
 
-ELEMENTS_DEFINE(spsc, elements_of<one_by_one>::push, elements_of<one_by_one>::pop)
-ELEMENTS_DEFINE_BATCH(spsc_batch, elements_of<arrays>::push, elements_of<arrays>::pop)
-ELEMENTS_DEFINE(mpmc, elements_of<many>::push, elements_of<many>::pop)
+const struct transport boost_spsc_transport = elements_transport<spsc>(
+    "boost-spsc", "boost::lockfree::spsc_queue, push and pop", CAN_BE_ALONE | IS_LOCK_FREE);
 
-const struct transport boost_spsc_transport = {
-    .name = "boost-spsc",
-    .group = "peers",
-    .what = "boost::lockfree::spsc_queue, push and pop",
-    .flags = CAN_SPIN | CAN_BE_ALONE | IS_LOCK_FREE,
-    .open = elements_of<one_by_one>::open,
-    .attach = nullptr,
-    .send = spsc_send,
-    .recv = spsc_recv,
-    .try_send = spsc_try_send,
-    .try_recv = spsc_try_recv,
-    .close = elements_close,
-};
+const struct transport boost_spsc_batch_transport = elements_transport<spsc_arrays>(
+    "boost-spsc-batch", "boost::lockfree::spsc_queue, push and pop of arrays",
+    IS_BATCH | IS_LOCK_FREE);
 
-const struct transport boost_spsc_batch_transport = {
-    .name = "boost-spsc-batch",
-    .group = "peers",
-    .what = "boost::lockfree::spsc_queue, push and pop of arrays",
-    .flags = CAN_SPIN | IS_BATCH | IS_LOCK_FREE,
-    .open = elements_of<arrays>::open,
-    .attach = nullptr,
-    .send = spsc_batch_send,
-    .recv = spsc_batch_recv,
-    .try_send = spsc_batch_try_send,
-    .try_recv = spsc_batch_try_recv,
-    .close = elements_close,
-};
-
-const struct transport boost_queue_transport = {
-    .name = "boost-queue",
-    .group = "peers",
-    .what = "boost::lockfree::queue, push and pop",
-    .flags = CAN_SPIN | CAN_BE_ALONE | IS_MANY | IS_LOCK_FREE,
-    .open = elements_of<many>::open,
-    .attach = nullptr,
-    .send = mpmc_send,
-    .recv = mpmc_recv,
-    .try_send = mpmc_try_send,
-    .try_recv = mpmc_try_recv,
-    .close = elements_close,
-};
+const struct transport boost_queue_transport = elements_transport<mpmc>(
+    "boost-queue", "boost::lockfree::queue, push and pop", CAN_BE_ALONE | IS_MANY | IS_LOCK_FREE);

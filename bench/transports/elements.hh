@@ -5,12 +5,15 @@
  *
  *   long push(element<N> *messages, long n)    up to n of them; returns how many
  *   long pop(element<N> *messages, long n)
+ *
+ * and is elements_transport<Queue>(name, what, flags): in shared memory if nothing else is said.
  */
 #ifndef BENCH_TRANSPORTS_ELEMENTS_HH
 #define BENCH_TRANSPORTS_ELEMENTS_HH
 
 #include <cstddef>
 #include <new>
+#include <type_traits>
 
 #include "elements.h"
 
@@ -25,22 +28,90 @@ constexpr size_t elements_fixed_count(size_t size)
     return (256 << 10) / size;
 }
 
-template <template <size_t> class Queue> struct elements_of {
-    /* Queues without pointers to themselves or to a heap, in shared memory. */
-    static int open(struct link *l)
-    {
-        if (elements_known_size(l) != 0)
+/* For open() and attach(): what call returns for this size, as a constant of a type of its own; or
+ * -1 where queues of that size are not compiled. */
+template <class Call> static int elements_by_size(struct link *l, Call call)
+{
+    if (elements_known_size(l) != 0)
+        return -1;
+    switch (l->size) {
+    case ELEMENT_SMALL:
+        return call(std::integral_constant<size_t, ELEMENT_SMALL>());
+    case ELEMENT_LINE:
+        return call(std::integral_constant<size_t, ELEMENT_LINE>());
+    default:
+        return call(std::integral_constant<size_t, ELEMENT_LARGE>());
+    }
+}
+
+/* Queues without pointers to themselves or to a heap, in shared memory. */
+template <template <size_t> class Queue> static int elements_open_shared(struct link *l)
+{
+    return elements_by_size(l, [l](auto size) {
+        using sized = Queue<decltype(size)::value>;
+        struct elements *e = elements_map(l, sizeof(sized));
+        if (!e)
             return -1;
-        switch (l->size) {
-        case ELEMENT_SMALL:
-            return construct<Queue<ELEMENT_SMALL>>(l);
-        case ELEMENT_LINE:
-            return construct<Queue<ELEMENT_LINE>>(l);
-        default:
-            return construct<Queue<ELEMENT_LARGE>>(l);
-        }
+        for (void *queue : e->queue)
+            new (queue) sized;
+        return 0;
+    });
+}
+
+/* Queues on the heap, made of the link before the process whose threads use them is forked. */
+template <template <size_t> class Queue> static int elements_open_on_heap(struct link *l)
+{
+    return elements_by_size(l, [l](auto size) {
+        using sized = Queue<decltype(size)::value>;
+        struct elements *e = elements_new(l);
+        if (!e)
+            return -1;
+        e->destroy = [](struct elements *made) {
+            for (void *queue : made->queue)
+                delete static_cast<sized *>(queue);
+        };
+        for (void *&queue : e->queue)
+            queue = new sized(*l);
+        return 0;
+    });
+}
+
+/* What a transport does with its Queue. */
+template <template <size_t> class Queue> class elements_calls
+{
+  public:
+    static long send(struct link *l, uint64_t seq, long n)
+    {
+        return elements_send(l, seq, n, push);
     }
 
+    static long send_batch(struct link *l, uint64_t seq, long n)
+    {
+        return elements_send_batch(l, seq, n, push);
+    }
+
+    static long recv(struct link *l, uint64_t seq, long n)
+    {
+        return elements_recv(l, seq, n, pop);
+    }
+
+    static long recv_batch(struct link *l, uint64_t seq, long n)
+    {
+        return elements_recv_batch(l, seq, n, pop);
+    }
+
+    static long try_send(struct link *l, void *messages, long n)
+    {
+        return elements_try_send(l, messages, n, push);
+    }
+
+    static long try_recv(struct link *l, void *messages, long n)
+    {
+        return elements_try_recv(l, messages, n, pop);
+    }
+
+  private:
+    /* Where these are called, size is a constant. */
     __attribute__((always_inline)) static inline long push(void *queue, void *messages, size_t size,
                                                            long n)
     {
@@ -67,17 +138,6 @@ template <template <size_t> class Queue> struct elements_of {
         }
     }
 
-  private:
-    template <class Sized> static int construct(struct link *l)
-    {
-        struct elements *e = elements_map(l, sizeof(Sized));
-        if (!e)
-            return -1;
-        for (void *queue : e->queue)
-            new (queue) Sized;
-        return 0;
-    }
-
     template <size_t N>
     __attribute__((always_inline)) static inline long push_sized(void *queue, void *messages,
                                                                  long n)
@@ -92,36 +152,26 @@ template <template <size_t> class Queue> struct elements_of {
     }
 };
 
-template <class Queue> static void elements_destroy(struct elements *e)
+/* flags: beside CAN_SPIN, which all can. */
+template <template <size_t> class Queue>
+constexpr struct transport
+elements_transport(const char *name, const char *what, unsigned flags,
+                   int (*open)(struct link *l) = elements_open_shared<Queue>,
+                   int (*attach)(struct link *l) = nullptr)
 {
-    for (void *queue : e->queue)
-        delete static_cast<Queue *>(queue);
-}
-
-template <class Queue> static int elements_open_two(struct link *l)
-{
-    struct elements *e = elements_new(l);
-    if (!e)
-        return -1;
-    e->destroy = elements_destroy<Queue>;
-    for (void *&queue : e->queue)
-        queue = new Queue(*l);
-    return 0;
-}
-
-/* Queues on the heap, made of the link before the process whose threads use them is forked. */
-template <template <size_t> class Queue> static int elements_open_on_heap(struct link *l)
-{
-    if (elements_known_size(l) != 0)
-        return -1;
-    switch (l->size) {
-    case ELEMENT_SMALL:
-        return elements_open_two<Queue<ELEMENT_SMALL>>(l);
-    case ELEMENT_LINE:
-        return elements_open_two<Queue<ELEMENT_LINE>>(l);
-    default:
-        return elements_open_two<Queue<ELEMENT_LARGE>>(l);
-    }
+    using calls = elements_calls<Queue>;
+    const bool batch = flags & IS_BATCH;
+    return {name,
+            "peers",
+            what,
+            flags | CAN_SPIN,
+            open,
+            attach,
+            batch ? calls::send_batch : calls::send,
+            batch ? calls::recv_batch : calls::recv,
+            calls::try_send,
+            calls::try_recv,
+            elements_close};
 }
 
 #endif

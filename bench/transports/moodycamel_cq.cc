@@ -85,43 +85,16 @@ template <class End> static int take_ends(struct link *l)
 
 template <template <size_t> class End> static int attach_to_heap(struct link *l)
 {
-    switch (l->size) {
-    case ELEMENT_SMALL:
-        return take_ends<End<ELEMENT_SMALL>>(l);
-    case ELEMENT_LINE:
-        return take_ends<End<ELEMENT_LINE>>(l);
-    default:
-        return take_ends<End<ELEMENT_LARGE>>(l);
-    }
+    return elements_by_size(l, [l](auto size) { return take_ends<End<decltype(size)::value>>(l); });
 }
 
-ELEMENTS_DEFINE(cq, elements_of<one_by_one>::push, elements_of<one_by_one>::pop)
-ELEMENTS_DEFINE_BATCH(cq_batch, elements_of<in_bulk>::push, elements_of<in_bulk>::pop)
+const struct transport moodycamel_cq_transport = elements_transport<one_by_one>(
+    "moodycamel-cq", "moodycamel::ConcurrentQueue, try_enqueue and try_dequeue with tokens",
+    CAN_BE_ALONE | IS_MANY | IN_ONE_PROCESS | IS_LOCK_FREE, elements_open_on_heap<concurrent>,
+    attach_to_heap<one_by_one>);
 
-const struct transport moodycamel_cq_transport = {
-    .name = "moodycamel-cq",
-    .group = "peers",
-    .what = "moodycamel::ConcurrentQueue, try_enqueue and try_dequeue with tokens",
-    .flags = CAN_SPIN | CAN_BE_ALONE | IS_MANY | IN_ONE_PROCESS | IS_LOCK_FREE,
-    .open = elements_open_on_heap<concurrent>,
-    .attach = attach_to_heap<one_by_one>,
-    .send = cq_send,
-    .recv = cq_recv,
-    .try_send = cq_try_send,
-    .try_recv = cq_try_recv,
-    .close = elements_close,
-};
-
-const struct transport moodycamel_cq_batch_transport = {
-    .name = "moodycamel-cq-batch",
-    .group = "peers",
-    .what = "moodycamel::ConcurrentQueue, try_enqueue_bulk and try_dequeue_bulk with tokens",
-    .flags = CAN_SPIN | IS_BATCH | IS_MANY | IN_ONE_PROCESS | IS_LOCK_FREE,
-    .open = elements_open_on_heap<concurrent>,
-    .attach = attach_to_heap<in_bulk>,
-    .send = cq_batch_send,
-    .recv = cq_batch_recv,
-    .try_send = cq_batch_try_send,
-    .try_recv = cq_batch_try_recv,
-    .close = elements_close,
-};
+const struct transport moodycamel_cq_batch_transport = elements_transport<in_bulk>(
+    "moodycamel-cq-batch",
+    "moodycamel::ConcurrentQueue, try_enqueue_bulk and try_dequeue_bulk with tokens",
+    IS_BATCH | IS_MANY | IN_ONE_PROCESS | IS_LOCK_FREE, elements_open_on_heap<concurrent>,
+    attach_to_heap<in_bulk>);

@@ -31,18 +31,7 @@ template <size_t N> class reader_writer
     moodycamel::ReaderWriterQueue<element<N>> queue_;
 };
 
-ELEMENTS_DEFINE(rwq, elements_of<reader_writer>::push, elements_of<reader_writer>::pop)
-
-const struct transport moodycamel_rwq_transport = {
-    .name = "moodycamel-rwq",
-    .group = "peers",
-    .what = "moodycamel::ReaderWriterQueue, try_enqueue and try_dequeue",
-    .flags = CAN_SPIN | CAN_BE_ALONE | HAS_CAPACITY | IN_ONE_PROCESS | IS_LOCK_FREE,
-    .open = elements_open_on_heap<reader_writer>,
-    .attach = nullptr,
-    .send = rwq_send,
-    .recv = rwq_recv,
-    .try_send = rwq_try_send,
-    .try_recv = rwq_try_recv,
-    .close = elements_close,
-};
+const struct transport moodycamel_rwq_transport = elements_transport<reader_writer>(
+    "moodycamel-rwq", "moodycamel::ReaderWriterQueue, try_enqueue and try_dequeue",
+    CAN_BE_ALONE | HAS_CAPACITY | IN_ONE_PROCESS | IS_LOCK_FREE,
+    elements_open_on_heap<reader_writer>);
