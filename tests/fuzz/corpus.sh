@@ -6,7 +6,7 @@ set -u
 : "${srcdir:?}" "${builddir:?}"
 
 status=0
-for target in open operations rings; do
+for target in open operations rings tools; do
     log=$(mktemp)
     if "$builddir/tests/fuzz/replay_$target" "$srcdir/tests/fuzz/corpus/$target" >"$log" 2>&1; then
         printf '%s: ' "$target"

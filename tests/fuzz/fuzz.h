@@ -63,6 +63,9 @@ int world_file(void);
 /* Overwrite one word, as the input says: which, and by what. */
 void world_scribble(struct world *w, struct input *in);
 
+/* The rest of an input as a file, repaired as the bits of `what` say: see file.c. */
+void file_write(int fd, struct input *in, unsigned what);
+
 /* ---- Around the library, see around.c -------------------------------------------------------- */
 
 /* From now on each look at any clock finds it a millisecond later, and far in the past. */
