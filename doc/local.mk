@@ -11,3 +11,6 @@ dist_doc_DATA += \
 	doc/performance.md \
 	doc/security.md \
 	doc/tracing.md
+
+# The picture in README.md, drawn from the table there: tests/readme.sh.
+EXTRA_DIST += doc/comparison.awk doc/comparison.svg

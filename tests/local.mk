@@ -275,6 +275,7 @@ script_tests += \
 	tests/man.sh \
 	tests/packaging.sh \
 	tests/python.sh \
+	tests/readme.sh \
 	tests/report.sh \
 	tests/reuse.sh \
 	tests/spelling.sh \
