@@ -67,6 +67,7 @@ struct book {
     volatile bool stop;       /* what the sleeper is told */
     volatile unsigned helped; /* so often something came for the victim */
     volatile unsigned published;
+    volatile pid_t asleep;    /* the helper's child */
     volatile uint8_t got[NUMBERS];
 };
 
@@ -738,15 +739,29 @@ static pid_t start_helper(struct crash_world *w, pid_t victim)
     shmring_t *q = join(w, publisher_of(operation(w)->event));
     while (!is_asleep(w, victim))
         pause_a_little();
-    if (is_mpmc(w))
-        put_to_sleep(w, LATER);
+    if (is_mpmc(w)) {
+        book(w)->asleep = start_sleeper(w, LATER);
+        crash_check(w, await(is_asleep, w, book(w)->asleep), "it does not sleep");
+    }
+    /* Once more, when the other one was there first by its own look, and has taken it. */
     for (; q && !crash_failed(w); pause_a_little())
-        if (is_asleep(w, victim)) { /* once more: the other one was there first, by its own look */
+        if (book(w)->moved >= book(w)->published && is_asleep(w, victim)) {
             book(w)->helped++;
             publish_one(w, q);
         }
     for (;;)
         pause();
+}
+
+/*
+ * The one it put to sleep as well. That one dies with its parent, but only when it comes to run, and
+ * sleeps until then: somebody's ring would wake it, and nobody else.
+ */
+static void end_helper(struct crash_world *w, pid_t helper)
+{
+    end_process(helper);
+    if (helper > 0)
+        end_process(book(w)->asleep);
 }
 
 static bool has_helped(struct crash_world *w, pid_t unused)
@@ -841,7 +856,7 @@ static void find_points(struct crash_world *w, struct play_points *points)
         play_find_points(w, victim, CRASH_VICTIM, points);
         step_kill(victim);
     }
-    end_process(helper);
+    end_helper(w, helper);
     end_process(sleeper);
     shmring_close(&q);
 }
@@ -938,6 +953,7 @@ int main(int argc, char **argv)
         printf("SKIP: " STEP_IMPOSSIBLE "\n");
         return 77;
     }
+    prctl(PR_SET_CHILD_SUBREAPER, 1); /* for whom a helper leaves behind */
     for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++)
         every_case(&kinds[k]);
     printf("%lu deaths\n", totals.deaths);
