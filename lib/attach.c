@@ -19,6 +19,7 @@
 #include "handle.h"
 #include "participant.h"
 #include "recovery.h"
+#include "spsc_batch.h"
 #include "trace.h"
 #include "wait.h"
 
@@ -56,6 +57,7 @@ static void free_handle(shmring_t *q)
     shmr_fd_close(q);
     if (q->fd >= 0)
         close(q->fd);
+    free(q->producer.stage);
     free(q);
 }
 
@@ -162,13 +164,17 @@ static int become_producer(shmring_t *q)
     struct shmr_row *row = shmr_row_at(q->map.table, SHMR_ROW_PRODUCER);
     struct shmr_spsc_producer_page *page = (void *)q->map.producer;
     bool died = shmr_row_died(row);
+    uint8_t *stage = malloc(SHMR_SPSC_STAGE);
     int r;
 
+    if (!stage)
+        return shmr_fail(ENOMEM, "%d bytes to put batches together in", SHMR_SPSC_STAGE);
     q->producer = (struct shmr_spsc_producer){
         .data = q->map.data,
         .mask = q->geometry.capacity - 1,
         .max_message = q->geometry.max_message,
         .pauses = shmr_process_pauses(),
+        .stage = stage,
         .page = page,
         .consumer = (void *)q->map.consumer,
     };

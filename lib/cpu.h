@@ -9,12 +9,6 @@
 
 #define SHMR_LINE 64
 
-/*
- * How long to fall back when the queue is found empty or full: about the transfer of a line there
- * and back. In time, not in pauses: one pause takes from 10 to 50 ns, depending on the processor.
- */
-#define SHMR_BACK_OFF_NS 200
-
 static inline void shmr_pause(unsigned times)
 {
     while (times--) {
@@ -35,30 +29,11 @@ static inline void shmr_pause(unsigned times)
 #define SHMR_RMW_IS_FENCE 0
 #endif
 
-/*
- * The queue is empty, or full, after so many messages in a row: how many pauses to fall back for,
- * where `pauses` last for SHMR_BACK_OFF_NS. One who follows a stream closely takes the lines that
- * the other is writing; then both become slow, and neither gets away. So the longer the stream, the
- * longer the pause: roughly as long as the messages took, and at most SHMR_BACK_OFF_MOST times
- * SHMR_BACK_OFF_NS. One message at a time, as in a dialogue, is no stream, and the answer may be
- * there in less than that.
- */
-#define SHMR_BACK_OFF_MOST     16
-#define SHMR_BACK_OFF_MESSAGES 4
-#define SHMR_BACK_OFF_DIALOGUE 8 /* a part of it */
-static inline unsigned shmr_back_off(unsigned pauses, uint64_t messages)
-{
-    uint64_t times = messages / SHMR_BACK_OFF_MESSAGES;
-
-    if (messages <= 1)
-        return 1 + pauses / SHMR_BACK_OFF_DIALOGUE;
-    return pauses * (times < 1                    ? 1
-                     : times < SHMR_BACK_OFF_MOST ? (unsigned)times
-                                                  : SHMR_BACK_OFF_MOST);
-}
-
 /* Up to so many bytes are copied in place: calling memcpy would be a third of the cost at 64. */
 #define SHMR_COPY_SHORT 128
+
+/* From so many bytes on, memcpy mostly writes whole lines without asking for what was in them. */
+#define SHMR_COPY_LONG 3072
 
 /* Copy the first and the last `size` bytes of n: all of them, if n is at most twice that. */
 static inline void shmr_copy_ends(char *to, const char *from, size_t n, size_t size)
@@ -93,6 +68,20 @@ static inline void shmr_copy(void *to, const void *from, size_t n)
         shmr_copy_short(to, from, n);
     else
         memcpy(to, from, n);
+}
+
+/* Time, in units of the processor's own, to compare times by; 0 where it cannot be had so. */
+static inline uint64_t shmr_ticks(void)
+{
+#if defined __x86_64__ || defined __i386__
+    return __builtin_ia32_rdtsc();
+#elif defined __aarch64__
+    uint64_t ticks;
+    __asm__ volatile("mrs %0, cntvct_el0" : "=r"(ticks));
+    return ticks;
+#else
+    return 0;
+#endif
 }
 
 /* Get a line to read, or to write: the latter takes it from the core that has it. */

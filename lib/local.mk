@@ -6,6 +6,7 @@ noinst_LTLIBRARIES += lib/libshmring-core.la
 lib_libshmring_core_la_CFLAGS = $(AM_CFLAGS) -fvisibility=hidden -fno-tree-vectorize
 lib_libshmring_core_la_SOURCES = \
 	lib/attach.c \
+	lib/back_off.h \
 	lib/backend_file.c \
 	lib/backend_memfd.c \
 	lib/bell.h \
@@ -26,10 +27,11 @@ lib_libshmring_core_la_SOURCES = \
 	lib/ops.c \
 	lib/participant.c lib/participant.h \
 	lib/process.c lib/process.h \
+	lib/progress.h \
 	lib/ready.h \
 	lib/recovery.c lib/recovery.h \
 	lib/segment.c lib/segment.h \
-	lib/spsc.h \
+	lib/spsc.h lib/spsc_batch.h \
 	lib/stat.c \
 	lib/trace.h \
 	lib/version.c \

@@ -47,6 +47,7 @@
 
 #include <shmring/shmring.h>
 
+#include "back_off.h"
 #include "cpu.h"
 #include "layout.h"
 

@@ -23,9 +23,9 @@ struct shmr_mpmc_participant {
     struct shmr_mpmc queue;
     struct shmr_row *row; /* mine: its counters */
     uint64_t sent, sent_bytes, received, received_bytes, full_events, empty_events;
-    uint64_t filled;    /* sent when the queue was last found full after a success */
-    uint64_t caught_up; /* received when the queue was last found empty after a success */
-    uint64_t now;       /* CLOCK_MONOTONIC, ns, kept up by the caller: for shmr_row.held_since */
+    struct shmr_stream filled;    /* when the queue was last found full after a success */
+    struct shmr_stream caught_up; /* when it was last found empty */
+    uint64_t now; /* CLOCK_MONOTONIC, ns, kept up by the caller: for shmr_row.held_since */
     struct shmr_held reserved;
     uint64_t taken; /* messages given out by peek: their blocks' descriptors say that they are mine */
 };
@@ -64,8 +64,8 @@ static inline void shmr_mpmc_participant_init(struct shmr_mpmc_participant *p,
         .full_events = atomic_load_explicit(&mine->full_events, memory_order_relaxed),
         .empty_events = atomic_load_explicit(&mine->empty_events, memory_order_relaxed),
     };
-    p->filled = p->sent;
-    p->caught_up = p->received;
+    shmr_stream_start(&p->filled, p->sent, p->sent * g->stride);
+    shmr_stream_start(&p->caught_up, p->received, p->received * g->stride);
     shmr_mpmc_init(&p->queue, g, map, row);
     p->queue.receive_misses = 1; /* an empty queue is no event before the first message */
     atomic_store_explicit(&mine->held_since, 0, memory_order_relaxed);
@@ -143,6 +143,14 @@ static inline void shmr_mpmc_count_received(struct shmr_mpmc_participant *p, uin
     atomic_store_explicit(&p->row->received_bytes, p->received_bytes, memory_order_relaxed);
 }
 
+/* Found full, or empty, after so many messages of mine. */
+static inline void shmr_mpmc_fall_back(const struct shmr_mpmc *q, struct shmr_stream *s,
+                                       uint64_t messages)
+{
+    shmr_pause(shmr_back_off(s, q->pauses, messages, messages * q->stride,
+                             (q->mask + 1) * q->stride));
+}
+
 /* ---- Sending -------------------------------------------------------------------------------- */
 
 __attribute__((noinline)) static struct shmr_mine
@@ -153,8 +161,7 @@ shmr_mpmc_own_again(struct shmr_mpmc_participant *p)
     if (p->queue.send_misses == 0) { /* full after a success: let the consumers make some room */
         p->full_events++;
         atomic_store_explicit(&p->row->full_events, p->full_events, memory_order_relaxed);
-        shmr_pause(shmr_back_off(p->queue.pauses, p->sent - p->filled));
-        p->filled = p->sent;
+        shmr_mpmc_fall_back(&p->queue, &p->filled, p->sent);
         mine = shmr_mpmc_own(&p->queue);
     }
     if (!mine.block)
@@ -253,8 +260,7 @@ shmr_mpmc_take_again(struct shmr_mpmc_participant *p, size_t size)
         p->empty_events++;
         atomic_store_explicit(&p->row->empty_events, p->empty_events, memory_order_relaxed);
         /* Right behind a producer, every look takes the line it is writing: fall back. */
-        shmr_pause(shmr_back_off(p->queue.pauses, p->received - p->caught_up));
-        p->caught_up = p->received;
+        shmr_mpmc_fall_back(&p->queue, &p->caught_up, p->received);
         mine = shmr_mpmc_take(&p->queue, size);
     }
     if (!mine.block && mine.index == -EAGAIN)

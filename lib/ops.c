@@ -9,6 +9,7 @@
 #include "error.h"
 #include "handle.h"
 #include "recovery.h"
+#include "spsc_batch.h"
 #include "trace.h"
 #include "wait.h"
 

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "back_off.h"
 #include "cpu.h"
 #include "error.h"
 

@@ -41,8 +41,10 @@
 
 #include <shmring/shmring.h>
 
+#include "back_off.h"
 #include "cpu.h"
 #include "layout.h"
+#include "progress.h"
 
 /* Kept free so that the terminator never overwrites a record. */
 #define SHMR_SPSC_SPARE 8
@@ -60,6 +62,12 @@
 #define SHMR_SPSC_READ_AHEAD  256
 #define SHMR_SPSC_FETCH_MOST  2048
 
+/* Two ways to put a long batch into the ring, staged or not: see spsc_batch.h. */
+struct shmr_spsc_trial {
+    uint64_t ticks[2]; /* a KiB took of late */
+    uint32_t turn;     /* batches so far */
+};
+
 struct shmr_spsc_producer {
     uint8_t *data;
     uint64_t mask; /* capacity - 1 */
@@ -67,7 +75,6 @@ struct shmr_spsc_producer {
     uint64_t head; /* of what the consumer has released, the most that is known here */
     uint64_t bytes;
     uint64_t messages;
-    uint64_t filled;      /* messages when the ring was last found full after a success */
     uint64_t next_sample; /* position at which to look at the high-water mark */
     uint64_t quick_until; /* as far as this there is room, and no sample is due */
     struct shmr_spsc_producer_page *page;
@@ -79,6 +86,11 @@ struct shmr_spsc_producer {
     uint32_t pauses;     /* to fall back for, see SHMR_BACK_OFF_NS */
     bool reserved;       /* a reservation is open */
     uint32_t reservation;
+    /* When the ring was last found full after a success. */
+    struct shmr_stream filled;
+    /* For batches. */
+    uint8_t *stage; /* SHMR_SPSC_STAGE bytes */
+    struct shmr_spsc_trial trial;
     uint64_t high_water;
     uint64_t full_events;
     const char *damage; /* what cannot be, after -EBADMSG */
@@ -92,13 +104,14 @@ struct shmr_spsc_consumer {
     uint64_t released; /* behind position by the messages held */
     uint64_t bytes;
     uint64_t messages;
-    uint64_t caught_up;    /* messages when the ring was last found empty after a success */
     uint64_t next_publish; /* released position at which to publish head */
     struct shmr_spsc_consumer_page *page;
     uint32_t max_message;
     uint32_t turn;
     uint32_t pauses;
     uint32_t misses;
+    /* When the ring was last found empty after a success. */
+    struct shmr_stream caught_up;
     uint64_t held; /* messages given out by peek: those from released to position */
     uint32_t redeliveries;
     uint64_t redelivered_until;
@@ -122,58 +135,6 @@ static inline uint32_t shmr_spsc_look(const uint8_t *data, uint64_t mask, uint64
     return atomic_load_explicit(
         (const _Atomic uint32_t *)(const void *)(data + (position & mask) + 4),
         memory_order_acquire);
-}
-
-/* The whole one of two progress records: the one that is further, see struct shmr_progress. */
-static inline const struct shmr_progress *
-shmr_progress_whole(const struct shmr_progress progress[2])
-{
-    /* A3, A4: pairs with R3, R4 in shmr_progress_store */
-    uint64_t a = atomic_load_explicit(&progress[0].position, memory_order_acquire);
-    uint64_t b = atomic_load_explicit(&progress[1].position, memory_order_acquire);
-
-    return &progress[(int64_t)(b - a) > 0];
-}
-
-static inline void shmr_progress_store(struct shmr_progress progress[2], uint32_t *turn,
-                                       uint64_t position, uint64_t bytes, uint64_t messages)
-{
-    struct shmr_progress *mine = &progress[*turn];
-
-    *turn ^= 1;
-    /* R5: whoever meets one of these sees that the other record is the whole one by now; pairs with
-     * A5 in shmr_progress_read. */
-    atomic_store_explicit(&mine->messages, messages, memory_order_release);
-    atomic_store_explicit(&mine->bytes, bytes, memory_order_release);
-    /* R3, R4: after the last look at the payload. The record is whole; pairs with A3, A4. */
-    atomic_store_explicit(&mine->position, position, memory_order_release);
-}
-
-/* What a progress record says. */
-struct shmr_progress_copy {
-    uint64_t position, bytes, messages;
-};
-
-/*
- * Read a whole record of somebody at work. The writer may come round again while it is read: false
- * after so many tries, and the numbers are a moment apart.
- */
-#define SHMR_PROGRESS_TRIES 8
-static inline bool shmr_progress_read(const struct shmr_progress progress[2],
-                                      struct shmr_progress_copy *copy)
-{
-    for (int i = 0; i < SHMR_PROGRESS_TRIES; i++) {
-        const struct shmr_progress *whole = shmr_progress_whole(progress);
-        copy->position = atomic_load_explicit(&whole->position, memory_order_acquire); /* A3, A4 */
-        /* A5, pairs with R5 in shmr_progress_store */
-        copy->messages = atomic_load_explicit(&whole->messages, memory_order_acquire);
-        copy->bytes = atomic_load_explicit(&whole->bytes, memory_order_acquire);
-        /* The writer comes back to this record only when it has made the other one whole. */
-        if (shmr_progress_whole(progress) == whole &&
-            atomic_load_explicit(&whole->position, memory_order_relaxed) == copy->position)
-            return true;
-    }
-    return false;
 }
 
 /* One more -EAGAIN in a row. Zero means that the last call was a success: not after 2^32 either. */
@@ -246,10 +207,9 @@ __attribute__((noinline)) static int shmr_spsc_find_room(struct shmr_spsc_produc
     if (shmr_spsc_has_room(p, need))
         return 0;
     /* The first time, give the consumer time to make more room than for one message. */
-    if (patient && p->misses == 0) {
-        shmr_pause(shmr_back_off(p->pauses, p->messages - p->filled));
-        p->filled = p->messages;
-    }
+    if (patient && p->misses == 0)
+        shmr_pause(shmr_back_off(&p->filled, p->pauses, p->messages, p->position,
+                                 shmr_spsc_capacity(p->mask)));
     if (!shmr_spsc_see_head(p, shmr_spsc_exact_head(p)))
         return -EBADMSG;
     if (shmr_spsc_has_room(p, need))
@@ -294,7 +254,7 @@ static inline uint64_t shmr_spsc_fetch_most(uint64_t record)
     return record < SHMR_SPSC_FETCH_MOST ? record : SHMR_SPSC_FETCH_MOST;
 }
 
-/* Room for a message of len bytes at p->position + ahead? Fetches the lines of later ones. */
+/* Room for a message of len bytes at p->position + ahead? */
 static inline int shmr_spsc_room(struct shmr_spsc_producer *p, uint64_t ahead, size_t len)
 {
     if (__builtin_expect(len > p->max_message, 0))
@@ -307,9 +267,21 @@ static inline int shmr_spsc_room(struct shmr_spsc_producer *p, uint64_t ahead, s
             return r;
     }
 
-    shmr_spsc_fetch(p->data, p->mask, p->position + ahead, shmr_spsc_fetch_most(record),
-                    SHMR_SPSC_WRITE_AHEAD, true);
     return 0;
+}
+
+/*
+ * Copy a message to where there is room for it, and fetch lines of later ones; but a long copy
+ * writes whole lines, and gets them faster by itself.
+ */
+static inline void shmr_spsc_put(const struct shmr_spsc_producer *p, uint64_t position,
+                                 const void *msg, size_t len)
+{
+    const uint64_t record = shmring_record_size((uint32_t)len);
+
+    if (len < SHMR_COPY_LONG)
+        shmr_spsc_fetch(p->data, p->mask, position, record, SHMR_SPSC_WRITE_AHEAD, true);
+    shmr_copy(p->data + (position & p->mask) + 8, msg, len);
 }
 
 /* Make the records from position to end visible: the first one is len bytes long. */
@@ -391,7 +363,7 @@ static inline int shmr_spsc_send_whole(struct shmr_spsc_producer *p, const void 
     int r = shmr_spsc_room(p, 0, len);
     if (__builtin_expect(r < 0, 0))
         return r;
-    shmr_copy(shmr_spsc_payload(p, p->position), msg, len);
+    shmr_spsc_put(p, p->position, msg, len);
     shmr_spsc_publish_all(p, (uint32_t)len, p->position + shmring_record_size((uint32_t)len), len,
                           1);
     return 0;
@@ -402,37 +374,6 @@ static inline int shmr_spsc_send(struct shmr_spsc_producer *p, const void *msg, 
     return shmr_spsc_send_quick(p, msg, len) ? 0 : shmr_spsc_send_whole(p, msg, len);
 }
 
-static inline int shmr_spsc_send_batch(struct shmr_spsc_producer *p, const struct iovec *msgs,
-                                       int n)
-{
-    uint8_t *const data = p->data;
-    const uint64_t mask = p->mask;
-    uint64_t end = p->position, bytes = 0;
-    int sent, r = 0;
-
-    if (p->reserved)
-        return -EINPROGRESS;
-    for (sent = 0; sent < n; sent++) {
-        const void *msg = msgs[sent].iov_base;
-        const size_t len = msgs[sent].iov_len;
-        if (!shmr_spsc_put_quick(p, data, mask, end, msg, len)) {
-            r = shmr_spsc_room(p, end - p->position, len);
-            if (r < 0)
-                break;
-            shmr_copy(data + (end & mask) + 8, msg, len);
-        }
-        if (sent > 0) /* not visible before the first one is, see R1 */
-            atomic_store_explicit(shmr_spsc_header(data, mask, end), (uint32_t)len + 1,
-                                  memory_order_relaxed);
-        end += shmring_record_size((uint32_t)len);
-        bytes += len;
-    }
-    if (sent == 0)
-        return r;
-    shmr_spsc_publish_all(p, (uint32_t)msgs[0].iov_len, end, bytes, (uint64_t)sent);
-    return sent;
-}
-
 static inline int shmr_spsc_reserve(struct shmr_spsc_producer *p, size_t len, void **msg)
 {
     if (__builtin_expect(p->reserved, 0))
@@ -441,6 +382,9 @@ static inline int shmr_spsc_reserve(struct shmr_spsc_producer *p, size_t len, vo
     int r = shmr_spsc_room(p, 0, len);
     if (__builtin_expect(r < 0, 0))
         return r;
+    shmr_spsc_fetch(p->data, p->mask, p->position,
+                    shmr_spsc_fetch_most(shmring_record_size((uint32_t)len)), SHMR_SPSC_WRITE_AHEAD,
+                    true);
     p->reserved = true;
     p->reservation = (uint32_t)len;
     *msg = shmr_spsc_payload(p, p->position);
@@ -517,7 +461,7 @@ static inline int shmr_spsc_resume_producer(struct shmr_spsc_producer *p)
     p->next_sample = p->position;
     p->quick_most = p->max_message < SHMR_COPY_SHORT ? p->max_message : SHMR_COPY_SHORT;
     shmr_spsc_renew_quick(p);
-    p->filled = p->messages;
+    shmr_stream_start(&p->filled, p->messages, p->position);
     p->misses = 1; /* a full queue is no event before the first message */
     if (p->messages != noted)
         shmr_progress_store(p->page->progress, &p->turn, p->position, p->bytes,
@@ -556,8 +500,8 @@ __attribute__((noinline)) static uint32_t shmr_spsc_look_again(struct shmr_spsc_
     if (c->misses == 0) {
         shmr_spsc_publish_head(c);
         /* Right behind the producer, every look takes the line it is writing: fall back. */
-        shmr_pause(shmr_back_off(c->pauses, c->messages - c->caught_up));
-        c->caught_up = c->messages;
+        shmr_pause(shmr_back_off(&c->caught_up, c->pauses, c->messages, c->position,
+                                 shmr_spsc_capacity(c->mask)));
         header = shmr_spsc_look(c->data, c->mask, c->position);
     }
     if (header == 0) {
@@ -682,45 +626,6 @@ static inline void shmr_spsc_note_taken(struct shmr_spsc_consumer *c)
     atomic_store_explicit(&c->page->taken, c->position, memory_order_relaxed);
 }
 
-static inline int shmr_spsc_recv_batch(struct shmr_spsc_consumer *c, struct iovec *msgs, int n)
-{
-    const uint8_t *const data = c->data;
-    const uint64_t mask = c->mask;
-    uint64_t position = c->position, bytes = 0;
-    int received, r = 0;
-
-    if (c->held != 0)
-        return -EINPROGRESS;
-    for (received = 0; received < n; received++) {
-        void *const buf = msgs[received].iov_base;
-        const void *const message = data + (position & mask) + 8;
-        size_t len;
-        if (shmr_spsc_next_quick(c, data, mask, position, msgs[received].iov_len, &len)) {
-            c->position = position += shmring_record_size((uint32_t)len);
-            /* Before it is in the caller's buffer, where it may outlive this process. */
-            shmr_spsc_note_taken(c);
-            shmr_copy_short(buf, message, len);
-        } else {
-            const ssize_t next = shmr_spsc_next(c, received == 0);
-            if (next < 0 || (size_t)next > msgs[received].iov_len) {
-                r = next < 0 ? (int)next : -EMSGSIZE;
-                break;
-            }
-            len = (size_t)next;
-            c->position = position += shmring_record_size((uint32_t)len);
-            shmr_spsc_note_taken(c);
-            shmr_copy(buf, message, len);
-        }
-        msgs[received].iov_len = len;
-        bytes += len;
-    }
-    if (received == 0)
-        return r;
-    c->misses = 0;
-    shmr_spsc_retire(c, position, bytes, (uint64_t)received);
-    return received;
-}
-
 static inline ssize_t shmr_spsc_peek(struct shmr_spsc_consumer *c, const void **msg,
                                      struct shmring_info *info)
 {
@@ -777,7 +682,7 @@ static inline int shmr_spsc_resume_consumer(struct shmr_spsc_consumer *c,
     c->position = atomic_load_explicit(&last->position, memory_order_relaxed);
     c->bytes = atomic_load_explicit(&last->bytes, memory_order_relaxed);
     c->messages = atomic_load_explicit(&last->messages, memory_order_relaxed);
-    c->caught_up = c->messages;
+    shmr_stream_start(&c->caught_up, c->messages, c->position);
     c->turn = last == &c->page->progress[0];
     c->empty_events = atomic_load_explicit(&c->page->empty_events, memory_order_relaxed);
     /* In-band, the consumer may have passed the position that a producer stores after publishing.

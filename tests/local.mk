@@ -60,6 +60,9 @@ suites += tests/test_spsc
 memcheck_suites += tests/test_spsc
 tests_test_spsc_LDADD = $(test_libs)
 
+suites += tests/test_back_off
+tests_test_back_off_LDADD = $(test_libs)
+
 suites += tests/test_spsc_damage
 memcheck_suites += tests/test_spsc_damage
 tests_test_spsc_damage_SOURCES = tests/test_spsc_damage.c tests/spsc_pages.h

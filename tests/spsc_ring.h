@@ -11,7 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "lib/spsc.h"
+#include "lib/spsc_batch.h"
 
 enum { RING_PAGE = 4096 };
 
@@ -60,12 +60,15 @@ static inline void ring_free(struct ring *ring)
 
 static inline int ring_resume_producer(const struct ring *ring, struct shmr_spsc_producer *p)
 {
+    static uint8_t stage[SHMR_SPSC_STAGE];
+
     *p = (struct shmr_spsc_producer){
         .data = ring->data,
         .mask = ring->capacity - 1,
         .max_message = (uint32_t)ring->capacity - 16,
         .page = ring->producer_page,
         .consumer = ring->consumer_page,
+        .stage = stage,
     };
     return shmr_spsc_resume_producer(p);
 }

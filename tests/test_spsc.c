@@ -546,6 +546,33 @@ Test(spsc, a_batch_arrives_in_order, .init = open_both, .fini = close_both)
     assert_empty();
 }
 
+/* Many that are not short go into the ring together or one by one: which is faster is tried out. */
+Test(spsc, long_batches_arrive_whole)
+{
+    enum { N = 40, ROUNDS = 50, MOST = 4000 };
+    static uint8_t bufs[N][MOST];
+    struct iovec out[N], in[N];
+
+    producer = test_create("memfd:test", SHMRING_PRODUCER, 65536);
+    attach_consumer();
+    for (uint64_t round = 0; round < ROUNDS; round++) {
+        for (uint64_t i = 0; i < N; i++) {
+            const uint64_t number = round * N + i;
+            out[i] = message(number, number % 29 == 0   ? 20 /* breaks the run */
+                                     : number % 97 == 0 ? MOST
+                                                        : 1000 + number % 101);
+            in[i] = (struct iovec){bufs[i], MOST};
+        }
+        cr_assert_eq(shmring_send_batch(producer, out, N), N);
+        cr_assert_eq(shmring_recv_batch(consumer, in, N), N);
+        for (uint64_t i = 0; i < N; i++) {
+            cr_assert_eq(in[i].iov_len, out[i].iov_len);
+            cr_assert(message_is(round * N + i, bufs[i], in[i].iov_len));
+        }
+    }
+    close_both();
+}
+
 Test(spsc, a_batch_has_at_least_one_message, .init = open_both, .fini = close_both)
 {
     struct iovec batch = message(0, 1);

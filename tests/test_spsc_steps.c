@@ -35,6 +35,9 @@ static void mortal_copy(void *to, const void *from, size_t n)
 #define atomic_store_explicit(Object, Value, Order) (before_store(), (void)(*(Object) = (Value)))
 #define shmr_copy(To, From, N)                      mortal_copy(To, From, N)
 #define shmr_copy_short(To, From, N)                mortal_copy(To, From, N)
+/* And with batches put together in private memory that are no longer than these messages. */
+#define SHMR_SPSC_STAGE       640
+#define SHMR_SPSC_STAGE_LEAST 200
 #include "spsc_ring.h"
 
 enum { CAPACITY = 4096, NUMBERS = 4096 };

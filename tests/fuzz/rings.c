@@ -16,7 +16,10 @@
 #include "lib/mpmc_ops.h"
 #include "lib/ready.h"
 #include "lib/segment.h"
-#include "lib/spsc.h"
+/* Batches are put together where few messages fit. */
+#define SHMR_SPSC_STAGE       1024
+#define SHMR_SPSC_STAGE_LEAST 256
+#include "lib/spsc_batch.h"
 
 enum { CALLS = 96, PARTICIPANTS = 3, BUFFER = 8192 };
 
@@ -84,10 +87,13 @@ static bool produces, consumes;
 
 static void become_producer(void)
 {
+    static uint8_t stage[SHMR_SPSC_STAGE];
+
     producer = (struct shmr_spsc_producer){.data = map->data,
                                            .mask = world->geometry.capacity - 1,
                                            .max_message = world->geometry.max_message,
                                            .pauses = 1,
+                                           .stage = stage,
                                            .page = (void *)map->producer,
                                            .consumer = (void *)map->consumer};
     produces = CHECKED(shmr_spsc_resume_producer(&producer), EBADMSG) == 0;

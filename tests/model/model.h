@@ -157,10 +157,9 @@ static inline void shmr_pause(unsigned times)
     (void)times;
 }
 
-static inline unsigned shmr_back_off(unsigned pauses, uint64_t messages)
+static inline uint64_t shmr_ticks(void)
 {
-    (void)messages;
-    return pauses;
+    return 0;
 }
 
 static inline void shmr_prefetch(const void *line)
@@ -187,6 +186,7 @@ static inline void shmr_copy(void *to, const void *from, size_t n)
 }
 
 #define SHMR_COPY_SHORT 8
+#define SHMR_COPY_LONG  16
 
 /* The table of what a participant has reserved: no more than the model needs. */
 #ifndef HELD

@@ -96,7 +96,8 @@ static inline void attach_at(struct actor *a, uint32_t row, uint64_t tail, uint6
     p->row = &rows[row];
     p->sent = p->sent_bytes = p->received = p->received_bytes = 0;
     p->full_events = p->empty_events = 0;
-    p->filled = p->caught_up = 0;
+    shmr_stream_start(&p->filled, 0, 0);
+    shmr_stream_start(&p->caught_up, 0, 0);
     p->now = 0;
     p->reserved.count = 0;
     p->taken = 0;

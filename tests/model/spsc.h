@@ -9,7 +9,7 @@
 
 #include "model.h"
 
-#include "../../lib/spsc.h"
+#include "../../lib/spsc_batch.h"
 
 #ifndef RING
 #define RING 32
