@@ -366,10 +366,10 @@ check-memcheck:
 			--trace-children=yes --child-silent-after-fork=yes --error-exitcode=99 \
 			--leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=none"
 
-# Which lines and branches of lib/ the tests reach. Statically linked, so that tests/coverage.c has the
+# Which lines and branches of lib/ the tests reach, also of what they include. Statically linked, so that tests/coverage.c has the
 # library's counts too; not optimized, so that a branch in the source is one in the program.
 coverage_suites = $(memcheck_suites) tests/test_faults tests/test_recovery_lock tests/test_sigbus
-coverage_flags = --root '$(srcdir)' --filter '$(srcdir)/lib/' --exclude-throw-branches lib
+coverage_flags = --root '$(srcdir)' --filter '$(srcdir)/lib/' --exclude-throw-branches lib tests
 .PHONY: coverage
 coverage:
 	@case '$(CFLAGS)' in (*--coverage*) ;; (*) \
