@@ -40,7 +40,8 @@ static void on_disconnected(natsConnection *nc, void *bridge)
 
     (void)nc;
     b->connected = false;
-    say(LOG_WARNING, "disconnected; the queues keep what comes meanwhile");
+    say(b->stopping ? LOG_DEBUG : LOG_WARNING,
+        "disconnected; the queues keep what comes meanwhile");
     bell_ring(b);
 }
 

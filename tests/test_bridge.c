@@ -635,7 +635,7 @@ Test(bridge, the_service_manager_is_told)
 /* ---- The example --------------------------------------------------------------------------------
  */
 
-Test(bridge, two_machines)
+static void two_machines(const char *machines, const char *said)
 {
     const char *source = getenv("srcdir"), *build = getenv("builddir");
     char script[4096], path[3 * 4096];
@@ -647,9 +647,13 @@ Test(bridge, two_machines)
     setenv("PATH", path, 1);
     if (access(script, X_OK) < 0)
         cr_skip_test("%s is not here: set srcdir", script);
-    struct program program = program_start(-1, -1, (const char *const[]){script, "5", NULL});
+    struct program program =
+        program_start(-1, -1, (const char *const[]){script, "5", machines, NULL});
     struct outcome outcome = program_finish(&program);
+    if (strcmp(machines, "namespaces") == 0 && strncmp(outcome.out, said, strlen(said)) != 0)
+        cr_skip_test("no network namespaces here: %s", outcome.err);
     cr_assert_eq(outcome.status, 0, "%s", outcome.err);
+    cr_assert_eq(strncmp(outcome.out, said, strlen(said)), 0, "%s", outcome.out);
     for (int i = 1; i <= 10; i++) {
         char line[64];
         snprintf(line, sizeof line, "\norder %d of producer %d\n", (i + 1) / 2, i % 2 + 1);
@@ -658,4 +662,14 @@ Test(bridge, two_machines)
     outcome_free(&outcome);
     free(here);
     free(there);
+}
+
+Test(bridge, two_machines_as_namespaces)
+{
+    two_machines("namespaces", "machines A and B: two network namespaces\n");
+}
+
+Test(bridge, two_machines_as_directories)
+{
+    two_machines("directories", "machines A and B: two directories of this one\n");
 }
