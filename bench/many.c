@@ -21,7 +21,7 @@ struct watch {
     enum { WARMING, COUNTING, OVER } phase;
     uint64_t before;   /* messages, when COUNTING began */
     uint64_t *counted; /* where the messages during COUNTING are noted when it is OVER */
-    bool yield;
+    bool yield, block;
     bool unordered; /* messages may come late, and one that somebody died with twice */
     const _Atomic uint32_t *stop; /* over when this is not 0; by the clock where NULL */
 };
@@ -47,7 +47,7 @@ static void look_at_clock(struct watch *w, uint64_t messages)
 /* One more look was in vain. */
 static inline void wait_a_little(struct watch *w, unsigned looks, uint64_t messages)
 {
-    if (looks % LOOKS != 0)
+    if (looks % LOOKS != 0 && !w->block)
         return;
     look_at_clock(w, messages);
     if (w->yield || w->phase == OVER)
@@ -119,6 +119,7 @@ static int consume(struct link *l, struct shared *s, struct watch *w, struct tal
     uint64_t messages = 0, next[CREW_MAX] = {0};
     unsigned looks = 0, empty_at_end = 0;
     while (empty_at_end < LOOKS) {
+        l->block = w->block && w->phase != OVER; /* nobody wakes who waits then */
         /* Looked up before the queue: what came before the last producer's stop is seen. */
         const bool stopped =
             w->phase == OVER && atomic_load_explicit(&s->sending, memory_order_acquire) == 0;
@@ -155,6 +156,7 @@ int many_run(struct link *l, struct shared *s, const struct plan *plan)
         .end = warm + ticks_from_seconds(plan->seconds),
         .counted = &me->counted,
         .yield = plan->yield,
+        .block = l->block,
         .unordered = l->transport->flags & IS_UNORDERED ||
                      (plan->mode == STOPPED && harm_is_death(plan->harm)),
         .stop = plan->mode == STOPPED ? &s->stop : NULL,

@@ -29,7 +29,7 @@ static const char usage[] =
     "  -w, --wait HOW         spin, block or both (default: spin)\n"
     "      --rate N           latency one way at N messages a second, not round trips\n"
     "      --configs LIST     mpmc: producers x consumers (default: 1x1,2x2,4x4,1x4,4x1)\n"
-    "      --policy HOW       mpmc: spin, yield or both (default: both)\n"
+    "      --policy HOW       mpmc, spinning: spin, yield or both (default: both)\n"
     "      --batch N          messages a call of the -batch transports (default: 32)\n"
     "      --capacity BYTES   of rings that have no given one (default: 256K)\n"
     "\n"
@@ -392,6 +392,8 @@ void options_parse(struct options *o, int argc, char **argv)
         mistake("--rate is about latency, which --mode leaves out");
     if (!o->many && (o->n_configs > 0 || o->many_spin || o->many_yield))
         mistake("--configs and --policy are about --mode mpmc");
+    if ((o->many_spin || o->many_yield) && !o->spin)
+        mistake("--policy is about spinning, which --wait leaves out");
     if ((o->idle || o->mux) && (o->json || o->csv || o->plots))
         mistake("--mode %s makes no files", o->idle ? "idle" : "mux");
     complete_many(o);

@@ -1,18 +1,27 @@
 /* SPDX-License-Identifier: MIT */
-/* The pictures of --mode mpmc, one a queue and size: a pair of bars a configuration, one for each
- * policy. */
+/* The pictures of --mode mpmc, one a queue and size: bars for each configuration, one for each way
+ * to wait. */
 #include <config.h>
 
 #include <string.h>
 
 #include "plots.h"
 
-static const double WIDTH = 0.38; /* of a bar; configurations are 1 apart */
+static const double WIDTH = 0.76; /* of a configuration's bars; configurations are 1 apart */
 
 static bool belongs(const struct cell *c, const struct transport *t, size_t size, enum wait wait)
 {
     return c->mode == MANY && c->n_rounds > 0 && c->transport == t && c->size == size &&
            c->wait == wait;
+}
+
+static bool was_measured(const struct results *r, const struct transport *t, size_t size,
+                         enum wait wait)
+{
+    for (int i = 0; i < r->n_cells; i++)
+        if (belongs(&r->cells[i], t, size, wait))
+            return true;
+    return false;
 }
 
 /* Where a configuration stands on the axis: its place in the list. */
@@ -24,25 +33,20 @@ static int place_of(const struct options *o, struct crew crew)
     return k;
 }
 
-/* Returns how many bars there are. */
-static int put_bars(FILE *f, const struct results *r, const struct transport *t, size_t size,
-                    enum wait wait)
+/* The bars for one way to wait, in their place from the middle. */
+static void put_bars(FILE *f, const struct results *r, const struct transport *t, size_t size,
+                     enum wait wait, double place)
 {
-    int n = 0;
+    fprintf(f, "# %s\n", wait_words[wait]);
     for (int i = 0; i < r->n_cells; i++) {
         const struct cell *c = &r->cells[i];
         if (!belongs(c, t, size, wait))
             continue;
-        if (n++ == 0)
-            fprintf(f, "# %s\n", wait_words[wait]);
         const struct spread s = cell_spread(c, M_MESSAGES);
-        fprintf(f, "%g %.6g %.6g %.6g\n",
-                place_of(r->options, c->crew) + (wait == SPIN ? -WIDTH : WIDTH) / 2, s.median,
-                s.low, s.high);
+        fprintf(f, "%g %.6g %.6g %.6g\n", place_of(r->options, c->crew) + place, s.median, s.low,
+                s.high);
     }
-    if (n > 0)
-        fputs("\n\n", f);
-    return n;
+    fputs("\n\n", f);
 }
 
 /* The upper end of the axis, also when nothing came through. */
@@ -58,9 +62,10 @@ static double top_of(const struct results *r, const struct transport *t, size_t 
 }
 
 static void put_script(FILE *f, const struct results *r, const struct transport *t,
-                       const char *name, size_t size, const bool has[WAITS])
+                       const char *name, size_t size, const bool has[WAITS], double width)
 {
-    static const char *const colours[WAITS] = {[SPIN] = "#08306b", [YIELD] = "#6baed6"};
+    static const char *const colours[WAITS] = {
+        [SPIN] = "#08306b", [BLOCK] = "#c6dbef", [YIELD] = "#6baed6"};
     const struct options *o = r->options;
     char text[32];
     int index = 0;
@@ -83,7 +88,7 @@ static void put_script(FILE *f, const struct results *r, const struct transport 
             fprintf(
                 f,
                 "%s '%s.dat' index %d using 1:2:3:4:(%g) with boxerrorbars lc rgb '%s' title '%s'",
-                index > 0 ? "," : "", name, index, WIDTH, colours[wait], wait_words[wait]);
+                index > 0 ? "," : "", name, index, width, colours[wait], wait_words[wait]);
             index++;
         }
     putc('\n', f);
@@ -94,19 +99,24 @@ static int write_picture(const struct results *r, const struct transport *t, con
                          size_t size, struct names *names)
 {
     char name[NAME_ROOM];
-    bool has[WAITS] = {false};
+    bool has[WAITS];
+    int n_waits = 0, k = 0;
+    for (int wait = 0; wait < WAITS; wait++)
+        n_waits += has[wait] = was_measured(r, t, size, (enum wait)wait);
+    const double width = WIDTH / n_waits;
     snprintf(name, sizeof name, "%s-%zu", t->name, size);
     FILE *f = plots_open(folder, name, "dat");
     if (!f)
         return -1;
     for (int wait = 0; wait < WAITS; wait++)
-        has[wait] = put_bars(f, r, t, size, (enum wait)wait) > 0;
+        if (has[wait])
+            put_bars(f, r, t, size, (enum wait)wait, (k++ - (n_waits - 1) / 2.0) * width);
     if (report_finish(f) != 0)
         return -1;
     f = plots_open(folder, name, "gp");
     if (!f)
         return -1;
-    put_script(f, r, t, name, size, has);
+    put_script(f, r, t, name, size, has, width);
     memcpy(names->name[names->n++], name, sizeof name);
     return report_finish(f);
 }
@@ -119,9 +129,8 @@ int plots_many(const struct results *r, const char *folder, struct names *names)
         bool any = false;
         if (!t)
             break;
-        for (int k = 0; k < r->n_cells; k++)
-            any = any || belongs(&r->cells[k], t, size, SPIN) ||
-                  belongs(&r->cells[k], t, size, YIELD);
+        for (int wait = 0; wait < WAITS; wait++)
+            any = any || was_measured(r, t, size, (enum wait)wait);
         if (any && write_picture(r, t, folder, size, names) != 0)
             return -1;
     }

@@ -193,7 +193,7 @@ static bool waits_so(const struct options *o, enum mode mode, enum wait wait)
 {
     switch (mode) {
     case MANY:
-        return wait == SPIN ? o->many_spin : wait == YIELD && o->many_yield;
+        return wait == BLOCK ? o->block : o->spin && (wait == SPIN ? o->many_spin : o->many_yield);
     case ALONE: /* it never waits */
     case CAPACITY:
     case PARTICIPANTS:
@@ -219,7 +219,7 @@ void results_plan(struct results *r, const struct options *o, const struct machi
     while (transports[n])
         n++;
     *r = (struct results){.options = o, .machine = machine};
-    r->cells = allocate((size_t)(n * o->n_sizes * (MODES + CONFIGS_MAX) * 2), sizeof *r->cells);
+    r->cells = allocate((size_t)(n * o->n_sizes * (MODES + CONFIGS_MAX) * WAITS), sizeof *r->cells);
     for (int mode = 0; mode < MODES; mode++)
         for (int wait = 0; wait < WAITS; wait++)
             for (int size = 0;

@@ -103,7 +103,8 @@ const struct absent absent_transports[] = {
     {"boost-mq", "libboost-dev and g++"},
 #endif
 #ifndef HAVE_PEER_ATOMIC_QUEUE
-    {"atomic-queue, atomic-queue-spsc, atomic-queue-opt, atomic-queue-b", "libatomic-queue-dev and g++"},
+    {"atomic-queue, atomic-queue-spsc, atomic-queue-opt, atomic-queue-b",
+     "libatomic-queue-dev and g++"},
 #endif
 #ifndef HAVE_PEER_READERWRITERQUEUE
     {"moodycamel-rwq", "libreaderwriterqueue-dev and g++"},

@@ -106,14 +106,14 @@ struct transport {
      * IS_MANY or CAN_BE_ALONE: send at most n of the messages that lie one after the other; receive
      * at most n messages, one after the other. Both return at once: how many it was, 0 when there
      * is no room or no message, or -1 after link_fail(). n is at most l->batch. Who made and who
-     * checks the messages is the caller.
+     * checks the messages is the caller. With l->block they sleep before they return 0, for NAP_MS.
      */
     long (*try_send)(struct link *l, void *messages, long n);
     long (*try_recv)(struct link *l, void *messages, long n);
     void (*close)(struct link *l);
 };
 
-enum { LOSSY_TIMEOUT_MS = 100 };
+enum { LOSSY_TIMEOUT_MS = 100, NAP_MS = 10 };
 
 /* All transports, in the order of the table, ended by NULL. */
 extern const struct transport *const transports[];

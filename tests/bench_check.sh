@@ -90,6 +90,11 @@ goals '# a comment' "$spsc best 1.5   -     0.70  0.1"
 "$srcdir"/bench/check --renew "$dir/goals" "$dir/worse.json" >"$dir/out"
 printf '%s\n' '# a comment' "$spsc best 1.5   2.00  1.20  0.1" | diff - "$dir/out"
 
+goals '# a comment' "$spsc best 1.5   -     0.70  0.1" 'none mode=latency p50_ns shmring best 1 - - 0.1'
+"$srcdir"/bench/check --table "$dir/goals" "$dir/worse.json" >"$dir/out"
+printf '%s\n' '| | goal | near | far |' '|---|---:|---|---|' \
+    '| spsc | 1.5 | **2.00, fast** | 1.20, fast |' '| none | 1 |  |  |' | diff - "$dir/out"
+
 # The goals that are kept: all can be read.
 status=0
 "$srcdir"/bench/check "$srcdir/bench/goals" "$dir/better.json" >"$dir/out" 2>&1 || status=$?

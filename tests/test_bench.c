@@ -244,6 +244,23 @@ Test(bench, many_with_one_policy)
     free(said);
 }
 
+Test(bench, many_that_sleep)
+{
+    succeed(BRIEFLY "-t shmring-mpmc,peers -w both --mode mpmc -s 8 --configs 1x1,2x3 "
+                    "--json %s/json --csv %s/csv");
+    char *said = out(), *json = contents(path_in_dir("json")), *csv = contents(path_in_dir("csv"));
+    cr_assert_eq(count(said, ", blocking\nshmring-mpmc "), 1, "%s", said);
+    cr_assert(json_is_valid(json), "%s", json);
+    cr_assert_eq(count(csv, "\nshmring-mpmc,mpmc,block,8,"), 4, "%s", csv);
+    free(said);
+    free(json);
+    free(csv);
+    succeed(ONCE "-t shmring-mpmc -w block --mode mpmc -s 8 --configs 4x4 --plots %s/plots");
+    said = out();
+    cr_assert_eq(count(said, "\nshmring-mpmc "), 1, "%s", said);
+    free(said);
+}
+
 Test(bench, many_skips_messages_too_short_for_a_name)
 {
     succeed(ONCE "--mode mpmc -s 7 --configs 1x1");
@@ -516,6 +533,7 @@ Test(bench, wrong_command_lines)
                                         "--mode mpmc --configs 1x33",
                                         "--mode mpmc --policy sometimes",
                                         "--mode mpmc --rate 10",
+                                        "--mode mpmc --wait block --policy yield",
                                         "--mode mpmc -t pipe",
                                         "--mode capacity -t pipe",
                                         "--mode participants -t shmring",

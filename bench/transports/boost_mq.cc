@@ -6,6 +6,7 @@
  */
 #include <config.h>
 
+#include <boost/date_time/posix_time/posix_time_types.hpp>
 #include <boost/interprocess/ipc/message_queue.hpp>
 #include <cstdio>
 #include <exception>
@@ -69,10 +70,17 @@ static void close_queues(struct link *l)
     delete q;
 }
 
+static boost::posix_time::ptime end_of_nap()
+{
+    return boost::posix_time::microsec_clock::universal_time() +
+           boost::posix_time::milliseconds(static_cast<int>(NAP_MS));
+}
+
 static long try_send_one(struct link *l, void *message, long)
 {
     struct queues *q = static_cast<struct queues *>(l->state);
-    return q->out->try_send(message, l->size, 0);
+    return q->out->try_send(message, l->size, 0) ||
+           (l->block && q->out->timed_send(message, l->size, 0, end_of_nap()));
 }
 
 /* Returns 1, or -1 when the length is wrong. */
@@ -88,7 +96,11 @@ static long try_recv_one(struct link *l, void *message, long)
     struct queues *q = static_cast<struct queues *>(l->state);
     message_queue::size_type length;
     unsigned priority;
-    return q->in->try_receive(message, l->size, length, priority) ? received(l, length) : 0;
+    return q->in->try_receive(message, l->size, length, priority) ||
+                   (l->block &&
+                    q->in->timed_receive(message, l->size, length, priority, end_of_nap()))
+               ? received(l, length)
+               : 0;
 }
 
 static long send_messages(struct link *l, uint64_t seq, long n)

@@ -134,24 +134,34 @@ long shmring_ends_recv(struct link *l, uint64_t seq, long n)
     return n;
 }
 
+static const struct timespec nap = {.tv_nsec = NAP_MS * 1000000};
+
+/* Not this time? */
+static bool in_vain(long r)
+{
+    return r == -EAGAIN || r == -ETIMEDOUT;
+}
+
 long shmring_ends_try_send(struct link *l, void *message, long n)
 {
     (void)n;
-    const int r = shmring_send(shmring_out(l), message, l->size);
+    const int r = l->block ? shmring_send_wait(shmring_out(l), message, l->size, &nap)
+                           : shmring_send(shmring_out(l), message, l->size);
     if (r == 0)
         return 1;
-    return r == -EAGAIN ? 0 : shmring_ends_fail(l, "shmring_send", r);
+    return in_vain(r) ? 0 : shmring_ends_fail(l, "shmring_send", r);
 }
 
 long shmring_ends_try_recv(struct link *l, void *message, long n)
 {
     (void)n;
-    const ssize_t r = shmring_recv(shmring_in(l), message, l->size);
+    const ssize_t r = l->block ? shmring_recv_wait(shmring_in(l), message, l->size, &nap)
+                               : shmring_recv(shmring_in(l), message, l->size);
     if (r == (ssize_t)l->size)
         return 1;
     if (r >= 0)
         return link_fail(l, "a message came with %zd bytes, not %zu", r, l->size);
-    return r == -EAGAIN ? 0 : shmring_ends_fail(l, "shmring_recv", r);
+    return in_vain(r) ? 0 : shmring_ends_fail(l, "shmring_recv", r);
 }
 
 /* Describe the messages of l->buffer. */
