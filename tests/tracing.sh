@@ -88,20 +88,34 @@ END
     cut -d ' ' -f 1 "$dir/documented" | diff - "$dir/names"
 }
 
-# The program runs until each line of the example is there: nothing says when bpftrace is ready.
+lines_of() # EVENT
+{
+    grep -c "$1  *tracing-$$" "$dir/bpftrace" || :
+}
+
+run_until() # EVENT TIMES: run the program until bpftrace has said so often that it saw that of its queue
+{
+    while [ "$(lines_of "$1")" -lt "$2" ] && kill -0 $pid; do
+        "$dir/tracing" "tracing-$$" >"$dir/ignored"
+        sleep 0.1
+    done
+}
+
+# Nothing says when bpftrace is ready, and it attaches to one tracepoint after the other: when the first
+# and the last of the script have been seen, the program runs once more. A copy of it: the kernel may take
+# its time to leave it alone, and gdb cannot share.
 seen_by_bpftrace()
 {
     bpftrace -e 'BEGIN { printf("it works\n"); exit(); }' 2>&1 | grep -q '^it works' || {
         echo 'examples/trace.bt was not tried: no bpftrace, or it may not'
         return
     }
-    bpftrace "$srcdir/examples/trace.bt" "$program" >"$dir/bpftrace" 2>&1 &
+    cp "$program" "$dir/tracing"
+    bpftrace "$srcdir/examples/trace.bt" "$dir/tracing" >"$dir/bpftrace" 2>&1 &
     pid=$!
-    until grep -q 'corrupt  *tracing-' "$dir/bpftrace"; do
-        kill -0 $pid || break
-        "$program" "tracing-$$" >"$dir/ignored"
-        sleep 0.1
-    done
+    run_until attach 1
+    run_until corrupt 1
+    run_until corrupt $(($(lines_of corrupt) + 1))
     kill -INT $pid || :
     wait $pid || :
     for line in "attach  *tracing-$$: roles 3, row 0" "close  *tracing-$$" \
