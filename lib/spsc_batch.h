@@ -78,7 +78,7 @@ static inline void shmr_spsc_put_staged(const struct shmr_spsc_producer *p, uint
         at = next;
     }
     /* All but the first header; the last payload may reach up to the next one. */
-    shmr_copy(p->data + (position & p->mask) + 8, p->stage + 8, at - 4);
+    shmr_copy(p->data + (position & p->mask) + 8, p->stage + 8, (size_t)(at - 4));
 }
 
 /*

@@ -125,16 +125,34 @@ static bool fails(enum function function)
 
 /* ---- In the place of the functions ------------------------------------------------------------ */
 
-#define REPLACE(Name, Type, Parameters)                                                            \
-    Type __real_##Name Parameters;                                                                 \
-    Type __wrap_##Name Parameters;                                                                 \
-    Type __wrap_##Name Parameters
+/*
+ * Each by the name that the linker knows it by: in a build for 32 bits with wide offsets, or times,
+ * open() is open64(), and so on.
+ */
+#if defined __USE_FILE_OFFSET64
+#define LARGE "64"
+#else
+#define LARGE ""
+#endif
+#if defined __USE_TIME_BITS64
+#define TIMED(Name, Wide) Wide
+#else
+#define TIMED(Name, Wide) Name
+#endif
 
-#define REPLACE_PLAIN(Name, Function, Type, Failed, Parameters, Arguments)                         \
-    REPLACE(Name, Type, Parameters)                                                                \
+#define REPLACE_AS(Symbol, Name, Type, Parameters)                                                 \
+    Type __real_##Name Parameters __asm__("__real_" Symbol);                                       \
+    Type __wrap_##Name Parameters __asm__("__wrap_" Symbol);                                       \
+    Type __wrap_##Name Parameters
+#define REPLACE(Name, Type, Parameters) REPLACE_AS(#Name, Name, Type, Parameters)
+
+#define REPLACE_PLAIN_AS(Symbol, Name, Function, Type, Failed, Parameters, Arguments)              \
+    REPLACE_AS(Symbol, Name, Type, Parameters)                                                     \
     {                                                                                              \
         return fails(Function) ? Failed : __real_##Name Arguments;                                 \
     }
+#define REPLACE_PLAIN(Name, ...) REPLACE_PLAIN_AS(#Name, Name, __VA_ARGS__)
+#define REPLACE_LARGE(Name, ...) REPLACE_PLAIN_AS(#Name LARGE, Name, __VA_ARGS__)
 
 REPLACE_PLAIN(access, CALL_ACCESS, int, -1, (const char *path, int how), (path, how))
 REPLACE_PLAIN(calloc, CALL_CALLOC, void *, NULL, (size_t n, size_t size), (n, size))
@@ -145,12 +163,12 @@ REPLACE_PLAIN(fchmod, CALL_FCHMOD, int, -1, (int fd, mode_t mode), (fd, mode))
 REPLACE_PLAIN(fchown, CALL_FCHOWN, int, -1, (int fd, uid_t uid, gid_t gid), (fd, uid, gid))
 REPLACE_PLAIN(fgets, CALL_FGETS, char *, NULL, (char *line, int size, FILE *f), (line, size, f))
 REPLACE_PLAIN(flock, CALL_FLOCK, int, -1, (int fd, int how), (fd, how))
-REPLACE_PLAIN(fopen, CALL_FOPEN, FILE *, NULL, (const char *path, const char *how), (path, how))
-REPLACE_PLAIN(fstat, CALL_FSTAT, int, -1, (int fd, struct stat *st), (fd, st))
-REPLACE_PLAIN(fstatfs, CALL_FSTATFS, int, -1, (int fd, struct statfs *fs), (fd, fs))
-REPLACE_PLAIN(fstatvfs, CALL_FSTATVFS, int, -1, (int fd, struct statvfs *fs), (fd, fs))
+REPLACE_LARGE(fopen, CALL_FOPEN, FILE *, NULL, (const char *path, const char *how), (path, how))
+REPLACE_PLAIN_AS(TIMED("fstat" LARGE, "__fstat64_time64"), fstat, CALL_FSTAT, int, -1, (int fd, struct stat *st), (fd, st))
+REPLACE_LARGE(fstatfs, CALL_FSTATFS, int, -1, (int fd, struct statfs *fs), (fd, fs))
+REPLACE_LARGE(fstatvfs, CALL_FSTATVFS, int, -1, (int fd, struct statvfs *fs), (fd, fs))
 REPLACE_PLAIN(getcwd, CALL_GETCWD, char *, NULL, (char *path, size_t size), (path, size))
-REPLACE_PLAIN(getrlimit, CALL_GETRLIMIT, int, -1, (__rlimit_resource_t what, struct rlimit *limit),
+REPLACE_LARGE(getrlimit, CALL_GETRLIMIT, int, -1, (__rlimit_resource_t what, struct rlimit *limit),
               (what, limit))
 REPLACE_PLAIN(inotify_add_watch, CALL_INOTIFY_ADD, int, -1,
               (int fd, const char *path, uint32_t events), (fd, path, events))
@@ -159,22 +177,22 @@ REPLACE_PLAIN(link, CALL_LINK, int, -1, (const char *from, const char *to), (fro
 REPLACE_PLAIN(linkat, CALL_LINKAT, int, -1,
               (int from_fd, const char *from, int to_fd, const char *to, int flags),
               (from_fd, from, to_fd, to, flags))
-REPLACE_PLAIN(lstat, CALL_LSTAT, int, -1, (const char *path, struct stat *st), (path, st))
+REPLACE_PLAIN_AS(TIMED("lstat" LARGE, "__lstat64_time64"), lstat, CALL_LSTAT, int, -1, (const char *path, struct stat *st), (path, st))
 REPLACE_PLAIN(malloc, CALL_MALLOC, void *, NULL, (size_t size), (size))
 REPLACE_PLAIN(memfd_create, CALL_MEMFD, int, -1, (const char *name, unsigned flags), (name, flags))
 REPLACE_PLAIN(mkfifo, CALL_MKFIFO, int, -1, (const char *path, mode_t mode), (path, mode))
 REPLACE_PLAIN(mlock, CALL_MLOCK, int, -1, (const void *at, size_t length), (at, length))
-REPLACE_PLAIN(mmap, CALL_MMAP, void *, MAP_FAILED,
+REPLACE_LARGE(mmap, CALL_MMAP, void *, MAP_FAILED,
               (void *at, size_t length, int protection, int flags, int fd, off_t offset),
               (at, length, protection, flags, fd, offset))
-REPLACE_PLAIN(posix_fallocate, CALL_FALLOCATE, int, plan.error, (int fd, off_t offset, off_t length),
+REPLACE_LARGE(posix_fallocate, CALL_FALLOCATE, int, plan.error, (int fd, off_t offset, off_t length),
               (fd, offset, length))
 REPLACE_PLAIN(posix_memalign, CALL_MEMALIGN, int, plan.error,
               (void **memory, size_t alignment, size_t size), (memory, alignment, size))
-REPLACE_PLAIN(stat, CALL_STAT, int, -1, (const char *path, struct stat *st), (path, st))
-REPLACE_PLAIN(statfs, CALL_STATFS, int, -1, (const char *path, struct statfs *fs), (path, fs))
+REPLACE_PLAIN_AS(TIMED("stat" LARGE, "__stat64_time64"), stat, CALL_STAT, int, -1, (const char *path, struct stat *st), (path, st))
+REPLACE_LARGE(statfs, CALL_STATFS, int, -1, (const char *path, struct statfs *fs), (path, fs))
 REPLACE_PLAIN(timerfd_create, CALL_TIMERFD_CREATE, int, -1, (int clock, int flags), (clock, flags))
-REPLACE_PLAIN(timerfd_settime, CALL_TIMERFD_SET, int, -1,
+REPLACE_PLAIN_AS(TIMED("timerfd_settime", "__timerfd_settime64"), timerfd_settime, CALL_TIMERFD_SET, int, -1,
               (int fd, int flags, const struct itimerspec *time, struct itimerspec *was),
               (fd, flags, time, was))
 REPLACE_PLAIN(unlink, CALL_UNLINK, int, -1, (const char *path), (path))
@@ -182,8 +200,8 @@ REPLACE_PLAIN(unlinkat, CALL_UNLINKAT, int, -1, (int fd, const char *path, int f
               (fd, path, flags))
 
 /* Cut short, they do half of what they are asked for. */
-#define REPLACE_BYTES(Name, Function, Parameters, Arguments)                                       \
-    REPLACE(Name, ssize_t, Parameters)                                                             \
+#define REPLACE_BYTES(Symbol, Name, Function, Parameters, Arguments)                               \
+    REPLACE_AS(Symbol, Name, ssize_t, Parameters)                                                           \
     {                                                                                              \
         if (fails(Function)) {                                                                     \
             if (plan.error != CUT_SHORT)                                                           \
@@ -193,11 +211,11 @@ REPLACE_PLAIN(unlinkat, CALL_UNLINKAT, int, -1, (int fd, const char *path, int f
         return __real_##Name Arguments;                                                            \
     }
 
-REPLACE_BYTES(pread, CALL_PREAD, (int fd, void *bytes, size_t n, off_t at), (fd, bytes, n, at))
-REPLACE_BYTES(pwrite, CALL_PWRITE, (int fd, const void *bytes, size_t n, off_t at), (fd, bytes, n, at))
-REPLACE_BYTES(read, CALL_READ, (int fd, void *bytes, size_t n), (fd, bytes, n))
-REPLACE_BYTES(readlink, CALL_READLINK, (const char *path, char *bytes, size_t n), (path, bytes, n))
-REPLACE_BYTES(write, CALL_WRITE, (int fd, const void *bytes, size_t n), (fd, bytes, n))
+REPLACE_BYTES("pread" LARGE, pread, CALL_PREAD, (int fd, void *bytes, size_t n, off_t at), (fd, bytes, n, at))
+REPLACE_BYTES("pwrite" LARGE, pwrite, CALL_PWRITE, (int fd, const void *bytes, size_t n, off_t at), (fd, bytes, n, at))
+REPLACE_BYTES("read", read, CALL_READ, (int fd, void *bytes, size_t n), (fd, bytes, n))
+REPLACE_BYTES("readlink", readlink, CALL_READLINK, (const char *path, char *bytes, size_t n), (path, bytes, n))
+REPLACE_BYTES("write", write, CALL_WRITE, (int fd, const void *bytes, size_t n), (fd, bytes, n))
 
 /* The descriptor is closed whatever close() says. */
 REPLACE(close, int, (int fd))
@@ -233,7 +251,7 @@ REPLACE(__asprintf_chk, int, (char **text, int flag, const char *format, ...))
     return n;
 }
 
-REPLACE(open, int, (const char *path, int flags, ...))
+REPLACE_AS("open" LARGE, open, int, (const char *path, int flags, ...))
 {
     va_list args;
 
@@ -251,18 +269,18 @@ REPLACE(open, int, (const char *path, int flags, ...))
 }
 
 /* open() without a mode, as -D_FORTIFY_SOURCE has it. */
-REPLACE(__open_2, int, (const char *path, int flags))
+REPLACE_AS("__open" LARGE "_2", __open_2, int, (const char *path, int flags))
 {
     return fails(CALL_OPEN) ? -1 : __real___open_2(path, flags);
 }
 
 /* Without O_CREAT. */
-REPLACE(openat, int, (int directory, const char *path, int flags, ...))
+REPLACE_AS("openat" LARGE, openat, int, (int directory, const char *path, int flags, ...))
 {
     return fails(CALL_OPENAT) ? -1 : __real_openat(directory, path, flags);
 }
 
-REPLACE(fcntl, int, (int fd, int command, ...))
+REPLACE_AS(TIMED("fcntl" LARGE, "__fcntl_time64"), fcntl, int, (int fd, int command, ...))
 {
     const enum function function = command == F_OFD_GETLK   ? CALL_GET_LOCK
                                    : command == F_OFD_SETLK ? CALL_SET_LOCK
@@ -287,7 +305,7 @@ REPLACE(madvise, int, (void *at, size_t length, int advice))
     return fails(function) ? -1 : __real_madvise(at, length, advice);
 }
 
-REPLACE(ppoll, int,
+REPLACE_AS(TIMED("ppoll", "__ppoll64"), ppoll, int,
         (struct pollfd *polled, nfds_t n, const struct timespec *limit, const sigset_t *mask))
 {
     if (fails(CALL_PPOLL))

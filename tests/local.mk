@@ -146,7 +146,13 @@ faults_ldflags = $(AM_LDFLAGS) \
 	-Wl,--wrap=mkfifo,--wrap=mlock,--wrap=mmap,--wrap=open,--wrap=openat \
 	-Wl,--wrap=posix_fallocate,--wrap=posix_memalign,--wrap=ppoll,--wrap=pread \
 	-Wl,--wrap=pwrite,--wrap=read,--wrap=readlink,--wrap=stat,--wrap=statfs,--wrap=syscall \
-	-Wl,--wrap=timerfd_create,--wrap=timerfd_settime,--wrap=unlink,--wrap=unlinkat,--wrap=write
+	-Wl,--wrap=timerfd_create,--wrap=timerfd_settime,--wrap=unlink,--wrap=unlinkat,--wrap=write \
+	-Wl,--wrap=__open64_2,--wrap=fcntl64,--wrap=fopen64,--wrap=fstat64,--wrap=fstatfs64 \
+	-Wl,--wrap=fstatvfs64,--wrap=getrlimit64,--wrap=lstat64,--wrap=mmap64,--wrap=open64 \
+	-Wl,--wrap=openat64,--wrap=posix_fallocate64,--wrap=pread64,--wrap=pwrite64,--wrap=stat64 \
+	-Wl,--wrap=statfs64 \
+	-Wl,--wrap=__fcntl_time64,--wrap=__fstat64_time64,--wrap=__lstat64_time64,--wrap=__ppoll64 \
+	-Wl,--wrap=__stat64_time64,--wrap=__timerfd_settime64
 suites += tests/test_faults
 tests_test_faults_SOURCES = tests/test_faults.c tests/faults.c tests/faults.h
 tests_test_faults_LDADD = $(core_test_libs)

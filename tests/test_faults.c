@@ -306,6 +306,16 @@ static void polled_by_other(void)
     must(shmring_fd_arm(other, SHMRING_READABLE));
 }
 
+/* ... or by a futex. */
+static void asleep(void)
+{
+    struct shmring_futex futex;
+
+    must(create(&other, name, SHMRING_CONSUMER));
+    must(shmring_open(&q, name, SHMRING_PRODUCER));
+    must(shmring_futex_arm(other, SHMRING_READABLE, &futex));
+}
+
 static int run_send(void)
 {
     return shmring_send(q, "b", 1);
@@ -391,6 +401,7 @@ static const struct operation operations[] = {
     {"fd", queue_empty, run_fd, {EEXIST, EBUSY, ENOENT, EROFS, ENOSPC, ENOTDIR}, NULL, false, false},
     {"fd_arm", queue_empty, run_fd_arm, {EEXIST, EBUSY, ENOENT, EROFS, ENOSPC, ENOTDIR}, NULL, false, false},
     {"fd_arm again", polled, run_fd_arm, {0}, NULL, false, false},
+    {"send, waking", asleep, run_send, {0}, NULL, false, false},
     {"send, ringing", polled_by_other, run_send, {0}, NULL, false, false},
     {"recover", queue_of_dead_open, run_recover, {OPENING}, NULL, false, false},
     {"participants", queue_open, run_participants, {0}, NULL, false, false},
@@ -569,6 +580,50 @@ Test(faults, spsc)
 Test(faults, mpmc)
 {
     every_operation(SHMRING_MPMC);
+}
+
+/* Or the library calls it by another name than the linker was told to replace. Of two calls access()
+ * comes after a linkat() that has failed, and calloc() with many handles: see below. */
+Test(faults, each_function_is_called)
+{
+    static const uint32_t kinds[] = {SHMRING_SPSC, SHMRING_MPMC};
+    int sums[FALLIBLE] = {0}, calls[FALLIBLE];
+
+    enter();
+    for (int k = 0; k < 2; k++)
+        for (size_t i = 0; i < sizeof operations / sizeof operations[0]; i++) {
+            kind = kinds[k];
+            if (kind != SHMRING_MPMC && operations[i].mpmc_only)
+                continue;
+            count_calls(&operations[i], calls);
+            for (int f = 0; f < FALLIBLE; f++)
+                sums[f] += calls[f];
+        }
+    for (int f = 0; f < FALLIBLE; f++)
+        cr_assert(sums[f] > 0 || f == CALL_ACCESS || f == CALL_CALLOC, "%s", fallible[f].name);
+}
+
+/* The handles of a process are noted in places for 64, and more places as needed. */
+static int open_many(void *unused)
+{
+    enum { MANY = 64 };
+    shmring_t *many[MANY];
+
+    (void)unused;
+    child_assert(create(&other, "memfd:orders", SHMRING_OBSERVER) == 0);
+    for (int i = 1; i < MANY; i++)
+        child_assert(shmring_dup(&many[i], other, SHMRING_OBSERVER) == 0);
+    plan_fault(CALL_CALLOC, ENOMEM, 1, false);
+    child_refused(shmring_dup(&q, other, SHMRING_OBSERVER), ENOMEM, "no memory to note the handle");
+    plan_end();
+    child_assert(plan.fired && !q && shmring_dup(&q, other, SHMRING_OBSERVER) == 0);
+    return 0;
+}
+
+Test(faults, more_handles_than_there_are_places)
+{
+    kind = SHMRING_SPSC;
+    cr_assert_eq(test_run(open_many, NULL), 0);
 }
 
 /* What is done once a process, by its first call. */
