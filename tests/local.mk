@@ -24,7 +24,6 @@ thread_suites =
 memcheck_suites =
 script_tests =
 
-check_LTLIBRARIES += tests/libsupport.la
 tests_libsupport_la_SOURCES = \
 	tests/messages.c tests/messages.h \
 	tests/support.c tests/support.h
@@ -388,7 +387,7 @@ coverage:
 if THREAD_SANITIZER
 # Criterion itself cannot start under ThreadSanitizer: see tests/stand-in/criterion/criterion.h.
 AM_CPPFLAGS += -I$(srcdir)/tests/stand-in
-check_LTLIBRARIES += tests/stand-in/libharness.la
+check_LTLIBRARIES += tests/libsupport.la tests/stand-in/libharness.la
 tests_stand_in_libharness_la_SOURCES = tests/stand-in/main.c
 test_harness = tests/stand-in/libharness.la
 check_PROGRAMS += $(thread_suites)
@@ -397,6 +396,7 @@ else
 if HAVE_CRITERION
 AM_CPPFLAGS += $(CRITERION_CFLAGS)
 test_harness = $(CRITERION_LIBS)
+check_LTLIBRARIES += tests/libsupport.la
 check_PROGRAMS += $(suites) $(tracing_program)
 TESTS += $(suites) $(script_tests)
 else
