@@ -212,7 +212,7 @@ int64_t in_deadline(const struct route *r);
  */
 struct seen;
 int seen_open(struct seen **s, const struct route *r, const char *path);
-void seen_close(struct seen **s);
+void seen_close(struct seen **s, shmring_t *q);
 /* The stream is this one: forget all if it was another. */
 void seen_bind(struct seen *s, const struct stream_state *state);
 enum seen_answer { SEEN_NEW, SEEN_BEFORE, SEEN_TOO_FAR };

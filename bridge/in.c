@@ -174,7 +174,7 @@ void in_close(struct route *r)
 
     free(in->come);
     natsInbox_Destroy(in->inbox);
-    seen_close(&in->seen);
+    seen_close(&in->seen, r->q);
     free(in);
     r->in = NULL;
 }

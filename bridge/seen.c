@@ -39,6 +39,7 @@ struct state {
 struct seen {
     struct state *state;
     const char *route;
+    char *path;
     int fd; /* holds the lock */
     uint64_t sent;
 };
@@ -139,13 +140,15 @@ int seen_open(struct seen **made, const struct route *r, const char *path)
     }
     s->route = r->config->name;
     s->sent = st.kind == SHMRING_SPSC ? st.sent : r->row.sent;
-    s->fd = open_file(path, r->config->name);
+    s->path = strdup(path);
+    s->fd = s->path ? open_file(path, r->config->name) : -1;
     void *memory =
         s->fd < 0 ? MAP_FAILED
                   : mmap(NULL, sizeof(struct state), PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
     if (memory == MAP_FAILED) {
         if (s->fd >= 0)
             close(s->fd);
+        free(s->path);
         free(s);
         return -EIO;
     }
@@ -163,12 +166,15 @@ int seen_open(struct seen **made, const struct route *r, const char *path)
     return 0;
 }
 
-void seen_close(struct seen **s)
+void seen_close(struct seen **s, shmring_t *q)
 {
     if (!*s)
         return;
+    if (shmring_check(q) == -ESTALE)
+        unlink((*s)->path); /* the queue is no more, and it means nothing to another one */
     munmap((*s)->state, sizeof(struct state));
     close((*s)->fd);
+    free((*s)->path);
     free(*s);
     *s = NULL;
 }

@@ -60,7 +60,9 @@ static natsStatus create_consumer(struct bridge *b, const struct route_config *r
     config.DeliverPolicy = js_DeliverAll;
     config.AckPolicy = js_AckExplicit;
     config.AckWait = (int64_t)route->ack_wait * MILLISECOND;
-    config.MaxAckPending = (int64_t)route->window * 2;
+    /* More than asked for, as acknowledgements take their time; 1 is for who wants the order kept.
+     */
+    config.MaxAckPending = route->window == 1 ? 1 : (int64_t)route->window * 2;
     say(LOG_INFO, "route %s: creating the consumer %s", route->name, route->consumer);
     return js_AddConsumer(info, b->js, route->stream, &config, NULL, code);
 }

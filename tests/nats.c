@@ -60,8 +60,8 @@ int nats_free_port(void)
     return ntohs(address.sin_port);
 }
 
-/* What a memfd that a program writes to holds. */
-static void await(int fd, const char *text)
+/* What a memfd that a program writes to holds, so many times. */
+static void await(int fd, const char *text, int times)
 {
     struct deadline deadline = {0};
 
@@ -70,9 +70,11 @@ static void await(int fd, const char *text)
         cr_assert_eq(fstat(fd, &st), 0);
         char *written = calloc(1, (size_t)st.st_size + 1);
         cr_assert_eq(pread(fd, written, (size_t)st.st_size, 0), st.st_size);
-        bool there = strstr(written, text) != NULL;
+        int found = 0;
+        for (const char *at = written; (at = strstr(at, text)) != NULL; at++)
+            found++;
         free(written);
-        if (there)
+        if (found >= times)
             return;
         pause_until(&deadline, text);
     }
@@ -81,7 +83,7 @@ static void await(int fd, const char *text)
 void nats_start_again(struct nats *n)
 {
     n->program = program_start(-1, -1, (const char *const[]){server, "-c", n->config, NULL});
-    await(n->program.err, "Server is ready");
+    await(n->program.err, "Server is ready", 1);
 }
 
 void nats_start(struct nats *n, const char *lines)
@@ -158,6 +160,24 @@ uint64_t nats_stored(const struct nats *n)
     return count ? strtoull(count + 11, NULL, 10) : 0; /* left out if there are none */
 }
 
+void nats_publish(const struct nats *n, const char *subject, const char *payload)
+{
+    const struct sockaddr_in address = nats_loopback(atoi(strrchr(n->url, ':') + 1));
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    char answers[8192] = "";
+    size_t length = 0;
+
+    cr_assert_eq(connect(fd, (const void *)&address, sizeof address), 0);
+    dprintf(fd, "CONNECT {\"verbose\":false}\r\nPUB %s %zu\r\n%s\r\nPING\r\n", subject,
+            strlen(payload), payload);
+    while (!strstr(answers, "PONG\r\n")) {
+        ssize_t got = read(fd, answers + length, sizeof answers - 1 - length);
+        cr_assert_gt(got, 0, "%s", answers);
+        length += (size_t)got;
+    }
+    close(fd);
+}
+
 static struct program start_bridge(const char *url, va_list arguments)
 {
     const char *argv[24] = {"bridge/shmring-bridge", "--create-stream", "--server", url};
@@ -190,7 +210,12 @@ struct program bridge_start_at(const char *url, ...)
 
 void bridge_await(const struct program *bridge, const char *text)
 {
-    await(bridge->err, text);
+    await(bridge->err, text, 1);
+}
+
+void bridge_await_times(const struct program *bridge, const char *text, int times)
+{
+    await(bridge->err, text, times);
 }
 
 void bridge_stop(struct program *bridge)

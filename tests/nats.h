@@ -35,12 +35,16 @@ void nats_await_health(const struct nats *n);
 /* How many messages its streams have stored. */
 uint64_t nats_stored(const struct nats *n);
 
+/* Publish a message, as any other client would; 0 bytes of payload are fine. */
+void nats_publish(const struct nats *n, const char *subject, const char *payload);
+
 /* Start a bridge with --create-stream and the given arguments, up to NULL. */
 struct program bridge_start(const struct nats *n, ...);
 /* The same, with "url=..." or whatever words the server is described by. */
 struct program bridge_start_at(const char *url, ...);
 /* Wait until it has written that to its standard error. */
 void bridge_await(const struct program *bridge, const char *text);
+void bridge_await_times(const struct program *bridge, const char *text, int times);
 /* SIGTERM: it must end with 0. */
 void bridge_stop(struct program *bridge);
 

@@ -94,6 +94,42 @@ static void receive_all(uint64_t first, uint64_t count)
     free(seen);
 }
 
+static const char *metrics_file(void)
+{
+    static char path[TEST_NAME_SIZE + 16];
+
+    snprintf(path, sizeof path, "%smetrics", directory_name());
+    return path;
+}
+
+/* The sample of that name; direction NULL: the one of all routes. */
+static uint64_t metric(const char *path, const char *name, const char *direction)
+{
+    char text[8192] = "", start[64], end[64] = "";
+    FILE *file = fopen(path, "re");
+
+    cr_assert_not_null(file);
+    cr_assert_gt(fread(text, 1, sizeof text - 1, file), 0);
+    fclose(file);
+    cr_assert_not_null(strstr(text, "\n# EOF\n"));
+    snprintf(start, sizeof start, "shmring_bridge_%s%s", name, direction ? "{route=\"" : " ");
+    if (direction)
+        snprintf(end, sizeof end, ",direction=\"%s\"} ", direction);
+    for (char *rest = text, *line; (line = strsep(&rest, "\n")) != NULL;) {
+        const char *tail = strstr(line, end);
+        if (strncmp(line, start, strlen(start)) == 0 && tail)
+            return strtoull(tail + (direction ? strlen(end) : strlen(start)), NULL, 10);
+    }
+    cr_assert_fail("no %s of %s", name, direction ? direction : "all");
+    return 0;
+}
+
+static void expect_metric(const char *path, const char *name, const char *direction, uint64_t value)
+{
+    cr_assert_eq(metric(path, name, direction), value, "%s of %s: %d, not %d", name,
+                 direction ? direction : "all", (int)metric(path, name, direction), (int)value);
+}
+
 static void assert_nothing_more(void)
 {
     cr_assert_eq(shmring_recv(consumer, &(uint64_t){0}, 8), -EAGAIN);
@@ -219,6 +255,24 @@ Test(bridge, the_server_is_away_for_longer_than_the_queue_can_buffer)
     finish();
 }
 
+/* With one message in flight nothing can change places. */
+Test(bridge, one_at_a_time_keeps_the_order)
+{
+    nats_start(&server, "");
+    prepare(SHMRING_SPSC, "storage=file window=1 ack-wait=1000", "window=1");
+    struct program bridge = bridge_start(&server, "-r", out_route, "-r", in_route, NULL);
+    for (uint64_t n = 0; n < 200; n += 50) {
+        put(n, 50);
+        receive(n, 25);
+        nats_kill(&server);
+        nats_start_again(&server);
+        receive(n + 25, 25);
+    }
+    bridge_stop(&bridge);
+    assert_nothing_more();
+    finish();
+}
+
 Test(bridge, it_may_start_before_the_server)
 {
     nats_start(&server, "");
@@ -297,11 +351,13 @@ static void killed_before_it_is_noted(uint32_t kind)
     kill_before_it_is_noted(&in, observer);
     cr_assert_eq(test_wait(receiver), 0);
     cr_assert_eq(shmring_open(&consumer, to, SHMRING_CONSUMER), 0);
-    in = bridge_start(&server, "-r", in_route, "-l", "debug", NULL);
+    const char *path = metrics_file();
+    in = bridge_start(&server, "-r", in_route, "-l", "debug", "--openmetrics", path, NULL);
     bridge_await(&in, "message 1 came again");
     put(1, 1);
     receive(1, 1);
     bridge_stop(&in);
+    cr_assert_geq(metric(path, "redelivered_total", "to-queue"), 1);
     bridge_stop(&out);
     assert_nothing_more();
     shmring_close(&observer);
@@ -316,6 +372,31 @@ Test(bridge, killed_before_it_is_noted_spsc)
 Test(bridge, killed_before_it_is_noted_mpmc)
 {
     killed_before_it_is_noted(SHMRING_MPMC);
+}
+
+/* ---- The state file -----------------------------------------------------------------------------
+ */
+
+/* It stays as long as its queue. */
+Test(bridge, the_state_file_goes_with_the_queue)
+{
+    char path[TEST_NAME_SIZE + 16];
+
+    nats_start(&server, "");
+    prepare(SHMRING_SPSC, "", "");
+    snprintf(path, sizeof path, "%s/state", server.directory);
+    for (int removed = 0; removed < 2; removed++) {
+        struct program bridge = bridge_start(&server, "-r", out_route, "-r", in_route, NULL);
+        bridge_await(&bridge, "ready");
+        if (removed)
+            DO("rm", to);
+        bridge_stop(&bridge);
+        cr_assert_eq(access(path, F_OK) == 0, !removed);
+    }
+    shmring_close(&producer);
+    shmring_close(&consumer);
+    DO("rm", from);
+    nats_stop(&server);
 }
 
 /* ---- A bridge that ends -------------------------------------------------------------------------
@@ -336,7 +417,7 @@ Test(bridge, messages_come_while_it_ends)
     receive(0, 10);
     tap_say_more(&tap, 100);
     bridge_stop(&in);
-    cr_assert_geq(tap_said(&tap), 200); /* to its last flush, and when it unsubscribed */
+    cr_assert_geq(tap_said(&tap), 100); /* with the answer to its last flush */
     tap_stop(&tap);
     bridge_stop(&out);
     finish();
@@ -355,7 +436,9 @@ Test(bridge, what_is_too_long_for_the_server_goes_to_the_dead_letters)
     shmring_t *letters = test_create(dead, SHMRING_CONSUMER, CAPACITY);
     snprintf(more, sizeof more, "dead-letter=%s", dead);
     prepare(SHMRING_SPSC, more, "");
-    struct program bridge = bridge_start(&server, "-r", out_route, "-r", in_route, NULL);
+    const char *path = metrics_file();
+    struct program bridge =
+        bridge_start(&server, "-r", out_route, "-r", in_route, "--openmetrics", path, NULL);
     put(0, 10);
     cr_assert_eq(shmring_send(producer, message, sizeof message), 0);
     put(10, 10);
@@ -363,6 +446,7 @@ Test(bridge, what_is_too_long_for_the_server_goes_to_the_dead_letters)
     cr_assert_eq(shmring_recv_wait(letters, message, sizeof message, &patience), sizeof message);
     bridge_await(&bridge, "a message of 1024 bytes goes to");
     bridge_stop(&bridge);
+    expect_metric(path, "dead_lettered_total", "to-subject", 1);
     shmring_close(&letters);
     DO("rm", dead);
     finish();
@@ -403,6 +487,65 @@ Test(bridge, what_is_too_long_for_the_queue_goes_to_the_dead_letters)
     put(0, 10);
     receive(0, 10);
     cr_assert_eq(shmring_recv_wait(letters, message, sizeof message, &patience), sizeof message);
+    bridge_stop(&bridge);
+    shmring_close(&letters);
+    DO("rm", dead);
+    finish();
+}
+
+/* The stream keeps it, for a bridge that knows where to put it. */
+Test(bridge, without_dead_letters_it_stays_in_the_stream)
+{
+    char more[200], message[LONGEST + 1] = "long";
+    const char *dead = queue_name();
+    struct timespec patience = {.tv_sec = PROGRAM_DEADLINE_S};
+
+    nats_start(&server, "");
+    prepare(SHMRING_MPMC, "", "");
+    struct program out = bridge_start(&server, "-r", out_route, NULL);
+    bridge_await(&out, "ready");
+    memset(message, 'x', LONGEST);
+    message[LONGEST] = '\0';
+    nats_publish(&server, "s.x", message);
+    char longer[LONGEST + 2];
+    snprintf(longer, sizeof longer, "%sx", message);
+    nats_publish(&server, "s.x", longer);
+    struct program in = bridge_start(&server, "-r", in_route, NULL);
+    EXPECT(program_finish(&in), 1, "", "a message of 201 bytes, which stays where it is");
+    shmring_t *letters = test_create(dead, SHMRING_CONSUMER, CAPACITY);
+    snprintf(more, sizeof more, " dead-letter=%s", dead);
+    strncat(in_route, more, sizeof in_route - strlen(in_route) - 1);
+    in = bridge_start(&server, "-r", in_route, NULL);
+    cr_assert_eq(shmring_recv_wait(letters, longer, sizeof longer, &patience), LONGEST + 1);
+    cr_assert_eq(shmring_recv_wait(consumer, message, sizeof message, &patience), LONGEST);
+    bridge_stop(&in);
+    bridge_stop(&out);
+    assert_nothing_more();
+    shmring_close(&letters);
+    DO("rm", dead);
+    finish();
+}
+
+/* The limit is the stream's own, which only its answer tells. */
+Test(bridge, what_is_too_long_for_the_stream_goes_to_the_dead_letters)
+{
+    char more[200], message[LONGEST] = "long";
+    const char *dead = queue_name();
+    struct timespec patience = {.tv_sec = PROGRAM_DEADLINE_S};
+
+    nats_start(&server, "");
+    nats_publish(&server, "$JS.API.STREAM.CREATE.S",
+                 "{\"name\":\"S\",\"subjects\":[\"s.x\"],\"storage\":\"memory\",\"retention\":"
+                 "\"limits\",\"discard\":\"old\",\"max_msg_size\":100}");
+    shmring_t *letters = test_create(dead, SHMRING_CONSUMER, CAPACITY);
+    snprintf(more, sizeof more, "dead-letter=%s", dead);
+    prepare(SHMRING_SPSC, more, "");
+    struct program bridge = bridge_start(&server, "-r", out_route, "-r", in_route, NULL);
+    put(0, 10);
+    cr_assert_eq(shmring_send(producer, message, sizeof message), 0);
+    put(10, 10);
+    receive(0, 20);
+    cr_assert_eq(shmring_recv_wait(letters, message, sizeof message, &patience), LONGEST);
     bridge_stop(&bridge);
     shmring_close(&letters);
     DO("rm", dead);
@@ -548,6 +691,7 @@ Test(bridge, configuration, .init = NULL)
     expect_complaint("[route x]\nwindow=0\n", ":2: the value is no number from 1 to 65536");
     expect_complaint("[route x]\nwindow=10x\n", ":2: the value is no number");
     expect_complaint("[route x]\ncreate-stream=maybe\n", ":2: the value is neither yes nor no");
+    expect_complaint("[route x]\nmessage-ids=some\n", ":2: the value is neither yes nor no");
     expect_complaint("[route x]\nstorage=tape\n", ":2: the value is neither file nor memory");
     expect_complaint("[route x]\nstream=a.b\n", ":2: the name of a stream");
     expect_complaint("[route x]\nsubject=a..b\n", ":2: a subject is words");
@@ -584,30 +728,74 @@ Test(bridge, command_line, .init = NULL)
 
 Test(bridge, metrics)
 {
-    char path[TEST_NAME_SIZE + 16], text[4096] = "";
-
     nats_start(&server, "");
-    prepare(SHMRING_SPSC, "", "");
-    snprintf(path, sizeof path, "%smetrics", directory_name());
+    prepare(SHMRING_SPSC, "ack-wait=600000", "ack-wait=600000"); /* nothing comes again */
+    const char *path = metrics_file();
     struct program bridge =
         bridge_start(&server, "-r", out_route, "-r", in_route, "--openmetrics", path, NULL);
     put(0, 50);
     receive(0, 50);
     bridge_stop(&bridge);
-    FILE *file = fopen(path, "re");
-    cr_assert_not_null(file);
-    cr_assert_gt(fread(text, 1, sizeof text - 1, file), 0);
-    fclose(file);
-    static const char *const lines[] = {
-        "# TYPE shmring_bridge_messages counter\n",
-        "stream=\"S\",direction=\"to-subject\"} 50\n",
-        "stream=\"S\",direction=\"to-queue\"} 50\n",
-        "shmring_bridge_bytes_total{route=\"1\",queue=\"",
-        "stream=\"S\",direction=\"to-queue\"} 400\n",
-        "shmring_bridge_reconnects_total 0\n# EOF\n",
-    };
-    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
-        cr_assert_not_null(strstr(text, lines[i]), "no %s in %s", lines[i], text);
+    static const char *const directions[] = {"to-subject", "to-queue"};
+    for (int i = 0; i < 2; i++) {
+        expect_metric(path, "messages_total", directions[i], 50);
+        expect_metric(path, "bytes_total", directions[i], 400);
+        expect_metric(path, "redelivered_total", directions[i], 0);
+        expect_metric(path, "dead_lettered_total", directions[i], 0);
+        expect_metric(path, "lag", directions[i], 0);
+        expect_metric(path, "up", directions[i], 1);
+    }
+    expect_metric(path, "in_flight", "to-subject", 0);
+    cr_assert_leq(metric(path, "in_flight", "to-queue"), 4096);
+    expect_metric(path, "reconnects_total", NULL, 0);
+    finish();
+}
+
+Test(bridge, metrics_of_a_server_that_goes)
+{
+    nats_start(&server, "");
+    prepare(SHMRING_SPSC, "storage=file", "");
+    const char *path = metrics_file();
+    struct program bridge =
+        bridge_start(&server, "-r", out_route, "-r", in_route, "--openmetrics", path, NULL);
+    put(0, 10);
+    receive(0, 10);
+    nats_kill(&server);
+    bridge_await(&bridge, "disconnected");
+    nats_start_again(&server);
+    put(10, 10);
+    receive(10, 10);
+    nats_kill(&server);
+    bridge_await_times(&bridge, "disconnected", 2);
+    put(20, 10);
+    bridge_stop(&bridge);
+    expect_metric(path, "reconnects_total", NULL, 1);
+    expect_metric(path, "lag", "to-subject", 10);
+    expect_metric(path, "up", "to-subject", 0);
+    expect_metric(path, "up", "to-queue", 0);
+    nats_start_again(&server);
+    finish();
+}
+
+Test(bridge, log_levels)
+{
+    static const char *const levels[] = {"error", "warning", "info"};
+
+    nats_start(&server, "");
+    prepare(SHMRING_SPSC, "", "");
+    for (int i = 0; i < 3; i++) {
+        struct program bridge =
+            bridge_start(&server, "-r", out_route, "-r", in_route, "-l", levels[i], NULL);
+        put(10 * (uint64_t)i, 10);
+        receive(10 * (uint64_t)i, 10);
+        kill(bridge.pid, SIGTERM);
+        struct outcome outcome = program_finish(&bridge);
+        cr_assert_eq(outcome.status, 0);
+        cr_assert_eq(strstr(outcome.err, "shmring-bridge: info: ready\n") != NULL, i == 2);
+        cr_assert(i == 2 || !strstr(outcome.err, "info:"));
+        cr_assert(i > 0 || !strstr(outcome.err, "warning:"));
+        outcome_free(&outcome);
+    }
     finish();
 }
 
