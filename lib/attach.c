@@ -174,6 +174,7 @@ static int become_producer(shmring_t *q)
         .mask = q->geometry.capacity - 1,
         .max_message = q->geometry.max_message,
         .pauses = shmr_process_pauses(),
+        .ticks = shmr_process_ticks(),
         .stage = stage,
         .page = page,
         .consumer = (void *)q->map.consumer,

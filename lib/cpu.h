@@ -62,7 +62,7 @@ __attribute__((always_inline)) static inline void shmr_copy_short(void *to, cons
     }
 }
 
-static inline void shmr_copy(void *to, const void *from, size_t n)
+__attribute__((always_inline)) static inline void shmr_copy(void *to, const void *from, size_t n)
 {
     if (n <= SHMR_COPY_SHORT)
         shmr_copy_short(to, from, n);

@@ -88,32 +88,50 @@ int shmr_process_mark(const volatile uint32_t **page)
     return r;
 }
 
-static uint32_t measure_pauses(void)
+static _Atomic uint32_t measured_pauses, measured_ticks; /* pauses: 0 before they are */
+
+static void measure_back_off(void)
 {
     const unsigned many = 32;
     int64_t best = INT64_MAX; /* of a few tries: others may run meanwhile */
+    uint64_t best_ticks = 0;
 
     for (int i = 0; i < 5; i++) {
         struct timespec from, to;
         clock_gettime(CLOCK_MONOTONIC, &from);
+        const uint64_t before = shmr_ticks();
         shmr_pause(many);
+        const uint64_t ticks = shmr_ticks() - before;
         clock_gettime(CLOCK_MONOTONIC, &to);
         int64_t ns = (int64_t)(to.tv_sec - from.tv_sec) * 1000000000 + to.tv_nsec - from.tv_nsec;
-        if (ns < best)
+        if (ns < best) {
             best = ns;
+            best_ticks = ticks;
+        }
     }
-    int64_t pauses = SHMR_BACK_OFF_NS * (int64_t)many / (best > 0 ? best : 1);
-    return pauses < 1 ? 1 : pauses > 100 ? 100 : (uint32_t)pauses;
+    const int64_t ns = best > 0 ? best : 1;
+    const int64_t pauses = SHMR_BACK_OFF_NS * (int64_t)many / ns;
+    const uint64_t ticks = SHMR_BACK_OFF_NS * best_ticks / (uint64_t)ns;
+    atomic_store_explicit(&measured_ticks, ticks < 10000 ? (uint32_t)ticks : 10000,
+                          memory_order_relaxed);
+    /* The ticks before it; pairs with the acquire in shmr_process_pauses. */
+    atomic_store_explicit(&measured_pauses,
+                          pauses < 1     ? 1
+                          : pauses > 100 ? 100
+                                         : (uint32_t)pauses,
+                          memory_order_release);
 }
 
 uint32_t shmr_process_pauses(void)
 {
-    static _Atomic uint32_t measured;
-    uint32_t pauses = atomic_load_explicit(&measured, memory_order_relaxed);
+    /* Pairs with the release in measure_back_off. */
+    if (atomic_load_explicit(&measured_pauses, memory_order_acquire) == 0)
+        measure_back_off();
+    return atomic_load_explicit(&measured_pauses, memory_order_relaxed);
+}
 
-    if (pauses == 0) {
-        pauses = measure_pauses();
-        atomic_store_explicit(&measured, pauses, memory_order_relaxed);
-    }
-    return pauses;
+uint32_t shmr_process_ticks(void)
+{
+    (void)shmr_process_pauses();
+    return atomic_load_explicit(&measured_ticks, memory_order_relaxed);
 }

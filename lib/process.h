@@ -27,7 +27,9 @@ void shmr_process_hold_fork(void);
 bool shmr_process_try_hold_fork(void); /* never waits */
 void shmr_process_let_fork(void);
 
-/* So many pauses take SHMR_BACK_OFF_NS, as measured once in this process. */
+/* So many pauses, and ticks of shmr_ticks(), take SHMR_BACK_OFF_NS: measured once in this process.
+ */
 uint32_t shmr_process_pauses(void);
+uint32_t shmr_process_ticks(void);
 
 #endif

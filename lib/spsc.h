@@ -77,6 +77,7 @@ struct shmr_spsc_producer {
     uint64_t messages;
     uint64_t next_sample; /* position at which to look at the high-water mark */
     uint64_t quick_until; /* as far as this there is room, and no sample is due */
+    uint64_t fetch_ahead; /* SHMR_SPSC_WRITE_AHEAD, or 0: only what is about to be written */
     struct shmr_spsc_producer_page *page;
     const struct shmr_spsc_consumer_page *consumer;
     uint32_t max_message;
@@ -88,6 +89,9 @@ struct shmr_spsc_producer {
     uint32_t reservation;
     /* When the ring was last found full after a success. */
     struct shmr_stream filled;
+    /* When the high-water mark was last looked at. */
+    uint64_t sampled_ticks, sampled_messages;
+    uint32_t ticks; /* that SHMR_BACK_OFF_NS lasts for */
     /* For batches. */
     uint8_t *stage; /* SHMR_SPSC_STAGE bytes */
     struct shmr_spsc_trial trial;
@@ -225,9 +229,26 @@ __attribute__((noinline)) static int shmr_spsc_find_room(struct shmr_spsc_produc
     return -EAGAIN;
 }
 
+/*
+ * Lines are fetched ahead in a stream. In a dialogue the consumer has to wait for the one that it
+ * needs while those for later messages are on the way, and polls where they are. Answers take
+ * longer than messages of a stream, as back_off.h has it: 50 ns, or a KiB in that time.
+ */
+static inline void shmr_spsc_choose_ahead(struct shmr_spsc_producer *p)
+{
+    const uint64_t now = shmr_ticks(), messages = p->messages - p->sampled_messages;
+    const uint64_t kib = shmr_spsc_capacity(p->mask) / SHMR_SPSC_SAMPLE_FRACTION / 1024;
+    const uint64_t stream = (messages > kib ? messages : kib) * p->ticks / SHMR_BACK_OFF_MESSAGES;
+
+    p->fetch_ahead = now - p->sampled_ticks <= stream ? SHMR_SPSC_WRITE_AHEAD : 0;
+    p->sampled_ticks = now;
+    p->sampled_messages = p->messages;
+}
+
 /* How deep has the ring become? Looked at now and then: it costs the consumer's line. */
 __attribute__((noinline)) static void shmr_spsc_sample(struct shmr_spsc_producer *p)
 {
+    shmr_spsc_choose_ahead(p);
     p->next_sample = p->position + shmr_spsc_capacity(p->mask) / SHMR_SPSC_SAMPLE_FRACTION;
     if (shmr_spsc_see_head(p, shmr_spsc_exact_head(p)))
         shmr_spsc_note_high_water(p, p->position - p->head);
@@ -280,7 +301,7 @@ static inline void shmr_spsc_put(const struct shmr_spsc_producer *p, uint64_t po
     const uint64_t record = shmring_record_size((uint32_t)len);
 
     if (len < SHMR_COPY_LONG)
-        shmr_spsc_fetch(p->data, p->mask, position, record, SHMR_SPSC_WRITE_AHEAD, true);
+        shmr_spsc_fetch(p->data, p->mask, position, record, p->fetch_ahead, true);
     shmr_copy(p->data + (position & p->mask) + 8, msg, len);
 }
 
@@ -336,7 +357,7 @@ static inline bool shmr_spsc_put_quick(const struct shmr_spsc_producer *p, uint8
     const uint64_t record = shmring_record_size((uint32_t)len);
     if (__builtin_expect((int64_t)(p->quick_until - position - record) < 0, 0))
         return false;
-    shmr_spsc_fetch(data, mask, position, record, SHMR_SPSC_WRITE_AHEAD, true);
+    shmr_spsc_fetch(data, mask, position, record, p->fetch_ahead, true);
     shmr_copy_short(data + (position & mask) + 8, msg, len);
     return true;
 }
@@ -383,8 +404,7 @@ static inline int shmr_spsc_reserve(struct shmr_spsc_producer *p, size_t len, vo
     if (__builtin_expect(r < 0, 0))
         return r;
     shmr_spsc_fetch(p->data, p->mask, p->position,
-                    shmr_spsc_fetch_most(shmring_record_size((uint32_t)len)), SHMR_SPSC_WRITE_AHEAD,
-                    true);
+                    shmr_spsc_fetch_most(shmring_record_size((uint32_t)len)), p->fetch_ahead, true);
     p->reserved = true;
     p->reservation = (uint32_t)len;
     *msg = shmr_spsc_payload(p, p->position);
@@ -510,8 +530,10 @@ __attribute__((noinline)) static uint32_t shmr_spsc_look_again(struct shmr_spsc_
             atomic_store_explicit(&c->page->empty_events, c->empty_events, memory_order_relaxed);
         }
         c->misses = shmr_spsc_missed_again(c->misses);
-        /* A message that straddles two lines is to arrive in one transfer, not in two. */
-        shmr_prefetch(c->data + ((c->position + SHMR_LINE) & c->mask));
+        /* A message that straddles two lines is to arrive in one transfer, not in two. While a long
+         * one is written, that line would be taken away again and again. */
+        if (c->usual <= SHMR_COPY_SHORT)
+            shmr_prefetch(c->data + ((c->position + SHMR_LINE) & c->mask));
     }
     return header;
 }

@@ -46,6 +46,8 @@ static inline void become_producer(struct shmr_spsc_producer *p)
     p->consumer = &consumer_page;
     p->misses = 0;
     p->pauses = 0;
+    p->ticks = 0;
+    p->sampled_ticks = p->sampled_messages = 0;
     p->reserved = false;
     BOUNDED(TAKEOVER_STEPS, assert(shmr_spsc_resume_producer(p) == 0));
 }
