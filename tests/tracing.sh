@@ -106,7 +106,8 @@ run_until() # EVENT TIMES: run the program until bpftrace has said so often that
 # its time to leave it alone, and gdb cannot share.
 seen_by_bpftrace()
 {
-    bpftrace -e 'BEGIN { printf("it works\n"); exit(); }' 2>&1 | grep -q '^it works' || {
+    bpftrace -e 'BEGIN { printf("it works\n"); exit(); }' >"$dir/works" 2>&1 || :
+    grep -q '^it works' "$dir/works" || {
         echo 'examples/trace.bt was not tried: no bpftrace, or it may not'
         return
     }
