@@ -101,6 +101,17 @@ run_until() # EVENT TIMES: run the program until bpftrace has said so often that
     done
 }
 
+# It does not always hear the first time, and what it is to print last is lost by another at once.
+interrupt()
+{
+    looks=0
+    while grep -q '^State:[^ZX]*$' /proc/$pid/status; do
+        [ $((looks % 50)) -ne 0 ] || kill -INT $pid
+        looks=$((looks + 1))
+        sleep 0.1
+    done
+}
+
 # Nothing says when bpftrace is ready, and it attaches to one tracepoint after the other: when the first
 # and the last of the script have been seen, the program runs once more. A copy of it: the kernel may take
 # its time to leave it alone, and gdb cannot share.
@@ -117,7 +128,7 @@ seen_by_bpftrace()
     run_until attach 1
     run_until corrupt 1
     run_until corrupt $(($(lines_of corrupt) + 1))
-    kill -INT $pid || :
+    interrupt
     wait $pid || :
     for line in "attach  *tracing-$$: roles 3, row 0" "close  *tracing-$$" \
         "recovery  *tracing-$$: after pid [0-9]*: 0 freed, 1 redelivered, 0 dropped" \
