@@ -105,8 +105,8 @@ run_until() # EVENT TIMES: run the program until bpftrace has said so often that
 interrupt()
 {
     looks=0
-    while grep -q '^State:[^ZX]*$' /proc/$pid/status; do
-        [ $((looks % 50)) -ne 0 ] || kill -INT $pid
+    while grep -q '^State:[^ZX]*$' /proc/$pid/status 2>/dev/null; do
+        [ $((looks % 50)) -ne 0 ] || kill -INT $pid || :
         looks=$((looks + 1))
         sleep 0.1
     done
