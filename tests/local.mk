@@ -161,6 +161,8 @@ suites += tests/test_mpmc_deaths tests/test_mpmc_processes
 memcheck_suites += tests/test_mpmc_deaths tests/test_mpmc_processes
 tests_test_mpmc_deaths_LDADD = $(test_libs)
 tests_test_mpmc_processes_LDADD = $(test_libs)
+suites += tests/test_streams
+tests_test_streams_LDADD = $(test_libs)
 
 suites += tests/test_wait tests/test_wait_peers
 memcheck_suites += tests/test_wait tests/test_wait_peers
@@ -310,14 +312,17 @@ installcheck-local:
 	PKG_CONFIG_SYSROOT_DIR='$(DESTDIR)' PKG_CONFIG_PATH='$(DESTDIR)$(pkgconfigdir)' \
 	LD_LIBRARY_PATH='$(DESTDIR)$(libdir)' $(srcdir)/tests/installed.sh
 
-# Participants killed and stopped at random: SOAK_KILLS times in each of four tests, and again until
+# Participants killed and stopped at random: SOAK_KILLS times in each of four tests, and while
+# SOAK_MESSAGES go through an spsc queue and a tenth of it through an mpmc queue; again until
 # SOAK_SECONDS have passed. Two processors that had much else to do managed 75 kills a second.
 SOAK_KILLS = 50000
+SOAK_MESSAGES = 10000000000
 SOAK_SECONDS = 0
-soak_tests = tests/test_mpmc_processes tests/test_spsc_crash
+soak_tests = tests/test_streams tests/test_mpmc_processes tests/test_spsc_crash
 .PHONY: soak
 soak: $(soak_tests)
 	@SHMRING_TEST_KILLS=$(SOAK_KILLS); export SHMRING_TEST_KILLS; \
+	SHMRING_TEST_MESSAGES=$(SOAK_MESSAGES); export SHMRING_TEST_MESSAGES; \
 	end=$$(($$(date +%s) + $(SOAK_SECONDS))); \
 	while :; do \
 		for program in $(soak_tests); do $$program --verbose=1 || exit 1; done; \
