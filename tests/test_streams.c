@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Streams as fast as they go, of messages that carry their number and a checksum, while participants
- * are killed, stopped and replaced at random moments and another process takes memory, descriptors
- * and processor time away. Every message comes: once, or again and flagged, and in order.
+ * Streams as fast as they go, of messages that carry their number and a checksum, while
+ * participants are killed, stopped and replaced at random moments and another process takes memory,
+ * descriptors and processor time away. Every message comes: once, or again and flagged, and in
+ * order.
  *
  * $SHMRING_TEST_MESSAGES says how many: through the spsc queue, and a tenth of it through the mpmc
  * queue. See the target soak.
@@ -45,7 +46,8 @@ static uint64_t checksum_of(uint64_t number)
 enum { PLAIN = 1, FLAGGED = 2, UNSURE = 4 };
 
 static struct journal {
-    /* spsc: numbers before this one may have been sent, and were; may have been received, and were. */
+    /* spsc: numbers before this one may have been sent, and were; may have been received, and were.
+     */
     _Atomic uint64_t to_send, sent, to_receive, received;
     /* mpmc: likewise, of each producer and its successors. */
     struct {
@@ -105,7 +107,8 @@ static int press(void *unused)
 
     (void)unused;
     for (;;) {
-        char *memory = mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        char *memory =
+            mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         child_assert(memory != MAP_FAILED);
         for (size_t i = 0; i < MEMORY; i += 4096)
             memory[i] = 1;
@@ -199,7 +202,8 @@ static void disturb_until_ended(int from, int to, int all)
 
 static void report(uint64_t count)
 {
-    fprintf(stderr, "%llu messages, %lu kills, %lu stops\n", (unsigned long long)count, kills, stops);
+    fprintf(stderr, "%llu messages, %lu kills, %lu stops\n", (unsigned long long)count, kills,
+            stops);
 }
 
 /* ---- SPSC ------------------------------------------------------------------------------------ */
