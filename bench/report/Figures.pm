@@ -99,13 +99,14 @@ sub curves {
     };
 }
 
-# Calls make() with the rounds of each placement that has some; its figures say which it is.
+# Calls make() with the rounds of each placement that has some; its figures say which it is. Fewer
+# than one in twenty are no placement: something else ran then.
 sub by_placement {
     my ($data, $rounds, $make) = @_;
     my @figures;
     for my $placement (Rounds::PLACEMENTS) {
         my $its = Rounds::where($rounds, placement => $placement);
-        next unless @$its;
+        next if 20 * @$its < @$rounds || !@$its;
         my $figure = $make->($its) or next;
         $figure->{placement} = sprintf '%s: probe %s ns, %d measurements', $placement,
           Chart::figure(Rounds::median_of($its, 'probe')), scalar @$its;
