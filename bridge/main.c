@@ -30,13 +30,14 @@ static void *wait_for_signals(void *bridge)
     sigaddset(&signals, SIGINT);
     while (sigwait(&signals, &which) != 0)
         continue;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     say(LOG_INFO, "stopping");
     b->stopping = true;
     bell_ring(b);
     return NULL;
 }
 
-static void catch_signals(struct bridge *b)
+static pthread_t catch_signals(struct bridge *b)
 {
     sigset_t signals;
     pthread_t thread;
@@ -50,7 +51,14 @@ static void catch_signals(struct bridge *b)
         say(LOG_ERROR, "no thread for signals");
         exit(FAILED);
     }
-    pthread_detach(thread);
+    return thread;
+}
+
+/* It may still be ringing. */
+static void end_thread(pthread_t thread)
+{
+    pthread_cancel(thread);
+    pthread_join(thread, NULL);
 }
 
 static int64_t earlier(int64_t a, int64_t b)
@@ -212,7 +220,7 @@ int main(int argc, char **argv)
     }
     b.config = &config;
     bell_init(&b.bell);
-    catch_signals(&b);
+    const pthread_t signals = catch_signals(&b);
     status = FAILED;
     int result = shmring_mux_create(&b.mux, NULL);
     if (result == 0)
@@ -227,6 +235,7 @@ int main(int argc, char **argv)
         route_silence(&b.routes[i]);
     if (!server_close(&b)) /* its threads may still use what would be freed now, or by exit() */
         _exit(status);
+    end_thread(signals);
     for (size_t i = 0; i < b.count; i++)
         route_close(&b.routes[i]);
     shmring_mux_destroy(&b.mux);
