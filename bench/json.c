@@ -192,18 +192,25 @@ static void put_missing(FILE *f, const struct results *r)
     fputs("\n  ]\n", f);
 }
 
+void report_json_begin(FILE *f, const struct options *o, const struct machine *m)
+{
+    fputs("{\n  ", f);
+    put_field(f, "program", "shmring-bench " PACKAGE_VERSION);
+    put_field(f, "library", m->library);
+    fputs("\"date\": ", f);
+    put_text(f, m->date);
+    fputs(",\n", f);
+    put_machine(f, m);
+    put_options(f, o);
+}
+
 int report_json(const struct results *r, const char *path)
 {
     FILE *f = fopen(path, "we");
     if (!f)
         return -1;
-    fputs("{\n  ", f);
-    put_field(f, "program", "shmring-bench " PACKAGE_VERSION);
-    put_field(f, "library", r->machine->library);
-    put_field(f, "date", r->machine->date);
-    fprintf(f, "\"near_limit_ns\": %.1f,\n", r->near_limit_ns);
-    put_machine(f, r->machine);
-    put_options(f, r->options);
+    report_json_begin(f, r->options, r->machine);
+    fprintf(f, "  \"near_limit_ns\": %.1f,\n", r->near_limit_ns);
     put_transports(f, r);
     put_rounds(f, r);
     put_medians(f, r);

@@ -24,6 +24,10 @@
 
 #include "clock.h"
 #include "histogram.h"
+#include "machine.h"
+#include "measure.h"
+#include "report.h"
+#include "ticks.h"
 
 enum { EVENTS = 16, GAP_NS = 500000, SETTLE_NS = 100000000 };
 enum phase { NOW_AND_THEN, BUSY, IDLE, PHASES, OVER }; /* all have slept before one is busy */
@@ -34,11 +38,14 @@ enum { COUNTS = sizeof counts / sizeof *counts };
 /* What the two processes share. */
 struct board {
     _Atomic int phase;
+    struct shared line; /* for the probe */
 };
 
-/* One measurement: ns a message, ns from sending to receiving, processors that idling kept busy. */
+/* One measurement: ns a message, ns from sending to receiving, processors that idling kept busy;
+ * the probe before and after. */
 struct figures {
     double of[PHASES];
+    double probe_ns[2];
 };
 
 struct bench {
@@ -74,10 +81,12 @@ static int produce(const struct bench *b, pid_t parent)
     int phase;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent ||
-        shmring_dup(&q, b->queues[0], SHMRING_PRODUCER | SHMRING_ASYMMETRIC_FENCE) != 0)
+    if (getppid() != parent)
         return 1;
     pin(b->o, 1);
+    probe(&b->board->line, SIDE_B);
+    if (shmring_dup(&q, b->queues[0], SHMRING_PRODUCER | SHMRING_ASYMMETRIC_FENCE) != 0)
+        return 1;
     while ((phase = atomic_load(&b->board->phase)) != OVER) {
         if (phase != BUSY)
             pause_for(GAP_NS);
@@ -88,6 +97,7 @@ static int produce(const struct bench *b, pid_t parent)
         message[0] += shmring_send(q, message, sizeof message) == 0;
     }
     shmring_close(&q);
+    probe(&b->board->line, SIDE_B);
     return 0;
 }
 
@@ -112,7 +122,7 @@ static int wait_once(struct bench *b, struct histogram *delays)
 }
 
 /* One phase, after a while in which it begins. */
-static int measure(struct bench *b, enum phase phase, double *figure)
+static int measure_phase(struct bench *b, enum phase phase, double *figure)
 {
     static struct histogram delays; /* too large for a stack */
     int64_t from, now, end, worked;
@@ -168,15 +178,23 @@ static int run_count(struct bench *b, int count, struct figures *figures)
 
     b->received = 0;
     atomic_store(&b->board->phase, NOW_AND_THEN);
+    atomic_store(&b->board->line.line, 0);
     sched_getaffinity(0, sizeof before, &before);
     if (r == 0 && (pid = fork()) == 0)
         _exit(produce(b, parent));
     if (r == 0 && pid < 0)
         r = complain("fork", errno);
     pin(b->o, 0);
+    if (pid > 0)
+        figures->probe_ns[0] = probe(&b->board->line, SIDE_A);
     for (int phase = 0; phase < PHASES && r == 0; phase++)
-        r = measure(b, (enum phase)phase, &figures->of[phase]);
+        r = measure_phase(b, (enum phase)phase, &figures->of[phase]);
+    atomic_store(&b->board->line.line, 0);
     atomic_store(&b->board->phase, OVER);
+    if (pid > 0 && r == 0)
+        figures->probe_ns[1] = probe(&b->board->line, SIDE_A);
+    else if (pid > 0)
+        kill(pid, SIGKILL);
     if (pid > 0 && waitpid(pid, &status, 0) == pid && status != 0)
         r = complain("the sender", EPROTO);
     sched_setaffinity(0, sizeof before, &before); /* helpers of the next mux inherit it */
@@ -193,27 +211,65 @@ static int compare_doubles(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+static double median_of(double *values, int n)
+{
+    qsort(values, (size_t)n, sizeof *values, compare_doubles);
+    return values[n / 2];
+}
+
 static double median(const struct figures *rounds, int n, enum phase phase)
 {
     double values[n];
 
     for (int i = 0; i < n; i++)
         values[i] = rounds[i * COUNTS].of[phase];
-    qsort(values, (size_t)n, sizeof *values, compare_doubles);
-    return values[n / 2];
+    return median_of(values, n);
+}
+
+static double median_probe(const struct figures *rounds, int n)
+{
+    double values[2 * n];
+
+    for (int i = 0; i < 2 * n; i++)
+        values[i] = rounds[i / 2 * COUNTS].probe_ns[i % 2];
+    return median_of(values, 2 * n);
 }
 
 static void print_table(const struct figures *figures, int rounds)
 {
     const double one = median(figures, rounds, BUSY);
 
-    printf("%8s %14s %10s %18s %18s\n", "queues", "ns a message", "to one", "wake-up, us",
-           "idle, % of a CPU");
+    printf("%8s %14s %10s %18s %18s %9s\n", "queues", "ns a message", "to one", "wake-up, us",
+           "idle, % of a CPU", "probe, ns");
     for (int i = 0; i < COUNTS; i++)
-        printf("%8d %14.1f %10.2f %18.1f %18.2f\n", counts[i], median(figures + i, rounds, BUSY),
-               median(figures + i, rounds, BUSY) / one,
+        printf("%8d %14.1f %10.2f %18.1f %18.2f %9.0f\n", counts[i],
+               median(figures + i, rounds, BUSY), median(figures + i, rounds, BUSY) / one,
                median(figures + i, rounds, NOW_AND_THEN) / 1e3,
-               100 * median(figures + i, rounds, IDLE));
+               100 * median(figures + i, rounds, IDLE), median_probe(figures + i, rounds));
+}
+
+/* Returns 0, or -1 with errno. */
+static int write_json(const struct figures *figures, const struct options *o)
+{
+    struct machine machine;
+    FILE *f = fopen(o->json, "we");
+
+    if (!f)
+        return -1;
+    machine_describe(&machine);
+    report_json_begin(f, o, &machine);
+    fputs("  \"rounds\": [", f);
+    for (int i = 0; i < o->rounds * COUNTS; i++)
+        fprintf(f,
+                "%s\n    {\"transport\": \"shmring-mux\", \"group\": \"rings\", \"mode\": \"mux\", "
+                "\"wait\": \"block\", \"size\": 16, \"queues\": %d, \"round\": %d, "
+                "\"message_ns\": %.6g, \"wakeup_ns\": %.6g, \"idle_cpus\": %.6g, "
+                "\"probe_ns\": [%.1f, %.1f]}",
+                i > 0 ? "," : "", counts[i % COUNTS], i / COUNTS + 1, figures[i].of[BUSY],
+                figures[i].of[NOW_AND_THEN], figures[i].of[IDLE], figures[i].probe_ns[0],
+                figures[i].probe_ns[1]);
+    fputs("\n  ],\n  \"missing\": []\n}\n", f);
+    return report_finish(f);
 }
 
 /* A descriptor a queue. */
@@ -238,6 +294,7 @@ int mux_run(const struct options *o)
     struct bench b = {.o = o, .queues = calloc((size_t)counts[COUNTS - 1], sizeof(shmring_t *))};
     int r = 0;
 
+    ticks_init();
     b.board =
         mmap(NULL, sizeof *b.board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (!figures || !b.queues || b.board == MAP_FAILED)
@@ -248,6 +305,10 @@ int mux_run(const struct options *o)
         r = run_count(&b, counts[i % COUNTS], &figures[i]);
     if (r == 0)
         print_table(figures, o->rounds);
+    if (r == 0 && o->json && write_json(figures, o) < 0) {
+        fprintf(stderr, "shmring-bench: %s: %s\n", o->json, strerror(errno));
+        r = -1;
+    }
     if (b.board != MAP_FAILED)
         munmap(b.board, sizeof *b.board);
     free(b.queues);

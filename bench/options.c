@@ -394,8 +394,10 @@ void options_parse(struct options *o, int argc, char **argv)
         mistake("--configs and --policy are about --mode mpmc");
     if ((o->many_spin || o->many_yield) && !o->spin)
         mistake("--policy is about spinning, which --wait leaves out");
-    if ((o->idle || o->mux) && (o->json || o->csv || o->plots))
-        mistake("--mode %s makes no files", o->idle ? "idle" : "mux");
+    if (o->idle && (o->json || o->csv || o->plots))
+        mistake("--mode idle makes no files");
+    if (o->mux && (o->csv || o->plots))
+        mistake("--mode mux makes no file but JSON");
     complete_many(o);
     complete_sizes(o);
 }

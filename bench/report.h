@@ -10,6 +10,8 @@
 void report_list(void);
 void report_table(const struct results *r);
 int report_json(const struct results *r, const char *path);
+/* What all JSON begins with: who measured, when, on what and how. */
+void report_json_begin(FILE *f, const struct options *o, const struct machine *m);
 int report_csv(const struct results *r, const char *path);
 
 /* Write data and gnuplot scripts into a folder (made if missing), run gnuplot there and say what it

@@ -322,10 +322,15 @@ Test(bench, the_idle_cost_something)
 #ifdef HAVE_MUX
 Test(bench, a_mux_of_many_queues)
 {
-    succeed("--mode mux --seconds 0.02 --rounds 1");
-    char *said = out();
+    succeed("--mode mux --seconds 0.02 --rounds 1 --json %s/json");
+    char *said = out(), *json = contents(path_in_dir("json"));
     cr_assert(strstr(said, "\n   10000 "), "%s", said);
+    cr_assert(json_is_valid(json), "%s", json);
+    cr_assert_eq(count(json, "\"queues\": 10000, \"round\": 1, "), 1, "%s", json);
+    cr_assert_eq(count(json, "\"probe_ns\": ["), 5);
     free(said);
+    free(json);
+    cr_assert_eq(run("--mode mux --seconds 0.001 --rounds 1 --json %s/no/such"), 1);
     cr_assert_eq(run("--mode mux --csv %s/csv"), 2);
 }
 #endif
