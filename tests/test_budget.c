@@ -336,12 +336,14 @@ Test(budget, one_sweep_of_two, .init = open_mpmc, .fini = close_queue)
 
     around_stop_clock();
     mpmc_kill_handle(&other);
-    q->swept = q->mpmc.queue.tail_page->swept = 0;
+    q->mpmc.queue.tail_page->swept = 0;
+    q->swept = 0;
     peer = sweep_first;
     shmr_sweep(q);
     cr_assert_eq(q->recovered.participants, 0);
     peer = NULL;
-    q->swept = q->mpmc.queue.tail_page->swept = 0;
+    q->mpmc.queue.tail_page->swept = 0;
+    q->swept = 0;
     shmr_sweep(q);
     cr_assert_eq(q->recovered.participants, 1);
     cr_assert_eq(shmring_recover(q, &report), 1);
