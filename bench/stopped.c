@@ -35,7 +35,7 @@ static uint64_t count(const struct stopped *t, const struct shared *s)
     return messages;
 }
 
-static void begin(struct stopped *t, const struct shared *s, int phase, uint64_t length)
+static void begin(struct stopped *t, const struct shared *s, enum phase phase, uint64_t length)
 {
     t->phase = phase;
     t->from = ticks_now();

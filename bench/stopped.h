@@ -17,7 +17,7 @@ struct stopped {
     enum harm harm;
     int victim;
     uint64_t length; /* of each of the three times, ticks */
-    enum { STARTING, BEFORE, DURING, AFTER, ENDING } phase;
+    enum phase { STARTING, BEFORE, DURING, AFTER, ENDING } phase;
     uint64_t from, until; /* of this phase */
     uint64_t passed;      /* when it began */
 };
