@@ -12,6 +12,9 @@ set -eu
 }
 
 dir=$(mktemp -d)
+# With static libraries only, what they need has to be named.
+static=--static
+[ ! -e "$LD_LIBRARY_PATH/libshmring.so" ] || static=
 queue=readme-$$
 trap 'rm -rf "$dir" "/dev/shm/$queue"' EXIT
 
@@ -32,7 +35,7 @@ for source in "$dir"/*.c; do
     fi
     echo "compiling ${source##*/}"
     # shellcheck disable=SC2046,SC2086 # lists of words
-    $CC ${CFLAGS:-} "$source" -o "${source%.c}" $($PKG_CONFIG --cflags --libs $modules)
+    $CC ${CFLAGS:-} "$source" -o "${source%.c}" $($PKG_CONFIG $static --cflags --libs $modules)
 done
 
 "$dir/readme" one two three
