@@ -157,7 +157,7 @@ int many_run(struct link *l, struct shared *s, const struct plan *plan)
         .counted = &me->counted,
         .yield = plan->yield,
         .block = l->block,
-        .unordered = l->transport->flags & IS_UNORDERED ||
+        .unordered = l->transport->flags & (IS_UNORDERED | IS_INEXACT) ||
                      (plan->mode == STOPPED && harm_is_death(plan->harm)),
         .stop = plan->mode == STOPPED ? &s->stop : NULL,
     };

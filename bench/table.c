@@ -10,10 +10,11 @@ void report_list(void)
 {
     for (int i = 0; transports[i]; i++) {
         const struct transport *t = transports[i];
-        printf("%-19s  %-8s  %-5s  %-5s  %s%s%s\n", t->name, t->group,
+        printf("%-19s  %-8s  %-5s  %-5s  %s%s%s%s\n", t->name, t->group,
                t->flags & CAN_SPIN ? "spin" : "-", t->flags & CAN_BLOCK ? "block" : "-", t->what,
                t->flags & IN_ONE_PROCESS ? ", in one process" : "",
-               t->flags & IS_UNORDERED ? ", in any order among many" : "");
+               t->flags & IS_UNORDERED ? ", in any order among many" : "",
+               t->flags & IS_INEXACT ? ", may lose and repeat among many" : "");
     }
     for (const struct absent *a = absent_transports; a->names; a++)
         printf("not built in: %s (Debian: %s)\n", a->names, a->packages);

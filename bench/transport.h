@@ -53,7 +53,8 @@ enum {
     HAS_CAPACITY = 0x100,   /* holds as many messages as link_slots() says */
     IN_ONE_PROCESS = 0x200, /* cannot be in shared memory: its ends are threads of one process */
     IS_LOCK_FREE = 0x400,   /* whoever stops, at any instruction, the others go on */
-    IS_UNORDERED = 0x800    /* among many, a message may come after a later one of its producer */
+    IS_UNORDERED = 0x800,   /* among many, a message may come after a later one of its producer */
+    IS_INEXACT = 0x1000     /* among many, one may come twice and another one not */
 };
 
 enum { BATCH_MAX = 256 }; /* messages a call */

@@ -290,6 +290,8 @@ static void judge_stuck(struct cell *c)
  * queue that does not stand that at all may lose more, which is shown as lost. */
 static uint64_t unsure(const struct cell *c, int batch)
 {
+    if (c->transport->flags & IS_INEXACT)
+        return UINT64_MAX / 2;
     if (c->mode != STOPPED || !harm_is_death(c->harm))
         return 0;
     return c->transport->flags & IS_LOCK_FREE ? (uint64_t)batch : UINT64_MAX / 2;
