@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <shmring/shmring.h>
@@ -57,7 +58,8 @@ static void free_handle(shmring_t *q)
     shmr_fd_close(q);
     if (q->fd >= 0)
         close(q->fd);
-    free(q->producer.stage);
+    if (q->producer.stage)
+        munmap(q->producer.stage, SHMR_SPSC_STAGE);
     free(q);
 }
 
@@ -164,10 +166,13 @@ static int become_producer(shmring_t *q)
     struct shmr_row *row = shmr_row_at(q->map.table, SHMR_ROW_PRODUCER);
     struct shmr_spsc_producer_page *page = (void *)q->map.producer;
     bool died = shmr_row_died(row);
-    uint8_t *stage = malloc(SHMR_SPSC_STAGE);
+    /* Not malloc: that of AddressSanitizer would hang when asked for so much in a child that was
+     * forked beside another thread in it. */
+    void *stage = mmap(NULL, SHMR_SPSC_STAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                       -1, 0);
     int r;
 
-    if (!stage)
+    if (stage == MAP_FAILED)
         return shmr_fail(ENOMEM, "%d bytes to put batches together in", SHMR_SPSC_STAGE);
     q->producer = (struct shmr_spsc_producer){
         .data = q->map.data,
