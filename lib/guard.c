@@ -60,9 +60,8 @@ static struct places *more_places(struct places *some)
     if (next)
         return next;
     struct places *made = calloc(1, sizeof *made);
-    if (!made || atomic_compare_exchange_strong_explicit(&some->next, &next, made,
-                                                         memory_order_acq_rel,
-                                                         memory_order_acquire))
+    if (!made || atomic_compare_exchange_strong_explicit(
+                     &some->next, &next, made, memory_order_acq_rel, memory_order_acquire))
         return made;
     free(made);
     return next;
@@ -101,6 +100,10 @@ void shmr_guard_remove(shmring_t *q)
 
 /* ---- The handler ----------------------------------------------------------------------------- */
 
+/*
+ * The handle whose segment is there. In a forked child a place may be a handle's of its parent,
+ * whose mapping is not here, and the child's own may be where that was.
+ */
 static shmring_t *handle_at(uintptr_t address)
 {
     for (struct places *some = &first; some;
@@ -113,7 +116,8 @@ static shmring_t *handle_at(uintptr_t address)
             shmring_t *q = atomic_load_explicit(&place->handle, memory_order_relaxed);
             atomic_thread_fence(memory_order_acquire);
             if (turn % 2 == 1 && address - base < length &&
-                atomic_load_explicit(&place->turn, memory_order_relaxed) == turn)
+                atomic_load_explicit(&place->turn, memory_order_relaxed) == turn &&
+                *q->process == q->mark)
                 return q;
         }
     return NULL;
@@ -175,8 +179,7 @@ static void on_sigbus(int number, siginfo_t *info, void *context)
     const int error = errno;
     shmring_t *q = info->si_code == BUS_ADRERR ? handle_at((uintptr_t)info->si_addr) : NULL;
 
-    /* In a forked child the place may be a handle's of its parent, whose mapping is not here. */
-    if (!q || *q->process != q->mark || !replace_segment(q)) {
+    if (!q || !replace_segment(q)) {
         errno = error;
         pass_on(number, info, context);
         return;
@@ -197,7 +200,8 @@ int shmring_guard_sigbus(void)
         if (before.sa_flags & SA_SIGINFO ||
             (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN)) {
             action.sa_mask = before.sa_mask;
-            action.sa_flags = SA_SIGINFO | (before.sa_flags & (SA_ONSTACK | SA_NODEFER | SA_RESTART));
+            action.sa_flags =
+                SA_SIGINFO | (before.sa_flags & (SA_ONSTACK | SA_NODEFER | SA_RESTART));
         }
         sigaction(SIGBUS, &action, NULL);
         installed = true;
