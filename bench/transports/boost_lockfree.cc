@@ -4,9 +4,9 @@
  * such ones hold their elements themselves, without pointers, and are in shared memory. spsc_queue
  * also takes and gives arrays of messages (-batch); queue, which is for many, does not.
  *
- * What queue compares before it changes a pointer is an index and a count of 16 bits. Who is
- * interrupted in between while the others go through a multiple of 65,536 changes sees none, and
- * takes again what was taken: on a busy machine that happens.
+ * On a busy machine queue gives some messages twice, and others not at all. What it compares before
+ * it changes a pointer is an index and a count of 16 bits, which would explain it: who is interrupted
+ * in between while the others make a multiple of 65,536 changes sees none.
  */
 #include <config.h>
 

@@ -21,7 +21,8 @@ tests_crash_mpmc_LDADD = lib/libshmring-core.la
 tests_crash_mpmc_LDFLAGS = $(crash_ldflags)
 
 suites += tests/crash/waits
-tests_crash_waits_SOURCES = tests/crash/waits.c $(crash_common)
+tests_crash_waits_SOURCES = tests/crash/waits.c tests/crash/waits.h tests/crash/sleepers.c \
+	tests/crash/waits_operations.c $(crash_common)
 tests_crash_waits_LDADD = lib/libshmring-core.la
 tests_crash_waits_LDFLAGS = $(crash_ldflags)
 
