@@ -325,6 +325,21 @@ sub scaling {
     return @figures;
 }
 
+# A process by itself is neither near nor far from another one.
+sub uncontended {
+    my ($data, $all) = @_;
+    return grep { $_ } map {
+        my $size = $_;
+        bars(
+            $data,
+            Rounds::where($all, size => $size),
+            title => 'A send and a receive, ' . size_words($size),
+            unit  => 'nanoseconds',
+            value => sub { $_[0]{pair_ns} }
+        );
+    } Rounds::values_of($all, 'size');
+}
+
 # What the others keep of their rate. A stop is placed by one probe only, so all are together.
 sub stopped {
     my ($data, $all) = @_;
@@ -462,6 +477,12 @@ sub sections {
             'CPU cost',
             'What one message costs both sides together. Whoever spins uses all it gets.',
             cpu($data, $mode->('throughput'))
+        ],
+        [
+            'Nobody else there',
+            'One process that sends and receives in turn: what a message costs when no line has to '
+              . 'come from another processor. Making and checking it is in the figure.',
+            uncontended($data, $mode->('uncontended'))
         ],
         [
             'Scaling with the number of participants',
