@@ -22,9 +22,13 @@ EXTRA_DIST += \
 	debian/shmring-tools.lintian-overrides \
 	debian/source/format \
 	debian/source/lintian-overrides \
+	debian/tests/bridge \
 	debian/tests/client \
 	debian/tests/control \
+	debian/tests/cxx \
 	debian/tests/mux \
+	debian/tests/projects \
+	debian/tests/python \
 	packaging/deb \
 	packaging/deb-build \
 	packaging/clean-root \
