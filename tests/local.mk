@@ -121,7 +121,7 @@ memcheck_suites += tests/test_budget
 tests_test_budget_SOURCES = \
 	tests/test_budget.c tests/turns.h tests/mpmc_pages.h tests/fuzz/around.c tests/fuzz/fuzz.h
 tests_test_budget_LDADD = $(core_test_libs)
-tests_test_budget_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=mmap,--wrap=munmap,--wrap=clock_gettime
+tests_test_budget_LDFLAGS = $(fuzz_ldflags)
 
 suites += tests/test_recovery_lock
 tests_test_recovery_lock_SOURCES = tests/test_recovery_lock.c tests/mpmc_pages.h
@@ -131,7 +131,7 @@ suites += tests/test_containers tests/test_sigbus tests/test_scribble
 tests_test_containers_LDADD = $(test_libs)
 tests_test_scribble_SOURCES = tests/test_scribble.c tests/fuzz/around.c tests/fuzz/fuzz.h
 tests_test_scribble_LDADD = $(core_test_libs)
-tests_test_scribble_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=mmap,--wrap=munmap,--wrap=clock_gettime
+tests_test_scribble_LDFLAGS = $(fuzz_ldflags)
 tests_test_sigbus_LDADD = $(core_test_libs)
 
 # Whatever lib/ calls that can fail, replaced: see tests/faults.h.

@@ -3,26 +3,39 @@
  * Functions of libc that the library calls, by way of the linker's --wrap.
  *
  * Whatever it maps lies between guard pages, so that an access beyond the end is a fault and not a
- * look at the neighbour. And time is the target's own: no sleep takes any, since every deadline
- * is long over by the kernel's clock, and every run of an input is like the one before.
+ * look at the neighbour. And time is the target's own: every deadline is long over, and every run
+ * of an input is like the one before. A sleep ends at once and does not go through the kernel,
+ * which would find the same, but let others run first.
  */
 #include <config.h>
 
+#include <errno.h>
+#include <linux/futex.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "fuzz.h"
+
+#if defined SYS_futex_time64
+#define FUTEX SYS_futex_time64
+#else
+#define FUTEX SYS_futex
+#endif
 
 enum { GUARD = 1 << 16, GUARDED_MOST = 64, TICK = 1000000 };
 
 void *__real_mmap(void *at, size_t length, int protection, int flags, int fd, off_t offset);
 int __real_munmap(void *at, size_t length);
 int __real_clock_gettime(clockid_t clock, struct timespec *now);
+long __real_syscall(long number, long a, long b, long c, long d, long e, long f);
 void *__wrap_mmap(void *at, size_t length, int protection, int flags, int fd, off_t offset);
 int __wrap_munmap(void *at, size_t length);
 int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
+long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f);
 
 static void *guarded[GUARDED_MOST];
 static bool stopped;
@@ -68,6 +81,33 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
     now->tv_sec = (time_t)(now_ns / 1000000000);
     now->tv_nsec = (long)(now_ns % 1000000000);
     return 0;
+}
+
+static int end_of_sleep(long word, uint32_t value)
+{
+    const _Atomic uint32_t *now = (const _Atomic uint32_t *)word;
+
+    return atomic_load_explicit(now, memory_order_relaxed) == value ? ETIMEDOUT : EAGAIN;
+}
+
+/* As many arguments as a call can have: who gives fewer leaves the rest to chance, as with the
+ * function itself. */
+long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f)
+{
+    int error = 0;
+
+    if (stopped && number == FUTEX && b == FUTEX_WAIT_BITSET && d)
+        error = end_of_sleep(a, (uint32_t)c);
+#if defined SYS_futex_waitv
+    const struct futex_waitv *w = (const void *)a;
+    if (stopped && number == SYS_futex_waitv && d)
+        for (long i = 0; i < b && error != EAGAIN; i++)
+            error = end_of_sleep((long)w[i].uaddr, (uint32_t)w[i].val);
+#endif
+    if (error == 0)
+        return __real_syscall(number, a, b, c, d, e, f);
+    errno = error;
+    return -1;
 }
 
 void around_stop_clock(void)

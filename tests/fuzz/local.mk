@@ -5,7 +5,7 @@
 fuzz_targets = tests/fuzz/replay_open tests/fuzz/replay_operations tests/fuzz/replay_rings \
 	tests/fuzz/replay_tools
 fuzz_common = tests/fuzz/replay.c tests/fuzz/world.c tests/fuzz/around.c tests/fuzz/fuzz.h
-fuzz_ldflags = $(AM_LDFLAGS) -Wl,--wrap=mmap,--wrap=munmap,--wrap=clock_gettime
+fuzz_ldflags = $(AM_LDFLAGS) -Wl,--wrap=mmap,--wrap=munmap,--wrap=clock_gettime,--wrap=syscall
 
 if !THREAD_SANITIZER
 check_PROGRAMS += $(fuzz_targets)
