@@ -13,19 +13,19 @@ enum { CHUNK_MAX = 1 << 16 }; /* messages */
 /*
  * Throughput. A sends in chunks of some 50 us and looks at the clock between them, never inside.
  * Before it sends one chunk it grants the next, so B always knows how many messages it may wait for
- * without being lost in a blocking call, and neither ever waits for a grant.
+ * without being lost in a blocking call, and neither ever waits for a grant. B says when it has
+ * counted for long enough: by A's clock, what was in the ring while A was not running would be all.
  */
 static int send_for_a_while(struct link *l, struct shared *s, double seconds)
 {
     const uint64_t chunk_ticks = ticks_from_seconds(50e-6);
     const uint64_t start = ticks_now();
     const uint64_t warm = start + ticks_from_seconds(seconds * WARM_UP);
-    const uint64_t end = warm + ticks_from_seconds(seconds);
     uint64_t sent = 0, granted = 16, chunk = 16;
     bool counting = false;
     atomic_store_explicit(&s->granted, granted, memory_order_release);
     for (uint64_t now = start;;) {
-        bool last = counting && now >= end;
+        bool last = counting && atomic_load_explicit(&s->stop, memory_order_acquire) != 0;
         uint64_t part = granted - sent;
         if (!counting && now >= warm) {
             atomic_store_explicit(&s->counted_from, granted, memory_order_release);
@@ -51,8 +51,9 @@ static int send_for_a_while(struct link *l, struct shared *s, double seconds)
     }
 }
 
-static int receive_all(struct link *l, struct shared *s)
+static int receive_all(struct link *l, struct shared *s, double seconds)
 {
+    const uint64_t enough = ticks_from_seconds(seconds);
     uint64_t got = 0, until, lost_before = 0;
     uint64_t first = 0, latest = 0; /* when counting began, when the latest message came */
     bool counting = false;
@@ -80,6 +81,8 @@ static int receive_all(struct link *l, struct shared *s)
         } else if (n > 0) {
             got += (uint64_t)n;
             latest = ticks_now();
+            if (counting && latest - first >= enough)
+                atomic_store_explicit(&s->stop, 1, memory_order_release);
         }
     }
     s->lost = l->lost - lost_before;
@@ -196,7 +199,7 @@ static int run(struct link *l, struct shared *s, const struct plan *plan)
     switch (plan->mode) {
     case THROUGHPUT:
     case CAPACITY:
-        return a ? send_for_a_while(l, s, plan->seconds) : receive_all(l, s);
+        return a ? send_for_a_while(l, s, plan->seconds) : receive_all(l, s, plan->seconds);
     case LATENCY:
         return a ? ping_for_a_while(l, s, plan->seconds) : pong(l, s);
     case MANY:

@@ -61,8 +61,9 @@ struct shared {
     _Alignas(128) _Atomic uint64_t granted;
     _Atomic uint64_t counted_from;
     _Atomic uint64_t total;
-    /* latency: A tells B that the next message is the last. One way: when message 0 was due.
-     * STOPPED: the parent tells all that it is over. */
+    /* throughput: B tells A that it has counted for long enough. Latency: A tells B that the next
+     * message is the last. One way: when message 0 was due. STOPPED: the parent tells all that it
+     * is over. */
     _Alignas(128) _Atomic uint32_t stop;
     _Atomic uint64_t due;
     /* many: when all begin, and how many producers have not stopped */

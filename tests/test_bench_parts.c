@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../bench/many.h"
@@ -135,6 +136,23 @@ Test(bench_parts, a_good_transport_is_measured)
     cr_assert_eq(measure_once(&pipe_transport, LATENCY, s).state, DONE);
     cr_assert_gt(s->histogram.samples, 0);
     cr_assert_leq(s->histogram.min, s->histogram.max);
+}
+
+/* Not run for longer than was to be measured, before any message. */
+static long send_late(struct link *l, uint64_t seq, long n)
+{
+    if (seq == 0)
+        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    return pipe_transport.send(l, seq, n);
+}
+
+Test(bench_parts, a_sender_that_comes_late_is_measured_all_the_same)
+{
+    struct shared *s = workers_map();
+    struct transport t = pipe_transport;
+    t.send = send_late;
+    cr_assert_eq(measure_once(&t, THROUGHPUT, s).state, DONE);
+    cr_assert_gt(s->seconds, 0.0019, "a rate of %g seconds", s->seconds);
 }
 
 /* Message 1 comes with one bit wrong. */
