@@ -14,7 +14,8 @@ tests_crash_spsc_SOURCES = tests/crash/crash.c tests/crash/spsc.c $(crash_common
 tests_crash_spsc_LDADD = lib/libshmring-core.la
 tests_crash_spsc_LDFLAGS = $(crash_ldflags)
 
-crash_mpmc = tests/crash/mpmc.c tests/crash/ledger.c tests/crash/ledger.h
+crash_mpmc = tests/crash/mpmc.c tests/crash/mpmc.h tests/crash/mpmc_operations.c \
+	tests/crash/mpmc_participants.c tests/crash/ledger.c tests/crash/ledger.h
 suites += tests/crash/mpmc
 tests_crash_mpmc_SOURCES = tests/crash/crash.c $(crash_mpmc) $(crash_common)
 tests_crash_mpmc_LDADD = lib/libshmring-core.la
