@@ -287,7 +287,6 @@ static inline int shmr_spsc_room(struct shmr_spsc_producer *p, uint64_t ahead, s
         if (r < 0)
             return r;
     }
-
     return 0;
 }
 
