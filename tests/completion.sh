@@ -7,8 +7,8 @@ set -eu
 
 source "$srcdir/tools/completion/shmring"
 tool=$(cd "$builddir" && pwd)/tools/shmring
-queue=completion-$$
 dir=$(mktemp -d)
+queue=completion-${dir##*.} # a name that nobody had before
 trap '"$tool" rm -f "$queue"; rm -rf "$dir"' EXIT
 "$tool" create --capacity 4096 "$queue"
 : >"$dir/spool"

@@ -3,6 +3,7 @@
 #include <shmring/shmring.hpp>
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -25,7 +26,9 @@ using namespace std::chrono_literals;
 
 static std::string name_of(const char *kind)
 {
-    return std::string("cxx-") + kind + "-" + std::to_string(getpid());
+    /* The time is in it, as process ids come again, and who was killed has left its names. */
+    static const auto now = std::chrono::system_clock::now().time_since_epoch().count();
+    return std::string("cxx-") + kind + "-" + std::to_string(getpid()) + "-" + std::to_string(now);
 }
 
 static shmring_config config_of(uint32_t kind)

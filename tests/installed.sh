@@ -15,7 +15,7 @@ dir=$(mktemp -d)
 # With static libraries only, what they need has to be named.
 static=--static
 [ ! -e "$LD_LIBRARY_PATH/libshmring.so" ] || static=
-queue=readme-$$
+queue=readme-${dir##*.} # a name that nobody had before
 trap 'rm -rf "$dir" "/dev/shm/$queue"' EXIT
 
 # With a queue of its own, as somebody may be trying the README just now.

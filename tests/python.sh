@@ -19,9 +19,9 @@ case ${CFLAGS-} in *-fsanitize=*)
     ;;
 esac
 
-queue=words-$$
 dir=$(mktemp -d)
-trap '"$builddir/tools/shmring" rm -f $queue; rm -rf "$dir"' EXIT
+queue=words-${dir##*.} # a name that nobody had before
+trap '"$builddir/tools/shmring" rm -f "$queue"; rm -rf "$dir"' EXIT
 LD_LIBRARY_PATH=$builddir/lib/.libs
 PYTHONDONTWRITEBYTECODE=1
 export LD_LIBRARY_PATH PYTHONDONTWRITEBYTECODE
@@ -31,12 +31,12 @@ words()
     python3 "$srcdir/examples/words.py" "$@"
 }
 
-words $queue one 'two words'
-[ "$(words $queue)" = "$(printf 'one\ntwo words')" ]
-printf 'three\n' | "$builddir/tools/shmring" send $queue
-[ "$(words $queue)" = three ]
-words $queue four
-[ "$("$builddir/tools/shmring" recv --count 1 $queue)" = four ]
+words "$queue" one 'two words'
+[ "$(words "$queue")" = "$(printf 'one\ntwo words')" ]
+printf 'three\n' | "$builddir/tools/shmring" send "$queue"
+[ "$(words "$queue")" = three ]
+words "$queue" four
+[ "$("$builddir/tools/shmring" recv --count 1 "$queue")" = four ]
 words not/a/name 2>"$dir/error" && exit 1
 grep '^words.py: .' "$dir/error"
 words 2>"$dir/error" && exit 1

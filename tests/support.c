@@ -57,14 +57,17 @@ static void clean_up_later(const char *path)
     snprintf(cleanups[cleanup_count++], TEST_NAME_SIZE, "%s", path);
 }
 
+/* The time is in it, as pids come again, and who was killed has left its names there. */
 void test_name(char name[TEST_NAME_SIZE])
 {
     static unsigned counter;
+    struct timespec now;
     char path[TEST_NAME_SIZE];
 
-    snprintf(name, TEST_NAME_SIZE, "shmring-test-%d-%u", getpid(), counter++);
+    clock_gettime(CLOCK_REALTIME, &now);
+    snprintf(name, TEST_NAME_SIZE, "shmring-test-%d-%jx-%u", getpid(),
+             (uintmax_t)now.tv_sec * 1000000 + (uintmax_t)now.tv_nsec / 1000, counter++);
     snprintf(path, sizeof path, "/dev/shm/%.100s", name);
-    unlink(path); /* of a process that had this pid before and was killed */
     clean_up_later(path);
 }
 

@@ -17,7 +17,7 @@
 
 enum { TEST_NAME_SIZE = 128 };
 
-/* A name in /dev/shm that no other test has. What stands there is removed when the test ends. */
+/* A name in /dev/shm that no test has or had. What stands there is removed when the test ends. */
 void test_name(char name[TEST_NAME_SIZE]);
 
 /* A new directory, as a path. It is removed with the files in it when the test ends. */

@@ -28,15 +28,15 @@ enum { PAGE = 4096, CAPACITY = 4 * PAGE, MESSAGES = 32, LONGEST = 1000 };
 
 static const unsigned kinds[] = {SHMRING_SPSC, SHMRING_MPMC};
 
+static char queue_name[TEST_NAME_SIZE]; /* free again after each use */
+
 static shmring_t *create_queue(unsigned kind, unsigned roles)
 {
-    static char name[TEST_NAME_SIZE]; /* free again after each use */
-
-    if (!name[0])
-        test_name(name);
-    shmring_t *q = kind == SHMRING_SPSC ? test_create(name, roles, CAPACITY)
-                                        : test_create_mpmc(name, roles, MESSAGES, LONGEST);
-    cr_assert_eq(shmring_unlink(name), 0);
+    if (!queue_name[0])
+        test_name(queue_name);
+    shmring_t *q = kind == SHMRING_SPSC ? test_create(queue_name, roles, CAPACITY)
+                                        : test_create_mpmc(queue_name, roles, MESSAGES, LONGEST);
+    cr_assert_eq(shmring_unlink(queue_name), 0);
     return q;
 }
 
@@ -517,13 +517,11 @@ static int map_where_the_parent_had_a_queue(void *argument)
 {
     const struct shmring_config config = {.kind = SHMRING_SPSC, .flags = BOTH, .capacity = 4096};
     const shmring_t *parents = argument;
-    char name[TEST_NAME_SIZE];
 
-    snprintf(name, sizeof name, "shmring-test-%d-child", (int)getpid());
     for (int i = 0; i < 64; i++) { /* kept open: the next one is mapped elsewhere */
         shmring_t *q = NULL;
-        child_assert(shmring_create(&q, name, &config) == 0);
-        child_assert(shmring_unlink(name) == 0);
+        child_assert(shmring_create(&q, queue_name, &config) == 0);
+        child_assert(shmring_unlink(queue_name) == 0);
         if ((uintptr_t)q->map.base - (uintptr_t)parents->map.base >= parents->map.length)
             continue;
         child_assert(ftruncate(shmring_segment_fd(q), 0) == 0);

@@ -15,6 +15,7 @@ static int open_ends(struct link *l, int *in, int *out)
 {
     char name[64];
     snprintf(name, sizeof name, "/shmring-bench.%ld", (long)getpid());
+    mq_unlink(name); /* left by a killed run that had this process id */
     struct mq_attr attributes = {.mq_maxmsg = 10, .mq_msgsize = (long)l->size};
     int nonblock = l->block ? 0 : O_NONBLOCK;
     *in = mq_open(name, O_RDONLY | O_CREAT | O_EXCL | nonblock, 0600, &attributes);

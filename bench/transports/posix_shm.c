@@ -28,6 +28,7 @@ static int map(struct link *l, struct posix_shm *s)
 {
     char name[64];
     snprintf(name, sizeof name, "/shmring-bench.%ld.posix-shm", (long)getpid());
+    shm_unlink(name); /* left by a killed run that had this process id */
     int fd = shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
     if (fd < 0)
         return link_errno(l, "shm_open");
