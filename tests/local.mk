@@ -97,9 +97,12 @@ tests_test_spsc_steps_SOURCES = tests/test_spsc_steps.c tests/spsc_ring.h
 tests_test_spsc_steps_LDADD = $(test_libs)
 
 # The mpmc queue: likewise.
-suites += tests/test_mpmc
-memcheck_suites += tests/test_mpmc
+suites += tests/test_mpmc tests/test_mpmc_handles
+memcheck_suites += tests/test_mpmc tests/test_mpmc_handles
+tests_test_mpmc_SOURCES = tests/test_mpmc.c tests/mpmc_pair.h
 tests_test_mpmc_LDADD = $(test_libs)
+tests_test_mpmc_handles_SOURCES = tests/test_mpmc_handles.c tests/mpmc_pair.h
+tests_test_mpmc_handles_LDADD = $(test_libs)
 
 suites += tests/test_mpmc_steps
 memcheck_suites += tests/test_mpmc_steps
@@ -254,11 +257,13 @@ tests_test_tools_top_LDADD = $(test_libs)
 
 # The bridge, with a nats-server of its own where there is one.
 if HAVE_BRIDGE
-suites += tests/test_bridge tests/test_bridge_kills
+suites += tests/test_bridge tests/test_bridge_program tests/test_bridge_kills
 endif
-tests_test_bridge_SOURCES = \
-	tests/test_bridge.c tests/nats.c tests/nats.h tests/tap.c tests/tap.h $(program_tests)
+bridged = tests/bridged.c tests/bridged.h tests/nats.c tests/nats.h $(program_tests)
+tests_test_bridge_SOURCES = tests/test_bridge.c tests/tap.c tests/tap.h $(bridged)
 tests_test_bridge_LDADD = $(test_libs)
+tests_test_bridge_program_SOURCES = tests/test_bridge_program.c $(bridged)
+tests_test_bridge_program_LDADD = $(test_libs)
 tests_test_bridge_kills_SOURCES = tests/test_bridge_kills.c tests/nats.c tests/nats.h $(program_tests)
 tests_test_bridge_kills_LDADD = $(test_libs)
 

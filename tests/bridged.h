@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* What the suites of the bridge share: two queues, and a route from one to a stream and back to the
+ * other. */
+#ifndef TEST_BRIDGED_H
+#define TEST_BRIDGED_H
+
+#include "nats.h"
+#include "tool.h"
+
+/* The spsc queues have so many bytes, the mpmc queues so many messages of at most so many. */
+enum { CAPACITY = 1 << 16, MESSAGES = 512, LONGEST = 200 };
+
+extern struct nats server;
+extern const char *from, *to; /* the queues */
+extern shmring_t *producer, *consumer;
+extern char out_route[400], in_route[400];
+
+/* Make the queues and describe the routes, with MORE words; remove the queues and end the server.
+ */
+void prepare(uint32_t kind, const char *more_out, const char *more_in);
+void finish(void);
+
+/* Messages are numbers. */
+void put(uint64_t first, uint64_t count);
+void receive(uint64_t first, uint64_t count);
+void assert_nothing_more(void);
+
+/* In whatever order: those that were under way when a connection broke may have changed places. */
+void receive_all(uint64_t first, uint64_t count);
+
+/* A new file for --openmetrics. */
+const char *metrics_file(void);
+
+/* The sample of that name; direction NULL: the one of all routes. */
+uint64_t metric(const char *path, const char *name, const char *direction);
+void expect_metric(const char *path, const char *name, const char *direction, uint64_t value);
+
+#endif
