@@ -9,9 +9,9 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "play.h"
+#include "program.h"
 #include "step.h"
 
 /* Of a long operation, besides the points that matter about so many. */
@@ -26,11 +26,6 @@ static struct {
     unsigned cases, failed;
     unsigned longest_call; /* of a survivor, in instructions */
 } totals;
-
-static struct {
-    bool all, quick;
-    const char *operation, *state;
-} options;
 
 static void go_on(struct crash_world *w, enum order order)
 {
@@ -219,11 +214,6 @@ static void one_case(struct crash_world *w)
     free(points.at);
 }
 
-static bool chosen(const char *option, const char *name)
-{
-    return !option || strcmp(option, name) == 0;
-}
-
 static void every_case(void)
 {
     const struct crash_kind *kind = &crash_kind;
@@ -255,23 +245,7 @@ static void every_case(void)
 
 int main(int argc, char **argv)
 {
-    if (argc > 1 && argv[1][0] == '-') {
-        options.all = strcmp(argv[1], "--all") == 0;
-        options.quick = !options.all;
-        argv++;
-        argc--;
-    }
-    if (argc > 1)
-        options.operation = argv[1];
-    if (argc > 2)
-        options.state = argv[2];
-    if (!step_possible()) {
-        printf("SKIP: " STEP_IMPOSSIBLE "\n");
-        return 77;
-    }
+    program_begin(argc, argv, "[--all | --quick]");
     every_case();
-    /* The summary line of a Criterion suite, for tests/summary. */
-    printf("[====] Synthesis: Tested: %u | Passing: %u | Failing: %u | Crashing: 0\n", totals.cases,
-           totals.cases - totals.failed, totals.failed);
-    return totals.failed != 0;
+    return program_end(totals.cases, totals.failed, 0);
 }

@@ -5,6 +5,7 @@
 
 crash_common = tests/crash/crash.h \
 	tests/crash/play.c tests/crash/play.h \
+	tests/crash/program.c tests/crash/program.h \
 	tests/crash/step.c tests/crash/step.h
 # Bound at the start: or the first call of a function would be thousands of instructions long.
 crash_ldflags = $(AM_LDFLAGS) -Wl,-z,now

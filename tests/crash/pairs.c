@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "play.h"
+#include "program.h"
 #include "step.h"
 
 enum { MOST_POINTS = 64, QUICK_POINTS = 4 };
@@ -32,11 +33,6 @@ static struct totals {
     unsigned long pairs, double_deaths;
     unsigned cases, failed;
 } * totals; /* one a worker, shared */
-
-static struct {
-    bool quick;
-    const char *operation, *state;
-} options;
 
 /* The points of an operation that are tried in one state; none: it makes no sense there. */
 struct selection {
@@ -175,11 +171,6 @@ static void every_double_death(struct crash_world *w, const struct crash_operati
         }
 }
 
-static bool chosen(const char *option, const char *name)
-{
-    return !option || strcmp(option, name) == 0;
-}
-
 /* What the second process may be at, while or after the first is killed. */
 static void one_case(struct crash_world *w, const struct selection *selections, size_t dying,
                      size_t other, struct totals *sum)
@@ -239,19 +230,7 @@ int main(int argc, char **argv)
     bool crashed = false;
     int status;
 
-    if (argc > 1 && strcmp(argv[1], "--quick") == 0) {
-        options.quick = true;
-        argv++;
-        argc--;
-    }
-    if (argc > 1)
-        options.operation = argv[1];
-    if (argc > 2)
-        options.state = argv[2];
-    if (!step_possible()) {
-        printf("SKIP: " STEP_IMPOSSIBLE "\n");
-        return 77;
-    }
+    program_begin(argc, argv, "[--quick]");
     totals = mmap(NULL, MOST_WORKERS * sizeof *totals, PROT_READ | PROT_WRITE,
                   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (totals == MAP_FAILED) {
@@ -272,9 +251,7 @@ int main(int argc, char **argv)
         sum.failed += totals[i].failed;
     }
     printf(
-        "%s: %lu pairs of one killed and one stopped, %lu of one killed and its successor killed\n"
-        "[====] Synthesis: Tested: %u | Passing: %u | Failing: %u | Crashing: %d\n",
-        crash_kind.name, sum.pairs, sum.double_deaths, sum.cases + crashed, sum.cases - sum.failed,
-        sum.failed, crashed);
-    return sum.failed != 0 || crashed;
+        "%s: %lu pairs of one killed and one stopped, %lu of one killed and its successor killed\n",
+        crash_kind.name, sum.pairs, sum.double_deaths);
+    return program_end(sum.cases, sum.failed, crashed);
 }

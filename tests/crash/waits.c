@@ -14,13 +14,13 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "../../lib/wait.h"
+#include "program.h"
 #include "step.h"
 #include "waits.h"
 
@@ -36,12 +36,8 @@ static const struct crash_state states[STATES] = {
 };
 
 static struct {
-    bool all;
-    const char *operation, *state;
-} options;
-
-static struct {
-    unsigned long deaths, cases, failed;
+    unsigned long deaths;
+    unsigned cases, failed;
 } totals;
 
 static const struct operation *prepared; /* what the state is for */
@@ -402,11 +398,6 @@ static void one_case(struct crash_world *w)
     shmring_close(&watcher);
 }
 
-static bool chosen(const char *option, const char *name)
-{
-    return !option || strcmp(option, name) == 0;
-}
-
 static void every_case(const struct crash_kind *kind)
 {
     printf("Deaths tried in each operation (rows) and state (columns)\n%-16s", kind->name);
@@ -448,23 +439,9 @@ static const struct crash_kind kinds[] = {
 
 int main(int argc, char **argv)
 {
-    if (argc > 1 && strcmp(argv[1], "--all") == 0) {
-        options.all = true;
-        argv++;
-        argc--;
-    }
-    if (argc > 1)
-        options.operation = argv[1];
-    if (argc > 2)
-        options.state = argv[2];
-    if (!step_possible()) {
-        printf("SKIP: " STEP_IMPOSSIBLE "\n");
-        return 77;
-    }
+    program_begin(argc, argv, "[--all]");
     for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++)
         every_case(&kinds[k]);
     printf("%lu deaths\n", totals.deaths);
-    printf("[====] Synthesis: Tested: %lu | Passing: %lu | Failing: %lu | Crashing: 0\n",
-           totals.cases, totals.cases - totals.failed, totals.failed);
-    return totals.failed != 0;
+    return program_end(totals.cases, totals.failed, 0);
 }
