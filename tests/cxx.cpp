@@ -5,8 +5,6 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <string>
 #include <unistd.h>
 #include <vector>
@@ -14,15 +12,9 @@
 #include <span>
 #endif
 
-using namespace std::chrono_literals;
+#include "cxx_expect.hpp"
 
-#define EXPECT(condition)                                                                          \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            std::fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);           \
-            std::exit(1);                                                                          \
-        }                                                                                          \
-    } while (0)
+using namespace std::chrono_literals;
 
 static std::string name_of(const char *kind)
 {

@@ -3,19 +3,12 @@
 #include <shmring/mux.hpp>
 
 #include <cstdio>
-#include <cstdlib>
 #include <thread>
 #include <vector>
 
-using namespace std::chrono_literals;
+#include "cxx_expect.hpp"
 
-#define EXPECT(condition)                                                                          \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            std::fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);           \
-            std::exit(1);                                                                          \
-        }                                                                                          \
-    } while (0)
+using namespace std::chrono_literals;
 
 static shmr::queue new_queue()
 {

@@ -295,7 +295,7 @@ script_tests += \
 	tests/reuse.sh \
 	tests/spelling.sh \
 	tests/tracing.sh
-EXTRA_DIST += tests/consumers tests/cxx.cpp tests/cxx_mux.cpp
+EXTRA_DIST += tests/consumers tests/cxx.cpp tests/cxx_expect.hpp tests/cxx_mux.cpp
 
 TEST_EXTENSIONS = .sh
 
