@@ -40,6 +40,7 @@ memcheck_suites += tests/test_name tests/test_layout tests/test_segment tests/te
 	tests/test_in_place tests/test_open tests/test_open_wait tests/test_participants \
 	tests/test_fork tests/test_bad_input tests/test_limits
 tests_test_name_LDADD = $(core_test_libs)
+tests_test_layout_SOURCES = tests/test_layout.c tests/crc32c.h
 tests_test_layout_LDADD = $(core_test_libs)
 tests_test_segment_LDADD = $(core_test_libs)
 tests_test_file_systems_LDADD = $(test_libs)
@@ -219,6 +220,7 @@ tests_test_golden_LDADD = $(test_libs)
 
 suites += tests/test_layout_document
 memcheck_suites += tests/test_layout_document
+tests_test_layout_document_SOURCES = tests/test_layout_document.c tests/crc32c.h
 tests_test_layout_document_LDADD = $(test_libs)
 
 suites += tests/test_version

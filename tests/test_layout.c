@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "../lib/layout.h"
+#include "crc32c.h"
 #include "support.h"
 
 enum { CAPACITY = 65536 };
@@ -24,18 +25,6 @@ static void make_header(struct shmr_header *h, struct shmr_geometry *g)
 
     cr_assert_eq(shmr_geometry(g, &config), 0);
     shmr_header_init(h, g, "orders", SHMR_POSIX);
-}
-
-/* CRC-32C by its definition, apart from the library's: the remainder of a polynomial division. */
-static uint32_t crc32c(const unsigned char *bytes, size_t n)
-{
-    uint32_t remainder = 0xffffffff;
-
-    for (size_t bit = 0; bit < n * 8; bit++) {
-        const uint32_t out = (remainder ^ (uint32_t)(bytes[bit / 8] >> bit % 8)) & 1;
-        remainder = (remainder >> 1) ^ (out ? 0x82f63b78 : 0);
-    }
-    return ~remainder;
 }
 
 /* A liar makes its CRC right. */

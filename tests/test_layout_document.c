@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "crc32c.h"
 #include "support.h"
 
 #define BOTH (SHMRING_PRODUCER | SHMRING_CONSUMER)
@@ -208,18 +209,6 @@ static void page_is_zero_after(uint64_t from, uint64_t to)
 }
 
 /* ---- Both kinds ------------------------------------------------------------------------------ */
-
-static uint32_t crc32c(const uint8_t *p, size_t n)
-{
-    uint32_t crc = UINT32_MAX;
-
-    while (n--) {
-        crc ^= *p++;
-        for (int bit = 0; bit < 8; bit++)
-            crc = crc >> 1 ^ (crc & 1 ? UINT32_C(0x82f63b78) : 0);
-    }
-    return ~crc;
-}
 
 static void check_header(shmring_t *q, const char *name, uint32_t backend)
 {

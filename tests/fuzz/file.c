@@ -12,6 +12,7 @@
 #include <shmring/shmring.h>
 
 #include "fuzz.h"
+#include "tests/crc32c.h"
 
 enum {
     MAGIC = 1,
@@ -22,18 +23,6 @@ enum {
     NAME = 32,
     FILE_MOST = 1 << 18
 };
-
-static uint32_t crc32c(const uint8_t *p, size_t n)
-{
-    uint32_t crc = UINT32_MAX;
-
-    while (n--) {
-        crc ^= *p++;
-        for (int bit = 0; bit < 8; bit++)
-            crc = crc >> 1 ^ (crc & 1 ? UINT32_C(0x82f63b78) : 0);
-    }
-    return ~crc;
-}
 
 /* What the header's own numbers would make of a queue, if they were right. */
 static void repair_geometry(struct shmr_header *h)
@@ -83,7 +72,7 @@ static void repair(struct shmr_header *h, unsigned what)
         h->backend = SHMR_POSIX;
     }
     if (what & CRC)
-        h->crc = crc32c((const uint8_t *)h + 8, sizeof *h - 12);
+        h->crc = crc32c((const char *)h + 8, sizeof *h - 12);
 }
 
 static void write_at(int fd, const void *bytes, size_t n, uint64_t offset)

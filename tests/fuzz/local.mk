@@ -4,7 +4,8 @@
 
 fuzz_targets = tests/fuzz/replay_open tests/fuzz/replay_operations tests/fuzz/replay_rings \
 	tests/fuzz/replay_tools
-fuzz_common = tests/fuzz/replay.c tests/fuzz/world.c tests/fuzz/around.c tests/fuzz/fuzz.h
+fuzz_common = tests/fuzz/replay.c tests/fuzz/world.c tests/fuzz/around.c tests/fuzz/fuzz.h \
+	tests/crc32c.h
 fuzz_ldflags = $(AM_LDFLAGS) -Wl,--wrap=mmap,--wrap=munmap,--wrap=clock_gettime,--wrap=syscall
 
 if !THREAD_SANITIZER
