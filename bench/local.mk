@@ -155,7 +155,7 @@ endif
 if HAVE_PEER_ATOMIC_QUEUE
 noinst_LTLIBRARIES += bench/libpeer-atomic-queue.la
 bench_libpeer_atomic_queue_la_SOURCES = bench/transports/atomic_queue.cc
-bench_libshmring_bench_la_LIBADD += bench/libpeer-atomic-queue.la -lstdc++
+bench_libshmring_bench_la_LIBADD += bench/libpeer-atomic-queue.la -lstdc++ $(CXX_ATOMIC_LIBS)
 endif
 
 if HAVE_PEER_READERWRITERQUEUE

@@ -31,7 +31,7 @@ AC_DEFUN([SHMRING_PEERS], [
     SHMRING_PEER_HEADER([BOOST_LOCKFREE], [boost/lockfree/queue.hpp], [boost::lockfree])
     SHMRING_PEER_HEADER([BOOST_INTERPROCESS], [boost/interprocess/ipc/message_queue.hpp],
         [boost::interprocess])
-    SHMRING_PEER_HEADER([ATOMIC_QUEUE], [atomic_queue/atomic_queue.h], [atomic_queue])
+    SHMRING_PEER_ATOMIC_QUEUE
     SHMRING_PEER_HEADER([READERWRITERQUEUE], [readerwriterqueue/readerwriterqueue.h],
         [readerwriterqueue])
     SHMRING_PEER_HEADER([CONCURRENTQUEUE], [concurrentqueue/concurrentqueue.h], [concurrentqueue])
@@ -73,4 +73,27 @@ AC_DEFUN([SHMRING_PEER_HEADER], [
         AC_CHECK_HEADER([$2], [have_peer=yes])
         AC_LANG_POP([C++])])
     _SHMRING_PEER([$1], [$3])
+])
+
+# atomic_queue asks whether its elements are lock-free: gcc knows, clang 14 leaves it to libatomic.
+AC_DEFUN([SHMRING_PEER_ATOMIC_QUEUE], [
+    have_peer=no
+    AS_VAR_IF([have_cxx], [yes], [
+        AC_LANG_PUSH([C++])
+        AC_CACHE_CHECK([what std::atomic needs], [shmring_cv_cxx_atomic], [
+            shmring_libs=$LIBS
+            shmring_cv_cxx_atomic=unknown
+            for shmring_try in 'nothing' '-latomic'; do
+                LIBS="${shmring_try#nothing} $shmring_libs"
+                AC_LINK_IFELSE([AC_LANG_PROGRAM([[@%:@include <atomic>]],
+                        [[std::atomic<void *> any{nullptr}; return any.is_lock_free();]])],
+                    [shmring_cv_cxx_atomic=$shmring_try
+                     break])
+            done
+            LIBS=$shmring_libs])
+        AS_VAR_IF([shmring_cv_cxx_atomic], [unknown], [],
+            [AC_SUBST([CXX_ATOMIC_LIBS], [${shmring_cv_cxx_atomic#nothing}])
+             AC_CHECK_HEADER([atomic_queue/atomic_queue.h], [have_peer=yes])])
+        AC_LANG_POP([C++])])
+    _SHMRING_PEER([ATOMIC_QUEUE], [atomic_queue])
 ])
