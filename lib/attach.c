@@ -35,7 +35,8 @@ static int check_open_flags(unsigned flags)
     const unsigned roles = flags & (ROLES | SHMRING_OBSERVER);
 
     if (flags & ~(unsigned)(ROLES | SHMRING_OBSERVER | OPEN_OPTIONS))
-        return shmr_fail(EINVAL, "flags 0x%x: only roles, SHMRING_PREFAULT, SHMRING_MLOCK, "
+        return shmr_fail(EINVAL,
+                         "flags 0x%x: only roles, SHMRING_PREFAULT, SHMRING_MLOCK, "
                          "SHMRING_ASYMMETRIC_FENCE and SHMRING_SEALED",
                          flags);
     if (roles == 0)
@@ -94,9 +95,9 @@ static int lock_spsc_role(const shmring_t *q, int fd, uint32_t row)
 /* Lock a row of an mpmc queue: one that is free if there is one, else one whose owner died. */
 static int lock_any_row(shmring_t *q, int fd)
 {
-    for (int dead = 0; dead <= 1; dead++)
+    for (int attached = 0; attached <= 1; attached++)
         for (uint32_t row = 0; row < q->geometry.rows; row++) {
-            if (shmr_row_died(shmr_row_at(q->map.table, row)) != dead)
+            if (shmr_row_is_attached(shmr_row_at(q->map.table, row)) != attached)
                 continue;
             int r = shmr_row_lock(fd, &q->geometry, row);
             if (r != -EBUSY) {
@@ -165,11 +166,11 @@ static int become_producer(shmring_t *q)
 {
     struct shmr_row *row = shmr_row_at(q->map.table, SHMR_ROW_PRODUCER);
     struct shmr_spsc_producer_page *page = (void *)q->map.producer;
-    bool died = shmr_row_died(row);
+    bool died = shmr_row_is_attached(row);
     /* Not malloc: that of AddressSanitizer would hang when asked for so much in a child that was
      * forked beside another thread in it. */
-    void *stage = mmap(NULL, SHMR_SPSC_STAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                       -1, 0);
+    void *stage =
+        mmap(NULL, SHMR_SPSC_STAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     int r;
 
     if (stage == MAP_FAILED)
@@ -199,7 +200,7 @@ static int become_consumer(shmring_t *q)
 {
     struct shmr_row *row = shmr_row_at(q->map.table, SHMR_ROW_CONSUMER);
     struct shmr_spsc_consumer_page *page = (void *)q->map.consumer;
-    bool died = shmr_row_died(row);
+    bool died = shmr_row_is_attached(row);
     int r;
 
     q->consumer = (struct shmr_spsc_consumer){
@@ -229,7 +230,7 @@ static int become_participant(shmring_t *q)
     shmr_mpmc_participant_init(&q->mpmc, &q->geometry, &q->map, q->row);
     q->mpmc.now = shmr_coarse_now();
     q->mpmc.queue.pauses = shmr_process_pauses();
-    if (shmr_row_died(row))
+    if (shmr_row_is_attached(row))
         q->unfinished = !shmr_recover_row(q, q->row);
     shmr_row_attach(row, q->roles);
     q->attached = q->roles;

@@ -64,8 +64,8 @@ static int tell_record(const struct dump *d, uint64_t position, uint32_t len)
         m.deliveries = (uint32_t)atomic_load_explicit(&page->redeliveries, memory_order_relaxed);
     if (is_before(position, &page->taken, d->q->geometry.capacity)) {
         m.deliveries++;
-        if (shmr_row_died(
-                shmr_row_at(d->q->map.table, SHMR_ROW_CONSUMER))) { /* or is still there */
+        /* By one who is there, or died with it; else it was given back. */
+        if (shmr_row_is_attached(shmr_row_at(d->q->map.table, SHMR_ROW_CONSUMER))) {
             m.state = SHMRING_HELD;
             m.row = SHMR_ROW_CONSUMER;
         }
@@ -80,7 +80,6 @@ static int dump_spsc(const struct dump *d)
     const uint64_t capacity = d->q->geometry.capacity, mask = capacity - 1;
     const uint32_t max_message = d->q->geometry.max_message;
     const uint64_t start = consumed(page);
-
     uint64_t copied = 0;
 
     if (start % 8 != 0)

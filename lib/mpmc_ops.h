@@ -27,7 +27,7 @@ struct shmr_mpmc_participant {
     struct shmr_stream caught_up; /* when it was last found empty */
     uint64_t now; /* CLOCK_MONOTONIC, ns, kept up by the caller: for shmr_row.held_since */
     struct shmr_held reserved;
-    uint64_t taken; /* messages given out by peek: their blocks' descriptors say that they are mine */
+    uint64_t taken; /* messages given out by peek: their blocks' descriptors say that I own them */
 };
 
 /* The queue of a segment as the participant of that row sees it, or as an observer does. */
@@ -147,8 +147,8 @@ static inline void shmr_mpmc_count_received(struct shmr_mpmc_participant *p, uin
 static inline void shmr_mpmc_fall_back(const struct shmr_mpmc *q, struct shmr_stream *s,
                                        uint64_t messages)
 {
-    shmr_pause(shmr_back_off(s, q->pauses, messages, messages * q->stride,
-                             (q->mask + 1) * q->stride));
+    shmr_pause(
+        shmr_back_off(s, q->pauses, messages, messages * q->stride, (q->mask + 1) * q->stride));
 }
 
 /* ---- Sending -------------------------------------------------------------------------------- */
@@ -339,7 +339,7 @@ static inline struct shmr_block *shmr_mpmc_given_out(const struct shmr_mpmc *q, 
     struct shmr_block *block = shmr_mpmc_block(q, offset / q->stride);
     uint64_t d = atomic_load_explicit(&block->descriptor, memory_order_relaxed);
     return ((d ^ shmr_descriptor(SHMR_OWN | SHMR_M, q->me, 0)) & ~SHMR_POSITION_MASK) == 0 ? block
-                                                                                          : NULL;
+                                                                                           : NULL;
 }
 
 static inline int shmr_mpmc_release(struct shmr_mpmc_participant *p, const void *msg)

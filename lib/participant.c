@@ -66,7 +66,7 @@ int shmr_row_is_locked(int fd, const struct shmr_geometry *g, uint32_t row)
     return lock.l_type != F_UNLCK;
 }
 
-bool shmr_row_died(struct shmr_row *row)
+bool shmr_row_is_attached(struct shmr_row *row)
 {
     /* Acquire: pairs with the release in shmr_row_attach and shmr_row_detach. */
     return atomic_load_explicit(&row->state, memory_order_acquire) == SHMR_ROW_ATTACHED;
@@ -95,7 +95,7 @@ void shmr_row_attach(struct shmr_row *row, uint32_t role)
 
 void shmr_row_detach(struct shmr_row *row)
 {
-    /* Release: pairs with shmr_row_died in a successor. */
+    /* Release: pairs with shmr_row_is_attached in a successor. */
     atomic_store_explicit(&row->state, SHMR_ROW_FREE, memory_order_release);
 }
 

@@ -26,8 +26,10 @@ int shmr_row_say_who_holds(struct shmr_row *row, uint32_t index);
 /* Is the row locked by anybody? fd: any description but the locking one. 1, 0 or -errno. */
 int shmr_row_is_locked(int fd, const struct shmr_geometry *g, uint32_t row);
 
-/* Write who holds the row, which the caller has locked. Returns whether its last owner died. */
-bool shmr_row_died(struct shmr_row *row);
+/* Does the row say that it has an owner? If nobody has it locked but the caller, that one died. */
+bool shmr_row_is_attached(struct shmr_row *row);
+
+/* Write who holds the row, which the caller has locked; or that nobody does. */
 void shmr_row_attach(struct shmr_row *row, uint32_t role);
 void shmr_row_detach(struct shmr_row *row);
 

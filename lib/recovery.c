@@ -107,7 +107,7 @@ static int recover_participant(shmring_t *q, uint32_t index, bool patient)
     fd = r = shmr_segment_reopen(q->fd, O_RDWR);
     if (r >= 0)
         r = shmr_row_lock(fd, &q->geometry, index);
-    if (r == 0 && shmr_row_died(row) && shmr_recover_row(q, index))
+    if (r == 0 && shmr_row_is_attached(row) && shmr_recover_row(q, index))
         shmr_row_detach(row);
     if (fd >= 0)
         close(fd);
@@ -121,7 +121,7 @@ int shmr_recover_dead(shmring_t *q, bool patient, uint32_t most)
 
     for (uint32_t looked = 0; looked < q->geometry.rows && most > 0; looked++) {
         const uint32_t row = q->next_dead++ % q->geometry.rows;
-        if (!shmr_row_died(shmr_row_at(q->map.table, row)))
+        if (!shmr_row_is_attached(shmr_row_at(q->map.table, row)))
             continue;
         int r = shmr_row_is_locked(q->fd, &q->geometry, row);
         if (r == 0) {
@@ -157,7 +157,8 @@ void shmr_sweep(shmring_t *q)
     q->swept = now;
     if (atomic_compare_exchange_strong_explicit(&page->swept, &last, now, memory_order_relaxed,
                                                 memory_order_relaxed))
-        (void)shmr_recover_dead(q, false, shmr_sweep_rows(q)); /* what failed is tried again next time */
+        /* What failed is tried again the next time. */
+        (void)shmr_recover_dead(q, false, shmr_sweep_rows(q));
 }
 
 int shmring_recover(shmring_t *q, struct shmring_recovery *report)

@@ -81,7 +81,7 @@ struct shmr_spsc_producer {
     struct shmr_spsc_producer_page *page;
     const struct shmr_spsc_consumer_page *consumer;
     uint32_t max_message;
-    uint32_t quick_most; /* bytes a message that shmr_spsc_send_quick() takes */
+    uint32_t quick_most; /* bytes of the longest message that shmr_spsc_send_quick() takes */
     uint32_t turn;       /* progress record to write next */
     uint32_t misses;     /* -EAGAIN in a row */
     uint32_t pauses;     /* to fall back for, see SHMR_BACK_OFF_NS */
@@ -464,7 +464,8 @@ static inline int shmr_spsc_resume_producer(struct shmr_spsc_producer *p)
         if (header == 0)
             break;
         if (header - 1 > p->max_message) {
-            p->damage = "the header of one of the producer's last records is longer than max_message";
+            p->damage =
+                "the header of one of the producer's last records is longer than max_message";
             return -EBADMSG;
         }
         p->position += shmring_record_size(header - 1);

@@ -96,7 +96,7 @@ static int count_participants(const shmring_t *q, struct shmring_stat *st)
         if (alive < 0)
             return alive;
         st->participants += (uint32_t)alive;
-        st->dead += !alive && shmr_row_died(shmr_row_at(q->map.table, i));
+        st->dead += !alive && shmr_row_is_attached(shmr_row_at(q->map.table, i));
     }
     return 0;
 }
@@ -177,7 +177,7 @@ int shmring_participants(shmring_t *q, struct shmring_participant *rows, int n)
         int alive = shmr_row_is_locked(q->fd, &q->geometry, i);
         if (alive < 0)
             return alive;
-        if (!shmr_row_died(row))
+        if (!shmr_row_is_attached(row))
             continue;
         if (found < n) {
             shmr_row_read(&rows[found], row);

@@ -147,7 +147,7 @@ static bool has_peer(const shmring_t *q, int event)
     for (uint32_t i = 0; i < q->geometry.rows; i++) {
         struct shmr_row *row = shmr_row_at(q->map.table, i);
         bool mine = q->kind == SHMRING_MPMC ? i == q->row : (q->roles & role) != 0;
-        if (!mine && shmr_row_died(row) &&
+        if (!mine && shmr_row_is_attached(row) &&
             atomic_load_explicit(&row->role, memory_order_relaxed) & role &&
             shmr_row_is_locked(q->fd, &q->geometry, i) != 0)
             return true;
@@ -449,7 +449,7 @@ int shmring_set_waiting(shmring_t *q, const struct shmring_waiting *w)
 
 /* ---- Calls that wait ------------------------------------------------------------------------- */
 
-/* Between two attempts: r is what the last one returned. True: make another one. */
+/* Attempts at an operation, until the event is there or the time is over. */
 struct attempts {
     const struct timespec *timeout;
     int64_t deadline;
@@ -457,6 +457,7 @@ struct attempts {
     bool waited;
 };
 
+/* Between two of them: r is what the last one returned. True: make another one. */
 static bool try_again(shmring_t *q, struct attempts *a, ssize_t *r)
 {
     int waited = 0;
