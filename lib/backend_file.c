@@ -33,7 +33,8 @@ static int check_huge_pages(const char *directory, uint32_t flags)
 
     if (statfs(directory, &fs) < 0)
         return 0; /* what is wrong with the directory is told when it is used */
-    bool huge = (uint32_t)fs.f_type == HUGE_PAGE_FILE_SYSTEM; /* a signed number, of 32 bits in places */
+    /* Cast: a signed number, of 32 bits in places. */
+    bool huge = (uint32_t)fs.f_type == HUGE_PAGE_FILE_SYSTEM;
 
     if (flags & SHMRING_HUGE_PAGES && !huge)
         return shmr_fail(EOPNOTSUPP,

@@ -23,8 +23,8 @@
  * The publisher's fence is the dear part: it would be paid for each message. It is spared
  *   - while nobody has ever slept at the bell: WATCHED is not set. The first sleeper of all sets it
  *     and sleeps for a limited time only, after which every publisher sees it;
- *   - by participants that are registered for membarrier(2): they set UNFENCED, and whoever is about
- *     to sleep makes the kernel put a fence into all of them;
+ *   - by participants that are registered for membarrier(2): they set UNFENCED, and whoever is
+ *     about to sleep makes the kernel put a fence into all of them;
  *   - where publishing is a locked instruction anyway (SHMR_RMW_IS_FENCE).
  *
  * Pairs
@@ -80,8 +80,8 @@ static inline uint32_t shmr_bell_ring(struct shmr_bell *bell)
 static inline uint32_t shmr_bell_announce(struct shmr_bell *bell, uint32_t how)
 {
     /* W2, pairs with P2: what was published before the ring that it follows is visible. */
-    uint32_t was = atomic_fetch_or_explicit(&bell->word, how | SHMR_BELL_WATCHED,
-                                            memory_order_acq_rel);
+    uint32_t was =
+        atomic_fetch_or_explicit(&bell->word, how | SHMR_BELL_WATCHED, memory_order_acq_rel);
     atomic_thread_fence(memory_order_seq_cst); /* W1 */
     return was;
 }

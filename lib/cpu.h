@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What depends on the processor: a pause in a polling loop, and copying a small message. */
+/* What depends on the processor: a pause in a polling loop, copying a message, time in its own
+ * units, and fetching lines. */
 #ifndef SHMR_CPU_H
 #define SHMR_CPU_H
 

@@ -133,7 +133,9 @@ int shmr_doorbell_open(shmring_t *q, int event)
         return shmr_fail(EEXIST, "%s is not a doorbell that can be trusted: remove it", path);
     if (fd == -EBUSY)
         return shmr_fail(EBUSY, "%s is being removed: try again", path);
-    return fd < 0 ? shmr_fail(shmr_not_again(-fd, EBUSY), "the doorbell %s: %s", path, strerror(-fd)) : fd;
+    if (fd < 0)
+        return shmr_fail(shmr_not_again(-fd, EBUSY), "the doorbell %s: %s", path, strerror(-fd));
+    return fd;
 }
 
 void shmr_doorbell_ring(shmring_t *q, int event)

@@ -14,10 +14,10 @@
  * good by the others' timed looks. So it takes nothing from the others to empty it.
  *
  * Name
- *     DIRECTORY/.shmring-bell-CREATED-INODE.r (readable) and .w (writable), in hexadecimal: when the
- *     segment was created and its inode. The directory is the segment's own, for memfd /dev/shm.
- *     The FIFO has the segment's owner (where its maker may do that), group and permission bits, from
- *     the moment that it has this name.
+ *     DIRECTORY/.shmring-bell-CREATED-INODE.r (readable) and .w (writable), in hexadecimal: when
+ *     the segment was created and its inode. The directory is the segment's own, for memfd
+ *     /dev/shm. The FIFO has the segment's owner (where its maker may do that), group and
+ *     permission bits, from the moment that it has this name.
  *
  * Removal
  *     Everybody who has a doorbell open holds a shared flock(2) on it; who removes it holds an

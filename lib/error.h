@@ -18,8 +18,8 @@ int shmr_fail_fast(int error, const char *format, uint64_t a, uint64_t b) __attr
 
 /*
  * An errno of the kernel's, where -EAGAIN would be taken for "its creator is still at work" and
- * shmring_open_wait() would wait for that: mmap(2) and madvise(2) say so when memory may not be locked or
- * is short, open(2) of a file that somebody has leased.
+ * shmring_open_wait() would wait for that: mmap(2) and madvise(2) say so when memory may not be
+ * locked or is short, open(2) of a file that somebody has leased.
  */
 static inline int shmr_not_again(int error, int instead)
 {

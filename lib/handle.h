@@ -50,14 +50,14 @@ struct shmring {
     struct shmr_spsc_consumer consumer;
     struct shmr_mpmc_participant mpmc;
 
-    uint32_t mark;     /* of the process that opened the handle */
-    uint32_t roles;    /* SHMRING_PRODUCER, SHMRING_CONSUMER; none: an observer */
-    uint32_t row;      /* mpmc: mine in the table */
-    uint32_t attached; /* those of them whose rows say so */
-    bool poisoned;     /* the segment held something that cannot be */
+    uint32_t mark;      /* of the process that opened the handle */
+    uint32_t roles;     /* SHMRING_PRODUCER, SHMRING_CONSUMER; none: an observer */
+    uint32_t attached;  /* those of them whose rows say so */
+    uint32_t row;       /* mpmc: mine in the table */
+    bool poisoned;      /* the segment held something that cannot be */
     volatile bool lost; /* or is not there any more: see guard.h */
     struct shmr_guarded *guarded;
-    int fd;            /* the description that holds no locks; see segment.h */
+    int fd; /* the description that holds no locks; see segment.h */
     struct shmr_geometry geometry;
     struct shmr_header header; /* private copy */
     struct shmr_map map;

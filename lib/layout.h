@@ -13,9 +13,9 @@
  *
  * (In an mpmc queue every participant writes to every section but the header.)
  *
- * Every section but the bells starts on a page (header.page_size: 4096, or 2 MiB with huge pages) and fills whole
- * pages, so that each can have its own protection. The data section of an spsc queue is mapped
- * twice in a row: a record that runs over its end is contiguous all the same.
+ * Every section but the bells starts on a page (header.page_size: 4096, or 2 MiB with huge pages)
+ * and fills whole pages, so that each can have its own protection. The data section of an spsc
+ * queue is mapped twice in a row: a record that runs over its end is contiguous all the same.
  *
  *     | producer | participants | consumer | data ...... | data again |
  *
@@ -247,7 +247,7 @@ struct shmr_geometry {
     uint32_t rows;
     uint32_t stride; /* mpmc: bytes from block to block */
     uint64_t capacity;
-    uint64_t origins; /* mpmc: offset in the data section */
+    uint64_t origins;  /* mpmc: offset in the data section */
     uint64_t producer; /* offsets in the segment */
     uint64_t table;
     uint64_t bells;

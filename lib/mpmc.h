@@ -30,6 +30,7 @@
  *     R1  an entry is published           A1  who reads it sees the block's contents and descriptor
  *     R2  a block is freed                A2  who claims it comes after the last look at it
  *     R3  a block is taken or re-tagged   A3  who reads the descriptor sees what its entry meant
+ *     R4  a message's length is written   A4  who reads it sees that its block was claimed
  *
  * Lock-free: a participant that stops anywhere holds up nobody; each loop has a budget, so memory
  * that a hostile peer scribbles over cannot make a call spin. No system call, no libc but memcpy.
@@ -88,8 +89,8 @@ static inline bool shmr_is_ready(uint64_t descriptor, uint64_t position)
 
 struct shmr_mpmc {
     uint8_t *blocks;
-    _Atomic uint64_t *origins; /* for each block: where its message was first published, if it was delivered
-                          before */
+    /* For each block: where its message was first published, if it was delivered before. */
+    _Atomic uint64_t *origins;
     uint64_t mask;   /* entries, and blocks, - 1 */
     uint32_t shift;  /* log2 of the entries */
     uint32_t stride; /* bytes from block to block */
@@ -160,7 +161,7 @@ static inline int64_t shmr_mpmc_laps(const struct shmr_mpmc *q, uint64_t entry, 
 
 static inline uint64_t shmr_mpmc_look(const struct shmr_mpmc *q, uint64_t position)
 {
-    /* A1, pairs with R1 in shmr_mpmc_publish */
+    /* A1, pairs with R1 in shmr_mpmc_try_publish */
     return atomic_load_explicit(&shmr_mpmc_block(q, position)->entry, memory_order_acquire);
 }
 
@@ -279,8 +280,8 @@ static inline struct shmr_mine shmr_mpmc_own(struct shmr_mpmc *q)
     return shmr_mpmc_own_elsewhere(q);
 }
 
-/* Publish a block of mine at my cursor, whose place and entry there was seen to be free. False:
- * somebody else did. */
+/* Publish a block of mine at my cursor, whose place had that entry: not published. False: somebody
+ * else was faster. */
 static inline bool shmr_mpmc_try_publish(struct shmr_mpmc *q, struct shmr_mine mine, uint64_t again,
                                          struct shmr_block *place, uint64_t entry)
 {
@@ -475,7 +476,7 @@ static inline void shmr_mpmc_recover_block(struct shmr_mpmc *q, uint32_t dead, u
                                            struct shmr_mpmc_recovered *report)
 {
     struct shmr_block *block = shmr_mpmc_block(q, index);
-    /* A3, pairs with R3 in shmr_mpmc_take: with its contents as the dead one saw them. */
+    /* A3, pairs with R3 in shmr_mpmc_try_take: with its contents as the dead one saw them. */
     uint64_t was = atomic_load_explicit(&block->descriptor, memory_order_acquire);
 
     if ((was & SHMR_STATE_MASK) == SHMR_FREE || shmr_owner(was) != dead)
@@ -491,7 +492,7 @@ static inline void shmr_mpmc_recover_block(struct shmr_mpmc *q, uint32_t dead, u
     }
 
     bool message = (was & SHMR_M) != 0;
-    /* Before anything else changes: whoever goes on in my place finds it, and does not look here. */
+    /* Before anything else changes: who goes on in my place finds it, and does not look here. */
     if (message && (was & SHMR_R) == 0 && (was & SHMR_STATE_MASK) == SHMR_OWN &&
         shmr_mpmc_deliveries(block) == 0)
         atomic_store_explicit(&q->origins[index], was & SHMR_POSITION_MASK, memory_order_relaxed);

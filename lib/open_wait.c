@@ -24,7 +24,8 @@ static int sleep_on(int watch, int64_t deadline)
         int64_t ns = deadline - shmr_now();
         if (ns <= 0)
             return shmr_fail(ETIMEDOUT, "the queue did not appear in time");
-        left = (struct timespec){.tv_sec = (time_t)(ns / SHMR_SECOND), .tv_nsec = (long)(ns % SHMR_SECOND)};
+        left = (struct timespec){.tv_sec = (time_t)(ns / SHMR_SECOND),
+                                 .tv_nsec = (long)(ns % SHMR_SECOND)};
         limit = &left;
     }
     int n = ppoll(&p, 1, limit, NULL);

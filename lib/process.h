@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the library knows about the process it is in: whether a handle was inherited over fork, and
- * that no fork happens in the middle of taking a lock.
+ * What the library knows about the process it is in: whether a handle was inherited over fork, that
+ * no fork happens in the middle of taking a lock, and how fast its processor is.
  */
 #ifndef SHMR_PROCESS_H
 #define SHMR_PROCESS_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Would a receive find a message now, or a send find room? What a waiting participant asks before
- * it sleeps. Nothing is claimed; only private cursors move. What cannot be is ready as well, so that
- * the operation itself reports it. No system call, bounded.
+ * it sleeps. Nothing is claimed; only private cursors move. What cannot be is ready as well, so
+ * that the operation itself reports it. No system call, bounded.
  */
 #ifndef SHMR_READY_H
 #define SHMR_READY_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Static tracepoints, for those who watch a program from outside with bpftrace, perf or gdb: each is
- * one nop, and a note in the library that says where its arguments are. doc/tracing.md lists them.
+ * Static tracepoints, for those who watch a program from outside with bpftrace, perf or gdb: each
+ * is one nop, and a note in the library that says where its arguments are. doc/tracing.md lists
+ * them.
  * Only where a call is slow anyway: getting the arguments ready may cost an instruction or two,
  * and bpftrace takes six at most.
  */

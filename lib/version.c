@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "config.h"
+#include <config.h>
 
-#include "shmring/shmring.h"
+#include <shmring/shmring.h>
 
 const char *shmring_version(void)
 {
