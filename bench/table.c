@@ -6,6 +6,8 @@
 
 #include "report.h"
 
+static const double BUSY_LEAST = 1.8; /* processors */
+
 void report_list(void)
 {
     for (int i = 0; transports[i]; i++) {
@@ -216,6 +218,25 @@ static void print_legend(const struct results *r)
         r->options->rounds, r->options->seconds, r->near_limit_ns);
 }
 
+/* Two that never sleep use two processors, unless others do: then they wait for each other. */
+static void print_disturbance(const struct results *r)
+{
+    int rounds = 0, disturbed = 0;
+    for (int i = 0; i < r->n_cells; i++) {
+        const struct cell *c = &r->cells[i];
+        if (c->wait != SPIN || !mode_has_metric(c->mode, M_CPU) || mode_is_many(c->mode))
+            continue;
+        rounds += c->n_rounds;
+        for (int k = 0; k < c->n_rounds; k++)
+            disturbed += c->rounds[k].metric[M_CPU] < BUSY_LEAST;
+    }
+    if (r->options->cpus[0] != r->options->cpus[1] && disturbed * 10 > rounds)
+        printf("Other work ran meanwhile: in %d of %d rounds two processes that never sleep had less "
+               "than %.1f processors,\nand waited for each other. These figures say little; "
+               "`chrt -f 10 shmring-bench` (as root) keeps others away.\n",
+               disturbed, rounds, BUSY_LEAST);
+}
+
 /* Why cells have no figures; the same words about the same transport once. */
 static void print_missing(const struct results *r)
 {
@@ -250,5 +271,6 @@ void report_table(const struct results *r)
         print_short_legend(r, head->mode);
     else if (head)
         print_legend(r);
+    print_disturbance(r);
     print_missing(r);
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "../bench/many.h"
+#include "../bench/report.h"
 #include "../bench/stopped.h"
 #include "../bench/ticks.h"
 #include "../bench/transports/fd.h"
@@ -287,6 +288,37 @@ Test(bench_parts, lost_messages_are_counted)
         cr_skip_test("%s", fate.error);
     cr_assert_eq(fate.state, DONE, "%s", fate.error);
     cr_assert_geq(s->lost, (s->messages + s->lost) / 3);
+}
+
+/* What the table says of pairs that had so many processors. */
+static char *said_of(double processors, enum wait wait)
+{
+    static char said[8192];
+    const struct options o = {.rounds = 1, .sizes = {8}, .cpus = {0, 1}};
+    struct round round = {.number = 1, .metric = {[M_MESSAGES] = 1, [M_CPU] = processors}};
+    struct cell c = {.transport = &pipe_transport,
+                     .mode = THROUGHPUT,
+                     .wait = wait,
+                     .size = 8,
+                     .rounds = &round,
+                     .n_rounds = 1,
+                     .fate = {.state = DONE}};
+    FILE *to = tmpfile();
+    fflush(stdout);
+    dup2(fileno(to), STDOUT_FILENO);
+    report_table(&(struct results){.options = &o, .cells = &c, .n_cells = 1});
+    fflush(stdout);
+    rewind(to);
+    said[fread(said, 1, sizeof said - 1, to)] = '\0';
+    fclose(to);
+    return said;
+}
+
+Test(bench_parts, figures_of_a_busy_machine_are_called_so)
+{
+    cr_assert(strstr(said_of(0.5, SPIN), "Other work ran"));
+    cr_assert_not(strstr(said_of(1.99, SPIN), "Other work ran"));
+    cr_assert_not(strstr(said_of(0.5, BLOCK), "Other work ran"));
 }
 
 Test(bench_parts, a_round_without_samples_has_no_figures)

@@ -8,6 +8,8 @@ use utf8;
 use Chart;
 use File::Basename qw(dirname);
 
+use constant BUSY_LEAST => 1.8;    # processors
+
 sub style {
     my $path = dirname(__FILE__) . '/style.css';
     open my $f, '<', $path or die "$path: $!\n";
@@ -73,6 +75,18 @@ sub summary_table {
     return (\@head, \@rows);
 }
 
+# Two that never sleep use two processors, unless others do: then they wait for each other.
+sub disturbance {
+    my ($data) = @_;
+    my @pairs = grep { $_->{wait} eq 'spin' && $_->{mode} =~ /^(throughput|latency|capacity)$/ }
+      @{$data->{rounds}};
+    my $disturbed = grep { $_->{cpus_busy} < BUSY_LEAST } @pairs;
+    return unless 10 * $disturbed > @pairs;
+    return sprintf
+'Other work ran meanwhile: in %d of %d measurements two processes that never sleep had less than %.1f processors, and waited for each other. These figures say little.',
+      $disturbed, scalar @pairs, BUSY_LEAST;
+}
+
 sub facts {
     my ($data) = @_;
     my $run    = $data->{runs}[0];
@@ -92,6 +106,7 @@ sub facts {
             $count{mixed} // 0
         ),
 'Medians of interleaved rounds; a ratio is the median of the ratios of what was measured in the same round, and more than 1 is shmring ahead. Every payload is written and checked.',
+        disturbance($data),
         @threads ? "Between threads, as they cannot be in shared memory: @threads." : (),
     );
 }
