@@ -231,10 +231,11 @@ static void print_disturbance(const struct results *r)
             disturbed += c->rounds[k].metric[M_CPU] < BUSY_LEAST;
     }
     if (r->options->cpus[0] != r->options->cpus[1] && disturbed * 10 > rounds)
-        printf("Other work ran meanwhile: in %d of %d rounds two processes that never sleep had less "
-               "than %.1f processors,\nand waited for each other. These figures say little; "
-               "`chrt -f 10 shmring-bench` (as root) keeps others away.\n",
-               disturbed, rounds, BUSY_LEAST);
+        printf(
+            "Other work ran meanwhile: in %d of %d rounds two processes that never sleep had less "
+            "than %.1f processors,\nand waited for each other. These figures say little; "
+            "`chrt -f 10 shmring-bench` (as root) keeps others away.\n",
+            disturbed, rounds, BUSY_LEAST);
 }
 
 /* Why cells have no figures; the same words about the same transport once. */
