@@ -2,9 +2,12 @@
 /* The shmring command on mpmc queues: many at both ends, who is there, what the dead leave. */
 #include <config.h>
 
+#include <errno.h>
 #include <shmring/shmring.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tool.h"
@@ -104,6 +107,43 @@ Test(tools_mpmc, many_send_and_many_receive)
     }
     for (int i = 0; i < SENDERS * LINES; i++)
         cr_assert(came[i], "%d did not come", i);
+}
+
+/* Let it go on from system call to system call until it has attached; it is stopped then. */
+static void run_until_attached(const struct program *reader, shmring_t *observer)
+{
+    struct shmring_stat st = {0};
+    int status;
+
+    cr_assert_eq(ptrace(PTRACE_INTERRUPT, reader->pid, NULL, NULL), 0);
+    for (;;) {
+        cr_assert_eq(waitpid(reader->pid, &status, __WALL), reader->pid);
+        cr_assert(WIFSTOPPED(status), "it ended");
+        cr_assert_eq(shmring_stat(observer, &st), 0);
+        if (st.participants == 1)
+            return;
+        const int how = status >> 8; /* of a signal it has to hear */
+        const long signo = how == (SIGTRAP | 0x80) || how >> 8 != 0 ? 0 : how;
+        cr_assert_eq(ptrace(PTRACE_SYSCALL, reader->pid, NULL, signo), 0);
+    }
+}
+
+/* What was sent since it attached counts, though it was not there to see it, nor who sent it. */
+Test(tools_mpmc, eof_comes_also_where_others_were_quicker)
+{
+    const char *name = queue_name();
+    struct program reader = START(-1, -1, "recv", "--wait-open", "--eof", name);
+    if (ptrace(PTRACE_SEIZE, reader.pid, NULL, PTRACE_O_TRACESYSGOOD) < 0) {
+        KILL(&reader);
+        cr_skip_test("ptrace: %s", strerror(errno));
+    }
+    shmring_t *observer = test_create_mpmc(name, 0, 8, 100);
+    run_until_attached(&reader, observer);
+    EXPECT(TOOL("one\n", "send", name), 0, "", "");
+    EXPECT(TOOL("", "recv", "--count", "1", name), 0, "one\n", "");
+    cr_assert_eq(ptrace(PTRACE_DETACH, reader.pid, NULL, NULL), 0);
+    EXPECT(program_finish(&reader), 0, "", "");
+    shmring_close(&observer);
 }
 
 /* A consumer that has taken two messages and not released them. */

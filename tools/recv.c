@@ -18,7 +18,7 @@ struct receiver {
     bool length_prefixed;
     bool eof;
     bool met_producer;
-    uint64_t sent_before; /* by others, when we came */
+    uint64_t sent_before; /* by others, before we came */
     uint64_t count;       /* how many to receive; UINT64_MAX: no end */
     uint64_t received;
     /* Messages peeked and not released, each as two pieces of output. */
@@ -172,6 +172,28 @@ static int receive(struct receiver *r, const struct patience *patience)
     return EXIT_OK;
 }
 
+/* Open the queue; and note before what was sent: from then on others may send, and leave, and have
+ * it taken by a third one. */
+static int open_queue(struct receiver *r, const struct patience *patience)
+{
+    shmring_t *observer;
+    struct shmring_stat stat;
+    int status = attach(&observer, r->name, SHMRING_OBSERVER, patience);
+    if (status != EXIT_OK)
+        return status;
+    int rc = shmring_stat(observer, &stat);
+    if (rc == 0) {
+        r->sent_before = stat.sent;
+        rc = shmring_dup(&r->q, observer, SHMRING_CONSUMER);
+        if (rc < 0)
+            status = failed(r->name, "cannot open", rc);
+    } else {
+        status = failed(r->name, "cannot read its description", rc);
+    }
+    shmring_close(&observer);
+    return status;
+}
+
 static int run(const struct command *self, int argc, char **argv)
 {
     static const struct option options[] = {
@@ -220,18 +242,11 @@ static int run(const struct command *self, int argc, char **argv)
         return usage(self, "one NAME, please");
 
     r.name = argv[optind];
-    int status = attach(&r.q, r.name, SHMRING_CONSUMER, &patience);
+    int status = open_queue(&r, &patience);
     if (status != EXIT_OK)
         return status;
     catch_signals();
-    struct shmring_stat stat;
-    int rc = shmring_stat(r.q, &stat);
-    if (rc == 0) {
-        r.sent_before = stat.sent;
-        status = receive(&r, &patience);
-    } else {
-        status = failed(r.name, "cannot read its description", rc);
-    }
+    status = receive(&r, &patience);
     shmring_close(&r.q);
     return status;
 }
