@@ -54,8 +54,9 @@ struct shmring_mux_config {
 };
 
 /*
- * Make a mux. config NULL: spin_ns is 50,000, looks_per_s 20,000. Returns 0, or -EINVAL (mux NULL, a reserved field not
- * zero), -ENOMEM, -ENOSYS: the kernel is older than Linux 5.16, which brought futex_waitv(2).
+ * Make a mux. config NULL: spin_ns is 50,000, looks_per_s 20,000. Returns 0, or -EINVAL (mux NULL, a
+ * reserved field not zero), -ENOMEM, -ENOSYS: the kernel is older than Linux 5.16, which brought
+ * futex_waitv(2).
  */
 SHMRING_API int shmring_mux_create(shmring_mux_t **mux, const struct shmring_mux_config *config);
 

@@ -245,8 +245,9 @@ SHMRING_API int shmring_create(shmring_t **q, const char *name, const struct shm
 
 /*
  * Attach to the existing queue NAME; flags: one role or SHMRING_PRODUCER | SHMRING_CONSUMER, and
- * SHMRING_PREFAULT, SHMRING_MLOCK, SHMRING_ASYMMETRIC_FENCE, SHMRING_SEALED. A role whose holder died is taken over: everything it had
- * committed is still there, and what it had taken without releasing is delivered again.
+ * SHMRING_PREFAULT, SHMRING_MLOCK, SHMRING_ASYMMETRIC_FENCE, SHMRING_SEALED. A role whose holder died
+ * is taken over: everything it had committed is still there, and what it had taken without releasing
+ * is delivered again.
  *
  * Returns 0 and sets *q, or with *q set to NULL
  *   -EINVAL           a bad name, no role or an unknown flag
