@@ -200,16 +200,15 @@ static int run(const struct command *self, int argc, char **argv)
         {"length-prefixed", no_argument, NULL, 'l'},
         {"count", required_argument, NULL, 'c'},
         {"eof", no_argument, NULL, 'e'},
-        {"wait-open", no_argument, NULL, 'w'},
-        {"timeout", required_argument, NULL, 't'},
-        {"no-wait", no_argument, NULL, 'n'},
-        {"help", no_argument, NULL, 'h'},
+        PATIENCE_OPTIONS,
         {0},
     };
     struct receiver r = {.count = UINT64_MAX};
     struct patience patience = {0};
+    int status;
 
-    for (int option; (option = getopt_long(argc, argv, "lc:ewt:nh", options, NULL)) != -1;) {
+    for (int option;
+         (option = getopt_long(argc, argv, "lc:e" PATIENCE_LETTERS, options, NULL)) != -1;) {
         switch (option) {
         case 'l':
             r.length_prefixed = true;
@@ -221,28 +220,17 @@ static int run(const struct command *self, int argc, char **argv)
         case 'e':
             r.eof = true;
             break;
-        case 'w':
-            patience.wait_open = true;
-            break;
-        case 't':
-            if (!parse_seconds(optarg, &patience.timeout))
-                return bad_value(self, "--timeout", optarg, "seconds, such as 10 or 0.5");
-            patience.limited = true;
-            break;
-        case 'n':
-            patience.no_wait = true;
-            break;
-        case 'h':
-            return help(self);
         default:
-            return usage(self, NULL);
+            status = patience_option(&patience, self, option);
+            if (status != GO_ON)
+                return status;
         }
     }
     if (argc - optind != 1)
         return usage(self, "one NAME, please");
 
     r.name = argv[optind];
-    int status = open_queue(&r, &patience);
+    status = open_queue(&r, &patience);
     if (status != EXIT_OK)
         return status;
     catch_signals();

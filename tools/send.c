@@ -121,12 +121,15 @@ static int explain(const char *name, const struct input *in, const char *unit, u
         complain(name, "%s %" PRIu64 ": the queue is full", unit, number);
         return EXIT_GAVE_UP;
     case -ETIMEDOUT:
-        complain(name, "%s %" PRIu64 ": the queue stayed full: 'shmring who' tells whether anybody receives",
+        complain(name,
+                 "%s %" PRIu64
+                 ": the queue stayed full: 'shmring who' tells whether anybody receives",
                  unit, number);
         return EXIT_GAVE_UP;
     case -EMSGSIZE:
-        return complain(name, "%s %" PRIu64 ": longer than %" PRIu32
-                              " bytes, the longest message: see 'shmring create --max-message'",
+        return complain(name,
+                        "%s %" PRIu64 ": longer than %" PRIu32
+                        " bytes, the longest message: see 'shmring create --max-message'",
                         unit, number, in->max_message);
     case -EPIPE:
         return complain(name, "%s %" PRIu64 ": the input ends within it", unit, number);
@@ -187,42 +190,30 @@ static int run(const struct command *self, int argc, char **argv)
 {
     static const struct option options[] = {
         {"length-prefixed", no_argument, NULL, 'l'},
-        {"wait-open", no_argument, NULL, 'w'},
-        {"timeout", required_argument, NULL, 't'},
-        {"no-wait", no_argument, NULL, 'n'},
-        {"help", no_argument, NULL, 'h'},
+        PATIENCE_OPTIONS,
         {0},
     };
     cut_fn *cut = cut_line;
     struct patience patience = {0};
+    int status;
 
-    for (int option; (option = getopt_long(argc, argv, "lwt:nh", options, NULL)) != -1;) {
+    for (int option;
+         (option = getopt_long(argc, argv, "l" PATIENCE_LETTERS, options, NULL)) != -1;) {
         switch (option) {
         case 'l':
             cut = cut_prefixed;
             break;
-        case 'w':
-            patience.wait_open = true;
-            break;
-        case 't':
-            if (!parse_seconds(optarg, &patience.timeout))
-                return bad_value(self, "--timeout", optarg, "seconds, such as 10 or 0.5");
-            patience.limited = true;
-            break;
-        case 'n':
-            patience.no_wait = true;
-            break;
-        case 'h':
-            return help(self);
         default:
-            return usage(self, NULL);
+            status = patience_option(&patience, self, option);
+            if (status != GO_ON)
+                return status;
         }
     }
     if (argc - optind != 1)
         return usage(self, "one NAME, please");
 
     shmring_t *q;
-    int status = attach(&q, argv[optind], SHMRING_PRODUCER, &patience);
+    status = attach(&q, argv[optind], SHMRING_PRODUCER, &patience);
     if (status != EXIT_OK)
         return status;
     catch_signals();

@@ -163,6 +163,20 @@ struct patience {
     struct timespec timeout;
 };
 
+/* The options of those that wait, and --help. */
+#define PATIENCE_LETTERS "wt:nh"
+/* clang-format off */
+#define PATIENCE_OPTIONS                                                                           \
+    {"wait-open", no_argument, NULL, 'w'},                                                         \
+    {"timeout", required_argument, NULL, 't'},                                                     \
+    {"no-wait", no_argument, NULL, 'n'},                                                           \
+    {"help", no_argument, NULL, 'h'}
+/* clang-format on */
+
+/* What getopt_long() has returned is one of these, or unknown. Returns GO_ON, or the exit code to
+ * end with. */
+int patience_option(struct patience *patience, const struct command *self, int option);
+
 /* Open NAME as patience says. Complains and returns the exit code when that fails. */
 int attach(shmring_t **q, const char *name, unsigned role, const struct patience *patience);
 

@@ -2,6 +2,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <getopt.h>
 #include <poll.h>
 #include <time.h>
 #include <unistd.h>
@@ -41,6 +42,27 @@ void end_by_signal(void)
         return;
     signal(stop_signal, SIG_DFL);
     raise(stop_signal);
+}
+
+int patience_option(struct patience *patience, const struct command *self, int option)
+{
+    switch (option) {
+    case 'w':
+        patience->wait_open = true;
+        return GO_ON;
+    case 't':
+        patience->limited = true;
+        return parse_seconds(optarg, &patience->timeout)
+                   ? GO_ON
+                   : bad_value(self, "--timeout", optarg, "seconds, such as 10 or 0.5");
+    case 'n':
+        patience->no_wait = true;
+        return GO_ON;
+    case 'h':
+        return help(self);
+    default:
+        return usage(self, NULL);
+    }
 }
 
 int attach(shmring_t **q, const char *name, unsigned role, const struct patience *patience)
