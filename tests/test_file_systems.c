@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -325,15 +326,16 @@ static long meminfo(const char *what)
     return found;
 }
 
-/* Have so many free huge pages until the test ends, or skip it. */
+/* Have so many free huge pages until the test ends, or skip it. One run at a time: it is the
+ * machine's number. */
 static void get_huge_pages(long count)
 {
     char more[32];
-    FILE *f = fopen(nr_hugepages, "re");
+    FILE *f = fopen(nr_hugepages, "re"); /* open, and so locked, until the process is gone */
 
-    if (!f || !fgets(nr_before, sizeof nr_before, f) || meminfo("Hugepagesize") != 2048)
+    if (!f || flock(fileno(f), LOCK_EX) < 0 || !fgets(nr_before, sizeof nr_before, f) ||
+        meminfo("Hugepagesize") != 2048)
         cr_skip_test("no huge pages of 2 MiB");
-    fclose(f);
     snprintf(more, sizeof more, "%ld", meminfo("HugePages_Total") + count);
     if (write_file(nr_hugepages, more) < 0)
         cr_skip_test("may not change %s", nr_hugepages);
@@ -408,7 +410,7 @@ static void use_huge_pages(struct mounted *m)
     child_assert(umount(m->directory) == 0); /* nothing is mapped or open */
 }
 
-/* One test for all: nr_hugepages is the machine's. */
+/* One test for all of it, see get_huge_pages(). */
 Test(file_systems, huge_pages)
 {
     get_huge_pages(HUGE_PAGES);
