@@ -181,6 +181,18 @@ void test_await_sleep(pid_t pid)
     test_await_sleep_of(pid, pid);
 }
 
+int test_interrupt(pid_t pid, int signo)
+{
+    siginfo_t ended = {0};
+
+    while (ended.si_pid == 0) {
+        kill(pid, signo);
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        cr_assert_eq(waitid(P_PID, (id_t)pid, &ended, WEXITED | WNOHANG | WNOWAIT), 0);
+    }
+    return test_wait(pid);
+}
+
 int test_kills(int usually)
 {
     const char *given = getenv("SHMRING_TEST_KILLS");

@@ -46,6 +46,10 @@ int test_run(int (*body)(void *), void *argument);
 /* kill -9, and wait. The child must have been alive until then. */
 void test_kill(pid_t pid);
 
+/* Send the child a signal until it ends, and wait: one that comes while it looks around between two
+ * sleeps is in vain. As test_wait(). */
+int test_interrupt(pid_t pid, int signo);
+
 /* Until a process, or one thread of it, sleeps in a futex: what comes then must wake it. */
 void test_await_sleep(pid_t pid);
 void test_await_sleep_of(pid_t pid, pid_t thread);

@@ -237,8 +237,7 @@ Test(wait, a_signal_ends_it, .init = setup)
     pid_t pid = test_fork(sleep_until_a_signal, NULL);
 
     test_await_sleep(pid);
-    kill(pid, SIGUSR1);
-    cr_assert_eq(test_wait(pid), 0);
+    cr_assert_eq(test_interrupt(pid, SIGUSR1), 0);
     shmring_close(&q);
 }
 
