@@ -15,6 +15,8 @@
 #include "../lib/wait.h"
 #include "waiting.h"
 
+TestSuite(wait, .timeout = 600);
+
 /* ---- Timeouts and errors --------------------------------------------------------------------- */
 
 static void check_what_is_there_returns_at_once(void)

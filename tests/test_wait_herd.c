@@ -17,6 +17,8 @@
 
 #include "support.h"
 
+TestSuite(herd, .timeout = 600);
+
 enum { SLEEPERS = 6, MESSAGES = 5 };
 
 #if defined SYS_futex_time64
