@@ -563,6 +563,9 @@ Test(wait, only_the_first_sleep_is_short, .init = setup_spsc, .fini = teardown)
     cr_assert_eq(futex.flags, 0);
 }
 
+/* Waits in vain until they have taught that: of one during which others ran, little is left. */
+#define LESSONS 100
+
 /* How long to look for is learnt from waits that were too long for the least of looks. */
 Test(wait, what_a_wait_teaches, .init = setup_spsc, .fini = teardown)
 {
@@ -570,8 +573,10 @@ Test(wait, what_a_wait_teaches, .init = setup_spsc, .fini = teardown)
     uint32_t *usual = &q->waiting.usual[SHMR_READABLE];
 
     cr_assert_eq(shmring_set_waiting(q, &patient), 0);
-    q->waiting.waits[SHMR_READABLE] = 1; /* not the one in sixteen that looks all the time */
-    assert_refused(shmring_wait(q, SHMRING_READABLE, &moment), ETIMEDOUT, "in time");
+    for (int i = 0; i < LESSONS && *usual < moment.tv_nsec / 8; i++) {
+        q->waiting.waits[SHMR_READABLE] = 1; /* not the one in sixteen that looks all the time */
+        assert_refused(shmring_wait(q, SHMRING_READABLE, &moment), ETIMEDOUT, "in time");
+    }
     cr_assert_geq(*usual, moment.tv_nsec / 8, "it slept, and need not have");
 
     const uint32_t before = *usual;
@@ -581,8 +586,10 @@ Test(wait, what_a_wait_teaches, .init = setup_spsc, .fini = teardown)
     cr_assert_eq(shmring_recv(q, (char[8]){0}, 8), 5);
 
     cr_assert_eq(shmring_set_waiting(q, &hasty), 0);
-    *usual = 800;
-    assert_refused(shmring_wait(q, SHMRING_READABLE, &moment), ETIMEDOUT, "in time");
+    for (int i = 0; i < LESSONS && *usual != 700; i++) {
+        *usual = 800;
+        assert_refused(shmring_wait(q, SHMRING_READABLE, &moment), ETIMEDOUT, "in time");
+    }
     cr_assert_eq(*usual, 700, "a long one is a reason to sleep sooner");
 }
 
