@@ -75,6 +75,15 @@ for words in 'Throughput by size' Latency 'Many producers and consumers' \
 done
 grep -q '^| shmring-mpmc | ' "$dir/report/report.md" || fail "no table in report.md"
 
+# Who had half of a processor was not alone on it, unless both were put there.
+for cpus in '0, 1' '0, 0'; do
+    sed 's/"cpus_busy": [0-9.]*/"cpus_busy": 0.5/; s/"cpus": \[[^]]*\]/"cpus": ['"$cpus"']/' \
+        "$dir/pairs.json" >"$dir/busy.json"
+    "$report" -o "$dir/busy" "$dir/busy.json"
+    if grep -q 'Other work ran' "$dir/busy/report.md"; then said=yes; else said=no; fi
+    [ "$cpus $said" = '0, 1 yes' ] || [ "$cpus $said" = '0, 0 no' ] || fail "CPUs $cpus: $said"
+done
+
 # What may go wrong.
 expect() # STATUS WORDS ARGUMENT...
 {

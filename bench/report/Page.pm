@@ -78,8 +78,12 @@ sub summary_table {
 # Two that never sleep use two processors, unless others do: then they wait for each other.
 sub disturbance {
     my ($data) = @_;
-    my @pairs = grep { $_->{wait} eq 'spin' && $_->{mode} =~ /^(throughput|latency|capacity)$/ }
-      @{$data->{rounds}};
+    my @pairs = grep {
+        my $cpus = $data->{runs}[$_->{run}]{options}{cpus};
+        $_->{wait} eq 'spin'
+          && $_->{mode} =~ /^(throughput|latency|capacity)$/
+          && $cpus->[0] != $cpus->[1];
+    } @{$data->{rounds}};
     my $disturbed = grep { $_->{cpus_busy} < BUSY_LEAST } @pairs;
     return unless 10 * $disturbed > @pairs;
     return sprintf
