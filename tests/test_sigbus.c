@@ -374,8 +374,7 @@ Test(sigbus, a_hole_that_no_memory_is_left_for)
     cr_assert_eq(r, 0);
 }
 
-/* ---- Without the guard, and who else is concerned ----------------------------------------------
- */
+/* ---- Without the guard, and who else is concerned -------------------------------------------- */
 
 static int touch_truncated(void *argument)
 {
