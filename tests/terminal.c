@@ -58,7 +58,6 @@ void terminal_start(struct terminal *t, const char *kind, int rows, int columns,
         if (getppid() != parent)
             _exit(127);
         close(master);
-        signal(SIGINT, SIG_DFL);
         signal(SIGPIPE, SIG_DFL);
         unsetenv("LINES");
         unsetenv("COLUMNS");

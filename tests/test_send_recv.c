@@ -12,14 +12,6 @@
 
 #include "tool.h"
 
-/* Where the tests run with nohup or in the background, some are ignored. */
-static void heed_signals(void)
-{
-    signal(SIGINT, SIG_DFL);
-    signal(SIGTERM, SIG_DFL);
-    signal(SIGHUP, SIG_DFL);
-}
-
 TestSuite(send_recv, .init = heed_signals, .timeout = 300);
 
 /* Run shmring on input that may hold NUL bytes. */

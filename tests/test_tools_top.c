@@ -13,7 +13,7 @@
 #include "terminal.h"
 #include "tool.h"
 
-TestSuite(top, .timeout = 300);
+TestSuite(top, .init = heed_signals, .timeout = 300);
 
 #define ONCE(...) TOOL("", "top", "--once", "--delay", "0.1", __VA_ARGS__)
 

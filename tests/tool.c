@@ -36,6 +36,13 @@ struct outcome tool_run(const char *input, const char *const argv[])
     return program_finish(&program);
 }
 
+void heed_signals(void)
+{
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGHUP, SIG_DFL);
+}
+
 bool stat_has(const char *name, const char *part)
 {
     struct outcome outcome = TOOL("", "stat", "--json", name);

@@ -64,6 +64,9 @@ struct outcome tool_run(const char *input, const char *const argv[]);
 /* Does what stat prints of the queue hold this text? */
 bool stat_has(const char *name, const char *part);
 
+/* Signals end programs: where the tests run with nohup or in the background, some are ignored. */
+void heed_signals(void);
+
 /* Wait until it does. */
 void await_stat(const char *name, const char *part);
 
