@@ -186,6 +186,7 @@ pid_t start_sleeper(struct crash_world *w, uint32_t recheck_ms)
 {
     const unsigned event = operation(w)->event;
     const pid_t parent = getpid(), pid = fork();
+    unsigned moved = book(w)->moved;
 
     if (pid != 0)
         return pid;
@@ -197,7 +198,12 @@ pid_t start_sleeper(struct crash_world *w, uint32_t recheck_ms)
         _exit(1);
     patience(q, recheck_ms);
     while (!crash_failed(w) && !(event == SHMRING_READABLE ? receive_one(w, q) : send_one(w, q)))
-        continue;
+        /* It was there first, by its own look perhaps, and before one that makes single steps: to
+         * that, leave twice the time. */
+        if (book(w)->moved > moved && recheck_ms < SELDOM) {
+            moved = book(w)->moved;
+            patience(q, recheck_ms *= 2);
+        }
     shmring_close(&q);
     book(w)->finished = true;
     _exit(0);

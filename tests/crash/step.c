@@ -200,8 +200,11 @@ enum step step_run_to(pid_t child, unsigned long where)
 
 void step_kill(pid_t child)
 {
-    if (kill(child, SIGKILL) < 0)
+    if (kill(child, SIGKILL) < 0) {
+        if (errno == ESRCH) /* somebody else did, and a step has seen it */
+            return;
         die("kill");
+    }
     while (WIFSTOPPED(wait_for(child)))
         ;
 }

@@ -264,6 +264,7 @@ static pid_t start_helper(struct crash_world *w, pid_t victim)
             book(w)->helped++;
             publish_one(w, q);
         }
+    kill(victim, SIGKILL); /* nobody will wake it any more */
     for (;;)
         pause();
 }

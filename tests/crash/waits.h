@@ -9,7 +9,7 @@
 #include "../../lib/handle.h"
 #include "play.h"
 
-enum { BATCH = 3, AN_HOUR = 3600000, SOON = 5, LATER = 20, LIMIT_SECONDS = 30 };
+enum { BATCH = 3, AN_HOUR = 3600000, SOON = 5, LATER = 20, SELDOM = 1000, LIMIT_SECONDS = 30 };
 #define BOTH (SHMRING_PRODUCER | SHMRING_CONSUMER)
 
 /* Messages are numbers. */
