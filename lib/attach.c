@@ -134,11 +134,12 @@ static int map(shmring_t *q, int fd)
 /* Map the segment from a description of its own, which then holds the locks: see participant.h. */
 static int map_and_lock(shmring_t *q)
 {
+    sigset_t signals;
     int fd, r;
 
     if (q->roles == 0)
         return map(q, q->fd);
-    shmr_process_hold_fork();
+    shmr_process_hold_fork(&signals);
     fd = r = shmr_segment_reopen(q->fd, O_RDWR);
     if (r >= 0) {
         r = map(q, fd);
@@ -149,7 +150,7 @@ static int map_and_lock(shmring_t *q)
             unmap(q);
         close(fd);
     }
-    shmr_process_let_fork();
+    shmr_process_let_fork(&signals);
     return r < 0 ? r : 0;
 }
 
@@ -338,13 +339,15 @@ static int open_segment(shmring_t **out, int fd, const struct shmr_name *name, u
         close(fd);
         return r;
     }
-    q->fd = fd;
+    q->fd = shmr_process_keep_fd(fd);
+    if (q->fd < 0)
+        r = shmr_fail(errno, "moving the segment's descriptor: %s", strerror(errno));
     if (name)
         q->name = *name;
-    if (flags & SHMRING_SEALED)
-        r = shmr_memfd_check_seals(fd);
+    if (r == 0 && flags & SHMRING_SEALED)
+        r = shmr_memfd_check_seals(q->fd);
     if (r == 0)
-        r = shmr_segment_read(fd, &q->header, &q->geometry);
+        r = shmr_segment_read(q->fd, &q->header, &q->geometry);
     if (r == 0 && wanted)
         r = check_wanted(q, wanted);
     if (r == 0)
@@ -380,6 +383,7 @@ int shmring_open(shmring_t **q, const char *name, unsigned flags)
     struct shmr_name parsed;
     int r;
 
+    SHMR_NO_CANCEL();
     if (!q)
         return shmr_fail(EINVAL, "the place for the handle is NULL");
     *q = NULL;
@@ -393,6 +397,7 @@ int shmring_open_fd(shmring_t **q, int fd, unsigned flags)
 {
     int own, r;
 
+    SHMR_NO_CANCEL();
     if (!q)
         return shmr_fail(EINVAL, "the place for the handle is NULL");
     *q = NULL;
@@ -438,8 +443,10 @@ static int create_new(shmring_t **out, const struct shmr_name *name, const struc
         return r;
     q->name = *name;
     q->geometry = *g;
-    q->fd = r = name->backend == SHMR_MEMFD ? shmr_memfd_create(name, g->flags)
-                                            : shmr_file_create(name, g->flags, &in_place);
+    r = name->backend == SHMR_MEMFD ? shmr_memfd_create(name, g->flags)
+                                    : shmr_file_create(name, g->flags, &in_place);
+    if (r >= 0 && (q->fd = shmr_process_keep_fd(r)) < 0)
+        r = shmr_fail(errno, "moving the segment's descriptor: %s", strerror(errno));
     if (r >= 0)
         r = shmr_segment_init(q->fd, name, g, mode | (in_place ? SHMR_UNFINISHED : 0), &q->header);
     if (r == 0)
@@ -475,6 +482,7 @@ int shmring_create(shmring_t **q, const char *text, const struct shmring_config 
     struct shmr_geometry g;
     int r;
 
+    SHMR_NO_CANCEL();
     if (!q)
         return shmr_fail(EINVAL, "the place for the handle is NULL");
     *q = NULL;
@@ -507,6 +515,7 @@ int shmring_unlink(const char *text)
 
     if (r < 0)
         return r;
+    SHMR_NO_CANCEL();
     if (name.backend == SHMR_MEMFD)
         return shmr_fail(
             EINVAL, "a memfd queue has no name to remove: it goes when its last holder closes it");
@@ -519,6 +528,7 @@ void shmring_close(shmring_t **handle)
 
     if (!handle || !*handle)
         return;
+    SHMR_NO_CANCEL();
     q = *handle;
     if (*q->process == q->mark) {
         if (!SHMR_IS_IDLE(q))

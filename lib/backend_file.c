@@ -127,9 +127,9 @@ int shmr_file_create(const struct shmr_name *name, uint32_t flags, bool *in_plac
 
 int shmr_file_publish(int fd, const struct shmr_name *name)
 {
-    char from[40];
+    char from[SHMR_FD_PATH];
 
-    snprintf(from, sizeof from, "/proc/self/fd/%d", fd);
+    shmr_fd_path(from, fd);
     if (linkat(AT_FDCWD, from, AT_FDCWD, name->path, AT_SYMLINK_FOLLOW) == 0)
         return 0;
     if (errno == EEXIST)

@@ -35,9 +35,9 @@ int shmr_memfd_seal(int fd)
 bool shmr_is_memfd(int fd)
 {
     static const char prefix[] = "/memfd:"; /* no other file is called so, save in the root */
-    char path[40], target[sizeof prefix];
+    char path[SHMR_FD_PATH], target[sizeof prefix];
 
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    shmr_fd_path(path, fd);
     ssize_t n = readlink(path, target, sizeof target);
     return n >= (ssize_t)sizeof prefix - 1 && memcmp(target, prefix, sizeof prefix - 1) == 0;
 }

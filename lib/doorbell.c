@@ -22,11 +22,11 @@ static const char letters[SHMR_EVENTS] = {[SHMR_READABLE] = 'r', [SHMR_WRITABLE]
 
 char *shmr_doorbell_path(int segment, int64_t created_ns)
 {
-    char link[40], target[PATH_MAX], *slash, *path;
+    char link[SHMR_FD_PATH], target[PATH_MAX], *slash, *path;
     struct stat st;
     ssize_t n;
 
-    snprintf(link, sizeof link, "/proc/self/fd/%d", segment);
+    shmr_fd_path(link, segment);
     n = readlink(link, target, sizeof target - 1);
     if (n <= 0 || target[0] != '/' || fstat(segment, &st) < 0)
         return NULL;
@@ -62,7 +62,8 @@ static bool is_trusted(const struct stat *bell, const struct stat *segment)
 static int open_there(const char *path, const struct stat *segment)
 {
     struct stat st;
-    int r = 0, fd = open(path, O_RDWR | NEVER_BLOCK); /* both: no SIGPIPE, no POLLHUP */
+    /* Both: no SIGPIPE, no POLLHUP. */
+    int r = 0, fd = shmr_process_keep_fd(open(path, O_RDWR | NEVER_BLOCK));
 
     if (fd < 0) /* a link, a directory, a socket */
         return errno == ELOOP || errno == EISDIR || errno == ENXIO ? -EEXIST : -errno;
@@ -86,6 +87,23 @@ static void give_to_owner(int fd, const struct stat *segment)
         (void)!fchown(fd, (uid_t)-1, segment->st_gid);
 }
 
+/* The umask may have taken the owner's permission from a new FIFO: give it back. */
+static bool allow_owner(const char *path)
+{
+    char link[SHMR_FD_PATH];
+    struct stat st;
+    bool done = false;
+    int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+
+    if (fd < 0)
+        return false;
+    shmr_fd_path(link, fd);
+    if (fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode) && st.st_uid == geteuid())
+        done = chmod(link, 0600) == 0;
+    close(fd);
+    return done;
+}
+
 /* Make it under another name, so that whoever opens it finds it complete. As open_there(). */
 static int make(const char *path, const struct stat *segment)
 {
@@ -98,6 +116,8 @@ static int make(const char *path, const struct stat *segment)
     if (mkfifo(own, 0600) < 0)
         return errno == EEXIST ? -EBUSY : -errno;
     fd = open_there(own, segment);
+    if (fd == -EACCES && allow_owner(own))
+        fd = open_there(own, segment);
     if (fd >= 0) {
         give_to_owner(fd, segment);
         if (fchmod(fd, segment->st_mode & 0666) < 0 || link(own, path) < 0) {
@@ -143,6 +163,7 @@ void shmr_doorbell_ring(shmring_t *q, int event)
     int *fd = &q->polled[event].bell;
     struct stat segment;
 
+    SHMR_NO_CANCEL();
     if (*fd < 0 && q->doorbell && fstat(q->fd, &segment) == 0)
         *fd = open_there(path_of(q->doorbell, event), &segment);
     /* Full: it is readable all the same. Not there: nobody waits, or else looks by himself. */

@@ -215,6 +215,7 @@ int shmring_dump(shmring_t *q, int (*each)(void *arg, const struct shmring_messa
     if (r < 0 && (r != -EBADMSG || q->lost)) /* one may look at a corrupt queue too */
         return r;
     SHMR_ALONE(q);
+    SHMR_NO_CANCEL();
     if (!each)
         return shmr_fail(EINVAL, "the function to tell of messages is NULL");
     d.copy = malloc(q->geometry.max_message);

@@ -69,8 +69,8 @@ static int open_descriptor(shmring_t *q, int event)
             return r;
         p->bell = r;
     }
-    p->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-    p->fd = epoll_create1(EPOLL_CLOEXEC);
+    p->timer = shmr_process_keep_fd(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
+    p->fd = shmr_process_keep_fd(epoll_create1(EPOLL_CLOEXEC));
     /* Readable at first, so that whoever polls it arms it. */
     if (p->timer < 0 || p->fd < 0 || epoll_ctl(p->fd, EPOLL_CTL_ADD, p->bell, &readable) < 0 ||
         epoll_ctl(p->fd, EPOLL_CTL_ADD, p->timer, &readable) < 0 || set_timer(p->timer, 1) < 0) {
@@ -101,6 +101,7 @@ int shmring_fd(shmring_t *q, unsigned event)
 
     if (r < 0)
         return r;
+    SHMR_NO_CANCEL();
     SHMR_ALONE(q);
     return get(q, event);
 }
@@ -114,6 +115,7 @@ int shmring_fd_arm(shmring_t *q, unsigned event)
 
     if (r < 0)
         return r;
+    SHMR_NO_CANCEL();
     SHMR_ALONE(q);
     r = get(q, event);
     if (r < 0)

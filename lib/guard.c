@@ -4,7 +4,6 @@
 #include "guard.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -15,6 +14,7 @@
 #include "bell.h"
 #include "error.h"
 #include "handle.h"
+#include "process.h"
 #include "trace.h"
 
 /* ---- The handles of this process ------------------------------------------------------------- */
@@ -26,6 +26,12 @@
  *
  * Pairs
  *     G1  the place is filled, or emptied before others may fill it    H1  the handler reads it
+ *     G2  an emptied place is about to be filled                       H2  the handler has read it
+ *
+ * If H1 reads an odd turn, then the handler reads what was stored before that turn, or something
+ * newer. If any of it is newer, H2 sees the G2 that comes before what is newer, and so the even
+ * turn that the place had then (the thread that fills a place has read, by its acquire, the NULL
+ * that was stored after that turn): the second load of the turn differs from the first.
  */
 struct shmr_guarded {
     _Atomic uint32_t turn;
@@ -46,7 +52,7 @@ static struct shmr_guarded *take_place(struct places *some, shmring_t *q)
     for (int i = 0; i < PLACES; i++) {
         shmring_t *nobody = NULL;
         if (atomic_compare_exchange_strong_explicit(&some->place[i].handle, &nobody, q,
-                                                    memory_order_acquire, memory_order_relaxed))
+                                                    memory_order_acq_rel, memory_order_relaxed))
             return &some->place[i];
     }
     return NULL;
@@ -83,6 +89,7 @@ int shmr_guard_add(shmring_t *q)
         if (!some)
             return shmr_fail(ENOMEM, "no memory to note the handle");
     }
+    atomic_thread_fence(memory_order_release); /* G2, as is the exchange in take_place() */
     atomic_store_explicit(&q->guarded->base, (uintptr_t)q->map.base, memory_order_relaxed);
     atomic_store_explicit(&q->guarded->length, q->map.length, memory_order_relaxed);
     change_turn(q->guarded);
@@ -114,7 +121,7 @@ static shmring_t *handle_at(uintptr_t address)
             uintptr_t base = atomic_load_explicit(&place->base, memory_order_relaxed);
             size_t length = atomic_load_explicit(&place->length, memory_order_relaxed);
             shmring_t *q = atomic_load_explicit(&place->handle, memory_order_relaxed);
-            atomic_thread_fence(memory_order_acquire);
+            atomic_thread_fence(memory_order_acquire); /* H2 */
             if (turn % 2 == 1 && address - base < length &&
                 atomic_load_explicit(&place->turn, memory_order_relaxed) == turn &&
                 *q->process == q->mark)
@@ -187,25 +194,33 @@ static void on_sigbus(int number, siginfo_t *info, void *context)
     errno = error;
 }
 
+static bool is_function(const struct sigaction *action)
+{
+    return action->sa_flags & SA_SIGINFO ||
+           (action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN);
+}
+
 int shmring_guard_sigbus(void)
 {
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     static bool installed;
     struct sigaction action = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    struct sigaction now;
+    sigset_t signals;
 
-    pthread_mutex_lock(&lock);
-    if (!installed) {
-        sigaction(SIGBUS, NULL, &before);
+    /* With the fork lock, so that no child finds this half done. */
+    shmr_process_hold_fork(&signals);
+    sigaction(SIGBUS, NULL, &now);
+    /* A function that the program installed later may call this handler, which must not call it. */
+    if (!installed || !is_function(&now)) {
+        before = now;
         /* The handler that was there is to find the stack and the signal mask that it asked for. */
-        if (before.sa_flags & SA_SIGINFO ||
-            (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN)) {
-            action.sa_mask = before.sa_mask;
-            action.sa_flags =
-                SA_SIGINFO | (before.sa_flags & (SA_ONSTACK | SA_NODEFER | SA_RESTART));
+        if (is_function(&now)) {
+            action.sa_mask = now.sa_mask;
+            action.sa_flags = SA_SIGINFO | (now.sa_flags & (SA_ONSTACK | SA_NODEFER | SA_RESTART));
         }
         sigaction(SIGBUS, &action, NULL);
         installed = true;
     }
-    pthread_mutex_unlock(&lock);
+    shmr_process_let_fork(&signals);
     return 0;
 }

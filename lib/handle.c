@@ -63,7 +63,7 @@ int shmr_handle_poison(shmring_t *q, const char *what)
 
 #ifdef SHMRING_CHECKS
 /* Its address tells this thread from all others. */
-static _Thread_local char thread __attribute__((tls_model("initial-exec")));
+static _Thread_local char thread SHMR_SIGNAL_SAFE_TLS;
 
 int shmr_handle_enter(shmring_t *q, shmring_t **entered)
 {

@@ -41,7 +41,10 @@ lib_libshmring_core_la_SOURCES = \
 lib_LTLIBRARIES += lib/libshmring.la
 lib_libshmring_la_SOURCES =
 lib_libshmring_la_LIBADD = lib/libshmring-core.la
-lib_libshmring_la_LDFLAGS = $(AM_LDFLAGS) $(SHMRING_NO_UNDEFINED) \
+# Never unloaded, whatever dlclose() says: fork() and the end of a thread call its functions, and so
+# does SIGBUS after shmring_guard_sigbus(). A handler that the program installed later may name this
+# one's, so the library cannot take its handler back.
+lib_libshmring_la_LDFLAGS = $(AM_LDFLAGS) $(SHMRING_NO_UNDEFINED) -Wl,-z,nodelete \
 	-version-info $(SHMRING_LT_VERSION) \
 	-Wl,-Bsymbolic-functions -Wl,--version-script=$(top_srcdir)/lib/libshmring.map
 EXTRA_lib_libshmring_la_DEPENDENCIES = lib/libshmring.map

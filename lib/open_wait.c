@@ -12,6 +12,7 @@
 
 #include "deadline.h"
 #include "name.h"
+#include "process.h"
 
 /* Sleep until something happens in the directory. 0, -ETIMEDOUT, -EINTR. */
 static int sleep_on(int watch, int64_t deadline)
@@ -57,6 +58,7 @@ int shmring_open_wait(shmring_t **q, const char *text, unsigned flags,
     int64_t deadline;
     int watch, r;
 
+    SHMR_NO_CANCEL();
     if (q)
         *q = NULL;
     r = shmr_deadline(timeout, &deadline);

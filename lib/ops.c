@@ -62,10 +62,20 @@ static int refuse_receive(const shmring_t *q)
     return refuse(q, "the handle is not a consumer's: open the queue with SHMRING_CONSUMER");
 }
 
+/* Leaves errno as it is: a signal handler may be running. */
+static bool name_is_gone(const shmring_t *q)
+{
+    const int error = errno;
+    const bool gone = shmr_handle_check_name(q) < 0;
+
+    errno = error;
+    return gone;
+}
+
 /* Full, or empty: is there a queue at all, and is what others held in dead hands? */
 static int nothing_now(shmring_t *q, uint32_t misses)
 {
-    if (misses % LOOKS_PER_NAME_CHECK == 0 && shmr_handle_check_name(q) < 0)
+    if (misses % LOOKS_PER_NAME_CHECK == 0 && name_is_gone(q))
         return -ESTALE;
     if (q->kind == SHMRING_MPMC && misses % LOOKS_PER_SWEEP == 1)
         shmr_sweep(q);

@@ -54,7 +54,7 @@ int shmr_row_lock(int fd, const struct shmr_geometry *g, uint32_t row)
         return 0;
     if (errno == EAGAIN || errno == EACCES)
         return -EBUSY;
-    return shmr_fail(errno, "locking the participant's row: %s", strerror(errno));
+    return shmr_fail_call(errno, "locking the participant's row", 0, 0);
 }
 
 int shmr_row_is_locked(int fd, const struct shmr_geometry *g, uint32_t row)
@@ -62,7 +62,7 @@ int shmr_row_is_locked(int fd, const struct shmr_geometry *g, uint32_t row)
     struct flock lock = row_byte(g, row);
 
     if (fcntl(fd, F_OFD_GETLK, &lock) < 0)
-        return shmr_fail(errno, "testing the lock of a participant's row: %s", strerror(errno));
+        return shmr_fail_call(errno, "testing the lock of a participant's row", 0, 0);
     return lock.l_type != F_UNLCK;
 }
 

@@ -17,7 +17,8 @@ static inline struct shmr_row *shmr_row_at(uint8_t *table, uint32_t row)
     return (struct shmr_row *)(void *)(table + row * sizeof(struct shmr_row));
 }
 
-/* Lock the row through fd. 0, -EBUSY, or another error with the detail set. */
+/* Lock the row through fd. 0, -EBUSY, or another error with the detail set. Signal-safe, as is
+ * shmr_row_is_locked(). */
 int shmr_row_lock(int fd, const struct shmr_geometry *g, uint32_t row);
 
 /* Set the detail to who holds the spsc role of that row. Returns -EBUSY. */

@@ -4,10 +4,12 @@
 #include "process.h"
 
 #include <errno.h>
-#include <pthread.h>
+#include <fcntl.h>
+#include <linux/futex.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,45 +17,128 @@
 #include "cpu.h"
 #include "error.h"
 
-static pthread_mutex_t fork_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+/* ---- The fork lock --------------------------------------------------------------------------- */
 
-static pthread_mutex_t mark_lock = PTHREAD_MUTEX_INITIALIZER;
-static volatile uint32_t *mark_page;
-static uint32_t last_mark; /* survives a fork, unlike *mark_page */
+/*
+ * Not a mutex: a sweep in a signal handler tries to take it, and POSIX does not list
+ * pthread_mutex_trylock() among the functions that a signal handler may call.
+ */
+enum { FREE, HELD, AWAITED }; /* AWAITED: held, and a thread may sleep until it is free */
+static _Atomic uint32_t fork_lock;
+
+/*
+ * The thread that is inside fork() now and holds the lock; 0: none. It may pass: the program's own
+ * pthread_atfork() handlers, which run in it, may open and close queues.
+ */
+static _Atomic uintptr_t forker;
+static sigset_t forkers_signals;
+
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+static int watch_error; /* of pthread_atfork() */
+
+/* Without a time limit, the call with times of 32 bits is as good as the other. */
+#if defined SYS_futex
+#define FUTEX SYS_futex
+#else
+#define FUTEX SYS_futex_time64
+#endif
+
+static bool try_lock(void)
+{
+    uint32_t free = FREE;
+
+    return atomic_compare_exchange_strong_explicit(&fork_lock, &free, HELD, memory_order_acquire,
+                                                   memory_order_relaxed);
+}
+
+static void lock(void)
+{
+    if (try_lock())
+        return;
+    while (atomic_exchange_explicit(&fork_lock, AWAITED, memory_order_acquire) != FREE)
+        syscall(FUTEX, &fork_lock, FUTEX_WAIT_PRIVATE, AWAITED, NULL, NULL, 0);
+}
+
+static void unlock(void)
+{
+    if (atomic_exchange_explicit(&fork_lock, FREE, memory_order_release) == AWAITED)
+        syscall(FUTEX, &fork_lock, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+/* Faults are let through: the kernel kills a thread that blocks them, and shmring_guard_sigbus()
+ * would be of no use. */
+static void block_signals(sigset_t *before)
+{
+    static const int faults[] = {SIGBUS, SIGSEGV, SIGILL, SIGFPE, SIGTRAP, SIGSYS};
+    sigset_t all;
+
+    sigfillset(&all);
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
+        sigdelset(&all, faults[i]);
+    pthread_sigmask(SIG_BLOCK, &all, before);
+}
+
+static bool this_thread_forks(void)
+{
+    return atomic_load_explicit(&forker, memory_order_relaxed) == (uintptr_t)pthread_self();
+}
 
 static void before_fork(void)
 {
-    pthread_mutex_lock(&fork_lock);
-    pthread_mutex_lock(&mark_lock);
+    sigset_t signals;
+
+    block_signals(&signals);
+    lock();
+    forkers_signals = signals;
+    atomic_store_explicit(&forker, (uintptr_t)pthread_self(), memory_order_relaxed);
 }
 
+/* In the parent and in the child, where this thread has the same pthread_self(). */
 static void after_fork(void)
 {
-    pthread_mutex_unlock(&mark_lock);
-    pthread_mutex_unlock(&fork_lock);
+    const sigset_t signals = forkers_signals;
+
+    atomic_store_explicit(&forker, 0, memory_order_relaxed);
+    unlock();
+    pthread_sigmask(SIG_SETMASK, &signals, NULL);
 }
 
 static void watch_forks(void)
 {
-    pthread_atfork(before_fork, after_fork, after_fork);
+    watch_error = pthread_atfork(before_fork, after_fork, after_fork);
 }
 
-void shmr_process_hold_fork(void)
+void shmr_process_hold_fork(sigset_t *signals)
 {
+    block_signals(signals);
     pthread_once(&fork_once, watch_forks);
-    pthread_mutex_lock(&fork_lock);
+    if (!this_thread_forks())
+        lock();
 }
 
-bool shmr_process_try_hold_fork(void)
+bool shmr_process_try_hold_fork(sigset_t *signals)
 {
-    return pthread_mutex_trylock(&fork_lock) == 0;
+    block_signals(signals);
+    if (this_thread_forks() || try_lock())
+        return true;
+    pthread_sigmask(SIG_SETMASK, signals, NULL);
+    return false;
 }
 
-void shmr_process_let_fork(void)
+void shmr_process_let_fork(const sigset_t *signals)
 {
-    pthread_mutex_unlock(&fork_lock);
+    const int error = errno;
+
+    if (!this_thread_forks())
+        unlock();
+    pthread_sigmask(SIG_SETMASK, signals, NULL);
+    errno = error;
 }
+
+/* ---- The mark of this process ---------------------------------------------------------------- */
+
+static volatile uint32_t *mark_page;
+static uint32_t last_mark; /* survives a fork, unlike *mark_page */
 
 static int make_mark_page(void)
 {
@@ -75,18 +160,34 @@ static int make_mark_page(void)
 
 int shmr_process_mark(const volatile uint32_t **page)
 {
+    sigset_t signals;
     int r = 0;
 
-    pthread_once(&fork_once, watch_forks);
-    pthread_mutex_lock(&mark_lock);
-    if (!mark_page)
+    shmr_process_hold_fork(&signals);
+    if (watch_error)
+        r = shmr_fail(watch_error, "pthread_atfork: %s", strerror(watch_error));
+    if (r == 0 && !mark_page)
         r = make_mark_page();
     if (r == 0 && *mark_page == 0) /* new, or wiped: this is a child */
         *mark_page = ++last_mark;
     *page = mark_page;
-    pthread_mutex_unlock(&mark_lock);
+    shmr_process_let_fork(&signals);
     return r;
 }
+
+/* ---- Descriptors ----------------------------------------------------------------------------- */
+
+int shmr_process_keep_fd(int fd)
+{
+    if (fd < 0 || fd > STDERR_FILENO)
+        return fd;
+    const int kept = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1), error = errno;
+    close(fd);
+    errno = error;
+    return kept;
+}
+
+/* ---- The processor --------------------------------------------------------------------------- */
 
 static _Atomic uint32_t measured_pauses, measured_ticks; /* pauses: 0 before they are */
 

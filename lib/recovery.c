@@ -98,11 +98,12 @@ static int recover_role(shmring_t *q, uint32_t row)
 static int recover_participant(shmring_t *q, uint32_t index, bool patient)
 {
     struct shmr_row *row = shmr_row_at(q->map.table, index);
+    sigset_t signals;
     int fd, r;
 
     if (patient)
-        shmr_process_hold_fork();
-    else if (!shmr_process_try_hold_fork())
+        shmr_process_hold_fork(&signals);
+    else if (!shmr_process_try_hold_fork(&signals))
         return -EBUSY;
     fd = r = shmr_segment_reopen(q->fd, O_RDWR);
     if (r >= 0)
@@ -111,7 +112,7 @@ static int recover_participant(shmring_t *q, uint32_t index, bool patient)
         shmr_row_detach(row);
     if (fd >= 0)
         close(fd);
-    shmr_process_let_fork();
+    shmr_process_let_fork(&signals);
     return r;
 }
 
@@ -155,10 +156,18 @@ void shmr_sweep(shmring_t *q)
     if (now - last < SHMR_SWEEP_NS || now - q->swept < SHMR_SWEEP_NS)
         return;
     q->swept = now;
-    if (atomic_compare_exchange_strong_explicit(&page->swept, &last, now, memory_order_relaxed,
-                                                memory_order_relaxed))
-        /* What failed is tried again the next time. */
-        (void)shmr_recover_dead(q, false, shmr_sweep_rows(q));
+    if (!atomic_compare_exchange_strong_explicit(&page->swept, &last, now, memory_order_relaxed,
+                                                 memory_order_relaxed))
+        return;
+
+    /* What fails is tried again the next time. It is not what the caller asked for: neither its
+     * errno nor its detail changes. */
+    const struct shmr_detail detail = shmr_detail_save();
+    const int error = errno;
+    SHMR_NO_CANCEL();
+    (void)shmr_recover_dead(q, false, shmr_sweep_rows(q));
+    shmr_detail_restore(&detail);
+    errno = error;
 }
 
 int shmring_recover(shmring_t *q, struct shmring_recovery *report)
@@ -167,6 +176,7 @@ int shmring_recover(shmring_t *q, struct shmring_recovery *report)
 
     if (r < 0)
         return r;
+    SHMR_NO_CANCEL();
     SHMR_ALONE(q);
     if (q->kind == SHMRING_MPMC && !q->attached)
         return shmr_fail(EPERM,

@@ -223,29 +223,47 @@ int shmr_segment_fill_holes(int fd, const struct shmr_geometry *g)
     return allocate(fd, g, allocated);
 }
 
+void shmr_fd_path(char path[SHMR_FD_PATH], int fd)
+{
+    char digits[12], *p = digits + sizeof digits;
+    unsigned rest = (unsigned)fd;
+
+    *--p = 0;
+    do
+        *--p = (char)('0' + rest % 10);
+    while ((rest /= 10) != 0);
+    strcpy(path, "/proc/self/fd/");
+    strcpy(path + strlen(path), p);
+}
+
 int shmr_segment_reopen(int fd, int flags)
 {
-    char path[40];
+    char path[SHMR_FD_PATH];
+    const uint64_t number = (uint64_t)fd;
     struct stat st;
     int again;
 
     /* Whoever passed it on may not be allowed to open what it refers to. To open a regular file
      * does no harm; to open a device might. */
     if (fstat(fd, &st) < 0)
-        return shmr_fail(errno, "descriptor %d %s", fd,
-                         errno == EBADF ? "is not open" : strerror(errno));
+        return errno == EBADF ? shmr_fail_fast(EBADF, "descriptor %lld is not open", number, 0)
+                              : shmr_fail_call(errno, "descriptor %lld", number, 0);
     if (!S_ISREG(st.st_mode))
-        return shmr_fail(EBADMSG, "descriptor %d is not a regular file, so not a shmring segment",
-                         fd);
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        return shmr_fail_fast(
+            EBADMSG, "descriptor %lld is not a regular file, so not a shmring segment", number, 0);
+    shmr_fd_path(path, fd);
     again = open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (again >= 0)
         return again;
     if (errno == ENOENT) /* not -ENOENT, which says that there is no queue */
-        return shmr_fail(ENOSYS, "%s cannot be opened: is /proc mounted?", path);
-    return shmr_fail(shmr_not_again(errno, EBUSY), "opening the segment %s (through %s): %s",
-                     flags == O_RDONLY ? "for reading" : "for reading and writing", path,
-                     strerror(errno));
+        return shmr_fail_fast(ENOSYS, "/proc/self/fd/%lld cannot be opened: is /proc mounted?",
+                              number, 0);
+    return shmr_fail_call(
+        shmr_not_again(errno, EBUSY),
+        flags == O_RDONLY
+            ? "opening the segment for reading (through /proc/self/fd/%lld)"
+            : "opening the segment for reading and writing (through /proc/self/fd/%lld)",
+        number, 0);
 }
 
 struct piece {

@@ -75,7 +75,11 @@ int shmr_segment_read(int fd, struct shmr_header *h, struct shmr_geometry *g);
  * it. */
 int shmr_segment_fill_holes(int fd, const struct shmr_geometry *g);
 
-/* Another open file description of the same segment; flags O_RDWR or O_RDONLY. */
+/* "/proc/self/fd/FD". Signal-safe. */
+enum { SHMR_FD_PATH = 32 };
+void shmr_fd_path(char path[SHMR_FD_PATH], int fd);
+
+/* Another open file description of the same segment; flags O_RDWR or O_RDONLY. Signal-safe. */
 int shmr_segment_reopen(int fd, int flags);
 
 /* Map the sections, writable as the roles need, not inherited over fork. */

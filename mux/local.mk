@@ -17,7 +17,8 @@ mux_libshmring_mux_la_SOURCES = \
 	mux/rcu.h \
 	mux/wait.c
 mux_libshmring_mux_la_LIBADD = lib/libshmring.la $(URCU_LIBS)
-mux_libshmring_mux_la_LDFLAGS = $(AM_LDFLAGS) $(SHMRING_NO_UNDEFINED) \
+# Never unloaded: the threads of a mux that still exists are in it.
+mux_libshmring_mux_la_LDFLAGS = $(AM_LDFLAGS) $(SHMRING_NO_UNDEFINED) -Wl,-z,nodelete \
 	-version-info $(SHMRING_LT_VERSION) \
 	-Wl,--version-script=$(top_srcdir)/mux/libshmring-mux.map
 EXTRA_mux_libshmring_mux_la_DEPENDENCIES = mux/libshmring-mux.map

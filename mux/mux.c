@@ -87,6 +87,7 @@ void shmring_mux_destroy(shmring_mux_t **mux)
 
     if (!old)
         return;
+    MUX_NO_CANCEL();
     *mux = NULL;
     end_helpers(old);
     tdestroy(old->entries, free);
@@ -219,6 +220,7 @@ int shmring_mux_remove(shmring_mux_t *mux, shmring_t *q)
 
     if (r < 0)
         return r;
+    MUX_NO_CANCEL();
     pthread_mutex_lock(&mux->lock);
     found = tfind(&key, &mux->entries, by_queue);
     e = found ? *found : NULL;

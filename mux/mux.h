@@ -46,6 +46,27 @@
 
 #include "futex.h"
 
+/*
+ * From here to the end of the calling function this thread is not cancelled: liburcu sleeps in
+ * poll(2) with its locks held while it waits for a grace period, and pthread_join() may not end
+ * half way.
+ */
+#define MUX_NO_CANCEL()                                                                            \
+    __attribute__((cleanup(mux_allow_cancel))) const int cancel_before = mux_forbid_cancel()
+
+static inline int mux_forbid_cancel(void)
+{
+    int before = PTHREAD_CANCEL_ENABLE;
+
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+    return before;
+}
+
+static inline void mux_allow_cancel(const int *before)
+{
+    pthread_setcancelstate(*before, NULL);
+}
+
 enum { SLOTS = FUTEX_WAITV_MAX - 1, MAP_WORDS = 2, HOT_MOST = 8 };
 _Static_assert(SLOTS < MAP_WORDS * 64, "a bit for each slot");
 

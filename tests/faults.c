@@ -39,6 +39,7 @@ const struct fallible fallible[FALLIBLE] = {
     [CALL_ACCESS] = {"access", {ENOENT, EACCES}},
     [CALL_ASPRINTF] = {"asprintf", {ENOMEM}},
     [CALL_CALLOC] = {"calloc", {ENOMEM}},
+    [CALL_CHMOD] = {"chmod", {EPERM, EIO}},
     [CALL_CLOSE] = {"close", {EINTR, EIO}},
     [CALL_EPOLL_CREATE] = {"epoll_create1", {EMFILE, ENFILE, ENOMEM}},
     [CALL_EPOLL_CTL] = {"epoll_ctl", {ENOMEM, ENOSPC}},
@@ -156,6 +157,7 @@ static bool fails(enum function function)
 
 REPLACE_PLAIN(access, CALL_ACCESS, int, -1, (const char *path, int how), (path, how))
 REPLACE_PLAIN(calloc, CALL_CALLOC, void *, NULL, (size_t n, size_t size), (n, size))
+REPLACE_PLAIN(chmod, CALL_CHMOD, int, -1, (const char *path, mode_t mode), (path, mode))
 REPLACE_PLAIN(epoll_create1, CALL_EPOLL_CREATE, int, -1, (int flags), (flags))
 REPLACE_PLAIN(epoll_ctl, CALL_EPOLL_CTL, int, -1,
               (int epoll, int how, int fd, struct epoll_event *event), (epoll, how, fd, event))

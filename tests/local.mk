@@ -131,6 +131,10 @@ suites += tests/test_recovery_lock
 tests_test_recovery_lock_SOURCES = tests/test_recovery_lock.c tests/mpmc_pages.h
 tests_test_recovery_lock_LDADD = $(core_test_libs)
 
+# The process that the library is in.
+suites += tests/test_process
+tests_test_process_LDADD = $(core_test_libs)
+
 suites += tests/test_containers tests/test_sigbus tests/test_scribble
 tests_test_containers_LDADD = $(test_libs)
 tests_test_scribble_SOURCES = tests/test_scribble.c tests/fuzz/around.c tests/fuzz/fuzz.h
@@ -141,7 +145,7 @@ tests_test_sigbus_LDADD = $(core_test_libs)
 # Whatever lib/ calls that can fail, replaced: see tests/faults.h.
 faults_ldflags = $(AM_LDFLAGS) \
 	-Wl,--wrap=__asprintf_chk,--wrap=__open_2 \
-	-Wl,--wrap=access,--wrap=asprintf,--wrap=calloc,--wrap=close,--wrap=epoll_create1 \
+	-Wl,--wrap=access,--wrap=asprintf,--wrap=calloc,--wrap=chmod,--wrap=close,--wrap=epoll_create1 \
 	-Wl,--wrap=epoll_ctl,--wrap=fchmod,--wrap=fchown,--wrap=fcntl,--wrap=fgets,--wrap=flock \
 	-Wl,--wrap=fopen,--wrap=fstat,--wrap=fstatfs,--wrap=fstatvfs,--wrap=getcwd \
 	-Wl,--wrap=getrlimit,--wrap=inotify_add_watch,--wrap=inotify_init1,--wrap=link \

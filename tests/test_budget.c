@@ -353,9 +353,10 @@ Test(budget, one_sweep_of_two, .init = open_mpmc, .fini = close_queue)
 Test(budget, a_sweep_does_not_wait, .init = open_mpmc, .fini = close_queue)
 {
     mpmc_kill_handle(&other);
-    shmr_process_hold_fork();
+    sigset_t signals;
+    shmr_process_hold_fork(&signals);
     cr_assert_eq(shmr_recover_dead(q, false, UINT32_MAX), 0);
-    shmr_process_let_fork();
+    shmr_process_let_fork(&signals);
     cr_assert_eq(shmr_recover_dead(q, false, UINT32_MAX), 1);
 }
 

@@ -393,3 +393,30 @@ Test(mux_many, each_message_wakes_one_of_several)
         test_kill(pid[i]);
     shmring_close(&q);
 }
+
+/* ---- Cancellation ---------------------------------------------------------------------------- */
+
+static atomic_int finished;
+
+/* Cancelled from the start: no call on a mux, with helpers to be joined, notices. */
+static void *live_cancelled(void *unused)
+{
+    pthread_cancel(pthread_self());
+    make_and_add(0, 2 * IN_A_GROUP);
+    cr_assert_eq(shmring_mux_wait(mux, events, EVENTS, &at_once), -ETIMEDOUT);
+    cr_assert_eq(shmring_mux_remove(mux, mine[0]), 0);
+    shmring_mux_destroy(&mux);
+    atomic_store(&finished, 1);
+    pthread_testcancel();
+    return unused;
+}
+
+Test(mux_many, no_call_is_a_cancellation_point, .init = setup, .fini = teardown)
+{
+    pthread_t thread;
+    void *how;
+
+    cr_assert_eq(pthread_create(&thread, NULL, live_cancelled, NULL), 0);
+    cr_assert_eq(pthread_join(thread, &how), 0);
+    cr_assert(atomic_load(&finished) && how == PTHREAD_CANCELED);
+}
