@@ -24,8 +24,10 @@
 #include "trace.h"
 #include "wait.h"
 
-#define ROLES        (SHMRING_PRODUCER | SHMRING_CONSUMER)
-#define OPEN_OPTIONS (SHMRING_PREFAULT | SHMRING_MLOCK | SHMRING_ASYMMETRIC_FENCE | SHMRING_SEALED)
+#define ROLES (SHMRING_PRODUCER | SHMRING_CONSUMER)
+#define OPEN_OPTIONS                                                                               \
+    (SHMRING_PREFAULT | SHMRING_MLOCK | SHMRING_ASYMMETRIC_FENCE | SHMRING_SEALED |                \
+     SHMRING_CORE_DUMP)
 
 /* With OPEN_OR_CREATE the name may come and go between the two; not for ever. */
 #define OPEN_OR_CREATE_TRIES 100
@@ -37,7 +39,7 @@ static int check_open_flags(unsigned flags)
     if (flags & ~(unsigned)(ROLES | SHMRING_OBSERVER | OPEN_OPTIONS))
         return shmr_fail(EINVAL,
                          "flags 0x%x: only roles, SHMRING_PREFAULT, SHMRING_MLOCK, "
-                         "SHMRING_ASYMMETRIC_FENCE and SHMRING_SEALED",
+                         "SHMRING_ASYMMETRIC_FENCE, SHMRING_CORE_DUMP and SHMRING_SEALED",
                          flags);
     if (roles == 0)
         return shmr_fail(EINVAL,
@@ -124,25 +126,25 @@ static int lock_roles(shmring_t *q, int fd)
     return r;
 }
 
-static int map(shmring_t *q, int fd)
+static int map(shmring_t *q, int fd, unsigned flags)
 {
-    int r = shmr_segment_map(&q->map, fd, &q->geometry, q->roles);
+    int r = shmr_segment_map(&q->map, fd, &q->geometry, flags);
 
     return r == 0 ? shmr_guard_add(q) : r;
 }
 
 /* Map the segment from a description of its own, which then holds the locks: see participant.h. */
-static int map_and_lock(shmring_t *q)
+static int map_and_lock(shmring_t *q, unsigned flags)
 {
     sigset_t signals;
     int fd, r;
 
     if (q->roles == 0)
-        return map(q, q->fd);
+        return map(q, q->fd, flags);
     shmr_process_hold_fork(&signals);
     fd = r = shmr_segment_reopen(q->fd, O_RDWR);
     if (r >= 0) {
-        r = map(q, fd);
+        r = map(q, fd, flags);
         if (r == 0)
             r = lock_roles(q, fd);
         /* Before the descriptor goes, so that no failed attempt looks like a live holder. */
@@ -289,9 +291,9 @@ static int attach(shmring_t *q, unsigned flags)
     q->kind = q->geometry.kind;
     q->roles = flags & ROLES;
     if (q->roles)
-        r = shmr_segment_fill_holes(q->fd, &q->geometry);
+        r = shmr_segment_own(q->fd, &q->geometry);
     if (r == 0)
-        r = map_and_lock(q);
+        r = map_and_lock(q, flags);
     if (r == 0)
         r = shmr_segment_touch(&q->map, flags);
     if (r == 0 && q->roles) {
@@ -434,7 +436,6 @@ static mode_t mode_of(const struct shmr_name *name, const struct shmring_config 
 static int create_new(shmring_t **out, const struct shmr_name *name, const struct shmr_geometry *g,
                       const struct shmring_config *config)
 {
-    const mode_t mode = mode_of(name, config);
     bool in_place = false;
     shmring_t *q;
     int r = new_handle(&q);
@@ -448,12 +449,12 @@ static int create_new(shmring_t **out, const struct shmr_name *name, const struc
     if (r >= 0 && (q->fd = shmr_process_keep_fd(r)) < 0)
         r = shmr_fail(errno, "moving the segment's descriptor: %s", strerror(errno));
     if (r >= 0)
-        r = shmr_segment_init(q->fd, name, g, mode | (in_place ? SHMR_UNFINISHED : 0), &q->header);
+        r = shmr_segment_init(q->fd, name, g, mode_of(name, config), &q->header);
     if (r == 0)
         r = attach(q, config->flags);
-    if (r == 0 && in_place && fchmod(q->fd, mode) < 0)
-        r = shmr_fail(errno, "setting its mode: %s", strerror(errno));
-    else if (r == 0 && !in_place && name->backend != SHMR_MEMFD)
+    if (r == 0)
+        r = shmr_segment_mark(q->fd, g->flags & SHMRING_HUGE_PAGES, SHMR_MAGIC);
+    if (r == 0 && !in_place && name->backend != SHMR_MEMFD)
         r = shmr_file_publish(q->fd, name);
     if (r < 0) {
         if (in_place)

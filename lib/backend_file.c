@@ -48,15 +48,19 @@ static int check_huge_pages(const char *directory, uint32_t flags)
 }
 
 /*
- * Without O_TMPFILE the name appears before its contents. The file has the mode bit SHMR_UNFINISHED
- * until it is complete, and its creator holds a lock on its first byte: marked and not locked means
- * that the creator died, and the file is replaced.
+ * Without O_TMPFILE the name appears before its contents. Its creator holds a lock on the file's
+ * first byte from the beginning, and writes SHMR_UNFINISHED there, then all else, and the right
+ * magic last. So who finds the file empty or unfinished, and not locked, knows that its creator
+ * died, and replaces it. (No mode bit says so: not every file system keeps those. And no temporary
+ * name that is linked or renamed: to file systems in user space two names can be two files.)
  */
-static bool lock_unfinished(int fd)
+static int lock_unfinished(int fd)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
 
-    return fcntl(fd, F_OFD_SETLK, &lock) == 0;
+    if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+        return 0;
+    return errno == EAGAIN || errno == EACCES ? -EBUSY : -errno;
 }
 
 static bool is_at(int fd, const char *path, struct stat *st)
@@ -67,7 +71,16 @@ static bool is_at(int fd, const char *path, struct stat *st)
            st->st_dev == there.st_dev;
 }
 
-static bool remove_unfinished(const struct shmr_name *name)
+/* An empty file may be anything, so it counts only where creators leave some: in_place. */
+static bool is_unfinished(int fd, bool in_place)
+{
+    uint64_t magic = 0;
+    const ssize_t n = pread(fd, &magic, sizeof magic, 0);
+
+    return n == (ssize_t)sizeof magic ? magic == SHMR_UNFINISHED : n == 0 && in_place;
+}
+
+static bool remove_unfinished(const struct shmr_name *name, bool in_place)
 {
     struct stat st;
     bool removed = false;
@@ -75,27 +88,45 @@ static bool remove_unfinished(const struct shmr_name *name)
 
     if (fd < 0)
         return false;
-    if (lock_unfinished(fd) && is_at(fd, name->path, &st) && S_ISREG(st.st_mode) &&
-        st.st_mode & SHMR_UNFINISHED)
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && lock_unfinished(fd) == 0 &&
+        is_at(fd, name->path, &st) && is_unfinished(fd, in_place))
         removed = unlink(name->path) == 0;
     close(fd);
     return removed;
 }
 
-int shmr_file_create_in_place(const struct shmr_name *name)
+/* A new file, empty as yet: take it. 0; -EBUSY: another creator took it for a dead one's. */
+static int begin_in_place(int fd, const struct shmr_name *name, bool huge)
 {
     struct stat st;
+    int r = lock_unfinished(fd);
 
+    if (r == -EBUSY || (r == 0 && !is_at(fd, name->path, &st)))
+        return -EBUSY;
+    if (r < 0)
+        r = shmr_fail(-r, "locking %s: %s", name->path, strerror(-r));
+    else
+        r = shmr_segment_mark(fd, huge, SHMR_UNFINISHED);
+    if (r < 0)
+        unlink(name->path);
+    return r;
+}
+
+int shmr_file_create_in_place(const struct shmr_name *name, uint32_t flags)
+{
     for (;;) {
-        int fd = open(name->path, O_RDWR | O_CREAT | O_EXCL | NEVER_BLOCK, 0600 | SHMR_UNFINISHED);
+        int fd = open(name->path, O_RDWR | O_CREAT | O_EXCL | NEVER_BLOCK, 0600);
         if (fd >= 0) {
-            if (lock_unfinished(fd) && is_at(fd, name->path, &st))
+            int r = begin_in_place(fd, name, flags & SHMRING_HUGE_PAGES);
+            if (r == 0)
                 return fd;
-            close(fd); /* another creator took it for a dead one's, before the lock */
+            close(fd);
+            if (r != -EBUSY)
+                return r;
         } else if (errno != EEXIST) {
             return shmr_fail(shmr_not_again(errno, EBUSY), "creating %s: %s", name->path,
                              strerror(errno));
-        } else if (!remove_unfinished(name)) {
+        } else if (!remove_unfinished(name, true)) {
             return shmr_fail(EEXIST, "%s exists: open it, or remove it first", name->path);
         }
     }
@@ -105,22 +136,28 @@ int shmr_file_create(const struct shmr_name *name, uint32_t flags, bool *in_plac
 {
     char directory[PATH_MAX];
     struct stat st;
+    const bool exists = lstat(name->path, &st) == 0;
+    const bool empty = exists && S_ISREG(st.st_mode) && st.st_size == 0;
     int fd, r;
 
     /* Told before allocating a lot. */
-    if (lstat(name->path, &st) == 0 && !(st.st_mode & SHMR_UNFINISHED && remove_unfinished(name)))
+    if (exists && !empty && !(S_ISREG(st.st_mode) && remove_unfinished(name, false)))
         return shmr_fail(EEXIST, "%s exists: open it, or remove it first", name->path);
     directory_of(name, directory);
     r = check_huge_pages(directory, flags);
     if (r < 0)
         return r;
     fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (fd >= 0)
+    if (fd >= 0 && !empty)
         return fd;
+    if (fd >= 0) {
+        close(fd);
+        return shmr_fail(EEXIST, "%s exists, and is empty: remove it first", name->path);
+    }
     if (errno != EOPNOTSUPP && errno != EISDIR)
         return shmr_fail(shmr_not_again(errno, EBUSY), "creating a file in %s: %s", directory,
                          strerror(errno));
-    fd = shmr_file_create_in_place(name);
+    fd = shmr_file_create_in_place(name, flags);
     *in_place = fd >= 0;
     return fd;
 }
@@ -204,7 +241,7 @@ int shmr_file_unlink(const struct shmr_name *name)
     else
         regular = S_ISREG(st.st_mode);
     ours = regular && (h.magic == SHMR_MAGIC || h.magic == __builtin_bswap64(SHMR_MAGIC) ||
-                       st.st_mode & SHMR_UNFINISHED);
+                       h.magic == SHMR_UNFINISHED);
     if (ours && unlink(name->path) < 0)
         error = errno;
     else if (ours)

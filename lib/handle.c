@@ -27,11 +27,19 @@ int shmr_handle_check(const shmring_t *q)
 
 int shmr_handle_check_memory(const shmring_t *q)
 {
+    struct stat st;
+
     if (!q->lost)
         return 0;
+    if (fstat(q->fd, &st) < 0 || (uint64_t)st.st_size < q->geometry.segment_size)
+        return shmr_fail_fast(EBADMSG,
+                              "the segment's memory is gone: its file was truncated: close the "
+                              "handle",
+                              0, 0);
     return shmr_fail_fast(EBADMSG,
-                          "the segment's memory is gone: its file was truncated, or had holes "
-                          "punched into it that no memory is left for: close the handle",
+                          "the segment's memory is gone: there was no space for a page of it: the "
+                          "file system or memory is full, and the file had holes punched into it, "
+                          "or shares blocks with a snapshot or a copy: close the handle",
                           0, 0);
 }
 

@@ -59,9 +59,15 @@ static void lay_out(struct shmr_geometry *g)
 }
 
 /* Mapped: everything but the header, and the data once more. */
-static int fits_address_space(const struct shmr_geometry *g)
+static int check_address_space(const struct shmr_geometry *g)
 {
-    return g->segment_size + g->data_size <= SIZE_MAX / 2;
+    if (g->segment_size + g->data_size <= SIZE_MAX / 2)
+        return 0;
+    return shmr_fail(EFBIG,
+                     "capacity %" PRIu64 ": %" PRIu64
+                     " bytes to map, more than a process of %zu bits "
+                     "can: use a program of 64 bits, or a smaller queue",
+                     g->capacity, g->segment_size + g->data_size, 8 * sizeof(void *));
 }
 
 static int check_capacity(uint64_t capacity, uint64_t least, uint64_t most, const char *unit)
@@ -121,11 +127,12 @@ static int mpmc_geometry(struct shmr_geometry *g, const struct shmring_config *c
     return 0;
 }
 
-int shmr_geometry(struct shmr_geometry *g, const struct shmring_config *c)
+/* Whatever this process can map. */
+static int geometry_of(struct shmr_geometry *g, const struct shmring_config *c)
 {
     const uint32_t options = SHMRING_PRODUCER | SHMRING_CONSUMER | SHMRING_OBSERVER |
                              SHMRING_OPEN_OR_CREATE | LAYOUT_FLAGS | SHMRING_PREFAULT |
-                             SHMRING_MLOCK | SHMRING_ASYMMETRIC_FENCE;
+                             SHMRING_MLOCK | SHMRING_ASYMMETRIC_FENCE | SHMRING_CORE_DUMP;
     int r;
 
     if (c->kind != SHMRING_SPSC && c->kind != SHMRING_MPMC)
@@ -150,10 +157,14 @@ int shmr_geometry(struct shmr_geometry *g, const struct shmring_config *c)
     if (r < 0)
         return r;
     lay_out(g);
-    if (!fits_address_space(g))
-        return shmr_fail(EFBIG, "capacity %" PRIu64 ": more than this process can map",
-                         c->capacity);
     return 0;
+}
+
+int shmr_geometry(struct shmr_geometry *g, const struct shmring_config *c)
+{
+    int r = geometry_of(g, c);
+
+    return r == 0 ? check_address_space(g) : r;
 }
 
 int shmr_geometry_same(const struct shmr_geometry *have, const struct shmr_geometry *want)
@@ -281,7 +292,13 @@ int shmr_header_check(const struct shmr_header *h, uint64_t file_size, struct sh
                          h->flags);
     if (h->kind != SHMRING_SPSC && h->kind != SHMRING_MPMC)
         return shmr_fail(EPROTONOSUPPORT, "kind %" PRIu32 ": written by a later version", h->kind);
-    r = shmr_geometry(g, &config);
+    /* Before what depends on it. */
+    if (!(h->flags & SHMRING_HUGE_PAGES) && h->page_size != (uint32_t)sysconf(_SC_PAGESIZE))
+        return shmr_fail(EPROTONOSUPPORT,
+                         "page_size %" PRIu32 ": made where memory has pages of that size; here "
+                         "they have %ld bytes",
+                         h->page_size, sysconf(_SC_PAGESIZE));
+    r = geometry_of(g, &config);
     if (r < 0)
         return -EBADMSG; /* the detail names the field */
     if (h->page_size != g->page_size)
@@ -298,5 +315,5 @@ int shmr_header_check(const struct shmr_header *h, uint64_t file_size, struct sh
     if (h->max_message == 0 || memchr(h->name, 0, sizeof h->name) == NULL ||
         memchr(h->creator_comm, 0, sizeof h->creator_comm) == NULL)
         return shmr_fail(EBADMSG, "max_message, name or creator_comm is damaged");
-    return 0;
+    return check_address_space(g);
 }

@@ -42,13 +42,14 @@
 #define SHMR_FALSE_SHARING 128
 
 #define SHMR_MAGIC          UINT64_C(0x31474e49524d4853) /* "SHMRING1", little-endian */
+#define SHMR_UNFINISHED     UINT64_C(0x30474e49524d4853) /* "SHMRING0": its creator is at work */
 #define SHMR_LAYOUT_VERSION 1
 #define SHMR_BYTE_ORDER     UINT32_C(0x01020304)
 
 enum shmr_backend { SHMR_POSIX = 1, SHMR_FILE = 2, SHMR_MEMFD = 3 };
 
 struct shmr_header {
-    uint64_t magic; /* stored last */
+    uint64_t magic; /* stored last; SHMR_UNFINISHED or nothing until then */
     uint32_t layout_version;
     uint32_t byte_order;
     uint16_t header_bytes; /* sizeof each struct below: a build that disagrees is another layout */
@@ -269,7 +270,7 @@ void shmr_header_init(struct shmr_header *h, const struct shmr_geometry *g, cons
 
 /*
  * Check a private copy of a header against itself and against the size of its file, and lay the
- * segment out. Returns 0, -EBADMSG or -EPROTONOSUPPORT, with the detail set.
+ * segment out. Returns 0, -EBADMSG, -EPROTONOSUPPORT or -EFBIG, with the detail set.
  */
 int shmr_header_check(const struct shmr_header *h, uint64_t file_size, struct shmr_geometry *g);
 

@@ -5,6 +5,7 @@ noinst_LTLIBRARIES += lib/libshmring-core.la
 # Not vectorized: pairs of counters would be added at once and then taken apart again.
 lib_libshmring_core_la_CFLAGS = $(AM_CFLAGS) -fvisibility=hidden -fno-tree-vectorize
 lib_libshmring_core_la_SOURCES = \
+	lib/allocate.c lib/allocate.h \
 	lib/attach.c \
 	lib/back_off.h \
 	lib/backend_file.c \
@@ -17,6 +18,7 @@ lib_libshmring_core_la_SOURCES = \
 	lib/error.c lib/error.h \
 	lib/fd.c lib/fd.h \
 	lib/fence.c lib/fence.h \
+	lib/file_system.c lib/file_system.h \
 	lib/guard.c lib/guard.h \
 	lib/handle.c lib/handle.h \
 	lib/identity.c lib/identity.h \
@@ -30,6 +32,7 @@ lib_libshmring_core_la_SOURCES = \
 	lib/progress.h \
 	lib/ready.h \
 	lib/recovery.c lib/recovery.h \
+	lib/room.c lib/room.h \
 	lib/segment.c lib/segment.h \
 	lib/spsc.h lib/spsc_batch.h \
 	lib/stat.c \

@@ -6,135 +6,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
+#include "allocate.h"
 #include "error.h"
+#include "file_system.h"
 
 #ifndef MADV_POPULATE_READ /* Linux 5.14 */
 #define MADV_POPULATE_READ 22
 #endif
-
-#define MEMORY_FILE_SYSTEM 0x01021994 /* TMPFS_MAGIC, also of memfd */
-
-/* Of this machine's memory, what can still be used without swapping; 0 when it is not known. */
-static uint64_t available_memory(void)
-{
-    char line[128];
-    uint64_t kilobytes = 0;
-    FILE *f = fopen("/proc/meminfo", "re");
-
-    if (!f)
-        return 0;
-    while (fgets(line, sizeof line, f))
-        if (sscanf(line, "MemAvailable: %" SCNu64 " kB", &kilobytes) == 1)
-            break;
-    fclose(f);
-    return kilobytes * 1024;
-}
-
-static uint64_t read_number(const char *path)
-{
-    uint64_t number = 0;
-    FILE *f = fopen(path, "re");
-
-    if (f && fscanf(f, "%" SCNu64, &number) != 1)
-        number = 0;
-    if (f)
-        fclose(f);
-    return number;
-}
-
-/* Of 2 MiB, and not promised to anybody. */
-static uint64_t available_huge_pages(void)
-{
-    const uint64_t all = read_number("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages");
-
-    return all - read_number("/sys/kernel/mm/hugepages/hugepages-2048kB/resv_hugepages");
-}
-
-/*
- * Ask before allocating `more` bytes for a file of `size`: an allocation in memory that is larger
- * than what is left is not refused by the kernel, it ends in the out-of-memory killer; one beyond
- * RLIMIT_FSIZE raises SIGXFSZ.
- */
-static int check_room(int fd, uint64_t size, uint64_t more)
-{
-    struct statvfs vfs;
-    struct statfs fs;
-    struct rlimit limit;
-    uint64_t available = UINT64_MAX;
-
-    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
-        size > limit.rlim_cur)
-        return shmr_fail(EFBIG, "needs %" PRIu64 " bytes: RLIMIT_FSIZE allows %" PRIu64, size,
-                         (uint64_t)limit.rlim_cur);
-    if (fstatvfs(fd, &vfs) == 0 && vfs.f_blocks != 0)
-        available = (uint64_t)vfs.f_bavail * vfs.f_frsize;
-    if (fstatfs(fd, &fs) == 0 && fs.f_type == MEMORY_FILE_SYSTEM) {
-        uint64_t memory = available_memory();
-        if (memory != 0 && memory < available)
-            available = memory;
-    }
-    if (more > available)
-        return shmr_fail(ENOSPC,
-                         "needs %" PRIu64 " bytes, %" PRIu64
-                         " are available: use a smaller capacity, "
-                         "remove queues (shmring ls) or enlarge the file system",
-                         more, available);
-    return 0;
-}
-
-/* Interrupted with all signals blocked: a file system in user space can say so for ever. */
-#define ALLOCATE_TRIES 100
-
-/*
- * posix_fallocate(), piece by piece, with signals blocked during each: tmpfs may undo what it has
- * done when a signal comes, and under a profiler's timer a large segment would never be finished.
- */
-static int allocate_pieces(int fd, uint64_t size)
-{
-    const uint64_t piece = UINT64_C(64) << 20;
-    sigset_t all, before;
-    int error = 0;
-
-    sigfillset(&all);
-    for (uint64_t at = 0; at < size && error == 0; at += piece) {
-        pthread_sigmask(SIG_SETMASK, &all, &before);
-        int tries = ALLOCATE_TRIES;
-        do
-            error = posix_fallocate(fd, (off_t)at, (off_t)(size - at < piece ? size - at : piece));
-        while (error == EINTR && --tries > 0);
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
-    }
-    return error;
-}
-
-/* Real memory or disk blocks for every page, so that no access raises SIGBUS later. */
-static int allocate(int fd, const struct shmr_geometry *g, uint64_t allocated)
-{
-    const uint64_t size = g->segment_size;
-    int error, r = check_room(fd, size, size - allocated);
-
-    if (r < 0)
-        return r;
-    error = allocate_pieces(fd, size);
-    if (error && g->flags & SHMRING_HUGE_PAGES)
-        return shmr_fail(ENOSPC,
-                         "needs %" PRIu64 " huge pages of 2 MiB, %" PRIu64
-                         " are available: see /proc/sys/vm/nr_hugepages",
-                         size / g->page_size, available_huge_pages());
-    if (error)
-        return shmr_fail(error, "allocating %" PRIu64 " bytes: %s", size, strerror(error));
-    return 0;
-}
 
 static int write_all(int fd, const void *bytes, size_t n, off_t offset)
 {
@@ -147,41 +32,71 @@ static int write_all(int fd, const void *bytes, size_t n, off_t offset)
 }
 
 /* hugetlbfs has no write(): go through a mapping. */
-static int write_mapped(int fd, const void *bytes, size_t n, size_t page)
+static int write_mapped(int fd, const void *bytes, size_t n, size_t offset)
 {
-    void *p = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    const size_t page = 2 << 20;
+    uint8_t *p = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
     if (p == MAP_FAILED)
         return shmr_fail(errno, "mapping the header: %s", strerror(errno));
-    memcpy(p, bytes, n);
+    memcpy(p + offset, bytes, n);
     munmap(p, page);
     return 0;
 }
 
-static int write_header(int fd, const struct shmr_header *h)
+static int write_part(int fd, bool huge, const void *bytes, size_t n, size_t offset)
 {
-    const size_t after_magic = offsetof(struct shmr_header, layout_version);
-    int r;
+    return huge ? write_mapped(fd, bytes, n, offset) : write_all(fd, bytes, n, (off_t)offset);
+}
 
-    if (h->flags & SHMRING_HUGE_PAGES)
-        return write_mapped(fd, h, sizeof *h, h->page_size);
-    r = write_all(fd, (const char *)h + after_magic, sizeof *h - after_magic, (off_t)after_magic);
-    return r < 0 ? r : write_all(fd, h, after_magic, 0);
+int shmr_segment_mark(int fd, bool huge, uint64_t magic)
+{
+    return write_part(fd, huge, &magic, sizeof magic, 0);
+}
+
+/*
+ * Some file systems give all files one mode, whatever is asked for. A queue that others may open
+ * although its creator said no, or the other way round, is not handed out.
+ */
+static int set_mode(int fd, mode_t mode)
+{
+    struct stat st;
+    int error = 0;
+
+    if (fstat(fd, &st) == 0 && (st.st_mode & 0777) == mode)
+        return 0;
+    if (fchmod(fd, mode) < 0)
+        error = errno;
+    if (fstat(fd, &st) < 0)
+        return shmr_fail(errno, "looking at its mode: %s", strerror(errno));
+    if ((st.st_mode & 0777) == mode)
+        return 0;
+    if (error && error != EPERM && error != ENOSYS && error != EINVAL)
+        return shmr_fail(error, "setting its mode: %s", strerror(error));
+    return shmr_fail(EOPNOTSUPP,
+                     "%s makes its mode 0%o, not 0%o: ask for that mode (shmring create --mode), "
+                     "mount with options that give modes, or use another file system",
+                     shmr_file_system_name(fd), st.st_mode & 0777, (unsigned)mode);
 }
 
 int shmr_segment_init(int fd, const struct shmr_name *name, const struct shmr_geometry *g,
                       mode_t mode, struct shmr_header *h)
 {
-    int r = allocate(fd, g, 0);
+    const size_t after_magic = offsetof(struct shmr_header, layout_version);
+    const bool huge = g->flags & SHMRING_HUGE_PAGES;
+    int r = set_mode(fd, mode);
 
+    if (r == 0)
+        r = shmr_file_system_check(fd);
+    if (r == 0)
+        r = shmr_allocate_new(fd, g);
     if (r == 0) {
         shmr_header_init(h, g, name->text, name->backend);
-        r = write_header(fd, h);
+        r = write_part(fd, huge, (const char *)h + after_magic, sizeof *h - after_magic,
+                       after_magic);
     }
     if (r == 0 && name->backend == SHMR_MEMFD)
         r = shmr_memfd_seal(fd);
-    if (r == 0 && fchmod(fd, mode) < 0)
-        r = shmr_fail(errno, "setting its mode: %s", strerror(errno));
     return r;
 }
 
@@ -198,7 +113,11 @@ int shmr_segment_read(int fd, struct shmr_header *h, struct shmr_geometry *g)
     n = pread(fd, h, sizeof *h, 0);
     if (n < 0)
         return shmr_fail(errno, "reading the header: %s", strerror(errno));
-    if (st.st_mode & SHMR_UNFINISHED)
+    if (n == 0 && st.st_nlink > 0) /* without a name nobody creates it in place */
+        return shmr_fail(EAGAIN, "the file is empty: its creator has only begun, or died doing so, "
+                                 "or it is no queue");
+    if (n >= (ssize_t)sizeof h->magic &&
+        (h->magic == SHMR_UNFINISHED || h->magic == __builtin_bswap64(SHMR_UNFINISHED)))
         return shmr_fail(EAGAIN, "its creator has not finished it yet, or died doing so");
     if (n < (ssize_t)sizeof *h)
         return shmr_fail(EBADMSG, "%zd bytes are too short for a shmring segment", n);
@@ -211,16 +130,11 @@ int shmr_segment_read(int fd, struct shmr_header *h, struct shmr_geometry *g)
     return h->backend == SHMR_MEMFD || shmr_is_memfd(fd) ? shmr_memfd_check_seals(fd) : 0;
 }
 
-int shmr_segment_fill_holes(int fd, const struct shmr_geometry *g)
+int shmr_segment_own(int fd, const struct shmr_geometry *g)
 {
-    struct stat st;
+    int r = shmr_allocate_rest(fd, g);
 
-    if (fstat(fd, &st) < 0)
-        return shmr_fail(errno, "descriptor %d: %s", fd, strerror(errno));
-    const uint64_t allocated = (uint64_t)st.st_blocks * 512;
-    if (allocated >= g->segment_size || g->flags & SHMRING_HUGE_PAGES)
-        return 0;
-    return allocate(fd, g, allocated);
+    return r == 0 ? shmr_file_system_unshare(fd, g->segment_size) : r;
 }
 
 void shmr_fd_path(char path[SHMR_FD_PATH], int fd)
@@ -271,6 +185,26 @@ struct piece {
     unsigned writers; /* roles that write to it */
 };
 
+/* mmap() failed. */
+static int say_unmapped(int fd, uint64_t size)
+{
+    const int error = errno;
+
+    if (error == ENODEV)
+        return shmr_fail(
+            EOPNOTSUPP,
+            "%s does not let files be mapped here (FUSE: mounted with direct_io?): use "
+            "/dev/shm, or another file system",
+            shmr_file_system_name(fd));
+    if (error == ENOMEM)
+        return shmr_fail(ENOMEM,
+                         "mapping %" PRIu64 " bytes: %s: see RLIMIT_AS (ulimit -v), and "
+                         "vm.max_map_count, the most mappings of a process: a handle takes up to 5",
+                         size, strerror(error));
+    return shmr_fail(shmr_not_again(error, ENOMEM), "mapping %" PRIu64 " bytes: %s", size,
+                     strerror(error));
+}
+
 /* Map fd's pieces one after the other into the reserved range, neighbours alike together. */
 static int map_pieces(struct shmr_map *map, int fd, const struct shmr_geometry *g, unsigned roles)
 {
@@ -289,8 +223,7 @@ static int map_pieces(struct shmr_map *map, int fd, const struct shmr_geometry *
         int protection = PROT_READ | (roles & pieces[i].writers ? PROT_WRITE : 0);
         if (mmap(at, (size_t)pieces[i].size, protection, MAP_SHARED | MAP_FIXED, fd,
                  (off_t)pieces[i].offset) == MAP_FAILED)
-            return shmr_fail(shmr_not_again(errno, ENOMEM), "mapping %" PRIu64 " bytes: %s",
-                             pieces[i].size, strerror(errno));
+            return say_unmapped(fd, pieces[i].size);
         at += pieces[i].size;
     }
     return 0;
@@ -315,7 +248,20 @@ static uint8_t *reserve_range(size_t length, size_t alignment)
     return p;
 }
 
-int shmr_segment_map(struct shmr_map *map, int fd, const struct shmr_geometry *g, unsigned roles)
+/*
+ * Core files hold what a process did, not the messages of others: the mapping is left out, or with
+ * SHMRING_CORE_DUMP the second mapping of an spsc queue's data. An error is none of the caller's.
+ */
+static void leave_out_of_core_files(const struct shmr_map *map, const struct shmr_geometry *g,
+                                    unsigned flags)
+{
+    const size_t kept = flags & SHMRING_CORE_DUMP ? (size_t)(g->segment_size - g->producer) : 0;
+
+    if (kept < map->length)
+        (void)madvise(map->base + kept, map->length - kept, MADV_DONTDUMP);
+}
+
+int shmr_segment_map(struct shmr_map *map, int fd, const struct shmr_geometry *g, unsigned flags)
 {
     int r;
 
@@ -323,16 +269,21 @@ int shmr_segment_map(struct shmr_map *map, int fd, const struct shmr_geometry *g
         (size_t)(g->segment_size - g->producer + (g->kind == SHMRING_SPSC ? g->data_size : 0));
     map->base = reserve_range(map->length, g->page_size);
     if (!map->base)
-        return shmr_fail(ENOMEM, "no address space for %zu bytes", map->length);
+        return shmr_fail(ENOMEM,
+                         "no address space for %zu bytes: see RLIMIT_AS (ulimit -v), and "
+                         "vm.max_map_count, the most mappings of a process",
+                         map->length);
     map->producer = map->base;
     map->table = map->base + (g->table - g->producer);
     map->bells = (void *)(map->base + (g->bells - g->producer));
     map->consumer = map->base + (g->consumer - g->producer);
     map->data = map->base + (g->data - g->producer);
-    r = map_pieces(map, fd, g, roles);
+    r = map_pieces(map, fd, g, flags);
     /* A child that had the mapping would keep this participant's locks, and hide its death. */
     if (r == 0 && madvise(map->base, map->length, MADV_DONTFORK) < 0)
         r = shmr_fail(shmr_not_again(errno, ENOMEM), "madvise(MADV_DONTFORK): %s", strerror(errno));
+    if (r == 0)
+        leave_out_of_core_files(map, g, flags);
     if (r < 0)
         shmr_segment_unmap(map);
     return r;
@@ -357,7 +308,7 @@ int shmr_segment_touch(const struct shmr_map *map, uint32_t flags)
         if (madvise(map->base, map->length, MADV_POPULATE_READ) == 0)
             return 0;
         if (errno == EFAULT)
-            return shmr_fail(EBADMSG, "truncated: its pages are not there");
+            return shmr_fail(EBADMSG, "its pages are not there: truncated, or no space for them");
         if (errno != EINVAL) /* an older kernel: touch them one by one */
             return shmr_fail(shmr_not_again(errno, ENOMEM), "SHMRING_PREFAULT of %zu bytes: %s",
                              map->length, strerror(errno));

@@ -32,12 +32,11 @@ struct shmr_map {
 
 /*
  * A new segment, without a name yet. Or, where the file system has no O_TMPFILE, *in_place is set:
- * the file has its name already, and until it is finished the mode bit SHMR_UNFINISHED. Returns a
- * descriptor or -errno with the detail set.
+ * the file has its name already, its magic is SHMR_UNFINISHED, and its creator holds a lock on its
+ * first byte. Returns a descriptor or -errno with the detail set.
  */
-#define SHMR_UNFINISHED S_ISVTX
 int shmr_file_create(const struct shmr_name *name, uint32_t flags, bool *in_place);
-int shmr_file_create_in_place(const struct shmr_name *name); /* the way without O_TMPFILE */
+int shmr_file_create_in_place(const struct shmr_name *name, uint32_t flags); /* without O_TMPFILE */
 int shmr_memfd_create(const struct shmr_name *name, uint32_t flags);
 
 /* Give a segment from shmr_file_create() its name. 0, or -EEXIST and others with the detail. */
@@ -63,17 +62,21 @@ int shmr_file_unlink(const struct shmr_name *name);
 
 /* ---- Common --------------------------------------------------------------------------------- */
 
-/* Make a new segment whole: allocated, with a header (a copy goes to h) and a mode, sealed. */
+/* Make a new segment: its mode, memory, header (a copy goes to h), seals. The magic is not written.
+ */
 int shmr_segment_init(int fd, const struct shmr_name *name, const struct shmr_geometry *g,
                       mode_t mode, struct shmr_header *h);
+
+/* Write the magic: last of all, or SHMR_UNFINISHED. huge: the file is on hugetlbfs. */
+int shmr_segment_mark(int fd, bool huge, uint64_t magic);
 
 /* Read and check the header of a segment into private memory. 0, -EAGAIN (unfinished), -EBADMSG,
  * -EPROTONOSUPPORT, -EPERM (a memfd that is not sealed). */
 int shmr_segment_read(int fd, struct shmr_header *h, struct shmr_geometry *g);
 
-/* A sparse copy has holes, and no promise of memory for them: allocate it wholly before writing to
- * it. */
-int shmr_segment_fill_holes(int fd, const struct shmr_geometry *g);
+/* Before writing to it: fill the holes of a sparse copy, and part with what shares its blocks. No
+ * memory is promised for either. */
+int shmr_segment_own(int fd, const struct shmr_geometry *g);
 
 /* "/proc/self/fd/FD". Signal-safe. */
 enum { SHMR_FD_PATH = 32 };
@@ -82,8 +85,9 @@ void shmr_fd_path(char path[SHMR_FD_PATH], int fd);
 /* Another open file description of the same segment; flags O_RDWR or O_RDONLY. Signal-safe. */
 int shmr_segment_reopen(int fd, int flags);
 
-/* Map the sections, writable as the roles need, not inherited over fork. */
-int shmr_segment_map(struct shmr_map *map, int fd, const struct shmr_geometry *g, unsigned roles);
+/* Map the sections, writable as the roles in flags need, not inherited over fork, and left out of
+ * core files without SHMRING_CORE_DUMP. */
+int shmr_segment_map(struct shmr_map *map, int fd, const struct shmr_geometry *g, unsigned flags);
 void shmr_segment_unmap(struct shmr_map *map);
 
 /* SHMRING_PREFAULT and SHMRING_MLOCK. */

@@ -5,6 +5,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <poll.h>
@@ -21,6 +23,7 @@
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
+#include <sys/utsname.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -76,7 +79,11 @@ const struct fallible fallible[FALLIBLE] = {
     [CALL_TMPFILE] = {"open(O_TMPFILE)", {EOPNOTSUPP, EISDIR, EACCES, EMFILE, ENFILE, ENOMEM, ENOENT,
                                           EAGAIN, EINTR, EIO, ENOTDIR, ENOSPC, EROFS, EPERM, EDQUOT}},
     [CALL_OPENAT] = {"openat", {ENOENT, EACCES, EMFILE}},
-    [CALL_FALLOCATE] = {"posix_fallocate", {ENOSPC, EFBIG, EIO, EDQUOT, EINTR}},
+    [CALL_DONTDUMP] = {"madvise(MADV_DONTDUMP)", {EINVAL, ENOMEM, EAGAIN}},
+    [CALL_FALLOCATE] = {"fallocate", {ENOSPC, EFBIG, EIO, EDQUOT, EINTR, EOPNOTSUPP, ENOSYS}},
+    [CALL_IOCTL] = {"ioctl", {ENOTTY, EOPNOTSUPP, EPERM, EINVAL, ENOMEM}},
+    [CALL_LSEEK] = {"lseek", {EINVAL, ENXIO, EIO}},
+    [CALL_UNAME] = {"uname", {EFAULT}},
     [CALL_PPOLL] = {"ppoll", {EINTR, ENOMEM}},
     [CALL_PREAD] = {"pread", {EIO, EINTR, CUT_SHORT}},
     [CALL_PWRITE] = {"pwrite", {ENOSPC, EIO, EDQUOT, EFBIG, EINTR, CUT_SHORT}},
@@ -100,7 +107,8 @@ struct plan plan;
 void plan_fault(int function, int error, int nth, bool on)
 {
     plan = (struct plan){.function = function, .error = error, .nth = nth, .for_ever = on,
-                         .active = true, .no_tmpfile = plan.no_tmpfile, .on_sleep = plan.on_sleep};
+                         .active = true, .no_tmpfile = plan.no_tmpfile, .on_sleep = plan.on_sleep,
+                         .file_system = plan.file_system};
 }
 
 void plan_end(void)
@@ -167,7 +175,6 @@ REPLACE_PLAIN(fgets, CALL_FGETS, char *, NULL, (char *line, int size, FILE *f), 
 REPLACE_PLAIN(flock, CALL_FLOCK, int, -1, (int fd, int how), (fd, how))
 REPLACE_LARGE(fopen, CALL_FOPEN, FILE *, NULL, (const char *path, const char *how), (path, how))
 REPLACE_PLAIN_AS(TIMED("fstat" LARGE, "__fstat64_time64"), fstat, CALL_FSTAT, int, -1, (int fd, struct stat *st), (fd, st))
-REPLACE_LARGE(fstatfs, CALL_FSTATFS, int, -1, (int fd, struct statfs *fs), (fd, fs))
 REPLACE_LARGE(fstatvfs, CALL_FSTATVFS, int, -1, (int fd, struct statvfs *fs), (fd, fs))
 REPLACE_PLAIN(getcwd, CALL_GETCWD, char *, NULL, (char *path, size_t size), (path, size))
 REPLACE_LARGE(getrlimit, CALL_GETRLIMIT, int, -1, (__rlimit_resource_t what, struct rlimit *limit),
@@ -187,8 +194,10 @@ REPLACE_PLAIN(mlock, CALL_MLOCK, int, -1, (const void *at, size_t length), (at, 
 REPLACE_LARGE(mmap, CALL_MMAP, void *, MAP_FAILED,
               (void *at, size_t length, int protection, int flags, int fd, off_t offset),
               (at, length, protection, flags, fd, offset))
-REPLACE_LARGE(posix_fallocate, CALL_FALLOCATE, int, plan.error, (int fd, off_t offset, off_t length),
-              (fd, offset, length))
+REPLACE_LARGE(fallocate, CALL_FALLOCATE, int, -1, (int fd, int mode, off_t offset, off_t length),
+              (fd, mode, offset, length))
+REPLACE_LARGE(lseek, CALL_LSEEK, off_t, -1, (int fd, off_t offset, int whence), (fd, offset, whence))
+REPLACE_PLAIN(uname, CALL_UNAME, int, -1, (struct utsname *name), (name))
 REPLACE_PLAIN(posix_memalign, CALL_MEMALIGN, int, plan.error,
               (void **memory, size_t alignment, size_t size), (memory, alignment, size))
 REPLACE_PLAIN_AS(TIMED("stat" LARGE, "__stat64_time64"), stat, CALL_STAT, int, -1, (const char *path, struct stat *st), (path, st))
@@ -253,6 +262,28 @@ REPLACE(__asprintf_chk, int, (char **text, int flag, const char *format, ...))
     return n;
 }
 
+REPLACE_AS("fstatfs" LARGE, fstatfs, int, (int fd, struct statfs *fs))
+{
+    if (fails(CALL_FSTATFS))
+        return -1;
+    const int r = __real_fstatfs(fd, fs);
+
+    if (r == 0 && plan.active && plan.file_system)
+        fs->f_type = plan.file_system;
+    return r;
+}
+
+REPLACE(ioctl, int, (int fd, unsigned long request, void *argument))
+{
+    if (fails(CALL_IOCTL))
+        return -1;
+    if (!plan.active || !plan.file_system || request == FS_IOC_FIEMAP)
+        return __real_ioctl(fd, request, argument);
+    if (request == FS_IOC_GETFLAGS)
+        *(int *)argument = FS_NOCOW_FL;
+    return 0;
+}
+
 REPLACE_AS("open" LARGE, open, int, (const char *path, int flags, ...))
 {
     va_list args;
@@ -302,7 +333,8 @@ REPLACE(madvise, int, (void *at, size_t length, int advice))
 {
     const enum function function = advice == MADV_WIPEONFORK   ? CALL_WIPE
                                    : advice == MADV_DONTFORK ? CALL_MADVISE
-                                                             : CALL_POPULATE;
+                                 : advice == MADV_DONTDUMP ? CALL_DONTDUMP
+                                                           : CALL_POPULATE;
 
     return fails(function) ? -1 : __real_madvise(at, length, advice);
 }

@@ -49,7 +49,7 @@ static int create_half(void *argument)
 {
     const struct creation *creation = argument;
 
-    child_assert(shmr_file_create_in_place(&creation->site->parsed) >= 0);
+    child_assert(shmr_file_create_in_place(&creation->site->parsed, 0) >= 0);
     test_tell(creation->started);
     pause();
     return 1;

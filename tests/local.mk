@@ -146,17 +146,18 @@ tests_test_sigbus_LDADD = $(core_test_libs)
 faults_ldflags = $(AM_LDFLAGS) \
 	-Wl,--wrap=__asprintf_chk,--wrap=__open_2 \
 	-Wl,--wrap=access,--wrap=asprintf,--wrap=calloc,--wrap=chmod,--wrap=close,--wrap=epoll_create1 \
-	-Wl,--wrap=epoll_ctl,--wrap=fchmod,--wrap=fchown,--wrap=fcntl,--wrap=fgets,--wrap=flock \
+	-Wl,--wrap=epoll_ctl,--wrap=fallocate,--wrap=fchmod,--wrap=fchown,--wrap=fcntl,--wrap=fgets \
+	-Wl,--wrap=flock,--wrap=ioctl,--wrap=lseek,--wrap=uname \
 	-Wl,--wrap=fopen,--wrap=fstat,--wrap=fstatfs,--wrap=fstatvfs,--wrap=getcwd \
 	-Wl,--wrap=getrlimit,--wrap=inotify_add_watch,--wrap=inotify_init1,--wrap=link \
 	-Wl,--wrap=linkat,--wrap=lstat,--wrap=madvise,--wrap=malloc,--wrap=memfd_create \
 	-Wl,--wrap=mkfifo,--wrap=mlock,--wrap=mmap,--wrap=open,--wrap=openat \
-	-Wl,--wrap=posix_fallocate,--wrap=posix_memalign,--wrap=ppoll,--wrap=pread \
+	-Wl,--wrap=posix_memalign,--wrap=ppoll,--wrap=pread \
 	-Wl,--wrap=pwrite,--wrap=read,--wrap=readlink,--wrap=stat,--wrap=statfs,--wrap=syscall \
 	-Wl,--wrap=timerfd_create,--wrap=timerfd_settime,--wrap=unlink,--wrap=unlinkat,--wrap=write \
 	-Wl,--wrap=__open64_2,--wrap=fcntl64,--wrap=fopen64,--wrap=fstat64,--wrap=fstatfs64 \
 	-Wl,--wrap=fstatvfs64,--wrap=getrlimit64,--wrap=lstat64,--wrap=mmap64,--wrap=open64 \
-	-Wl,--wrap=openat64,--wrap=posix_fallocate64,--wrap=pread64,--wrap=pwrite64,--wrap=stat64 \
+	-Wl,--wrap=openat64,--wrap=fallocate64,--wrap=lseek64,--wrap=pread64,--wrap=pwrite64,--wrap=stat64 \
 	-Wl,--wrap=statfs64 \
 	-Wl,--wrap=__fcntl_time64,--wrap=__fstat64_time64,--wrap=__lstat64_time64,--wrap=__ppoll64 \
 	-Wl,--wrap=__stat64_time64,--wrap=__timerfd_settime64

@@ -50,7 +50,8 @@ static bool is_in(const int *errors, int error)
 }
 
 #define OPENING                                                                                    \
-    ENOENT, EBUSY, EBADMSG, ELOOP, EISDIR, EUSERS, ENOSYS, ENOTDIR, ENOSPC, EFBIG, EROFS, ENAMETOOLONG
+    ENOENT, EBUSY, EBADMSG, ELOOP, EISDIR, EUSERS, ENOSYS, ENOTDIR, ENOSPC, EFBIG, EROFS, ENAMETOOLONG, \
+    EOPNOTSUPP
 
 struct operation {
     const char *name;
@@ -133,6 +134,18 @@ static void queue_empty(void)
 
     queue_open();
     must((int)shmring_recv(q, &byte, 1));
+}
+
+/* What is called does not know better. */
+static void btrfs_before(void)
+{
+    plan.file_system = 0x9123683e;
+}
+
+static void queue_on_btrfs(void)
+{
+    queue();
+    btrfs_before();
 }
 
 static int die_holding(void *argument)
@@ -385,6 +398,8 @@ static void polled_by_dead(void)
 static const struct operation operations[] = {
     {"create", nothing_before, run_create, {OPENING, EEXIST, EOPNOTSUPP}, NULL, false, false},
     {"create in place", nothing_before, run_create, {OPENING, EEXIST, EOPNOTSUPP}, NULL, true, false},
+    {"create on btrfs", btrfs_before, run_create, {OPENING, EEXIST}, NULL, false, false},
+    {"open on btrfs", queue_on_btrfs, run_open, {OPENING}, NULL, false, false},
     {"create or open", queue, run_create_or_open, {OPENING, EEXIST, EOPNOTSUPP}, NULL, false, false},
     {"create a memfd", nothing_before, run_create_memfd, {OPENING, EOPNOTSUPP}, NULL, false, false},
     {"create here", nothing_before, run_create_here, {OPENING, EEXIST, EOPNOTSUPP}, NULL, false, false},
@@ -503,6 +518,7 @@ static void one_round(const struct round *round)
     struct holdings before;
     int r;
 
+    plan.file_system = 0;
     o->before();
     before = test_holdings();
     const bool fresh = !q;
@@ -533,6 +549,7 @@ static void one_round(const struct round *round)
 /* Of each function, how often the operation calls it when nothing fails. */
 static void count_calls(const struct operation *o, int calls[FALLIBLE])
 {
+    plan.file_system = 0;
     o->before();
     plan.on_sleep = o->on_sleep;
     plan.no_tmpfile = o->no_tmpfile;
@@ -582,9 +599,9 @@ Test(faults, mpmc)
     every_operation(SHMRING_MPMC);
 }
 
-/* Or the library calls it by another name than the linker was told to replace. Of three calls
- * access() comes after a linkat() that has failed, chmod() after a umask that takes everything, and
- * calloc() with many handles: see below. */
+/* Or the library calls it by another name than the linker was told to replace. Of these access()
+ * comes after a linkat() that has failed, chmod() after a umask that takes everything, calloc() with
+ * many handles, and lseek() where nothing allocates: see below. */
 Test(faults, each_function_is_called)
 {
     static const uint32_t kinds[] = {SHMRING_SPSC, SHMRING_MPMC};
@@ -601,7 +618,8 @@ Test(faults, each_function_is_called)
                 sums[f] += calls[f];
         }
     for (int f = 0; f < FALLIBLE; f++)
-        cr_assert(sums[f] > 0 || f == CALL_ACCESS || f == CALL_CALLOC || f == CALL_CHMOD, "%s", fallible[f].name);
+        cr_assert(sums[f] > 0 || f == CALL_ACCESS || f == CALL_CALLOC || f == CALL_CHMOD || f == CALL_LSEEK,
+                  "%s", fallible[f].name);
 }
 
 /* The handles of a process are noted in places for 64, and more places as needed. */
@@ -625,6 +643,22 @@ Test(faults, more_handles_than_there_are_places)
 {
     kind = SHMRING_SPSC;
     cr_assert_eq(test_run(open_many, NULL), 0);
+}
+
+/* A sparse copy on a file system that does not allocate, and that may not know where holes are. */
+Test(faults, holes_that_cannot_be_filled)
+{
+    kind = SHMRING_SPSC;
+    enter();
+    queue();
+    const int fd = open(name + 5, O_RDWR | O_CLOEXEC);
+    cr_assert_eq(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 4 * 4096, 4096), 0);
+    plan_fault(CALL_FALLOCATE, EOPNOTSUPP, 1, true);
+    assert_refused(run_open(), EOPNOTSUPP, "has holes (the first at byte 16384), and tmpfs cannot");
+    plan_end();
+    cr_assert_eq(run_open(), 0, "%s", shmring_strerror_detail());
+    shmring_close(&q);
+    close(fd);
 }
 
 /* What is done once a process, by its first call. */

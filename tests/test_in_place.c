@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/inotify.h>
@@ -21,6 +22,16 @@ static mode_t mode_at(const char *path)
 
     cr_assert_eq(stat(path, &st), 0, "%s: %s", path, strerror(errno));
     return st.st_mode;
+}
+
+static uint64_t magic_at(const char *path)
+{
+    uint64_t magic = 0;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    cr_assert_eq(pread(fd, &magic, sizeof magic, 0), (ssize_t)sizeof magic);
+    close(fd);
+    return magic;
 }
 
 static struct shmring_config config_with(uint32_t flags)
@@ -54,8 +65,8 @@ Test(in_place, creates_a_queue_like_any_other)
     }
 }
 
-/* Nobody can be quicker than the creator to take its roles: the file is finished, which is a change
- * of its mode, after the creator has opened the description that holds its locks. */
+/* Nobody can be quicker than the creator to take its roles: the file is finished, by its magic,
+ * after the creator has opened the description that holds its locks. */
 Test(in_place, is_finished_last)
 {
     _Alignas(struct inotify_event) char events[4096];
@@ -66,7 +77,7 @@ Test(in_place, is_finished_last)
 
     forget_tmpfile();
     make_site(&site);
-    cr_assert_gt(inotify_add_watch(watch, site.directory, IN_OPEN | IN_ATTRIB), 0);
+    cr_assert_gt(inotify_add_watch(watch, site.directory, IN_OPEN | IN_MODIFY), 0);
     q = test_create(site.name, SHMRING_PRODUCER, CAPACITY);
     const ssize_t n = read(watch, events, sizeof events);
     for (ssize_t at = 0; at < n;) {
@@ -76,7 +87,7 @@ Test(in_place, is_finished_last)
         at += (ssize_t)(sizeof *event + event->len);
     }
     cr_assert_eq(last[0], IN_OPEN);
-    cr_assert_eq(last[1], IN_ATTRIB);
+    cr_assert_eq(last[1], IN_MODIFY);
     shmring_close(&q);
     close(watch);
 }
@@ -129,13 +140,13 @@ Test(in_place, unfinished_queue)
     forget_tmpfile();
     make_site(&site);
     pid_t creator = start_creation(&site);
-    cr_assert_eq(mode_at(site.path), S_IFREG | SHMR_UNFINISHED | 0600);
+    cr_assert_eq(magic_at(site.path), SHMR_UNFINISHED);
     cr_assert_eq(shmring_open(&q, site.name, SHMRING_OBSERVER), -EAGAIN);
     cr_assert_eq(shmring_open(&q, site.name, SHMRING_CONSUMER), -EAGAIN);
     assert_refused(shmring_open_wait(&q, site.name, SHMRING_CONSUMER, &none), ETIMEDOUT, "time");
     assert_refused(shmring_create(&q, site.name, &config), EEXIST, "exists");
     cr_assert_eq(shmring_create(&q, site.name, &either), -EAGAIN);
-    cr_assert_eq(mode_at(site.path), S_IFREG | SHMR_UNFINISHED | 0600, "somebody touched it");
+    cr_assert_eq(magic_at(site.path), SHMR_UNFINISHED, "somebody touched it");
     test_kill(creator);
 }
 
@@ -218,6 +229,25 @@ static int wait_for_it(void *argument)
     child_assert(shmring_open_wait(&q, waiting->site->name, SHMRING_CONSUMER, NULL) == 0);
     shmring_close(&q);
     return 0;
+}
+
+/* A creator that died before it could say that the file is its: it is empty. */
+Test(in_place, creator_died_at_once)
+{
+    const struct shmring_config config = config_with(SHMRING_PRODUCER);
+    struct site site;
+    shmring_t *q;
+
+    make_site(&site);
+    cr_assert_eq(mknod(site.path, S_IFREG | 0600, 0), 0);
+    /* Where there is O_TMPFILE no creator leaves that, so it is something else. */
+    assert_refused(shmring_create(&q, site.name, &config), EEXIST, "is empty");
+    assert_refused(shmring_open(&q, site.name, SHMRING_CONSUMER), EAGAIN, "is empty");
+    assert_refused(shmring_unlink(site.name), EBADMSG, "left alone");
+    forget_tmpfile();
+    cr_assert_eq(shmring_create(&q, site.name, &config), 0, "%s", shmring_strerror_detail());
+    shmring_close(&q);
+    cr_assert_eq(test_count_files(site.directory), 1);
 }
 
 /* The name is there before the queue is: whoever waits sees it when it is finished. */

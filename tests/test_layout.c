@@ -269,13 +269,35 @@ Test(layout, geometry_lies)
     LIE(rows, 3, EBADMSG, "rows");
     LIE(rows, UINT32_MAX, EBADMSG, "rows");
     LIE(page_size, 0, EPROTONOSUPPORT, "page_size");
-    LIE(page_size, 65536, EPROTONOSUPPORT, "page_size");
+    LIE(page_size, 65536, EPROTONOSUPPORT, "pages of that size");
     LIE(page_size, UINT32_MAX, EPROTONOSUPPORT, "page_size");
     LIE(kind, 0, EPROTONOSUPPORT, "kind");
     LIE(kind, 3, EPROTONOSUPPORT, "kind");
     LIE(flags, SHMRING_PRODUCER, EPROTONOSUPPORT, "flags");
     LIE(flags, 0x80000000, EPROTONOSUPPORT, "flags");
     LIE(flags, SHMRING_HUGE_PAGES, EBADMSG, "capacity");
+}
+
+/* A queue of another machine may be right, and not fit this one. */
+Test(layout, sound_elsewhere)
+{
+    struct shmr_geometry g;
+    struct shmr_header h;
+
+    make_header(&h, &g); /* pages of 2 KiB: what is said of it is not that its capacity is wrong */
+    h.page_size = 2048;
+    h.capacity = 2048;
+    h.max_message = 2032;
+    sign(&h);
+    assert_refused(shmr_header_check(&h, UINT64_MAX, &g), EPROTONOSUPPORT, "pages of that size");
+    make_header(&h, &g);
+    h.capacity = UINT64_C(1) << 32;
+    h.segment_size = g.data + h.capacity;
+    sign(&h);
+    if (sizeof(size_t) > 4)
+        cr_assert_eq(shmr_header_check(&h, UINT64_MAX, &g), 0, "%s", shmring_strerror_detail());
+    else
+        assert_refused(shmr_header_check(&h, UINT64_MAX, &g), EFBIG, "process of 32 bits");
 }
 
 Test(layout, mpmc_geometry_lies)

@@ -39,10 +39,11 @@ static int is_segment(int dirfd, const char *file)
     if (fd < 0)
         return -errno;
     bool regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
-    bool found = regular && pread(fd, &magic, sizeof magic, 0) == (ssize_t)sizeof magic &&
-                 (magic == SHMR_MAGIC || magic == __builtin_bswap64(SHMR_MAGIC));
+    bool found =
+        regular && pread(fd, &magic, sizeof magic, 0) == (ssize_t)sizeof magic &&
+        (magic == SHMR_MAGIC || magic == __builtin_bswap64(SHMR_MAGIC) || magic == SHMR_UNFINISHED);
     close(fd);
-    return found || (regular && st.st_mode & SHMR_UNFINISHED);
+    return found;
 }
 
 static struct entry *list_add(struct list *list)

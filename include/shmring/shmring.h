@@ -121,7 +121,10 @@ enum {
        kernel does not do that, it has no effect. */
     SHMRING_ASYMMETRIC_FENCE = 0x200,
     /* shmring_open_fd() and its kin: only a sealed memfd, not any file whose descriptor it is. */
-    SHMRING_SEALED = 0x400
+    SHMRING_SEALED = 0x400,
+    /* Core files of this process hold the queue, as far as /proc/PID/coredump_filter lets them: memfd
+       queues, and with its bit 3 named ones. Without this they are left out. */
+    SHMRING_CORE_DUMP = 0x800
 };
 
 /*
@@ -232,10 +235,12 @@ struct shmring_participant {
  *   -EINVAL      a bad name or parameter; the detail names it
  *   -ENAMETOOLONG  more than SHMRING_NAME_MAX (SHMRING_PATH_MAX) bytes
  *   -EEXIST      the name exists; with SHMRING_OPEN_OR_CREATE: with other parameters
- *   -ENOSPC      the file system or memory has not enough room; the detail has both numbers
+ *   -ENOSPC      the file system, memory or this process's memory cgroup has not enough room; the detail
+ *                has both numbers
  *   -EFBIG       larger than RLIMIT_FSIZE or than this process can map
  *   -ENOMEM      no address space, or RLIMIT_MEMLOCK too low for SHMRING_MLOCK
- *   -EOPNOTSUPP  SHMRING_HUGE_PAGES where the backend has none
+ *   -EOPNOTSUPP  SHMRING_HUGE_PAGES where the backend has none; a file system where a queue cannot be
+ *                all that it should: shmring_create(3), "File systems"
  *   -ENOSYS      /proc is not mounted, or the kernel is older than Linux 4.14
  *   -EACCES, -EPERM, -EROFS, -ENOENT and -ENOTDIR (the directory), -EMFILE, -ENFILE  from the kernel
  *   and, when opening, what shmring_open() returns.
@@ -245,8 +250,8 @@ SHMRING_API int shmring_create(shmring_t **q, const char *name, const struct shm
 
 /*
  * Attach to the existing queue NAME; flags: one role or SHMRING_PRODUCER | SHMRING_CONSUMER, and
- * SHMRING_PREFAULT, SHMRING_MLOCK, SHMRING_ASYMMETRIC_FENCE, SHMRING_SEALED. A role whose holder died
- * is taken over: everything it had committed is still there, and what it had taken without releasing
+ * SHMRING_PREFAULT, SHMRING_MLOCK, SHMRING_ASYMMETRIC_FENCE, SHMRING_CORE_DUMP, SHMRING_SEALED. A role
+ * whose holder died is taken over: everything it had committed is still there, and what it had taken without releasing
  * is delivered again.
  *
  * Returns 0 and sets *q, or with *q set to NULL
@@ -257,8 +262,11 @@ SHMRING_API int shmring_create(shmring_t **q, const char *name, const struct shm
  *                     has a lease on the file (fcntl(2), F_SETLEASE)
  *   -EBADMSG          not a queue, damaged, or shorter than its header says
  *   -EPROTONOSUPPORT  a queue of another layout, byte order or page size
+ *   -EFBIG            a queue larger than this process, of 32 bits, can map
  *   -EAGAIN           its creator is still at work, or died before it had finished (only where
- *                     O_TMPFILE is not supported); with a detail, other than -EAGAIN elsewhere
+ *                     O_TMPFILE is not supported), or the file is empty; with a detail, other than
+ *                     -EAGAIN elsewhere
+ *   -EOPNOTSUPP, -ENOSPC  its file was copied to where it cannot be used: as shmring_create()
  *   -EACCES           no permission; observers need to read, others also to write
  *   -ELOOP, -EISDIR   NAME is a symbolic link, a directory
  *   -ENOMEM           no address space, or RLIMIT_MEMLOCK too low for SHMRING_MLOCK
@@ -272,7 +280,8 @@ SHMRING_API int shmring_open(shmring_t **q, const char *name, unsigned flags);
 
 /*
  * As shmring_open(), but wait for the name to appear: timeout is relative, NULL waits for ever,
- * zero does not wait. Sleeps on inotify; does not poll. Waits for the name only, not for a role.
+ * zero does not wait. Sleeps on inotify; where that is not to be had (fs.inotify.max_user_instances is
+ * used up) the name is looked up every 20 ms. Waits for the name only, not for a role.
  *
  * Returns as shmring_open(), and -ETIMEDOUT, -EINTR (a signal handler ran), -EINVAL (a timeout
  * out of range).

@@ -63,7 +63,8 @@ static void create(struct world *w, const struct shmring_config *config)
 
     w->fd = world_file();
     fuzz_check(shmr_name_parse(&name, "fuzzed") == 0 && shmr_geometry(&w->geometry, config) == 0 &&
-                   shmr_segment_init(w->fd, &name, &w->geometry, 0600, &header) == 0,
+                   shmr_segment_init(w->fd, &name, &w->geometry, 0600, &header) == 0 &&
+                   shmr_segment_mark(w->fd, false, SHMR_MAGIC) == 0,
                "%s", shmring_strerror_detail());
     w->image =
         mmap(NULL, (size_t)w->geometry.segment_size, PROT_READ | PROT_WRITE, MAP_SHARED, w->fd, 0);
