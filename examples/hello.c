@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One process sends words, another prints them. Either may start first.
+ * One process sends words, another prints them, and ends when the first has left. Either may start
+ * first.
  *
  *   ./hello one two three
  *   ./hello
  */
+#include <errno.h>
 #include <shmring/shmring.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,16 +18,21 @@ int main(int argc, char **argv)
         .capacity = 65536,
         .flags = SHMRING_OPEN_OR_CREATE | (argc > 1 ? SHMRING_PRODUCER : SHMRING_CONSUMER),
     };
+    struct shmring_waiting until_the_sender_left = {.flags = SHMRING_WAIT_HANGUP};
     shmring_t *q;
-    char msg[100];
-    ssize_t n;
+    const void *msg;
+    ssize_t n = shmring_create(&q, "hello", &config);
 
-    if (shmring_create(&q, "hello", &config) < 0)
-        return fprintf(stderr, "hello: %s\n", shmring_strerror_detail()), 1;
-    for (int i = 1; i < argc; i++)
-        if (shmring_send(q, argv[i], strlen(argv[i])) < 0)
-            fprintf(stderr, "hello: not sent: %s\n", argv[i]);
-    while (argc == 1 && (n = shmring_recv(q, msg, sizeof msg)) >= 0)
-        printf("%.*s\n", (int)n, msg);
+    for (int i = 1; i < argc && n >= 0; i++)
+        n = shmring_send_wait(q, argv[i], strlen(argv[i]), NULL);
+    if (argc == 1 && n >= 0)
+        n = shmring_set_waiting(q, &until_the_sender_left);
+    while (argc == 1 && n >= 0 && (n = shmring_peek_wait(q, &msg, NULL, NULL)) >= 0) {
+        printf("%.*s\n", (int)n, (const char *)msg);
+        shmring_release(q, msg);
+    }
+    if (n < 0 && n != -EPIPE)
+        fprintf(stderr, "hello: %s\n", shmring_strerror_detail());
     shmring_close(&q);
+    return n < 0 && n != -EPIPE;
 }

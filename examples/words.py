@@ -3,9 +3,10 @@
 """Words from one process to another, without a compiler: the library through ctypes.
 
   ./words.py jobs one two three      send words
-  ./words.py jobs                    wait for words, one a line, until nobody is there to send any
+  ./words.py jobs                    print words, one a line, until those who send have left
 
-Any other program may be at the other end: echo four | shmring send jobs, or one in C.
+Either may start first. Any other program may be at the other end: echo four | shmring send jobs,
+or one in C; and a queue that another program made is taken as it is, whatever its kind and size.
 """
 import ctypes
 import errno
@@ -14,9 +15,8 @@ import sys
 
 PRODUCER, CONSUMER = 0x1, 0x2  # what shmring.h calls SHMRING_PRODUCER, ...
 OPEN_OR_CREATE = 0x10
-MPMC = 2
-WAIT_PEERS = 0x1
-LONGEST = 1000
+SPSC = 1
+WAIT_HANGUP = 0x2
 
 
 class Config(ctypes.Structure):
@@ -49,11 +49,13 @@ def load():
     lib = ctypes.CDLL("libshmring.so.0")
     handle, text, size = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t
     lib.shmring_strerror_detail.restype = text
+    lib.shmring_open.argtypes = [ctypes.POINTER(handle), text, ctypes.c_uint]
     lib.shmring_create.argtypes = [ctypes.POINTER(handle), text, ctypes.POINTER(Config)]
     lib.shmring_set_waiting.argtypes = [handle, ctypes.POINTER(Waiting)]
     lib.shmring_send_wait.argtypes = [handle, text, size, ctypes.c_void_p]
-    lib.shmring_recv_wait.argtypes = [handle, ctypes.c_void_p, size, ctypes.c_void_p]
-    lib.shmring_recv_wait.restype = ctypes.c_ssize_t
+    lib.shmring_peek_wait.argtypes = [handle] + [ctypes.c_void_p] * 3
+    lib.shmring_peek_wait.restype = ctypes.c_ssize_t
+    lib.shmring_release.argtypes = [handle, ctypes.c_void_p]
     lib.shmring_close.argtypes = [ctypes.POINTER(handle)]
     lib.shmring_close.restype = None
     return lib
@@ -66,8 +68,14 @@ class Queue:
 
     def __init__(self, name, role):
         self.handle = ctypes.c_void_p()
-        config = Config(kind=MPMC, flags=role | OPEN_OR_CREATE, capacity=256, max_message=LONGEST)
-        self.checked(self.lib.shmring_create(self.handle, name.encode(), config))
+        config = Config(kind=SPSC, flags=role | OPEN_OR_CREATE, capacity=65536)
+        name = os.fsencode(name)
+        result = self.lib.shmring_open(self.handle, name, role)
+        if result == -errno.ENOENT:
+            result = self.lib.shmring_create(self.handle, name, config)
+            if result == -errno.EEXIST:  # somebody else was quicker, and made another one
+                result = self.lib.shmring_open(self.handle, name, role)
+        self.checked(result)
 
     def __enter__(self):
         return self
@@ -81,19 +89,27 @@ class Queue:
             raise OSError(-result, self.lib.shmring_strerror_detail().decode())
         return result
 
-    def end_without_peers(self):
-        """Raise BrokenPipeError rather than to wait for a side with nobody alive."""
-        self.checked(self.lib.shmring_set_waiting(self.handle, Waiting(50_000, 0, WAIT_PEERS)))
+    def end_when_left(self):
+        """Raise BrokenPipeError when those at the other side have left, but wait for the first."""
+        self.checked(self.lib.shmring_set_waiting(self.handle, Waiting(50_000, 0, WAIT_HANGUP)))
+
+    def waited(self, call, *arguments):
+        """The result of a call that waits, without a limit."""
+        while True:
+            result = call(self.handle, *arguments, None)
+            if result != -errno.EINTR:  # Python has run its own signal handlers by now
+                return self.checked(result)
 
     def send(self, message):
-        self.checked(self.lib.shmring_send_wait(self.handle, message, len(message), None))
+        self.waited(self.lib.shmring_send_wait, message, len(message))
 
     def recv(self):
-        buffer = ctypes.create_string_buffer(LONGEST)
-        while True:
-            length = self.lib.shmring_recv_wait(self.handle, buffer, LONGEST, None)
-            if length != -errno.EINTR:  # Python has run its own signal handlers by now
-                return buffer.raw[: self.checked(length)]
+        """The next message, however long. It leaves the queue when it was copied."""
+        message = ctypes.c_void_p()
+        length = self.waited(self.lib.shmring_peek_wait, ctypes.byref(message), None)
+        copy = ctypes.string_at(message, length)
+        self.checked(self.lib.shmring_release(self.handle, message))
+        return copy
 
 
 def main():
@@ -105,7 +121,7 @@ def main():
             for word in words:
                 queue.send(os.fsencode(word))
             if not words:
-                queue.end_without_peers()
+                queue.end_when_left()
                 while True:
                     print(os.fsdecode(queue.recv()), flush=True)
     except BrokenPipeError:

@@ -193,7 +193,7 @@ int shmr_file_open(const struct shmr_name *name, int flags)
     if (fd < 0) {
         switch (errno) {
         case ENOENT:
-            return shmr_fail(ENOENT, "%s does not exist: create the queue first", name->path);
+            return shmr_fail(ENOENT, "%s does not exist", name->path);
         case ELOOP:
             return shmr_fail(ELOOP, "%s is a symbolic link: those are not followed", name->path);
         case EISDIR:

@@ -15,7 +15,7 @@ enum { SHMR_READABLE, SHMR_WRITABLE, SHMR_EVENTS };
 /* How a handle waits: see lib/wait.h. */
 struct shmr_waiting {
     uint32_t spin_most; /* ns */
-    uint32_t flags;     /* SHMRING_WAIT_PEERS */
+    uint32_t flags;     /* SHMRING_WAIT_PEERS, SHMRING_WAIT_HANGUP */
     int64_t recheck;    /* ns */
     uint32_t pauses;    /* that last for SHMR_BACK_OFF_NS */
     uint32_t rechecks;
@@ -67,6 +67,10 @@ struct shmring {
     bool unfinished;                   /* mpmc: blocks have my tag that are a dead predecessor's */
     struct shmring_recovery recovered; /* since the last report */
     struct shmr_waiting waiting;
+    /* How often those of the other side had attached: when I looked last; and, spsc, when I or one
+     * before me was told that they had all left. */
+    uint64_t peers_ever[SHMR_EVENTS];
+    uint64_t peers_before[SHMR_EVENTS];
     struct shmr_polled polled[SHMR_EVENTS];
     char *doorbell; /* a path from shmr_doorbell_path() */
 #ifdef SHMRING_CHECKS

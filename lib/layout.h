@@ -129,7 +129,13 @@ struct shmr_row {
     _Atomic uint32_t uid;
     uint32_t zero0;
     _Atomic uint64_t comm[2];
-    uint64_t zero1[8];
+    /* How often it was taken in that role. Stored after the state: who sees the count sees the
+     * participant, or that it has left. */
+    _Atomic uint64_t producers;
+    _Atomic uint64_t consumers;
+    _Atomic uint64_t
+        hung_up; /* spsc: of the other role, when its owner was told that all had left */
+    uint64_t zero1[5];
     /* mpmc: its counters, since the row was first used, whoever had it */
     _Atomic uint64_t sent;
     _Atomic uint64_t sent_bytes;
@@ -223,6 +229,9 @@ SHMR_AT(shmr_row, pid_ns, 24);
 SHMR_AT(shmr_row, attached_ns, 32);
 SHMR_AT(shmr_row, uid, 40);
 SHMR_AT(shmr_row, comm, 48);
+SHMR_AT(shmr_row, producers, 64);
+SHMR_AT(shmr_row, consumers, 72);
+SHMR_AT(shmr_row, hung_up, 80);
 SHMR_AT(shmr_row, sent, 128);
 SHMR_AT(shmr_row, held_since, 176);
 static_assert(sizeof(struct shmr_row) == 256, "shmr_row");

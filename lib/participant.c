@@ -72,6 +72,14 @@ bool shmr_row_is_attached(struct shmr_row *row)
     return atomic_load_explicit(&row->state, memory_order_acquire) == SHMR_ROW_ATTACHED;
 }
 
+/* Release: who reads the count by acquire sees the row ATTACHED, or what it said later. */
+static void count_one_more(_Atomic uint64_t *count)
+{
+    uint64_t n = atomic_load_explicit(count, memory_order_relaxed);
+
+    atomic_store_explicit(count, n + 1, memory_order_release); /* the row is locked: one writer */
+}
+
 void shmr_row_attach(struct shmr_row *row, uint32_t role)
 {
     struct shmr_identity me;
@@ -91,6 +99,17 @@ void shmr_row_attach(struct shmr_row *row, uint32_t role)
     atomic_store_explicit(&row->comm[1], comm[1], memory_order_relaxed);
     /* Release: the identity is whole when the row says ATTACHED; pairs with shmr_row_read. */
     atomic_store_explicit(&row->state, SHMR_ROW_ATTACHED, memory_order_release);
+    if (role & SHMRING_PRODUCER)
+        count_one_more(&row->producers);
+    if (role & SHMRING_CONSUMER)
+        count_one_more(&row->consumers);
+}
+
+uint64_t shmr_row_taken_as(const struct shmr_row *row, uint32_t role)
+{
+    /* Acquire: pairs with count_one_more(). */
+    return atomic_load_explicit(role == SHMRING_PRODUCER ? &row->producers : &row->consumers,
+                                memory_order_acquire);
 }
 
 void shmr_row_detach(struct shmr_row *row)

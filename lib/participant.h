@@ -34,6 +34,10 @@ bool shmr_row_is_attached(struct shmr_row *row);
 void shmr_row_attach(struct shmr_row *row, uint32_t role);
 void shmr_row_detach(struct shmr_row *row);
 
+/* How often the row was taken as SHMRING_PRODUCER or SHMRING_CONSUMER since the queue's creation.
+ */
+uint64_t shmr_row_taken_as(const struct shmr_row *row, uint32_t role);
+
 struct shmring_participant;
 
 /* What a row says. */

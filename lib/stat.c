@@ -97,6 +97,8 @@ static int count_participants(const shmring_t *q, struct shmring_stat *st)
             return alive;
         st->participants += (uint32_t)alive;
         st->dead += !alive && shmr_row_is_attached(shmr_row_at(q->map.table, i));
+        st->producers_ever += shmr_row_taken_as(shmr_row_at(q->map.table, i), SHMRING_PRODUCER);
+        st->consumers_ever += shmr_row_taken_as(shmr_row_at(q->map.table, i), SHMRING_CONSUMER);
     }
     return 0;
 }

@@ -139,10 +139,49 @@ static void pass_on(shmring_t *q, unsigned events)
         (void)shmr_ring(q, SHMR_WRITABLE, 1);
 }
 
+/* The role of those who could bring the event about. */
+static uint32_t peers_role(int event)
+{
+    return event == SHMR_READABLE ? SHMRING_PRODUCER : SHMRING_CONSUMER;
+}
+
+/* Has another participant been attached that could have brought the event about, and that nobody
+ * was told of yet? */
+static bool had_peer(shmring_t *q, int event)
+{
+    const uint32_t role = peers_role(event);
+    uint64_t ever = 0;
+
+    for (uint32_t i = 0; i < q->geometry.rows; i++)
+        ever += shmr_row_taken_as(shmr_row_at(q->map.table, i), role);
+    q->peers_ever[event] = ever;
+    return ever > q->peers_before[event] + ((q->roles & role) != 0); /* I am one of them */
+}
+
+/* spsc: where it is noted that the one who waits for the event was told of a hang-up. */
+static _Atomic uint64_t *hung_up(const shmring_t *q, int event)
+{
+    const uint32_t row = event == SHMR_READABLE ? SHMR_ROW_CONSUMER : SHMR_ROW_PRODUCER;
+
+    return &shmr_row_at(q->map.table, row)->hung_up;
+}
+
+/*
+ * The caller is told that the other side has left. spsc: it is the only one to be told, so for its
+ * successor those do not count; that one waits for the next. mpmc: there may be others to be told.
+ */
+static int tell_of_hangup(shmring_t *q, unsigned events)
+{
+    for (int e = 0; e < SHMR_EVENTS && q->kind == SHMRING_SPSC; e++)
+        if (events & event_bit(e) && q->peers_ever[e] > 0)
+            atomic_store_explicit(hung_up(q, e), q->peers_ever[e], memory_order_relaxed);
+    return -EPIPE;
+}
+
 /* Is another participant alive that could bring the event about? */
 static bool has_peer(const shmring_t *q, int event)
 {
-    const uint32_t role = event == SHMR_READABLE ? SHMRING_PRODUCER : SHMRING_CONSUMER;
+    const uint32_t role = peers_role(event);
 
     for (uint32_t i = 0; i < q->geometry.rows; i++) {
         struct shmr_row *row = shmr_row_at(q->map.table, i);
@@ -155,13 +194,19 @@ static bool has_peer(const shmring_t *q, int event)
     return false;
 }
 
-static int check_peers(const shmring_t *q, unsigned events)
+static int check_peers(shmring_t *q, unsigned events)
 {
-    if (!(q->waiting.flags & SHMRING_WAIT_PEERS))
+    const bool wait_for_first = !(q->waiting.flags & SHMRING_WAIT_PEERS);
+
+    if (!(q->waiting.flags & (SHMRING_WAIT_PEERS | SHMRING_WAIT_HANGUP)))
         return 0;
+    /* had_peer() first: a participant that it sees is seen by has_peer() for as long as it lives.
+     */
     for (int e = 0; e < SHMR_EVENTS; e++)
-        if (events & event_bit(e) && has_peer(q, e))
+        if (events & event_bit(e) && ((wait_for_first && !had_peer(q, e)) || has_peer(q, e)))
             return 0;
+    if (q->kind == SHMRING_MPMC) /* the caller polls for what dead consumers held */
+        (void)shmr_recover_dead(q, false, shmr_sweep_rows(q));
     return shmr_fail_fast(
         EPIPE, events & SHMRING_READABLE ? "no live producer is left" : "no live consumer is left",
         0, 0);
@@ -190,6 +235,8 @@ void shmr_wait_init(shmring_t *q, unsigned flags)
         if (unfenced)
             atomic_fetch_or_explicit(&q->bell[e]->word, SHMR_BELL_UNFENCED, memory_order_seq_cst);
         q->heed[e] = unfenced ? SHMR_HEED_UNFENCED : SHMR_HEED_FENCED;
+        if (q->kind == SHMRING_SPSC)
+            q->peers_before[e] = atomic_load_explicit(hung_up(q, e), memory_order_relaxed);
     }
     if (q->kind == SHMRING_MPMC && SHMR_RMW_IS_FENCE) /* a message is published by one */
         q->heed[SHMR_READABLE] = SHMR_HEED_UNFENCED;
@@ -360,6 +407,8 @@ static int wait_for(shmring_t *q, unsigned events, int64_t deadline)
         return shmr_handle_check_memory(q);
     if (r < 0 && (found = ready(q, events, true)) != 0)
         r = 0;
+    if (r == -EPIPE)
+        return tell_of_hangup(q, events);
     if (r == -EINTR)
         return shmr_fail_fast(EINTR, "a signal handler ran", 0, 0);
     if (r == -ETIMEDOUT)
@@ -397,7 +446,9 @@ int shmr_wait_arm(shmring_t *q, unsigned event, uint32_t how, uint32_t value[SHM
         return shmr_handle_check_memory(q);
     if (found && q->kind == SHMRING_MPMC)
         pass_on(q, event);
-    return found ? 1 : r;
+    if (found)
+        return 1;
+    return r == -EPIPE ? tell_of_hangup(q, event) : r;
 }
 
 int shmring_futex_arm(shmring_t *q, unsigned event, struct shmring_futex *futex)
@@ -433,8 +484,9 @@ int shmring_set_waiting(shmring_t *q, const struct shmring_waiting *w)
     SHMR_ALONE(q);
     if (!w)
         w = &usual;
-    if (w->flags & ~(uint32_t)SHMRING_WAIT_PEERS)
-        return shmr_fail(EINVAL, "flags 0x%x: only SHMRING_WAIT_PEERS", w->flags);
+    if (w->flags & ~(uint32_t)(SHMRING_WAIT_PEERS | SHMRING_WAIT_HANGUP))
+        return shmr_fail(EINVAL, "flags 0x%x: only SHMRING_WAIT_PEERS and SHMRING_WAIT_HANGUP",
+                         w->flags);
     for (size_t i = 0; i < sizeof w->reserved / sizeof w->reserved[0]; i++)
         if (w->reserved[i])
             return shmr_fail(EINVAL, "reserved fields are not zero");

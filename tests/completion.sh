@@ -42,13 +42,24 @@ expect '--once --delay --filter --sort --help' top --
 expect 'depth dead' top --sort de
 expect '' top --filter ''
 expect '--length-prefixed --wait-open --timeout --no-wait --help' send --
-expect '--length-prefixed --count --eof --wait-open --timeout --no-wait --help' recv --
+expect '--length-prefixed --count --eof --new-producer --wait-open --timeout --no-wait --help' recv --
 expect '--force --help' rm --
 expect '--json --help' who --
 expect '--hex --json --help' dump --
 expect '--json --help' recover --
 expect '--all --dry-run --help' gc --
 expect '' send --timeout ''
+expect '-l --length-prefixed -w --wait-open -t --timeout -n --no-wait -h --help' send -
+expect '-f --force -h --help' rm -
+expect '-j --json -o --openmetrics -w --watch -h --help' stat -
+expect '-h' create -h
+expect '' send -t ''
+expect '' recv -c ''
+expect '' stat -w ''
+expect '' top -f ''
+expect 'depth dead' top -s de
+expect "$queue" rm -f "$queue"
+expect "$queue" recv -w "$queue"
 expect '' create "$queue"
 for command in ls stat top who send recv dump recover rm gc; do
     expect "$queue" $command "$queue"
@@ -71,6 +82,7 @@ expect_bench "$dir/spool" --json "$dir/s"
 mkdir "$dir/pictures"
 expect_bench "$dir/pictures" --plots "$dir/"
 expect_bench '' --sizes ''
+expect_bench '-q' -q
 # Each mode is completed, and each is one.
 while read -r mode; do
     "$bench" --quiet --mode "$mode" --list >/dev/null
@@ -82,6 +94,7 @@ expect_report() # EXPECTED WORD...
     completes _shmring_bench_report "$srcdir/bench/shmring-bench-report" "$@"
 }
 expect_report '--output --help' --
+expect_report '-o --output -h --help' -
 expect_report "$dir/pictures" -o "$dir/"
 expect_report "$dir/spool" "$dir/s"
 
@@ -94,3 +107,5 @@ expect_bridge() # EXPECTED WORD...
 }
 expect_bridge '--route --server --create-stream --openmetrics --log-level --check --help --version' --
 expect_bridge 'error' --log-level e
+expect_bridge 'error' -l e
+expect_bridge '-r --route -s --server --create-stream --openmetrics -l --log-level -c --check -h --help -V --version' -

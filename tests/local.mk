@@ -244,7 +244,8 @@ tests_test_bench_parts_LDADD = bench/libshmring-bench.la $(test_libs)
 program_tests = \
 	tests/json_check.h tests/program.c tests/program.h tests/tool.c tests/tool.h
 suites += tests/test_examples tests/test_send_recv tests/test_tools tests/test_tools_dump_gc \
-	tests/test_tools_mpmc tests/test_tools_openmetrics tests/test_tools_top
+	tests/test_tools_mpmc tests/test_tools_openmetrics tests/test_tools_top \
+	tests/test_tools_waiting
 tests_test_examples_SOURCES = tests/test_examples.c $(program_tests)
 tests_test_examples_LDADD = $(test_libs)
 tests_test_send_recv_SOURCES = tests/test_send_recv.c $(program_tests)
@@ -261,6 +262,8 @@ tests_test_tools_openmetrics_LDADD = $(test_libs)
 tests_test_tools_top_SOURCES = \
 	tests/test_tools_top.c tests/terminal.c tests/terminal.h $(program_tests)
 tests_test_tools_top_LDADD = $(test_libs)
+tests_test_tools_waiting_SOURCES = tests/test_tools_waiting.c $(program_tests)
+tests_test_tools_waiting_LDADD = $(test_libs)
 
 # The bridge, with a nats-server of its own where there is one.
 if HAVE_BRIDGE

@@ -28,7 +28,7 @@ export LD_LIBRARY_PATH PYTHONDONTWRITEBYTECODE
 
 words()
 {
-    python3 "$srcdir/examples/words.py" "$@"
+    timeout 120 python3 "$srcdir/examples/words.py" "$@"
 }
 
 words "$queue" one 'two words'
@@ -37,6 +37,41 @@ printf 'three\n' | "$builddir/tools/shmring" send "$queue"
 [ "$(words "$queue")" = three ]
 words "$queue" four
 [ "$("$builddir/tools/shmring" recv --count 1 "$queue")" = four ]
+
+attached() # ROLE: wait until a participant of this role is there, and alive
+{
+    for _ in $(seq 6000); do
+        ! "$builddir/tools/shmring" who "$queue" 2>/dev/null | grep -q "alive *$1" || return 0
+        sleep 0.01
+    done
+    echo "no $1 came"
+    exit 1
+}
+
+# The reader first: on a queue that it makes, and when that was used.
+"$builddir/tools/shmring" rm "$queue"
+for _ in 1 2; do
+    words "$queue" >"$dir/output" &
+    attached consumer
+    words "$queue" five six
+    wait $!
+    printf 'five\nsix\n' | cmp - "$dir/output"
+done
+"$builddir/tools/shmring" rm "$queue"
+
+# Queues that others made, of any kind and size, and a message of any length.
+long=$(head -c 20000 /dev/zero | tr '\0' x)
+for kind in spsc mpmc; do
+    "$builddir/tools/shmring" create --kind $kind --capacity 4096 --max-message 3000 "$queue"
+    words "$queue" seven
+    printf '%.3000s\n' "$long" | "$builddir/tools/shmring" send "$queue"
+    words "$queue" >"$dir/output"
+    printf 'seven\n%.3000s\n' "$long" | cmp - "$dir/output"
+    words "$queue" "$long" 2>"$dir/error" && exit 1
+    grep 'the message has 20000 bytes' "$dir/error"
+    "$builddir/tools/shmring" rm "$queue"
+done
+
 words not/a/name 2>"$dir/error" && exit 1
 grep '^words.py: .' "$dir/error"
 words 2>"$dir/error" && exit 1
@@ -49,7 +84,7 @@ for structure in words.Config, words.Waiting:
     for name, _ in structure._fields_:
         field = getattr(structure, name)
         print(name, field.offset, field.size)
-for name in "PRODUCER CONSUMER OPEN_OR_CREATE MPMC WAIT_PEERS".split():
+for name in "PRODUCER CONSUMER OPEN_OR_CREATE SPSC WAIT_HANGUP".split():
     print(name, getattr(words, name))
 END
 cat >"$dir/fields.c" <<'END'
@@ -75,8 +110,8 @@ int main(void)
     CONSTANT(PRODUCER);
     CONSTANT(CONSUMER);
     CONSTANT(OPEN_OR_CREATE);
-    CONSTANT(MPMC);
-    CONSTANT(WAIT_PEERS);
+    CONSTANT(SPSC);
+    CONSTANT(WAIT_HANGUP);
 }
 END
 $CC -I"$srcdir/include" "$dir/fields.c" -o "$dir/fields"

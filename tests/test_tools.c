@@ -178,19 +178,75 @@ Test(tools, what_is_not_there)
 {
     const char *name = queue_name();
     char expected[128];
-    snprintf(expected, sizeof expected, "shmring: %s: cannot open: ", name);
-    EXPECT(TOOL("", "stat", name), 1, "", expected);
-    EXPECT(TOOL("", "ls", name), 1, "", expected);
-    EXPECT(TOOL("", "send", name), 1, "", expected);
-    EXPECT(TOOL("", "recv", name), 1, "", expected);
-    EXPECT(TOOL("", "who", name), 1, "", expected);
-    EXPECT(TOOL("", "dump", name), 1, "", expected);
-    EXPECT(TOOL("", "recover", name), 1, "", expected);
-    EXPECT(TOOL("", "gc", name), 1, "", expected);
+    snprintf(expected, sizeof expected,
+             "shmring: %s: cannot open: /dev/shm/%s does not exist: ", name, name);
+    char make_it[300], list_them[300];
+    snprintf(make_it, sizeof make_it, "%s'shmring create' makes it, --wait-open waits for it\n",
+             expected);
+    snprintf(list_them, sizeof list_them, "%s'shmring ls' lists the queues\n", expected);
+    EXPECT(TOOL("", "stat", name), 1, "", list_them);
+    EXPECT(TOOL("", "ls", name), 1, "", list_them);
+    EXPECT(TOOL("", "send", name), 1, "", make_it);
+    EXPECT(TOOL("", "recv", name), 1, "", make_it);
+    EXPECT(TOOL("", "who", name), 1, "", list_them);
+    EXPECT(TOOL("", "dump", name), 1, "", list_them);
+    EXPECT(TOOL("", "recover", name), 1, "", list_them);
+    EXPECT(TOOL("", "gc", name), 1, "", list_them);
     EXPECT(TOOL("", "ls", "/nonexistent/"), 1, "", "/nonexistent/: cannot list: ");
-    EXPECT(TOOL("", "rm", name), 1, "", "cannot remove: ");
+    EXPECT(TOOL("", "rm", name), 1, "", "does not exist: there is nothing to remove\n");
     EXPECT(TOOL("", "rm", "--force", name), 0, "", "");
     EXPECT(TOOL("", "rm", "-f"), 0, "", "");
+}
+
+/* Every command, with what cannot be the name of a queue, or is no queue. */
+Test(tools, what_is_no_queue)
+{
+    static const char *const commands[] = {"create", "stat",    "ls", "send", "recv", "who",
+                                           "dump",   "recover", "rm", "gc",   "top"};
+    const char *path = path_in(directory_name(), "text");
+    write_file(path, "no queue at all, but a text\n", 28);
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        const char *command = commands[i], *once = strcmp(command, "top") == 0 ? "--once" : "--";
+        const char *const names[] = {"", ".hidden", "file:", as_file_queue(path), "file:/dev/null"};
+        for (size_t n = 0; n < sizeof names / sizeof names[0]; n++) {
+            struct outcome outcome = TOOL("x\n", command, once, names[n]);
+            bool listed = *once && strcmp(command, "top") == 0 && outcome.status == 0;
+            cr_assert(outcome.status == 1 || listed, "%s '%s': exit %d: %s%s", command, names[n],
+                      outcome.status, outcome.out, outcome.err);
+            cr_assert(listed ||
+                          (strncmp(outcome.err, "shmring: ", 9) == 0 &&
+                           strstr(outcome.err, ": cannot ") && !strstr(outcome.err, "create the")),
+                      "%s '%s': %s", command, names[n], outcome.err);
+            outcome_free(&outcome);
+        }
+    }
+}
+
+/* What the help calls short options are options, and the same ones. */
+Test(tools, short_options)
+{
+    static const char *const commands[] = {"create", "stat",    "ls", "send", "recv", "who",
+                                           "dump",   "recover", "rm", "gc",   "top"};
+    const char *name = queue_name();
+    DO("create", name);
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        struct outcome outcome = TOOL("", commands[i], "-h");
+        cr_assert(outcome.status == 0 && strstr(outcome.out, "Usage: shmring "));
+        outcome_free(&outcome);
+    }
+    EXPECT(TOOL("", "send", "-lwn", "-t", "1", name), 0, "", "");
+    EXPECT(TOOL("hi\n", "send", "-wnt1", name), 0, "", "");
+    CHECK_JSON(TOOL("", "dump", "-jx", name), "\"hex\":\"");
+    EXPECT(TOOL("", "recv", "-lewn", "-t1", "-c1", name), 0, NULL, "");
+    EXPECT(TOOL("", "recv", "-pn", name), 3, "", "is empty");
+    CHECK_JSON(TOOL("", "stat", "-j", name), "\"name\"");
+    EXPECT(TOOL("", "stat", "-o", name), 0, NULL, "");
+    CHECK_JSON(TOOL("", "ls", "-j", name), "\"name\"");
+    CHECK_JSON(TOOL("", "who", "-j", name), "[]");
+    CHECK_JSON(TOOL("", "recover", "-j", name), "\"participants\":0");
+    EXPECT(TOOL("", "top", "-o", "-d0.1", "-f", name, "-sdepth", name), 0, NULL, "");
+    EXPECT(TOOL("", "gc", "-an", name), 0, NULL, "");
+    EXPECT(TOOL("", "rm", "-f", name, name), 0, "", "");
 }
 
 Test(tools, rm_goes_on_after_a_failure)
@@ -305,7 +361,9 @@ Test(tools, what_others_call_themselves_is_escaped)
 /* A participant, and a queue, that would like to be commands to a terminal. */
 static int die_of_a_bad_name(void *name)
 {
-    static const char words[] = "\033]0;title\a\x9b" "2J\xc2\x9b" "2J\r\177";
+    static const char words[] = "\033]0;title\a\x9b"
+                                "2J\xc2\x9b"
+                                "2J\r\177";
     const struct shmring_config config = {.kind = SHMRING_MPMC,
                                           .flags = SHMRING_PRODUCER | SHMRING_CONSUMER,
                                           .capacity = 4,
@@ -332,7 +390,8 @@ static void assert_is_text(const char *command, const char *text)
 
 Test(tools, no_control_characters_from_a_segment)
 {
-    const char *name = as_file_queue(path_in(directory_name(), "a\033[2J\x9b\xc2\x9b" "b"));
+    const char *name = as_file_queue(path_in(directory_name(), "a\033[2J\x9b\xc2\x9b"
+                                                               "b"));
     const char *const lines[][4] = {{"ls"},           {"stat"},          {"stat", "--openmetrics"},
                                     {"who"},          {"dump"},          {"top", "--once"},
                                     {"ls", "--json"}, {"who", "--json"}, {"gc", "--dry-run"},

@@ -17,6 +17,9 @@
 static const struct shmring_waiting with_peers = {.recheck_ms = 1, .flags = SHMRING_WAIT_PEERS};
 static const struct shmring_waiting with_peers_sleepy = {.recheck_ms = 3600000,
                                                          .flags = SHMRING_WAIT_PEERS};
+static const struct shmring_waiting until_hangup = {.recheck_ms = 1, .flags = SHMRING_WAIT_HANGUP};
+static const struct shmring_waiting until_hangup_sleepy = {.recheck_ms = 3600000,
+                                                           .flags = SHMRING_WAIT_HANGUP};
 
 static int attend(void *role)
 {
@@ -84,13 +87,107 @@ Test(wait, oneself_is_no_peer, .init = setup_mpmc, .fini = teardown)
                  5); /* what is there comes first */
 }
 
-static int sleep_until_the_last_leaves(void *unused)
+static int attend_and_be_killed(void *role)
 {
-    (void)unused;
+    child_open(*(unsigned *)role);
+    kill(getpid(), SIGKILL);
+    return 1;
+}
+
+/* Nobody comes: no hang-up. Somebody came, and left or died without a message: a hang-up. */
+static void check_hangup(bool killed)
+{
+    unsigned producer = SHMRING_PRODUCER, consumer = SHMRING_CONSUMER;
+    struct shmring_stat st;
+    char buf[100];
+    shmring_t *peer, *mine = open_role(SHMRING_CONSUMER);
+
+    cr_assert_eq(shmring_set_waiting(mine, &until_hangup), 0);
+    cr_assert_eq(shmring_recv_wait(mine, buf, sizeof buf, &moment), -ETIMEDOUT);
+    if (killed) {
+        cr_assert_eq(test_run(attend_and_be_killed, &producer), -SIGKILL);
+    } else {
+        peer = open_role(SHMRING_PRODUCER);
+        cr_assert_eq(shmring_recv_wait(mine, buf, sizeof buf, &moment), -ETIMEDOUT);
+        shmring_close(&peer);
+    }
+    assert_refused(shmring_recv_wait(mine, buf, sizeof buf, for_ever), EPIPE, "no live producer");
+    assert_refused(shmring_recv_wait(mine, buf, sizeof buf, for_ever), EPIPE, "no live producer");
+    cr_assert_eq(shmring_stat(mine, &st), 0);
+    shmring_close(&mine);
+    mine = open_role(SHMRING_CONSUMER);
+    cr_assert_eq(shmring_set_waiting(mine, &until_hangup), 0);
+    if (st.kind == SHMRING_SPSC) /* that one waits for the next producer */
+        cr_assert_eq(shmring_recv_wait(mine, buf, sizeof buf, &moment), -ETIMEDOUT);
+    else /* all consumers are told */
+        assert_refused(shmring_recv_wait(mine, buf, sizeof buf, for_ever), EPIPE, "producer");
+    peer = open_role(SHMRING_PRODUCER);
+    shmring_close(&peer);
+    shmring_close(&mine); /* not told */
+    mine = open_role(SHMRING_CONSUMER);
+    cr_assert_eq(shmring_set_waiting(mine, &until_hangup), 0);
+    assert_refused(shmring_recv_wait(mine, buf, sizeof buf, for_ever), EPIPE, "no live producer");
+    cr_assert_eq(shmring_stat(mine, &st), 0);
+    cr_assert(st.producers_ever == 2 && st.consumers_ever == 3);
+    shmring_close(&mine);
+    shmring_close(&q);
+    cr_assert_eq(shmring_unlink(name), 0);
+
+    q = test_create(name, 0, 4096);
+    mine = open_role(SHMRING_PRODUCER);
+    cr_assert_eq(shmring_set_waiting(mine, &until_hangup), 0);
+    fill(mine);
+    cr_assert_eq(shmring_send_wait(mine, buf, 64, &moment), -ETIMEDOUT);
+    if (killed) {
+        cr_assert_eq(test_run(attend_and_be_killed, &consumer), -SIGKILL);
+    } else {
+        peer = open_role(SHMRING_CONSUMER);
+        cr_assert_eq(shmring_send_wait(mine, buf, 64, &moment), -ETIMEDOUT);
+        shmring_close(&peer);
+    }
+    assert_refused(shmring_send_wait(mine, buf, 64, for_ever), EPIPE, "no live consumer");
+    shmring_close(&mine);
+    shmring_close(&q);
+}
+
+Test(wait, hangup, .init = setup)
+{
+    q = test_create(name, 0, 4096);
+    check_hangup(false);
+}
+
+Test(wait, hangup_mpmc, .init = setup)
+{
+    q = test_create_mpmc(name, 0, 4, 100);
+    check_hangup(false);
+}
+
+Test(wait, hangup_by_death, .init = setup)
+{
+    q = test_create(name, 0, 4096);
+    check_hangup(true);
+}
+
+Test(wait, hangup_by_death_mpmc, .init = setup)
+{
+    q = test_create_mpmc(name, 0, 4, 100);
+    check_hangup(true);
+}
+
+Test(wait, oneself_does_not_hang_up, .init = setup_mpmc, .fini = teardown)
+{
+    char buf[100];
+
+    cr_assert_eq(shmring_set_waiting(q, &until_hangup), 0);
+    cr_assert_eq(shmring_recv_wait(q, buf, sizeof buf, &moment), -ETIMEDOUT);
+}
+
+static int sleep_until_the_last_leaves(void *how)
+{
     shmring_t *consumer = child_open(SHMRING_CONSUMER);
     char buf[100];
 
-    child_assert(shmring_set_waiting(consumer, &with_peers_sleepy) == 0);
+    child_assert(shmring_set_waiting(consumer, how) == 0);
     child_assert(shmring_recv_wait(consumer, buf, sizeof buf, for_ever) == -EPIPE);
     return 0;
 }
@@ -98,11 +195,24 @@ static int sleep_until_the_last_leaves(void *unused)
 Test(wait, closing_wakes_those_who_ask_for_peers, .init = setup)
 {
     q = test_create(name, SHMRING_PRODUCER, 4096);
-    pid_t pid = test_fork(sleep_until_the_last_leaves, NULL);
+    pid_t pid = test_fork(sleep_until_the_last_leaves, (void *)&with_peers_sleepy);
 
     test_await_sleep(pid);
     shmring_close(&q);
     cr_assert_eq(test_wait(pid), 0);
+}
+
+/* Who comes and leaves at once, and sends nothing, is seen also by one that sleeps. */
+Test(wait, closing_wakes_those_who_wait_for_a_hangup, .init = setup)
+{
+    q = test_create(name, 0, 4096);
+    pid_t pid = test_fork(sleep_until_the_last_leaves, (void *)&until_hangup_sleepy);
+
+    test_await_sleep(pid);
+    shmring_t *producer = open_role(SHMRING_PRODUCER);
+    shmring_close(&producer);
+    cr_assert_eq(test_wait(pid), 0);
+    shmring_close(&q);
 }
 
 static int die_with_a_message(void *unused)
@@ -114,6 +224,22 @@ static int die_with_a_message(void *unused)
     child_assert(shmring_peek(consumer, &msg, NULL) == 5);
     kill(getpid(), SIGKILL);
     return 1;
+}
+
+/* The producers have left, and a message comes back from the dead: that first. */
+Test(wait, what_a_dead_consumer_held_comes_before_the_end, .init = setup)
+{
+    char buf[100];
+
+    q = test_create_mpmc(name, SHMRING_PRODUCER, 4, 100);
+    send_hello();
+    shmring_t *mine = open_role(SHMRING_CONSUMER);
+    cr_assert_eq(shmring_set_waiting(mine, &until_hangup), 0);
+    cr_assert_eq(test_run(die_with_a_message, NULL), -SIGKILL);
+    shmring_close(&q);
+    cr_assert_eq(shmring_recv_wait(mine, buf, sizeof buf, for_ever), 5);
+    assert_refused(shmring_recv_wait(mine, buf, sizeof buf, for_ever), EPIPE, "no live producer");
+    shmring_close(&mine);
 }
 
 /* Nobody calls anything on that queue any more: the sleeper itself finds the dead. */

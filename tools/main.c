@@ -15,6 +15,8 @@ static const struct command *const commands[] = {
 
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
+static const struct command *command; /* that runs */
+
 int help(const struct command *self)
 {
     printf("Usage: shmring %s %s\n%c%s.\n\n%s", self->name, self->arguments,
@@ -81,9 +83,15 @@ int complain(const char *name, const char *format, ...)
 
 const char *error_detail(int error)
 {
-    /* -EAGAIN leaves no detail; from the calls that open it means this. */
-    return error == -EAGAIN ? "its creator is at work, or died doing so: try again"
-                            : shmring_strerror_detail();
+    static char text[400];
+
+    if (error == -EAGAIN) /* leaves no detail; from the calls that open it means this */
+        return "its creator is at work, or died doing so: try again";
+    if (error != -ENOENT)
+        return shmring_strerror_detail();
+    snprintf(text, sizeof text, "%s: %s", shmring_strerror_detail(),
+             command && command->missing ? command->missing : "'shmring ls' lists the queues");
+    return text;
 }
 
 int failed(const char *name, const char *what, int error)
@@ -119,6 +127,7 @@ int main(int argc, char **argv)
         char program[32]; /* what getopt puts before its complaints */
         snprintf(program, sizeof program, "shmring %s", commands[i]->name);
         argv[1] = program;
+        command = commands[i];
         int status = close_output(commands[i]->run(commands[i], argc - 1, argv + 1));
         end_by_signal();
         return status;

@@ -17,9 +17,10 @@ struct receiver {
     const char *name;
     bool length_prefixed;
     bool eof;
-    bool met_producer;
-    uint64_t sent_before; /* by others, before we came */
-    uint64_t count;       /* how many to receive; UINT64_MAX: no end */
+    bool new_producer;         /* --eof: those who left before we came do not count */
+    bool met_producer;         /* one that counts */
+    uint64_t producers_before; /* how often one had attached before we came */
+    uint64_t count;            /* how many to receive; UINT64_MAX: no end */
     uint64_t received;
     /* Messages peeked and not released, each as two pieces of output. */
     int held;
@@ -100,10 +101,17 @@ static int producers_left(struct receiver *r)
         here = here || (view.rows[i].alive && view.rows[i].role & SHMRING_PRODUCER);
         held = held || view.rows[i].held > 0;
     }
-    r->met_producer =
-        r->met_producer || here || r->received > 0 || view.stat.sent != r->sent_before;
+    r->met_producer = r->met_producer || here ||
+                      view.stat.producers_ever > (r->new_producer ? r->producers_before : 0);
     view_free(&view);
     return r->met_producer && !here && !held;
+}
+
+/* From now on waiting ends with -EPIPE when the producers have left, or not. */
+static int heed_hangup(struct receiver *r, bool heed)
+{
+    struct shmring_waiting how = {.spin_ns = 50000, .flags = heed ? SHMRING_WAIT_HANGUP : 0};
+    return shmring_set_waiting(r->q, &how);
 }
 
 /*
@@ -113,14 +121,24 @@ static int producers_left(struct receiver *r)
 static int wait_for_more(struct receiver *r, struct waiting *waiting,
                          const struct patience *patience)
 {
-    int rc = wait_a_little(waiting, r->q, patience);
+    int rc = wait_for_event(waiting, r->q, SHMRING_READABLE, patience);
+    if (rc == -EPIPE) { /* all have left; but were they those we wait for? */
+        rc = producers_left(r);
+        if (rc != 0)
+            return rc;
+        heed_hangup(r, false);
+        rc = wait_for_event(waiting, r->q, SHMRING_READABLE, patience);
+        heed_hangup(r, true);
+    } else if (rc == -ESTALE && r->eof && producers_left(r) == 1) {
+        return 1; /* they have removed the queue behind them */
+    }
     if (rc != 1)
         return rc;
     /* Has the reader of our output left? There may never be a write to say so. */
     struct pollfd output = {.fd = STDOUT_FILENO};
     if (poll(&output, 1, 0) > 0 && output.revents & POLLERR)
         return -EPIPE;
-    return r->eof ? producers_left(r) : 0;
+    return 0;
 }
 
 /* Why we end with less than was asked for. */
@@ -157,7 +175,7 @@ static int receive(struct receiver *r, const struct patience *patience)
                 return complain("stdout", "cannot write: %s", strerror(-rc));
             if (rc < 0)
                 return explain(r, rc);
-            waiting.looks = 0;
+            waiting.started = false;
             ended = 0;
             continue;
         }
@@ -172,8 +190,8 @@ static int receive(struct receiver *r, const struct patience *patience)
     return EXIT_OK;
 }
 
-/* Open the queue; and note before what was sent: from then on others may send, and leave, and have
- * it taken by a third one. */
+/* Open the queue; and note before how many producers had come: from then on one may come and leave.
+ */
 static int open_queue(struct receiver *r, const struct patience *patience)
 {
     shmring_t *observer;
@@ -183,8 +201,10 @@ static int open_queue(struct receiver *r, const struct patience *patience)
         return status;
     int rc = shmring_stat(observer, &stat);
     if (rc == 0) {
-        r->sent_before = stat.sent;
+        r->producers_before = stat.producers_ever;
         rc = shmring_dup(&r->q, observer, SHMRING_CONSUMER);
+        if (rc == 0 && r->eof)
+            rc = heed_hangup(r, true);
         if (rc < 0)
             status = failed(r->name, "cannot open", rc);
     } else {
@@ -200,6 +220,7 @@ static int run(const struct command *self, int argc, char **argv)
         {"length-prefixed", no_argument, NULL, 'l'},
         {"count", required_argument, NULL, 'c'},
         {"eof", no_argument, NULL, 'e'},
+        {"new-producer", no_argument, NULL, 'p'},
         PATIENCE_OPTIONS,
         {0},
     };
@@ -208,7 +229,7 @@ static int run(const struct command *self, int argc, char **argv)
     int status;
 
     for (int option;
-         (option = getopt_long(argc, argv, "lc:e" PATIENCE_LETTERS, options, NULL)) != -1;) {
+         (option = getopt_long(argc, argv, "lc:ep" PATIENCE_LETTERS, options, NULL)) != -1;) {
         switch (option) {
         case 'l':
             r.length_prefixed = true;
@@ -216,6 +237,10 @@ static int run(const struct command *self, int argc, char **argv)
         case 'c':
             if (!parse_count(optarg, &r.count))
                 return bad_value(self, "--count", optarg, "a number");
+            break;
+        case 'p':
+            r.new_producer = true;
+            r.eof = true;
             break;
         case 'e':
             r.eof = true;
@@ -246,12 +271,15 @@ const struct command recv_command = {
     .options =
         "  -l, --length-prefixed  put a 4-byte little-endian length before each, and no newline\n"
         "  -c, --count N          end after N messages\n"
-        "  -e, --eof              end when the queue is empty and its producers have left\n"
+        "  -e, --eof              end when the queue is empty and its producers have left;\n"
+        "                         if none ever came, wait for one\n"
+        "  -p, --new-producer     the same, but those who left before now do not count\n"
         "  -w, --wait-open        wait for the queue to appear\n"
         "  -t, --timeout SECONDS  wait no longer than that for the queue, or for a message\n"
         "  -n, --no-wait          take what is there; exit with 3 when that is nothing,\n"
         "                         or less than --count\n",
     .notes = "Without --count, --eof, --timeout or --no-wait it goes on until it is interrupted.\n"
              "A message leaves the queue only after it was written.\n",
+    .missing = "'shmring create' makes it, --wait-open waits for it",
     .run = run,
 };

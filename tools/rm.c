@@ -43,5 +43,6 @@ const struct command rm_command = {
     .arguments = "[OPTION]... NAME...",
     .summary = "remove queues, and the messages in them",
     .options = "  -f, --force            a NAME that does not exist is no error\n",
+    .missing = "there is nothing to remove",
     .run = run,
 };

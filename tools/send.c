@@ -102,8 +102,9 @@ static int send_all(shmring_t *q, const struct patience *patience, const struct 
             messages += rc;
             n -= rc;
             *sent += (uint64_t)rc;
-            waiting.looks = 0;
-        } else if (rc != -EAGAIN || (rc = wait_a_little(&waiting, q, patience)) < 0) {
+            waiting.started = false;
+        } else if (rc != -EAGAIN ||
+                   (rc = wait_for_event(&waiting, q, SHMRING_WRITABLE, patience)) < 0) {
             return rc;
         }
     }
@@ -231,5 +232,6 @@ const struct command send_command = {
         "  -w, --wait-open        wait for the queue to appear\n"
         "  -t, --timeout SECONDS  wait no longer than that for the queue, or for room in it\n"
         "  -n, --no-wait          do not wait for room: exit with 3 when full\n",
+    .missing = "'shmring create' makes it, --wait-open waits for it",
     .run = run,
 };

@@ -23,6 +23,8 @@ struct command {
     const char *summary;
     const char *options; /* a line each, --help aside */
     const char *notes;   /* NULL: none */
+    const char
+        *missing; /* what to do about a queue that does not exist; NULL: see which there are */
     int (*run)(const struct command *self, int argc, char **argv);
 };
 
@@ -47,7 +49,7 @@ int complain(const char *name, const char *format, ...) __attribute__((format(pr
 
 /* A library call on NAME has just failed: complain with its detail. Returns the exit code. */
 int failed(const char *name, const char *what, int error);
-const char *error_detail(int error);
+const char *error_detail(int error); /* valid until the next call */
 
 /* What an allocation returned, if it is something. Running out of memory ends the program, which
  * can be killed at any moment without harm. */
@@ -181,16 +183,17 @@ int patience_option(struct patience *patience, const struct command *self, int o
 int attach(shmring_t **q, const char *name, unsigned role, const struct patience *patience);
 
 struct waiting {
-    uint64_t looks; /* in vain, since the last success; set it to 0 at a success */
+    bool started; /* since the last success; set it to false at a success */
     int64_t deadline_ns;
 };
 
 /*
- * Pass a little time: spin at first, then sleep, up to a millisecond. Returns 0; 1 now and then,
- * when it is time to look at what costs more; -EAGAIN: no_wait; -ETIMEDOUT; -EINTR: stop_signal;
- * or, now and then, what shmring_check() says.
+ * Sleep until the queue is SHMRING_READABLE or SHMRING_WRITABLE, a tenth of a second at most.
+ * Returns 0: try again; 1: it was that long, time to look at what costs more; -EAGAIN: no_wait;
+ * -ETIMEDOUT; -EINTR: stop_signal; or what shmring_wait() or shmring_check() says.
  */
-int wait_a_little(struct waiting *waiting, shmring_t *q, const struct patience *patience);
+int wait_for_event(struct waiting *waiting, shmring_t *q, unsigned event,
+                   const struct patience *patience);
 
 /* Wait until a non-blocking descriptor is ready. Returns 0 or -EINTR. */
 int wait_ready(int fd, short events);

@@ -211,6 +211,8 @@ void put_view_json(FILE *out, const char *name, const struct view *view)
     put_number(out, "takeovers", st->takeovers);
     put_number(out, "redelivered", st->redelivered);
     put_number(out, "dropped", st->dropped);
+    put_number(out, "producers_ever", st->producers_ever);
+    put_number(out, "consumers_ever", st->consumers_ever);
     put_bool(out, "consumers_asleep", st->asleep & SHMRING_READABLE);
     put_bool(out, "producers_asleep", st->asleep & SHMRING_WRITABLE);
     put_number(out, "max_participants", st->max_participants);

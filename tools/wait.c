@@ -9,6 +9,9 @@
 
 #include "tool.h"
 
+/* So long is slept at once. A signal that arrives just before a sleep is heard of after it. */
+#define SLICE_NS INT64_C(100000000)
+
 volatile sig_atomic_t stop_signal;
 
 /*
@@ -82,29 +85,35 @@ static int64_t now_ns(void)
     return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
-int wait_a_little(struct waiting *waiting, shmring_t *q, const struct patience *patience)
+int wait_for_event(struct waiting *waiting, shmring_t *q, unsigned event,
+                   const struct patience *patience)
 {
-    enum { SPINS = 1000, SHORTEST_NS = 1000, LONGEST_NS = 1000000, LOOK_AROUND = 64 };
+    struct timespec slice = {.tv_nsec = SLICE_NS};
 
     if (patience->no_wait)
         return -EAGAIN;
-    uint64_t look = waiting->looks++;
-    if (look == 0 && patience->limited)
-        waiting->deadline_ns =
-            now_ns() + (int64_t)patience->timeout.tv_sec * 1000000000 + patience->timeout.tv_nsec;
-    if (look < SPINS)
-        return 0;
     if (stop_signal)
         return -EINTR;
-    if (patience->limited && now_ns() >= waiting->deadline_ns)
-        return -ETIMEDOUT;
+    if (patience->limited) {
+        int64_t now = now_ns();
+        if (!waiting->started)
+            waiting->deadline_ns =
+                now + (int64_t)patience->timeout.tv_sec * 1000000000 + patience->timeout.tv_nsec;
+        if (now >= waiting->deadline_ns)
+            return -ETIMEDOUT;
+        if (waiting->deadline_ns - now < SLICE_NS)
+            slice.tv_nsec = (long)(waiting->deadline_ns - now);
+    }
+    waiting->started = true;
 
-    look -= SPINS;
-    struct timespec pause = {.tv_nsec = look < 10 ? SHORTEST_NS << look : LONGEST_NS};
-    nanosleep(&pause, NULL);
-    if (look % LOOK_AROUND != LOOK_AROUND - 1)
+    int rc = shmring_wait(q, event, &slice);
+    if (rc > 0)
         return 0;
-    int rc = shmring_check(q);
+    if (rc == -EINTR)
+        return stop_signal ? -EINTR : 0;
+    if (rc != -ETIMEDOUT)
+        return rc;
+    rc = shmring_check(q);
     return rc < 0 ? rc : 1;
 }
 

@@ -67,7 +67,7 @@ SHMRING_API int shmring_mux_create(shmring_mux_t **mux, const struct shmring_mux
  *
  * While asleep the mux looks at q by itself as often as shmring_set_waiting() says, but at all of its
  * queues together not more often than looks_per_s says: with the defaults, at each of 1,000 every
- * 50 ms, at each of 10,000 every 500 ms. It heeds SHMRING_WAIT_PEERS. Call that before. A look finds
+ * 50 ms, at each of 10,000 every 500 ms. It heeds that call's flags. Make it before. A look finds
  * what the dead sent and did not ring for; who lives rings at once.
  *
  * Returns 0, or -EINVAL: event is not one of the two; -EEXIST: q is in this mux; -ENOMEM; -EAGAIN: a

@@ -197,7 +197,9 @@ struct shmring_stat {
     uint32_t max_participants;
     uint32_t asleep; /* SHMRING_READABLE, SHMRING_WRITABLE: somebody sleeps until that is so, or gave up
                         doing so and was not missed yet */
-    uint64_t reserved[5];
+    uint64_t producers_ever; /* how often somebody attached as a producer, since creation */
+    uint64_t consumers_ever;
+    uint64_t reserved[3];
 };
 enum {
     SHMRING_STALE = 0x1000 /* in shmring_stat.flags */
@@ -478,7 +480,8 @@ SHMRING_API int shmring_release(shmring_t *q, const void *msg);
  *   -EINTR      a signal handler ran while this thread slept
  *   -EINVAL     a timeout that is negative, or with more than 999,999,999 ns
  *   -ESTALE     the name is gone; noticed within a second or so
- *   -EPIPE      only with SHMRING_WAIT_PEERS: nothing can come, the other side has no live participant
+ *   -EPIPE      only with SHMRING_WAIT_PEERS or SHMRING_WAIT_HANGUP: nothing can come, the other side
+ *               has no live participant
  * Blocking. Not for signal handlers.
  */
 SHMRING_API int shmring_send_wait(shmring_t *q, const void *msg, size_t len,
@@ -509,11 +512,15 @@ struct shmring_waiting {
     uint32_t spin_ns;    /* look for so long, at most, before sleeping; 0: sleep at once. What waits
                             took of late decides for how long it is really done. */
     uint32_t recheck_ms; /* look by itself so often while asleep; 0: 50 */
-    uint32_t flags;      /* SHMRING_WAIT_PEERS */
+    uint32_t flags;      /* SHMRING_WAIT_PEERS, SHMRING_WAIT_HANGUP */
     uint32_t reserved[5];
 };
 enum {
-    SHMRING_WAIT_PEERS = 0x1 /* -EPIPE rather than to wait for a side that has no live participant */
+    SHMRING_WAIT_PEERS = 0x1, /* -EPIPE rather than to wait for a side that has no live participant */
+    /* The same, but only once the other side has had a participant since the queue was made: so a
+       consumer that starts first waits for a producer, and ends when all have left. spsc: since a
+       handle of this role was last told -EPIPE, so that a queue can be used again and again. */
+    SHMRING_WAIT_HANGUP = 0x2
 };
 
 /* Change that; w NULL: as it was at first, 50,000 ns, 50 ms and no flag. Returns 0 or -EINVAL. */
