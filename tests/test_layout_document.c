@@ -265,6 +265,7 @@ static void check_row(uint64_t base, const struct shmring_participant *who, uint
     is_text(r, base, "comm", who->comm, 16);
     is(r, base, "producers", (role & SHMRING_PRODUCER) != 0);
     is(r, base, "consumers", (role & SHMRING_CONSUMER) != 0);
+    is(r, base, "hung_up", 0);
 }
 
 static void send_and_receive(shmring_t *q, int sent, int received)
