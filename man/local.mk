@@ -18,6 +18,7 @@ dist_man_MANS += \
 
 dist_man_MANS += \
 	man/shmring_delivery.7 \
+	man/shmring_process.7 \
 	man/shmring_recovery.7 \
 	man/shmring_security.7 \
 	man/shmring_tuning.7

@@ -32,7 +32,10 @@ dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 # The flags of this build are not the consumers', nor are what its make was told.
 unset CFLAGS MAKEFLAGS MFLAGS
-quietly make -C "$builddir" install DESTDIR="$dir/root"
+# Not while other tests run the libraries: see tests/beside.
+set --
+! flock --version >/dev/null 2>&1 || set -- flock --exclusive --close "$builddir/tests/running"
+quietly "$@" make -C "$builddir" install DESTDIR="$dir/root"
 # PKG_CONFIG_SYSROOT_DIR would move liburcu as well.
 PKG_CONFIG_PATH=$(dirname "$(find "$dir/root" -name libshmring.pc)")
 sed -i "s|^\([a-z_]*\)=/|\1=$dir/root/|" "$PKG_CONFIG_PATH"/*.pc

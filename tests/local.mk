@@ -166,6 +166,19 @@ tests_test_faults_SOURCES = tests/test_faults.c tests/faults.c tests/faults.h
 tests_test_faults_LDADD = $(core_test_libs)
 tests_test_faults_LDFLAGS = $(faults_ldflags)
 
+# And what no signal handler may call: tests/signal_safe.sh checks the list.
+suites += tests/test_signal_safe
+tests_test_signal_safe_SOURCES = tests/test_signal_safe.c tests/faults.c tests/faults.h
+tests_test_signal_safe_LDADD = $(core_test_libs)
+tests_test_signal_safe_LDFLAGS = $(faults_ldflags) \
+	-Wl,--wrap=__isoc23_fscanf,--wrap=__isoc23_sscanf,--wrap=__isoc99_fscanf \
+	-Wl,--wrap=__isoc23_strtoull,--wrap=__isoc99_sscanf,--wrap=__snprintf_chk \
+	-Wl,--wrap=__vsnprintf_chk,--wrap=fclose,--wrap=free,--wrap=pthread_atfork \
+	-Wl,--wrap=pthread_key_create,--wrap=pthread_mutex_lock \
+	-Wl,--wrap=pthread_mutex_trylock,--wrap=pthread_mutex_unlock,--wrap=pthread_once \
+	-Wl,--wrap=pthread_setspecific,--wrap=snprintf,--wrap=strerror,--wrap=strtoull \
+	-Wl,--wrap=vsnprintf
+
 suites += tests/test_mpmc_deaths tests/test_mpmc_processes
 memcheck_suites += tests/test_mpmc_deaths tests/test_mpmc_processes
 tests_test_mpmc_deaths_LDADD = $(test_libs)
@@ -297,23 +310,28 @@ script_tests += \
 	tests/exports.sh \
 	tests/headers.sh \
 	tests/instructions.sh \
+	tests/locale.sh \
 	tests/man.sh \
 	tests/packaging.sh \
 	tests/python.sh \
 	tests/readme.sh \
 	tests/report.sh \
 	tests/reuse.sh \
+	tests/signal_safe.sh \
 	tests/spelling.sh \
 	tests/tracing.sh
 EXTRA_DIST += tests/consumers tests/cxx.cpp tests/cxx_expect.hpp tests/cxx_mux.cpp
 
 TEST_EXTENSIONS = .sh
 
+# Numbers and words are compared: in the C locale, whatever the user's is.
 AM_TESTS_ENVIRONMENT = srcdir='$(srcdir)' builddir='$(builddir)' CC='$(CC)' \
-	CFLAGS='$(AM_CFLAGS) $(CFLAGS)'; export srcdir builddir CC CFLAGS;
-LOG_COMPILER = $(srcdir)/tests/checked
+	CFLAGS='$(AM_CFLAGS) $(CFLAGS)' LC_ALL=C; export srcdir builddir CC CFLAGS LC_ALL;
+LOG_COMPILER = $(srcdir)/tests/beside $(srcdir)/tests/checked
+SH_LOG_COMPILER = $(srcdir)/tests/beside
+CLEANFILES += tests/running
 dist_check_SCRIPTS += $(script_tests)
-EXTRA_DIST += tests/checked tests/installed.sh tests/summary tests/stand-in/criterion/criterion.h
+EXTRA_DIST += tests/beside tests/checked tests/installed.sh tests/summary tests/stand-in/criterion/criterion.h
 
 # The tests, and last one line in Criterion's own form that adds up all suites.
 .PHONY: check-summary

@@ -21,6 +21,7 @@ esac
 
 dir=$(mktemp -d)
 queue=words-${dir##*.} # a name that nobody had before
+trap 'exit 1' HUP INT TERM # and so the next one, too
 trap '"$builddir/tools/shmring" rm -f "$queue"; rm -rf "$dir"' EXIT
 LD_LIBRARY_PATH=$builddir/lib/.libs
 PYTHONDONTWRITEBYTECODE=1

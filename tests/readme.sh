@@ -4,6 +4,8 @@
 # README.md: its picture shows the figures of its table; and its program is that of examples/, and
 # does what the page says: either side may start first, crash and come back.
 set -eu
+LC_ALL=C # awk writes the decimal point of the locale
+export LC_ALL
 : "${srcdir:?}" "${builddir:?}" "${CC:?}"
 
 awk -f "$srcdir/doc/comparison.awk" "$srcdir/README.md" | cmp - "$srcdir/doc/comparison.svg" || {

@@ -6,11 +6,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -35,15 +38,25 @@ static void remove_files(const char *directory)
         closedir(d);
 }
 
+/* A queue goes with its doorbells, whatever else stands there by itself, a directory with its
+ * files. */
+static void remove_path(const char *path)
+{
+    char name[TEST_NAME_SIZE + 8];
+
+    snprintf(name, sizeof name, "file:%s", path);
+    if (shmring_unlink(name) < 0 && unlink(path) < 0 && errno == EISDIR) {
+        remove_files(path);
+        rmdir(path);
+    }
+}
+
 static void clean_up(void)
 {
     if (getpid() != cleanup_owner)
         return;
     for (int i = 0; i < cleanup_count; i++)
-        if (unlink(cleanups[i]) < 0 && errno == EISDIR) {
-            remove_files(cleanups[i]);
-            rmdir(cleanups[i]);
-        }
+        remove_path(cleanups[i]);
 }
 
 static void clean_up_later(const char *path)
@@ -57,6 +70,15 @@ static void clean_up_later(const char *path)
     snprintf(cleanups[cleanup_count++], TEST_NAME_SIZE, "%s", path);
 }
 
+/* What the names of this pid namespace start with. */
+static void name_prefix(char prefix[TEST_NAME_SIZE])
+{
+    struct stat namespace = {0};
+
+    (void)stat("/proc/self/ns/pid", &namespace);
+    snprintf(prefix, TEST_NAME_SIZE, "shmring-test-%jx-", (uintmax_t) namespace.st_ino);
+}
+
 /* The time is in it, as pids come again, and who was killed has left its names there. */
 void test_name(char name[TEST_NAME_SIZE])
 {
@@ -65,7 +87,8 @@ void test_name(char name[TEST_NAME_SIZE])
     char path[TEST_NAME_SIZE];
 
     clock_gettime(CLOCK_REALTIME, &now);
-    snprintf(name, TEST_NAME_SIZE, "shmring-test-%d-%jx-%u", getpid(),
+    name_prefix(name);
+    snprintf(name + strlen(name), TEST_NAME_SIZE - strlen(name), "%d-%jx-%u", getpid(),
              (uintmax_t)now.tv_sec * 1000000 + (uintmax_t)now.tv_nsec / 1000, counter++);
     snprintf(path, sizeof path, "/dev/shm/%.100s", name);
     clean_up_later(path);
@@ -73,10 +96,50 @@ void test_name(char name[TEST_NAME_SIZE])
 
 void test_directory(char path[TEST_NAME_SIZE])
 {
-    strcpy(path, "/tmp/shmring-test-XXXXXX");
+    char prefix[TEST_NAME_SIZE];
+
+    name_prefix(prefix);
+    snprintf(path, TEST_NAME_SIZE, "/tmp/%.60s%d-XXXXXX", prefix, getpid());
     cr_assert_not_null(mkdtemp(path));
     clean_up_later(path);
 }
+
+void test_remove_names_of_the_dead(void)
+{
+    static const char *const directories[] = {"/dev/shm", "/tmp"};
+    char prefix[TEST_NAME_SIZE], path[PATH_MAX];
+    struct dirent *entry;
+
+    name_prefix(prefix);
+    for (int i = 0; i < 2; i++) {
+        DIR *d = opendir(directories[i]);
+        while (d && (entry = readdir(d)) != NULL) {
+            if (strncmp(entry->d_name, prefix, strlen(prefix)) != 0)
+                continue;
+            const pid_t pid = atoi(entry->d_name + strlen(prefix));
+            if (pid <= 0 || kill(pid, 0) == 0 || errno != ESRCH)
+                continue;
+            snprintf(path, sizeof path, "%s/%s", directories[i], entry->d_name);
+            remove_path(path);
+        }
+        if (d)
+            closedir(d);
+    }
+}
+
+#ifdef ReportHook /* Criterion's own process, before and after all tests of a suite */
+ReportHook(PRE_ALL)(struct criterion_test_set *tests)
+{
+    (void)tests;
+    test_remove_names_of_the_dead();
+}
+
+ReportHook(POST_ALL)(struct criterion_global_stats *stats)
+{
+    (void)stats;
+    test_remove_names_of_the_dead();
+}
+#endif
 
 static shmring_t *create(const char *name, const struct shmring_config *config)
 {
@@ -102,6 +165,16 @@ shmring_t *test_create_mpmc(const char *name, unsigned flags, uint64_t capacity,
 }
 
 /* ---- Child processes ------------------------------------------------------------------------- */
+
+bool test_is_root(void)
+{
+    enum { NOBODY = 65534 };
+    const int fd = memfd_create("whose", MFD_CLOEXEC);
+    const bool is = geteuid() == 0 && fd >= 0 && fchown(fd, NOBODY, NOBODY) == 0;
+
+    close(fd);
+    return is;
+}
 
 pid_t test_fork(int (*body)(void *), void *argument)
 {

@@ -7,6 +7,7 @@
 #define TEST_SUPPORT_H
 
 #include <criterion/criterion.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/types.h>
@@ -23,6 +24,9 @@ void test_name(char name[TEST_NAME_SIZE]);
 /* A new directory, as a path. It is removed with the files in it when the test ends. */
 void test_directory(char path[TEST_NAME_SIZE]);
 
+/* Remove what tests that were killed have left there; done before and after each suite. */
+void test_remove_names_of_the_dead(void);
+
 /* Create a queue under NAME with an spsc ring of CAPACITY bytes. */
 shmring_t *test_create(const char *name, unsigned flags, uint64_t capacity);
 
@@ -30,6 +34,12 @@ shmring_t *test_create(const char *name, unsigned flags, uint64_t capacity);
 shmring_t *test_create_mpmc(const char *name, unsigned flags, uint64_t capacity, uint32_t longest);
 
 /* ---- Child processes ------------------------------------------------------------------------- */
+
+/*
+ * Is this process root, with all that this implies: to give files away, and to become another user?
+ * Root of a user namespace may be neither able to do that nor be refused what others are.
+ */
+bool test_is_root(void);
 
 /*
  * Run BODY in a child, which ends with the result as its exit code and dies with the test. It has

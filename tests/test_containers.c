@@ -253,7 +253,7 @@ static int be_alice(void *argument)
 
 static void need_root(void)
 {
-    if (geteuid() != 0)
+    if (!test_is_root())
         cr_skip_test("not root");
 }
 

@@ -309,7 +309,7 @@ static int become_nobody(void)
 
 static void as_nobody(int (*body)(void *), void *argument)
 {
-    if (geteuid() != 0)
+    if (!test_is_root())
         cr_skip_test("not root");
     cr_assert_eq(test_run(body, argument), 0);
 }

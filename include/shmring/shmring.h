@@ -45,6 +45,7 @@
  *   independent. shmring_send(), shmring_recv(), their batches, reserve/commit/cancel and
  *   peek/release neither allocate, lock nor sleep; a signal handler may call them on a handle that
  *   the interrupted code does not use. All other calls are thread-safe and not signal-safe.
+ *   No call is a cancellation point. shmring_process(7) has the rest: fork, vfork, dlclose, stacks.
  *
  * What may run at the same time on an spsc queue
  *                    send side   receive side   observer   close of another handle
@@ -374,8 +375,9 @@ SHMRING_API int shmring_segment_fd(const shmring_t *q);
  * shmring_release() says -EBADMSG. Other handles, also of the same queue, are not concerned.
  *
  * It installs a handler for SIGBUS for the whole process; it cannot be undone, and calling it again
- * changes nothing. What is not the memory of a handle is passed on to what was installed before:
- * install yours first, or have it call this one. A thread that blocks SIGBUS is not protected.
+ * changes nothing, unless somebody put the default action back. What is not the memory of a handle is
+ * passed on to what was installed before: install yours first, or have it call this one. A thread
+ * that blocks SIGBUS is not protected.
  *
  * Returns 0. Handles opened before are protected as well. Thread-safe. Not inherited over exec.
  */
@@ -631,8 +633,8 @@ SHMRING_API int shmring_check(shmring_t *q);
 
 /*
  * What was wrong with this thread's last call that failed, in words: a sentence without a newline,
- * never NULL. Valid until the thread's next failing call. -EAGAIN from sending and receiving leaves
- * it as it was.
+ * never NULL. Valid until the thread's next failing call, also one in a signal handler. -EAGAIN from
+ * sending and receiving leaves it as it was.
  */
 SHMRING_API const char *shmring_strerror_detail(void);
 
