@@ -9,10 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <shmring/shmring.h>
 
+#include "attach.h"
 #include "doorbell.h"
 #include "error.h"
 #include "fd.h"
@@ -29,8 +32,10 @@
     (SHMRING_PREFAULT | SHMRING_MLOCK | SHMRING_ASYMMETRIC_FENCE | SHMRING_SEALED |                \
      SHMRING_CORE_DUMP)
 
-/* With OPEN_OR_CREATE the name may come and go between the two; not for ever. */
+/* With OPEN_OR_CREATE the name may come and go between the two; not for ever. Nor does one that is
+ * removed each time after it was opened. */
 #define OPEN_OR_CREATE_TRIES 100
+#define OPEN_TRIES           100
 
 static int check_open_flags(unsigned flags)
 {
@@ -55,9 +60,19 @@ static void unmap(shmring_t *q)
     shmr_segment_unmap(&q->map);
 }
 
+/* Take the descriptor out of the list of those that children must not keep, and close it. */
+static void close_kept(struct shmr_kept *kept)
+{
+    const int fd = shmr_kept_take(kept, false);
+
+    if (fd >= 0)
+        close(fd);
+}
+
 static void free_handle(shmring_t *q)
 {
     unmap(q);
+    close_kept(&q->kept);
     shmr_fd_close(q);
     if (q->fd >= 0)
         close(q->fd);
@@ -74,7 +89,7 @@ static int new_handle(shmring_t **out)
     if (error)
         return shmr_fail(error, "%zu bytes for the handle: %s", sizeof *q, strerror(error));
     memset(q, 0, sizeof *q);
-    q->fd = -1;
+    q->fd = q->kept.fd = -1;
     shmr_fd_init(q);
     q->send_mark = q->receive_mark = SHMR_NO_PROCESS;
     int r = shmr_process_mark(&q->process);
@@ -87,15 +102,53 @@ static int new_handle(shmring_t **out)
     return 0;
 }
 
-static int lock_spsc_role(const shmring_t *q, int fd, uint32_t row)
-{
-    int r = shmr_row_lock(fd, &q->geometry, row);
+/* ---- Locks ----------------------------------------------------------------------------------- */
 
-    return r == -EBUSY ? shmr_row_say_who_holds(shmr_row_at(q->map.table, row), row) : r;
+/*
+ * A recoverer or a remover lets go of a row's lock soon. It may have been stopped, so a caller
+ * waits for so many milliseconds and then says so.
+ */
+#define LOCK_TRIES 200
+
+static void wait_a_millisecond(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 }
 
-/* Lock a row of an mpmc queue: one that is free if there is one, else one whose owner died. */
-static int lock_any_row(shmring_t *q, int fd)
+static int say_it_is_being_removed(void)
+{
+    return shmr_fail(EBUSY, "a process that removes queues nobody is attached to (shmring gc) has "
+                            "just locked this one, or was stopped doing so: try again");
+}
+
+static int lock_spsc_role(const shmring_t *q, int fd, uint32_t row)
+{
+    int r = -EBUSY, holder = SHMR_NOBODY;
+
+    for (int tries = LOCK_TRIES; r == -EBUSY && holder != SHMR_OWNER && tries > 0; tries--) {
+        if (tries < LOCK_TRIES)
+            wait_a_millisecond();
+        r = shmr_row_lock(fd, &q->geometry, row);
+        if (r == -EBUSY)
+            holder = shmr_row_holder(q->fd, &q->geometry, row);
+        if (holder < 0)
+            return holder;
+    }
+    if (r != -EBUSY)
+        return r;
+    if (holder == SHMR_REMOVER)
+        return say_it_is_being_removed();
+    if (holder == SHMR_RECOVERER)
+        return shmr_fail(EBUSY,
+                         "the %s's role is its dead owner's, and a process that recovers it "
+                         "(shmring_recover) has it locked: try again",
+                         row == SHMR_ROW_PRODUCER ? "producer" : "consumer");
+    return shmr_row_say_who_holds(shmr_row_at(q->map.table, row), row);
+}
+
+/* Lock a row of an mpmc queue: one that is free if there is one, else one whose owner died. -EBUSY:
+ * somebody has each of them. */
+static int try_any_row(shmring_t *q, int fd)
 {
     for (int attached = 0; attached <= 1; attached++)
         for (uint32_t row = 0; row < q->geometry.rows; row++) {
@@ -107,9 +160,43 @@ static int lock_any_row(shmring_t *q, int fd)
                 return r;
             }
         }
+    return -EBUSY;
+}
+
+/* Is one of the rows locked by somebody who lets go of it soon? Who that is; SHMR_OWNER: none. */
+static int find_passing_holder(const shmring_t *q)
+{
+    for (uint32_t row = 0; row < q->geometry.rows; row++) {
+        const int holder = shmr_row_holder(q->fd, &q->geometry, row);
+        if (holder != SHMR_OWNER)
+            return holder;
+    }
+    return SHMR_OWNER;
+}
+
+static int lock_any_row(shmring_t *q, int fd)
+{
+    int r = -EBUSY, holder = SHMR_NOBODY;
+
+    for (int tries = LOCK_TRIES; r == -EBUSY && holder != SHMR_OWNER && tries > 0; tries--) {
+        if (tries < LOCK_TRIES)
+            wait_a_millisecond();
+        r = try_any_row(q, fd);
+        if (r == -EBUSY)
+            holder = find_passing_holder(q);
+        if (holder < 0)
+            return holder;
+    }
+    if (r != -EBUSY)
+        return r;
+    if (holder == SHMR_REMOVER)
+        return say_it_is_being_removed();
     return shmr_fail(EUSERS,
-                     "all %" PRIu32 " participants' rows are taken: close some handles, or create "
-                     "the queue with a larger max_participants",
+                     holder == SHMR_OWNER
+                         ? "all %" PRIu32 " participants' rows are taken: close some handles, or "
+                           "create the queue with a larger max_participants"
+                         : "all %" PRIu32 " participants' rows are taken, and a process that "
+                           "recovers one of a dead participant has it locked: try again",
                      q->geometry.rows);
 }
 
@@ -133,28 +220,135 @@ static int map(shmring_t *q, int fd, unsigned flags)
     return r == 0 ? shmr_guard_add(q) : r;
 }
 
-/* Map the segment from a description of its own, which then holds the locks: see participant.h. */
+/*
+ * Another description of the segment: through /proc; where that is not mounted by its name, if it
+ * is the same file that stands there.
+ */
+static int reopen(int fd, const struct shmr_name *name, int flags)
+{
+    struct stat mine, there;
+    int r = shmr_segment_reopen(fd, flags);
+
+    if (r != -ENOSYS || !name || name->backend == SHMR_MEMFD || !name->text[0])
+        return r;
+    int named = shmr_file_open(name, flags);
+    if (named >= 0 && fstat(named, &there) == 0 && fstat(fd, &mine) == 0 &&
+        there.st_ino == mine.st_ino && there.st_dev == mine.st_dev)
+        return named;
+    if (named >= 0)
+        close(named);
+    return shmr_segment_reopen(fd, flags); /* which says what is wrong */
+}
+
+static int reopen_own(const void *handle)
+{
+    const shmring_t *q = handle;
+    int fd = reopen(q->fd, &q->name, O_RDWR);
+
+    if (fd < 0)
+        return fd;
+    fd = shmr_process_keep_fd(fd);
+    return fd < 0 ? shmr_fail(errno, "a descriptor of the segment: %s", strerror(errno)) : fd;
+}
+
+/* Attempts that a fork of this process comes in between of, before forks have to wait. */
+#define FORK_TRIES 20
+
+/*
+ * Close the descriptor of a description that holds locks, and that the mapping keeps. No child may
+ * inherit it, and close(2) may block: so first the number is made to stand for another description.
+ */
+static void close_mapped(const shmring_t *q, struct shmr_kept *mapped, bool held)
+{
+    if (dup3(q->fd, mapped->fd, O_CLOEXEC) >= 0) {
+        close(shmr_kept_take(mapped, held));
+        return;
+    }
+    sigset_t signals;
+    if (!held)
+        shmr_process_hold_fork(&signals);
+    close(shmr_kept_take(mapped, true));
+    if (!held)
+        shmr_process_let_fork(&signals);
+}
+
+/* -EAGAIN: this process was forked meanwhile, and the child may have what was to be kept from it.
+ */
+static int try_map_and_lock(shmring_t *q, unsigned flags, bool held)
+{
+    const uint32_t forks = shmr_kept_forks(held);
+    struct shmr_kept mapped = {.fd = -1};
+    int kept, fd, r;
+
+    kept = fd = r = reopen_own(q);
+    if (r >= 0)
+        r = shmr_locks_hold(q->fd, kept, &q->geometry, reopen_own, q);
+    if (r > 0)
+        fd = r = reopen_own(q);
+    if (r >= 0)
+        r = map(q, fd, flags);
+    if (r == 0)
+        r = lock_roles(q, fd);
+    if (r == 0 && (!shmr_kept_note(&q->kept, kept, forks, held) ||
+                   (fd != kept && !shmr_kept_note(&mapped, fd, forks, held))))
+        r = -EAGAIN;
+    if (r == 0) {
+        if (fd != kept)
+            close_mapped(q, &mapped, held);
+        return 0;
+    }
+    /* So that no failed attempt looks like a live holder. */
+    if (fd >= 0)
+        shmr_unlock_all(fd);
+    unmap(q);
+    (void)shmr_kept_take(&q->kept, held);
+    if (fd >= 0 && fd != kept)
+        close(fd);
+    if (kept >= 0)
+        close(kept);
+    return r;
+}
+
+/* Map the segment from a description that then holds the locks: see segment.h. */
 static int map_and_lock(shmring_t *q, unsigned flags)
 {
     sigset_t signals;
-    int fd, r;
+    int r = -EAGAIN;
 
     if (q->roles == 0)
         return map(q, q->fd, flags);
-    shmr_process_hold_fork(&signals);
-    fd = r = shmr_segment_reopen(q->fd, O_RDWR);
-    if (r >= 0) {
-        r = map(q, fd, flags);
-        if (r == 0)
-            r = lock_roles(q, fd);
-        /* Before the descriptor goes, so that no failed attempt looks like a live holder. */
-        if (r < 0)
-            unmap(q);
-        close(fd);
+    for (int tries = FORK_TRIES; r == -EAGAIN && tries > 0; tries--)
+        r = try_map_and_lock(q, flags, false);
+    if (r == -EAGAIN) {
+        shmr_process_hold_fork(&signals);
+        r = try_map_and_lock(q, flags, true);
+        shmr_process_let_fork(&signals);
     }
-    shmr_process_let_fork(&signals);
-    return r < 0 ? r : 0;
+    return r;
 }
+
+int shmr_attach_keep(shmring_t *q)
+{
+    sigset_t signals;
+
+    for (int tries = FORK_TRIES; q->kept.fd < 0; tries--) {
+        const bool held = tries <= 0;
+        if (held)
+            shmr_process_hold_fork(&signals);
+        const uint32_t forks = shmr_kept_forks(held);
+        const int fd = reopen_own(q);
+        const bool noted = fd >= 0 && shmr_kept_note(&q->kept, fd, forks, held);
+        if (held)
+            shmr_process_let_fork(&signals);
+        if (fd < 0)
+            return fd;
+        if (!noted)
+            close(fd);
+    }
+    return 0;
+}
+
+/* ---- Roles ----------------------------------------------------------------------------------- */
 
 /* spsc: the role's last owner died, and what it left is made good. */
 static void note_takeover(shmring_t *q, uint32_t row, _Atomic uint64_t *takeovers)
@@ -165,45 +359,52 @@ static void note_takeover(shmring_t *q, uint32_t row, _Atomic uint64_t *takeover
     shmr_trace_recovery(q, row, &uncounted);
 }
 
-static int become_producer(shmring_t *q)
+static int resume_producer(shmring_t *q)
 {
-    struct shmr_row *row = shmr_row_at(q->map.table, SHMR_ROW_PRODUCER);
     struct shmr_spsc_producer_page *page = (void *)q->map.producer;
-    bool died = shmr_row_is_attached(row);
-    /* Not malloc: that of AddressSanitizer would hang when asked for so much in a child that was
-     * forked beside another thread in it. */
-    void *stage =
-        mmap(NULL, SHMR_SPSC_STAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     int r;
 
-    if (stage == MAP_FAILED)
-        return shmr_fail(ENOMEM, "%d bytes to put batches together in", SHMR_SPSC_STAGE);
     q->producer = (struct shmr_spsc_producer){
         .data = q->map.data,
         .mask = q->geometry.capacity - 1,
         .max_message = q->geometry.max_message,
         .pauses = shmr_process_pauses(),
         .ticks = shmr_process_ticks(),
-        .stage = stage,
+        .stage = q->producer.stage,
         .page = page,
         .consumer = (void *)q->map.consumer,
     };
     r = shmr_spsc_resume_producer(&q->producer);
     if (r < 0)
         return shmr_fail(-r, "corrupt: %s", q->producer.damage);
-    if (died)
+    if (shmr_row_is_attached(shmr_row_at(q->map.table, SHMR_ROW_PRODUCER)))
         note_takeover(q, SHMR_ROW_PRODUCER, &page->takeovers);
-    shmr_row_attach(row, SHMRING_PRODUCER);
+    return 0;
+}
+
+static int become_producer(shmring_t *q)
+{
+    /* Not malloc: that of AddressSanitizer would hang when asked for so much in a child that was
+     * forked beside another thread in it. */
+    void *stage =
+        mmap(NULL, SHMR_SPSC_STAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (stage == MAP_FAILED)
+        return shmr_fail(ENOMEM, "%d bytes to put batches together in", SHMR_SPSC_STAGE);
+    q->producer.stage = stage;
+    int r = resume_producer(q);
+    if (r < 0)
+        return r;
+    shmr_row_attach(shmr_row_at(q->map.table, SHMR_ROW_PRODUCER), SHMRING_PRODUCER);
     q->attached |= SHMRING_PRODUCER;
     q->send_mark = q->mark;
     return 0;
 }
 
-static int become_consumer(shmring_t *q)
+static int resume_consumer(shmring_t *q)
 {
-    struct shmr_row *row = shmr_row_at(q->map.table, SHMR_ROW_CONSUMER);
     struct shmr_spsc_consumer_page *page = (void *)q->map.consumer;
-    bool died = shmr_row_is_attached(row);
+    const bool died = shmr_row_is_attached(shmr_row_at(q->map.table, SHMR_ROW_CONSUMER));
     int r;
 
     q->consumer = (struct shmr_spsc_consumer){
@@ -218,7 +419,16 @@ static int become_consumer(shmring_t *q)
         return shmr_fail(-r, "corrupt: %s", q->consumer.damage);
     if (died)
         note_takeover(q, SHMR_ROW_CONSUMER, &page->takeovers);
-    shmr_row_attach(row, SHMRING_CONSUMER);
+    return 0;
+}
+
+static int become_consumer(shmring_t *q)
+{
+    int r = resume_consumer(q);
+
+    if (r < 0)
+        return r;
+    shmr_row_attach(shmr_row_at(q->map.table, SHMR_ROW_CONSUMER), SHMRING_CONSUMER);
     q->attached |= SHMRING_CONSUMER;
     q->receive_mark = q->mark;
     return 0;
@@ -242,7 +452,7 @@ static int become_participant(shmring_t *q)
     if (q->roles & SHMRING_CONSUMER)
         q->receive_mark = q->mark;
     /* Whoever else died; not being able to is no reason not to open. */
-    (void)shmr_recover_dead(q, true, shmr_sweep_rows(q));
+    (void)shmr_recover_dead(q, shmr_sweep_rows(q));
     return 0;
 }
 
@@ -283,8 +493,53 @@ static void detach(shmring_t *q)
         (void)shmr_ring(q, e, INT_MAX);
 }
 
-/* The handle has its descriptor, header and geometry: map it, take the roles. */
-static int attach(shmring_t *q, unsigned flags)
+int shmr_attach_repair(const shmring_t *q, uint32_t row)
+{
+    const bool producer = row == SHMR_ROW_PRODUCER;
+    shmring_t *successor;
+    int r = new_handle(&successor);
+
+    if (r < 0)
+        return r;
+    successor->header = q->header;
+    successor->geometry = q->geometry;
+    successor->kind = q->kind;
+    successor->roles = producer ? SHMRING_PRODUCER : SHMRING_CONSUMER;
+    sigset_t signals;
+    shmr_process_hold_fork(&signals); /* a child would have the mapping, until it is marked */
+    r = map(successor, q->kept.fd, successor->roles);
+    shmr_process_let_fork(&signals);
+    if (r == 0)
+        r = producer ? resume_producer(successor) : resume_consumer(successor);
+    if (r == 0) {
+        shmr_wait_init(successor, 0);
+        successor->doorbell = shmr_doorbell_path(q->fd, q->header.created_ns);
+        successor->attached = successor->roles;
+        detach(successor);
+    }
+    if (successor->lost)
+        r = shmr_handle_check_memory(successor);
+    free_handle(successor);
+    return r;
+}
+
+/*
+ * Whoever removes a queue that nobody is attached to holds all rows' locks until its name is gone.
+ * So once a row is locked, the name stays, or it is gone already.
+ */
+static bool has_lost_its_name(const shmring_t *q)
+{
+    struct stat mine, there;
+
+    return (fstat(q->fd, &mine) == 0 && mine.st_nlink == 0) ||
+           (lstat(q->name.path, &there) < 0 && errno == ENOENT);
+}
+
+/*
+ * The handle has its descriptor, header and geometry: map it, take the roles. -ENOENT: it was
+ * opened by name, and the name is gone.
+ */
+static int attach(shmring_t *q, unsigned flags, bool by_name)
 {
     int r = 0;
 
@@ -294,6 +549,8 @@ static int attach(shmring_t *q, unsigned flags)
         r = shmr_segment_own(q->fd, &q->geometry);
     if (r == 0)
         r = map_and_lock(q, flags);
+    if (r == 0 && by_name && q->roles && has_lost_its_name(q))
+        r = shmr_fail(ENOENT, "%s was removed just now", q->name.path);
     if (r == 0)
         r = shmr_segment_touch(&q->map, flags);
     if (r == 0 && q->roles) {
@@ -330,9 +587,12 @@ static int check_wanted(const shmring_t *q, const struct wanted *wanted)
     return r;
 }
 
-/* Open the segment that fd refers to; fd becomes the handle's. name and wanted may be NULL. */
-static int open_segment(shmring_t **out, int fd, const struct shmr_name *name, unsigned flags,
-                        const struct wanted *wanted)
+/*
+ * Open the segment that fd refers to; fd becomes the handle's. name and wanted may be NULL.
+ * by_name: the name led to it just now.
+ */
+static int open_segment(shmring_t **out, int fd, const struct shmr_name *name, bool by_name,
+                        unsigned flags, const struct wanted *wanted)
 {
     shmring_t *q = NULL;
     int r = new_handle(&q);
@@ -353,7 +613,7 @@ static int open_segment(shmring_t **out, int fd, const struct shmr_name *name, u
     if (r == 0 && wanted)
         r = check_wanted(q, wanted);
     if (r == 0)
-        r = attach(q, flags);
+        r = attach(q, flags, by_name);
     if (r == -EBADMSG)
         SHMR_TRACE_NAMED(corrupt, q, q->name.text, shmring_strerror_detail());
     if (r < 0) {
@@ -372,12 +632,17 @@ static int open_access(unsigned flags)
 static int open_named(shmring_t **q, const struct shmr_name *name, unsigned flags,
                       const struct wanted *wanted)
 {
-    int fd;
+    int r = -ENOENT, fd = 0;
 
     if (name->backend == SHMR_MEMFD)
         return shmr_fail(EINVAL, "a memfd queue has no name to open: use shmring_open_fd()");
-    fd = shmr_file_open(name, open_access(flags));
-    return fd < 0 ? fd : open_segment(q, fd, name, flags, wanted);
+    /* What was removed between opening and attaching was not there: perhaps there is a new one. */
+    for (int tries = OPEN_TRIES; r == -ENOENT && fd >= 0 && tries > 0; tries--) {
+        r = fd = shmr_file_open(name, open_access(flags));
+        if (fd >= 0)
+            r = open_segment(q, fd, name, true, flags, wanted);
+    }
+    return r;
 }
 
 int shmring_open(shmring_t **q, const char *name, unsigned flags)
@@ -395,7 +660,8 @@ int shmring_open(shmring_t **q, const char *name, unsigned flags)
     return r < 0 ? r : open_named(q, &parsed, flags, NULL);
 }
 
-int shmring_open_fd(shmring_t **q, int fd, unsigned flags)
+/* name: of the handle whose descriptor it is, or NULL. */
+static int open_fd(shmring_t **q, int fd, const struct shmr_name *name, unsigned flags)
 {
     int own, r;
 
@@ -407,23 +673,23 @@ int shmring_open_fd(shmring_t **q, int fd, unsigned flags)
     if (r < 0)
         return r;
     /* A description of its own: the one received is shared with whoever sent it, locks and all. */
-    own = shmr_segment_reopen(fd, open_access(flags));
-    return own < 0 ? own : open_segment(q, own, NULL, flags, NULL);
+    own = reopen(fd, name, open_access(flags));
+    return own < 0 ? own : open_segment(q, own, name, false, flags, NULL);
+}
+
+int shmring_open_fd(shmring_t **q, int fd, unsigned flags)
+{
+    return open_fd(q, fd, NULL, flags);
 }
 
 int shmring_dup(shmring_t **copy, const shmring_t *q, unsigned flags)
 {
-    int r;
-
     if (!copy)
         return shmr_fail(EINVAL, "the place for the handle is NULL");
     *copy = NULL;
     if (!q)
         return shmr_fail(EBADF, "the handle is NULL: closed already?");
-    r = shmring_open_fd(copy, q->fd, flags);
-    if (r == 0)
-        (*copy)->name = q->name;
-    return r;
+    return open_fd(copy, q->fd, &q->name, flags);
 }
 
 /* The mode asked for, or the usual one. */
@@ -451,7 +717,7 @@ static int create_new(shmring_t **out, const struct shmr_name *name, const struc
     if (r >= 0)
         r = shmr_segment_init(q->fd, name, g, mode_of(name, config), &q->header);
     if (r == 0)
-        r = attach(q, config->flags);
+        r = attach(q, config->flags, false);
     if (r == 0)
         r = shmr_segment_mark(q->fd, g->flags & SHMRING_HUGE_PAGES, SHMR_MAGIC);
     if (r == 0 && !in_place && name->backend != SHMR_MEMFD)

@@ -14,6 +14,7 @@
 #include "bell.h"
 #include "error.h"
 #include "handle.h"
+#include "participant.h"
 #include "process.h"
 #include "trace.h"
 
@@ -141,6 +142,8 @@ static bool replace_segment(shmring_t *q)
     (void)madvise(map->base, map->length, MADV_DONTFORK);
     atomic_store_explicit(&map->bells->readable.word, SHMR_BELL_ASLEEP, memory_order_relaxed);
     atomic_store_explicit(&map->bells->writable.word, SHMR_BELL_ASLEEP, memory_order_relaxed);
+    if (q->kept.fd >= 0)
+        shmr_unlock_all(q->kept.fd);
     q->lost = q->poisoned = true;
     q->send_mark = q->receive_mark = SHMR_NO_PROCESS;
     SHMR_TRACE(corrupt, q, "the segment's memory is gone");

@@ -9,8 +9,8 @@
  * that was interrupted does not pass for a success, the new bells say that somebody sleeps: then
  * every call leaves its fast path, and finds the mark there.
  *
- * Replacing the mapping also ends the locks that it held (participant.h): the others see that this
- * participant is gone.
+ * Replacing the mapping also ends the locks that it held (participant.h), and those that the handle
+ * holds by a descriptor are dropped: the others see that this participant is gone.
  */
 #ifndef SHMR_GUARD_H
 #define SHMR_GUARD_H

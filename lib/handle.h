@@ -3,6 +3,7 @@
 #ifndef SHMR_HANDLE_H
 #define SHMR_HANDLE_H
 
+#include "kept.h"
 #include "layout.h"
 #include "mpmc_ops.h"
 #include "process.h"
@@ -33,6 +34,17 @@ struct shmr_polled {
     int fd;    /* the epoll instance that has both: what the user polls */
 };
 
+/* A sweep recovers a dead row piece by piece, and lets go of the row's lock in between. */
+struct shmr_sweep {
+    bool active;  /* a dead row is not finished */
+    bool running; /* by a call of this handle, now */
+    uint32_t row,
+        generation; /* another generation: somebody else finished it, and the row is new */
+    uint64_t next;  /* block */
+    struct shmr_mpmc_recovered done;
+    int error; /* of the last sweep: why the dead cannot be recovered; 0: they can */
+};
+
 struct shmring {
     /*
      * What every send and receive looks at. A mark equal to *process lets the call through: it says
@@ -57,13 +69,15 @@ struct shmring {
     bool poisoned;      /* the segment held something that cannot be */
     volatile bool lost; /* or is not there any more: see guard.h */
     struct shmr_guarded *guarded;
-    int fd; /* the description that holds no locks; see segment.h */
+    int fd;                /* the description that holds no locks; see segment.h */
+    struct shmr_kept kept; /* the one that recovers, and may hold the roles' locks; see segment.h */
     struct shmr_geometry geometry;
     struct shmr_header header; /* private copy */
     struct shmr_map map;
     struct shmr_name name;             /* text is empty: opened from a descriptor */
     uint32_t next_dead;                /* row to look at first, for the next recovery */
     uint64_t swept;                    /* mpmc: CLOCK_MONOTONIC, ns: my last look for the dead */
+    struct shmr_sweep sweep;           /* mpmc: a dead row that my last sweep did not finish */
     bool unfinished;                   /* mpmc: blocks have my tag that are a dead predecessor's */
     struct shmring_recovery recovered; /* since the last report */
     struct shmr_waiting waiting;

@@ -6,7 +6,7 @@ noinst_LTLIBRARIES += lib/libshmring-core.la
 lib_libshmring_core_la_CFLAGS = $(AM_CFLAGS) -fvisibility=hidden -fno-tree-vectorize
 lib_libshmring_core_la_SOURCES = \
 	lib/allocate.c lib/allocate.h \
-	lib/attach.c \
+	lib/attach.c lib/attach.h \
 	lib/back_off.h \
 	lib/backend_file.c \
 	lib/backend_memfd.c \
@@ -22,6 +22,7 @@ lib_libshmring_core_la_SOURCES = \
 	lib/guard.c lib/guard.h \
 	lib/handle.c lib/handle.h \
 	lib/identity.c lib/identity.h \
+	lib/kept.c lib/kept.h \
 	lib/layout.c lib/layout.h \
 	lib/mpmc.h lib/mpmc_ops.h \
 	lib/name.c lib/name.h \

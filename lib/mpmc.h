@@ -519,6 +519,25 @@ static inline void shmr_mpmc_recover_block(struct shmr_mpmc *q, uint32_t dead, u
     }
 }
 
+/*
+ * Of blocks from FIRST on, `count` at most, and in so many steps of a cursor. Returns the first
+ * block that was not done: the count of blocks when all are.
+ */
+static inline uint64_t shmr_mpmc_recover_some(struct shmr_mpmc *q, uint32_t dead, bool at_most_once,
+                                              uint64_t first, uint64_t count, uint64_t steps,
+                                              struct shmr_mpmc_recovered *report)
+{
+    const uint64_t left = report->left;
+    uint64_t next = first;
+
+    for (; next <= q->mask && next - first < count && report->left == left; next++)
+        shmr_mpmc_recover_block(q, dead, next, at_most_once, &steps, report);
+    if (report->left == left)
+        return next;
+    report->left = left; /* is tried again */
+    return next - 1;
+}
+
 static inline void shmr_mpmc_recover(struct shmr_mpmc *q, uint32_t dead, bool at_most_once,
                                      struct shmr_mpmc_recovered *report)
 {

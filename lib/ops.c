@@ -78,7 +78,7 @@ static int nothing_now(shmring_t *q, uint32_t misses)
     if (misses % LOOKS_PER_NAME_CHECK == 0 && name_is_gone(q))
         return -ESTALE;
     if (q->kind == SHMRING_MPMC && misses % LOOKS_PER_SWEEP == 1)
-        shmr_sweep(q);
+        shmr_sweep(q, SHMR_SWEEP_BLOCKS);
     return -EAGAIN;
 }
 
@@ -139,7 +139,7 @@ COLD static int recv_failed(shmring_t *q, int r, size_t size)
 static inline void count_towards_sweep(shmring_t *q, uint64_t n, int count)
 {
     if (q->kind == SHMRING_MPMC && unlikely(n % MESSAGES_PER_SWEEP < (uint64_t)count))
-        shmr_sweep(q);
+        shmr_sweep(q, SHMR_SWEEP_BLOCKS);
 }
 
 /* mpmc: whoever holds nothing may be about to, and shmring_participants() says since when. */
@@ -170,7 +170,7 @@ HOT static int send_mpmc(shmring_t *q, const void *msg, size_t len)
     if (unlikely(r < 0))
         return send_failed(q, r, len, q->geometry.max_message);
     if (unlikely(q->mpmc.sent % MESSAGES_PER_SWEEP == 0))
-        shmr_sweep(q);
+        shmr_sweep(q, SHMR_SWEEP_BLOCKS);
     return shmr_tell(q, SHMR_READABLE, 1);
 }
 
@@ -279,7 +279,7 @@ HOT static ssize_t recv_mpmc(shmring_t *q, void *buf, size_t size)
     if (unlikely(shmr_tell(q, SHMR_WRITABLE, 1) < 0))
         return -EBADMSG;
     if (unlikely(q->mpmc.received % MESSAGES_PER_SWEEP == 0))
-        shmr_sweep(q);
+        shmr_sweep(q, SHMR_SWEEP_BLOCKS);
     return r;
 }
 

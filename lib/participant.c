@@ -6,18 +6,24 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
 
 #include <shmring/shmring.h>
 
 #include "error.h"
+#include "file_system.h"
 #include "identity.h"
 
-static struct flock row_byte(const struct shmr_geometry *g, uint32_t row)
+enum { OWNERS_BYTES = 1, RECOVERERS_BYTES = 2 };
+
+static struct flock row_bytes(const struct shmr_geometry *g, uint32_t row, short type, off_t bytes)
 {
-    return (struct flock){.l_type = F_WRLCK,
+    return (struct flock){.l_type = type,
                           .l_whence = SEEK_SET,
                           .l_start = (off_t)(g->table + row * sizeof(struct shmr_row)),
-                          .l_len = 1};
+                          .l_len = bytes};
 }
 
 static const char *role_name(uint32_t row)
@@ -46,9 +52,9 @@ int shmr_row_say_who_holds(struct shmr_row *row, uint32_t index)
                      holder.comm);
 }
 
-int shmr_row_lock(int fd, const struct shmr_geometry *g, uint32_t row)
+static int set_lock(int fd, const struct shmr_geometry *g, uint32_t row, short type, off_t bytes)
 {
-    struct flock lock = row_byte(g, row);
+    struct flock lock = row_bytes(g, row, type, bytes);
 
     if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
         return 0;
@@ -57,14 +63,152 @@ int shmr_row_lock(int fd, const struct shmr_geometry *g, uint32_t row)
     return shmr_fail_call(errno, "locking the participant's row", 0, 0);
 }
 
-int shmr_row_is_locked(int fd, const struct shmr_geometry *g, uint32_t row)
+int shmr_row_lock(int fd, const struct shmr_geometry *g, uint32_t row)
 {
-    struct flock lock = row_byte(g, row);
+    return set_lock(fd, g, row, F_WRLCK, OWNERS_BYTES);
+}
+
+int shmr_row_lock_dead(int fd, const struct shmr_geometry *g, uint32_t row)
+{
+    return set_lock(fd, g, row, F_WRLCK, RECOVERERS_BYTES);
+}
+
+void shmr_row_unlock(int fd, const struct shmr_geometry *g, uint32_t row)
+{
+    struct flock lock = row_bytes(g, row, F_UNLCK, RECOVERERS_BYTES);
+
+    (void)fcntl(fd, F_OFD_SETLK, &lock);
+}
+
+void shmr_unlock_all(int fd)
+{
+    struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+
+    (void)fcntl(fd, F_OFD_SETLK, &lock);
+}
+
+int shmr_row_holder(int fd, const struct shmr_geometry *g, uint32_t row)
+{
+    struct flock lock = row_bytes(g, row, F_WRLCK, OWNERS_BYTES);
 
     if (fcntl(fd, F_OFD_GETLK, &lock) < 0)
         return shmr_fail_call(errno, "testing the lock of a participant's row", 0, 0);
+    if (lock.l_type == F_UNLCK)
+        return SHMR_NOBODY;
+    if (lock.l_type == F_RDLCK)
+        return SHMR_REMOVER;
+    return lock.l_len == OWNERS_BYTES ? SHMR_OWNER : SHMR_RECOVERER;
+}
+
+int shmr_row_is_locked(int fd, const struct shmr_geometry *g, uint32_t row)
+{
+    const int holder = shmr_row_holder(fd, g, row);
+
+    return holder < 0 ? holder : holder == SHMR_OWNER;
+}
+
+/* ---- Does a lock hold? ----------------------------------------------------------------------- */
+
+/*
+ * A byte that nobody else locks: far behind the largest segment, and another one for each process
+ * and each nanosecond.
+ */
+static off_t lonely_byte(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (off_t)(UINT64_C(1) << 61 | (uint64_t)getpid() << 32 |
+                   ((uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec) %
+                       (UINT64_C(1) << 32));
+}
+
+static int lock_byte(int fd, off_t at, short type)
+{
+    struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = at, .l_len = 1};
+
+    if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+        return 0;
+    if (errno == EAGAIN || errno == EACCES)
+        return shmr_fail(EBUSY, "another process has locked the whole file: try again");
+    if (errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP)
+        return shmr_fail(EOPNOTSUPP,
+                         "%s has no locks of open file descriptions (%s), which tell who is alive: "
+                         "use a queue in /dev/shm or on another file system",
+                         shmr_file_system_name(fd), strerror(errno));
+    return shmr_fail(errno, "locking a byte of the segment: %s", strerror(errno));
+}
+
+static int byte_is_locked(int fd, off_t at)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = at, .l_len = 1};
+
+    if (fcntl(fd, F_OFD_GETLK, &lock) < 0)
+        return shmr_fail(errno, "testing the lock of a byte of the segment: %s", strerror(errno));
     return lock.l_type != F_UNLCK;
 }
+
+/* 1: the lock was there with the mapping, and went with it. 0: it was not there. -EAGAIN: it stayed
+ * when the mapping was gone, so another process has the descriptor: that says nothing. */
+static int mapping_holds(int watch, const struct shmr_geometry *g, int (*reopen)(const void *),
+                         const void *arg)
+{
+    const off_t byte = lonely_byte();
+    void *page = MAP_FAILED;
+    int with = 0, after = 0, fd = reopen(arg), r = fd < 0 ? fd : lock_byte(fd, byte, F_WRLCK);
+
+    if (r == 0) {
+        page = mmap(NULL, g->page_size, PROT_READ, MAP_SHARED, fd, 0);
+        if (page == MAP_FAILED)
+            r = shmr_fail(shmr_not_again(errno, ENOMEM), "mapping the header: %s", strerror(errno));
+    }
+    if (fd >= 0)
+        close(fd);
+    if (page != MAP_FAILED) {
+        r = with = byte_is_locked(watch, byte);
+        munmap(page, g->page_size);
+    }
+    if (r > 0)
+        r = after = byte_is_locked(watch, byte);
+    return r < 0 ? r : after ? -EAGAIN : with;
+}
+
+/* The same of a descriptor that stays. */
+static int descriptor_holds(int watch, int held)
+{
+    const off_t byte = lonely_byte();
+    int r = lock_byte(held, byte, F_WRLCK);
+
+    if (r < 0)
+        return r;
+    r = byte_is_locked(watch, byte);
+    (void)lock_byte(held, byte, F_UNLCK);
+    return r;
+}
+
+/* Of a mapping: other threads may start processes all the time, which have the descriptor until
+ * they execute something. */
+#define HOLD_TRIES 10
+
+int shmr_locks_hold(int watch, int held, const struct shmr_geometry *g, int (*reopen)(const void *),
+                    const void *arg)
+{
+    int r = descriptor_holds(watch, held);
+
+    if (r < 0)
+        return r;
+    if (r == 0)
+        return shmr_fail(EOPNOTSUPP,
+                         "on %s a process does not see the locks of another one, which tell who is "
+                         "alive: use a queue in /dev/shm or on another file system",
+                         shmr_file_system_name(held));
+    r = -EAGAIN;
+    for (int tries = HOLD_TRIES; r == -EAGAIN && tries > 0; tries--)
+        r = mapping_holds(watch, g, reopen, arg);
+    return r == -EAGAIN ? 0 : r;
+}
+
+/* ---- What a row says ------------------------------------------------------------------------- */
 
 bool shmr_row_is_attached(struct shmr_row *row)
 {

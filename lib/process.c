@@ -16,6 +16,7 @@
 #include "back_off.h"
 #include "cpu.h"
 #include "error.h"
+#include "kept.h"
 
 /* ---- The fork lock --------------------------------------------------------------------------- */
 
@@ -91,6 +92,7 @@ static void before_fork(void)
     lock();
     forkers_signals = signals;
     atomic_store_explicit(&forker, (uintptr_t)pthread_self(), memory_order_relaxed);
+    shmr_kept_before_fork();
 }
 
 /* In the parent and in the child, where this thread has the same pthread_self(). */
@@ -103,9 +105,15 @@ static void after_fork(void)
     pthread_sigmask(SIG_SETMASK, &signals, NULL);
 }
 
+static void after_fork_in_child(void)
+{
+    shmr_kept_in_child();
+    after_fork();
+}
+
 static void watch_forks(void)
 {
-    watch_error = pthread_atfork(before_fork, after_fork, after_fork);
+    watch_error = pthread_atfork(before_fork, after_fork, after_fork_in_child);
 }
 
 void shmr_process_hold_fork(sigset_t *signals)

@@ -2,10 +2,16 @@
 /*
  * Segments: the shared memory object behind a queue, from its creation to its mapping.
  *
- * Two open file descriptions serve each handle. One is kept for looking (fstat, lock tests) and for
- * passing on; the other holds the locks of the handle's roles and is opened, mapped, locked and
- * closed at once (see participant.h): a mapping keeps its description and so the locks, and it is
- * not inherited over fork, whereas a descriptor would be.
+ * Three open file descriptions serve each handle that has a role.
+ *     fd        kept open for looking (fstat, lock tests) and for passing on. Holds no locks.
+ *     (mapped)  opened, mapped, locked and closed at once. The mapping keeps the description and so
+ *               the locks of the handle's roles, and is not inherited over fork, whereas a
+ *               descriptor would be.
+ *     kept      opened when attaching, for the recovery of others: a process may not be able to
+ *               open anything any more when somebody dies. Holds a dead row's lock meanwhile. Where
+ *               a mapping does not keep locks, it is the one that is mapped, and holds those of the
+ *               roles too (see participant.h). Not for children: see kept.h.
+ * An observer has the first only.
  */
 #ifndef SHMR_SEGMENT_H
 #define SHMR_SEGMENT_H

@@ -206,7 +206,7 @@ static int check_peers(shmring_t *q, unsigned events)
         if (events & event_bit(e) && ((wait_for_first && !had_peer(q, e)) || has_peer(q, e)))
             return 0;
     if (q->kind == SHMRING_MPMC) /* the caller polls for what dead consumers held */
-        (void)shmr_recover_dead(q, false, shmr_sweep_rows(q));
+        (void)shmr_recover_dead(q, shmr_sweep_rows(q));
     return shmr_fail_fast(
         EPIPE, events & SHMRING_READABLE ? "no live producer is left" : "no live consumer is left",
         0, 0);
@@ -216,7 +216,7 @@ static int check_peers(shmring_t *q, unsigned events)
 static int look_around(shmring_t *q, unsigned events)
 {
     if (q->kind == SHMRING_MPMC)
-        shmr_sweep(q);
+        shmr_sweep(q, SHMR_SWEEP_BLOCKS_ASLEEP);
     if (++q->waiting.rechecks % RECHECKS_PER_NAME_CHECK == 0 && shmr_handle_check_name(q) < 0)
         return -ESTALE;
     return check_peers(q, events);
@@ -411,6 +411,11 @@ static int wait_for(shmring_t *q, unsigned events, int64_t deadline)
         return tell_of_hangup(q, events);
     if (r == -EINTR)
         return shmr_fail_fast(EINTR, "a signal handler ran", 0, 0);
+    if (r == -ETIMEDOUT && q->sweep.error)
+        return shmr_fail_fast(ETIMEDOUT,
+                              "nothing happened in time, and what dead participants hold cannot be "
+                              "recovered (error %llu of fcntl(2)): see shmring_recover()",
+                              (uint64_t)q->sweep.error, 0);
     if (r == -ETIMEDOUT)
         return shmr_fail_fast(ETIMEDOUT, "nothing happened in time", 0, 0);
     return r < 0 ? r : (int)found;

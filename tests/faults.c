@@ -44,6 +44,7 @@ const struct fallible fallible[FALLIBLE] = {
     [CALL_CALLOC] = {"calloc", {ENOMEM}},
     [CALL_CHMOD] = {"chmod", {EPERM, EIO}},
     [CALL_CLOSE] = {"close", {EINTR, EIO}},
+    [CALL_DUP] = {"dup3", {EBUSY, EINTR, EPERM}},
     [CALL_EPOLL_CREATE] = {"epoll_create1", {EMFILE, ENFILE, ENOMEM}},
     [CALL_EPOLL_CTL] = {"epoll_ctl", {ENOMEM, ENOSPC}},
     [CALL_FCHMOD] = {"fchmod", {EPERM, EIO, EROFS, EINTR}},
@@ -170,6 +171,7 @@ REPLACE_PLAIN(epoll_create1, CALL_EPOLL_CREATE, int, -1, (int flags), (flags))
 REPLACE_PLAIN(epoll_ctl, CALL_EPOLL_CTL, int, -1,
               (int epoll, int how, int fd, struct epoll_event *event), (epoll, how, fd, event))
 REPLACE_PLAIN(fchmod, CALL_FCHMOD, int, -1, (int fd, mode_t mode), (fd, mode))
+REPLACE_PLAIN(dup3, CALL_DUP, int, -1, (int from, int to, int flags), (from, to, flags))
 REPLACE_PLAIN(fchown, CALL_FCHOWN, int, -1, (int fd, uid_t uid, gid_t gid), (fd, uid, gid))
 REPLACE_PLAIN(fgets, CALL_FGETS, char *, NULL, (char *line, int size, FILE *f), (line, size, f))
 REPLACE_PLAIN(flock, CALL_FLOCK, int, -1, (int fd, int how), (fd, how))

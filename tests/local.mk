@@ -135,6 +135,12 @@ tests_test_recovery_lock_LDADD = $(core_test_libs)
 suites += tests/test_process
 tests_test_process_LDADD = $(core_test_libs)
 
+suites += tests/test_alive
+tests_test_alive_SOURCES = tests/test_alive.c tests/mpmc_pages.h
+tests_test_alive_LDADD = $(core_test_libs)
+tests_test_alive_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=dup3,--wrap=fcntl,--wrap=fcntl64,--wrap=nanosleep,--wrap=open,--wrap=open64
+
 suites += tests/test_containers tests/test_sigbus tests/test_scribble
 tests_test_containers_LDADD = $(test_libs)
 tests_test_scribble_SOURCES = tests/test_scribble.c tests/fuzz/around.c tests/fuzz/fuzz.h
@@ -145,7 +151,8 @@ tests_test_sigbus_LDADD = $(core_test_libs)
 # Whatever lib/ calls that can fail, replaced: see tests/faults.h.
 faults_ldflags = $(AM_LDFLAGS) \
 	-Wl,--wrap=__asprintf_chk,--wrap=__open_2 \
-	-Wl,--wrap=access,--wrap=asprintf,--wrap=calloc,--wrap=chmod,--wrap=close,--wrap=epoll_create1 \
+	-Wl,--wrap=access,--wrap=asprintf,--wrap=calloc,--wrap=chmod,--wrap=close,--wrap=dup3 \
+	-Wl,--wrap=epoll_create1 \
 	-Wl,--wrap=epoll_ctl,--wrap=fallocate,--wrap=fchmod,--wrap=fchown,--wrap=fcntl,--wrap=fgets \
 	-Wl,--wrap=flock,--wrap=ioctl,--wrap=lseek,--wrap=uname \
 	-Wl,--wrap=fopen,--wrap=fstat,--wrap=fstatfs,--wrap=fstatvfs,--wrap=getcwd \

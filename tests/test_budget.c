@@ -293,7 +293,7 @@ Test(budget, a_wrong_clock_makes_no_more_sweeps, .init = open_mpmc, .fini = clos
     for (uint32_t i = 0; i < 2000; i++) {
         q->mpmc.queue.tail_page->swept = clocks[i % 4];
         before = q->swept;
-        shmr_sweep(q);
+        shmr_sweep(q, SHMR_SWEEP_BLOCKS);
         sweeps += q->swept != before;
     }
     cr_assert_geq(sweeps, 2000 / 50 - 1);
@@ -319,8 +319,8 @@ Test(budget, a_look_for_the_dead_ends_after_so_many_rows, .init = open_mpmc, .fi
             looks++;
         }
     cr_assert_gt(looks, 3);
-    cr_assert_eq(shmr_recover_dead(q, true, 3), 3);
-    cr_assert_eq(shmr_recover_dead(q, true, UINT32_MAX), (int)looks - 3);
+    cr_assert_eq(shmr_recover_dead(q, 3), 3);
+    cr_assert_eq(shmr_recover_dead(q, UINT32_MAX), (int)looks - 3);
 }
 
 /* Of those who look at the same moment, one goes on. */
@@ -339,12 +339,12 @@ Test(budget, one_sweep_of_two, .init = open_mpmc, .fini = close_queue)
     q->mpmc.queue.tail_page->swept = 0;
     q->swept = 0;
     peer = sweep_first;
-    shmr_sweep(q);
+    shmr_sweep(q, SHMR_SWEEP_BLOCKS);
     cr_assert_eq(q->recovered.participants, 0);
     peer = NULL;
     q->mpmc.queue.tail_page->swept = 0;
     q->swept = 0;
-    shmr_sweep(q);
+    shmr_sweep(q, SHMR_SWEEP_BLOCKS);
     cr_assert_eq(q->recovered.participants, 1);
     cr_assert_eq(shmring_recover(q, &report), 1);
 }
@@ -355,9 +355,8 @@ Test(budget, a_sweep_does_not_wait, .init = open_mpmc, .fini = close_queue)
     mpmc_kill_handle(&other);
     sigset_t signals;
     shmr_process_hold_fork(&signals);
-    cr_assert_eq(shmr_recover_dead(q, false, UINT32_MAX), 0);
+    cr_assert_eq(shmr_recover_dead(q, UINT32_MAX), 1);
     shmr_process_let_fork(&signals);
-    cr_assert_eq(shmr_recover_dead(q, false, UINT32_MAX), 1);
 }
 
 /* ---- spsc ------------------------------------------------------------------------------------ */

@@ -277,13 +277,24 @@ static void use_without_proc(struct mounted *m)
     const struct shmring_config config = config_with(BOTH, 4096);
     const struct shmring_config observed = config_with(0, 4096);
     const struct timespec timeout = {.tv_sec = 3600};
+    char moved[TEST_NAME_SIZE + 16];
     shmring_t *q, *other;
 
+    snprintf(moved, sizeof moved, "%s/moved", m->directory);
     child_assert(shmring_create(&q, m->name, &observed) == 0);
     shmring_close(&q);
     child_assert(mount("tmpfs", "/proc", "tmpfs", 0, NULL) == 0); /* only root may take it away */
-    child_refused(shmring_open(&q, m->name, BOTH), ENOSYS, "is /proc mounted");
-    child_refused(shmring_open_wait(&q, m->name, BOTH, &timeout), ENOSYS, "/proc");
+    /* By its name a segment can be opened as often as need be; by a descriptor alone it cannot. */
+    child_assert(shmring_open(&q, m->name, BOTH) == 0);
+    child_assert(shmring_dup(&other, q, SHMRING_OBSERVER) == 0);
+    shmring_close(&other);
+    child_refused(shmring_dup(&other, q, BOTH), EBUSY, "is held by pid");
+    shmring_close(&q);
+    child_assert(shmring_open_wait(&q, m->name, BOTH, &timeout) == 0);
+    child_assert(rename(m->name + strlen("file:"), moved) == 0);
+    child_refused(shmring_dup(&other, q, BOTH), ENOSYS, "is /proc mounted");
+    child_assert(rename(moved, m->name + strlen("file:")) == 0);
+    shmring_close(&q);
     child_refused(shmring_create(&q, "memfd:orders", &config), ENOSYS, "/proc");
     child_assert(shmring_open(&q, m->name, SHMRING_OBSERVER) == 0);
     child_refused(shmring_open_fd(&other, shmring_segment_fd(q), BOTH), ENOSYS, "/proc");

@@ -171,7 +171,7 @@ Test(limits, descriptors)
             }
             assert_holds_no_more_than(&before, 4 * MIB);
         }
-        cr_assert_leq(left - 1, 2, "call %zu needs %d descriptors", i, left - 1);
+        cr_assert_leq(left - 1, 3, "call %zu needs %d descriptors", i, left - 1);
         shmring_unlink(name_of(0));
     }
     shmring_close(&there);

@@ -21,7 +21,7 @@ static void look(int number)
 {
     (void)number;
     faults++;
-    locked = shmr_row_is_locked(q->fd, &q->geometry, dead_row);
+    locked = shmr_row_holder(q->fd, &q->geometry, dead_row);
     mprotect(q->map.data, (size_t)q->geometry.data_size, PROT_READ | PROT_WRITE);
 }
 
@@ -36,15 +36,15 @@ Test(recovery_lock, is_held_while_the_blocks_are_looked_at, .timeout = 60)
     cr_assert_eq(shmring_reserve(dying, 8, &msg), 0);
     dead_row = dying->row;
     mpmc_kill_handle(&dying);
-    cr_assert_eq(shmr_row_is_locked(q->fd, &q->geometry, dead_row), 0);
+    cr_assert_eq(shmr_row_holder(q->fd, &q->geometry, dead_row), SHMR_NOBODY);
 
     cr_assert_neq(signal(SIGSEGV, look), SIG_ERR);
     cr_assert_eq(mprotect(q->map.data, (size_t)q->geometry.data_size, PROT_NONE), 0);
     cr_assert_eq(shmring_recover(q, &report), 1);
     signal(SIGSEGV, SIG_DFL);
     cr_assert_eq(faults, 1);
-    cr_assert_eq(locked, 1);
+    cr_assert_eq(locked, SHMR_RECOVERER);
     cr_assert_eq(report.freed, 1);
-    cr_assert_eq(shmr_row_is_locked(q->fd, &q->geometry, dead_row), 0);
+    cr_assert_eq(shmr_row_holder(q->fd, &q->geometry, dead_row), SHMR_NOBODY);
     shmring_close(&q);
 }

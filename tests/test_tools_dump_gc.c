@@ -6,6 +6,7 @@
 #include <shmring/shmring.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -168,6 +169,30 @@ Test(tools_dump_gc, gc_removes_what_is_empty_and_nobody_uses)
         GC(name, "removed: nobody is attached, 0 messages were in it", false, name);
         EXPECT(TOOL("", "gc", name), 1, "", "cannot open: ");
     }
+}
+
+/* A lock on a row that says nobody has it: somebody is between locking it and saying so. */
+Test(tools_dump_gc, gc_keeps_what_somebody_attaches_to)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 2 * 4096, .l_len = 2};
+    char path[TEST_NAME_SIZE + 16], kept[TEST_NAME_SIZE + 64];
+    const char *name = queue_of("spsc");
+
+    snprintf(path, sizeof path, "/dev/shm/%s", name);
+    const int fd = open(path, O_RDWR | O_CLOEXEC);
+    cr_assert(fd >= 0 && fcntl(fd, F_OFD_SETLK, &lock) == 0);
+    snprintf(kept, sizeof kept, "%s: kept: somebody attaches to it now, or removes it\n", name);
+    EXPECT(TOOL("", "gc", name), 0, kept, "");
+    cr_assert_eq(access(path, F_OK), 0);
+    close(fd);
+
+    /* Another gc is at it. */
+    const int other = open(path, O_RDONLY | O_CLOEXEC);
+    cr_assert(other >= 0 && flock(other, LOCK_EX | LOCK_NB) == 0);
+    EXPECT(TOOL("", "gc", name), 0, kept, "");
+    close(other);
+    EXPECT(TOOL("", "gc", name), 0, NULL, "");
+    cr_assert(access(path, F_OK) < 0);
 }
 
 Test(tools_dump_gc, gc_keeps_messages_also_those_in_dead_hands)

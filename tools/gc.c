@@ -2,12 +2,16 @@
 #include <config.h>
 
 #include <dirent.h>
+#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include "doorbell.h"
+#include "participant.h"
 #include "tool.h"
 
 static int count(void *arg, const struct shmring_message *message)
@@ -21,6 +25,21 @@ static void say(const char *name, const char *what)
 {
     put_escaped(stdout, name, strlen(name));
     printf(": %s", what);
+}
+
+/*
+ * Keep everybody from attaching until the queue is closed, or removed: whoever attaches locks a row
+ * first, and then looks whether the queue still has its name. False: somebody is attached. Another
+ * `shmring gc` is kept out too: the name that one of them removes may be another queue's when the
+ * other one does.
+ */
+static bool lock_out(shmring_t *q)
+{
+    struct shmr_header h;
+    const int fd = shmring_segment_fd(q);
+
+    return (flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) &&
+           pread(fd, &h, sizeof h, 0) == (ssize_t)sizeof h && shmr_rows_lock_all(fd, &h);
 }
 
 /* A queue that nobody is attached to. Messages in dead hands are messages too. */
@@ -70,6 +89,8 @@ static int collect(const struct entry *entry, bool all, bool dry_run)
     } else if (stat.participants > 0) {
         say(name, "kept: ");
         printf("%" PRIu32 " attached\n", stat.participants);
+    } else if (!dry_run && !lock_out(q)) {
+        say(name, "kept: somebody attaches to it now, or removes it\n");
     } else {
         status = collect_unattended(q, name, all, dry_run);
     }

@@ -262,18 +262,20 @@ SHMRING_API int shmring_create(shmring_t **q, const char *name, const struct shm
  *   -ENAMETOOLONG     see shmring_create()
  *   -ENOENT           there is no such queue
  *   -EBUSY            the role is held by a live process; the detail says by whom. Or another process
- *                     has a lease on the file (fcntl(2), F_SETLEASE)
+ *                     removes the queue just now (shmring gc), recovers the role, or has a lease on
+ *                     the file (fcntl(2), F_SETLEASE): the detail says which; try again
  *   -EBADMSG          not a queue, damaged, or shorter than its header says
  *   -EPROTONOSUPPORT  a queue of another layout, byte order or page size
  *   -EFBIG            a queue larger than this process, of 32 bits, can map
  *   -EAGAIN           its creator is still at work, or died before it had finished (only where
  *                     O_TMPFILE is not supported), or the file is empty; with a detail, other than
  *                     -EAGAIN elsewhere
- *   -EOPNOTSUPP, -ENOSPC  its file was copied to where it cannot be used: as shmring_create()
+ *   -EOPNOTSUPP, -ENOSPC  its file was copied to where it cannot be used: as shmring_create(); or
+ *                     its file system has no locks that tell who is alive
  *   -EACCES           no permission; observers need to read, others also to write
  *   -ELOOP, -EISDIR   NAME is a symbolic link, a directory
  *   -ENOMEM           no address space, or RLIMIT_MEMLOCK too low for SHMRING_MLOCK
- *   -EUSERS           mpmc: max_participants are attached
+ *   -EUSERS           mpmc: max_participants are attached, or dead and just being recovered
  *   -EPERM            SHMRING_SEALED, and it is not a sealed memfd
  *   -ENOSYS           see shmring_create()
  *   -ENOTDIR, -EMFILE, -ENFILE  from the kernel.
