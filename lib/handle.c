@@ -4,9 +4,13 @@
 #include "handle.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "error.h"
+#include "file_system.h"
+#include "participant.h"
 #include "trace.h"
 
 int shmr_handle_check(const shmring_t *q)
@@ -43,6 +47,33 @@ int shmr_handle_check_memory(const shmring_t *q)
                           0, 0);
 }
 
+/*
+ * overlayfs: the first to open a file of the lower layer for writing has it copied to the upper
+ * one. An observer's mapping of before that stays with the lower file, in which nothing happens any
+ * more. A read through the descriptor is of the upper one. They differ once somebody has attached:
+ * each attachment counts its row's generation.
+ */
+static bool sees_an_old_file(const shmring_t *q)
+{
+    if (q->roles || strcmp(shmr_file_system_name(q->fd), "overlayfs") != 0)
+        return false;
+    for (uint32_t i = 0; i < q->geometry.rows; i++) {
+        const uint64_t at = q->geometry.table + i * sizeof(struct shmr_row);
+        struct shmr_row *row = shmr_row_at(q->map.table, i);
+        uint32_t mapped, read = 0;
+        int tries = 3; /* somebody may attach just now */
+        do {
+            mapped = atomic_load_explicit(&row->generation, memory_order_relaxed);
+            if (pread(q->fd, &read, sizeof read,
+                      (off_t)(at + offsetof(struct shmr_row, generation))) != sizeof read)
+                return false;
+        } while (read != mapped && --tries > 0);
+        if (tries == 0)
+            return true;
+    }
+    return false;
+}
+
 int shmr_handle_check_name(const shmring_t *q)
 {
     struct stat mine, there;
@@ -56,6 +87,11 @@ int shmr_handle_check_name(const shmring_t *q)
     if (q->name.text[0] && stat(q->name.path, &there) == 0 &&
         (there.st_ino != mine.st_ino || there.st_dev != mine.st_dev))
         return shmr_fail_fast(ESTALE, "the queue's name now leads to another one", 0, 0);
+    if (sees_an_old_file(q))
+        return shmr_fail_fast(ESTALE,
+                              "overlayfs has copied the queue's file up since this observer opened "
+                              "it, and it sees the old one: open the queue again",
+                              0, 0);
     return 0;
 }
 

@@ -297,6 +297,32 @@ static pid_t start_holder(void)
     return pid;
 }
 
+/* A queue that came with the lower layer, an image's: observed before anybody attached. */
+static void observe_lower(const char *directory)
+{
+    const struct shmring_config config = {.kind = SHMRING_SPSC, .capacity = 4096};
+    struct shmring_stat stat;
+    shmring_t *q, *before, *after;
+
+    snprintf(name, sizeof name, "file:%.100s/on/l/image", directory);
+    child_assert(shmring_create(&q, name, &config) == 0);
+    shmring_close(&q);
+    snprintf(name, sizeof name, "file:%.100s/on/m/image", directory);
+    child_assert(shmring_open(&before, name, SHMRING_OBSERVER) == 0);
+    child_assert(shmring_check(before) == 0);
+    child_assert(shmring_open(&q, name, SHMRING_PRODUCER) == 0);
+    child_assert(shmring_send(q, "one", 4) == 0);
+    child_refused(shmring_check(before), ESTALE, "overlayfs");
+    child_assert(shmring_stat(before, &stat) == 0 && stat.flags & SHMRING_STALE);
+    child_assert(shmring_open(&after, name, SHMRING_OBSERVER) == 0);
+    child_assert(shmring_check(after) == 0);
+    child_assert(shmring_stat(after, &stat) == 0 && stat.sent == 1);
+    child_assert(!(stat.flags & SHMRING_STALE));
+    shmring_close(&after);
+    shmring_close(&before);
+    shmring_close(&q);
+}
+
 static int use_overlay(void)
 {
     struct shmring_config config = {
@@ -369,6 +395,7 @@ static int run_on_overlay(void *below)
              command);
     if (system(options) != 0)
         return CANNOT;
+    observe_lower(directory);
     snprintf(name, sizeof name, "file:%s/on/m/queue", directory);
     return use_overlay();
 }
