@@ -70,16 +70,17 @@ static void clean_up_later(const char *path)
     snprintf(cleanups[cleanup_count++], TEST_NAME_SIZE, "%s", path);
 }
 
-/* What the names of this pid namespace start with. */
+/* What the names of this pid namespace start with: the last digits of its inode are enough. */
 static void name_prefix(char prefix[TEST_NAME_SIZE])
 {
     struct stat namespace = {0};
 
     (void)stat("/proc/self/ns/pid", &namespace);
-    snprintf(prefix, TEST_NAME_SIZE, "shmring-test-%jx-", (uintmax_t) namespace.st_ino);
+    snprintf(prefix, TEST_NAME_SIZE, "shmring-test-%x-", (unsigned)namespace.st_ino & 0xffff);
 }
 
-/* The time is in it, as pids come again, and who was killed has left its names there. */
+/* The time is in it, an hour of microseconds, as pids come again, and who was killed has left its
+ * names there. Short: messages have it twice, in lines that are compared. */
 void test_name(char name[TEST_NAME_SIZE])
 {
     static unsigned counter;
@@ -88,8 +89,8 @@ void test_name(char name[TEST_NAME_SIZE])
 
     clock_gettime(CLOCK_REALTIME, &now);
     name_prefix(name);
-    snprintf(name + strlen(name), TEST_NAME_SIZE - strlen(name), "%d-%jx-%u", getpid(),
-             (uintmax_t)now.tv_sec * 1000000 + (uintmax_t)now.tv_nsec / 1000, counter++);
+    snprintf(name + strlen(name), TEST_NAME_SIZE - strlen(name), "%d-%x-%u", getpid(),
+             (unsigned)now.tv_sec * 1000000 + (unsigned)now.tv_nsec / 1000, counter++);
     snprintf(path, sizeof path, "/dev/shm/%.100s", name);
     clean_up_later(path);
 }

@@ -342,6 +342,8 @@ static long meminfo(const char *what)
 static void get_huge_pages(long count)
 {
     char more[32];
+    if (!test_is_root())
+        cr_skip_test("only root may change %s, mount hugetlbfs and lock as much", nr_hugepages);
     FILE *f = fopen(nr_hugepages, "re"); /* open, and so locked, until the process is gone */
 
     if (!f || flock(fileno(f), LOCK_EX) < 0 || !fgets(nr_before, sizeof nr_before, f) ||
