@@ -409,7 +409,7 @@ static int fork_with_handlers(void *argument)
     (void)argument;
     alarm(30);
     child_assert(pthread_atfork(open_in_handler, open_in_handler, open_in_handler) == 0);
-    child_assert(shmring_open(&made, name, BOTH) == 0); /* and so the library's come after them */
+    made = test_create_mpmc(name, 0, 8, 64); /* and so the library's come after them */
     shmring_close(&made);
     pid_t child = fork();
     if (child == 0)
@@ -422,9 +422,7 @@ static int fork_with_handlers(void *argument)
 Test(process, handlers_of_pthread_atfork_open_queues)
 {
     test_name(name);
-    q = test_create_mpmc(name, 0, 8, 64);
     cr_assert_eq(test_run(fork_with_handlers, NULL), 0);
-    close_all();
 }
 
 /* ---- dlopen() and dlclose() ------------------------------------------------------------------ */
