@@ -610,6 +610,8 @@ static int open_segment(shmring_t **out, int fd, const struct shmr_name *name, b
         r = shmr_memfd_check_seals(q->fd);
     if (r == 0)
         r = shmr_segment_read(q->fd, &q->header, &q->geometry);
+    if (r == -EAGAIN && !name) /* who waits for a creator waits for a name */
+        r = -EBADMSG;
     if (r == 0 && wanted)
         r = check_wanted(q, wanted);
     if (r == 0)

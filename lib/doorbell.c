@@ -11,6 +11,7 @@
 
 #include "deadline.h"
 #include "error.h"
+#include "file_system.h"
 #include "handle.h"
 
 #define NEVER_BLOCK (O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY)
@@ -153,6 +154,12 @@ int shmr_doorbell_open(shmring_t *q, int event)
         return shmr_fail(EEXIST, "%s is not a doorbell that can be trusted: remove it", path);
     if (fd == -EBUSY)
         return shmr_fail(EBUSY, "%s is being removed: try again", path);
+    if (fd == -EPERM || fd == -ENOSYS || fd == -EOPNOTSUPP)
+        return shmr_fail(
+            EOPNOTSUPP,
+            "the doorbell %s: %s (has %s no FIFOs or links?): use shmring_wait() in place "
+            "of a descriptor",
+            path, strerror(-fd), shmr_file_system_name(q->fd));
     if (fd < 0)
         return shmr_fail(shmr_not_again(-fd, EBUSY), "the doorbell %s: %s", path, strerror(-fd));
     return fd;

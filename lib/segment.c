@@ -113,7 +113,7 @@ int shmr_segment_read(int fd, struct shmr_header *h, struct shmr_geometry *g)
     n = pread(fd, h, sizeof *h, 0);
     if (n < 0)
         return shmr_fail(errno, "reading the header: %s", strerror(errno));
-    if (n == 0 && st.st_nlink > 0) /* without a name nobody creates it in place */
+    if (n == 0)
         return shmr_fail(EAGAIN, "the file is empty: its creator has only begun, or died doing so, "
                                  "or it is no queue");
     if (n >= (ssize_t)sizeof h->magic &&
@@ -121,6 +121,9 @@ int shmr_segment_read(int fd, struct shmr_header *h, struct shmr_geometry *g)
         return shmr_fail(EAGAIN, "its creator has not finished it yet, or died doing so");
     if (n < (ssize_t)sizeof *h)
         return shmr_fail(EBADMSG, "%zd bytes are too short for a shmring segment", n);
+    /* The size again: its creator may just have finished it. */
+    if (fstat(fd, &st) < 0)
+        return shmr_fail(errno, "descriptor %d: %s", fd, strerror(errno));
     r = shmr_header_check(h, (uint64_t)st.st_size, g);
     if (r < 0)
         return r;

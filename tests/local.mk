@@ -33,7 +33,7 @@ endif
 
 # The segment layer, opening and membership.
 suites += tests/test_name tests/test_layout tests/test_segment tests/test_file_systems \
-	tests/test_in_place tests/test_open tests/test_open_wait tests/test_races \
+	tests/test_mounts tests/test_in_place tests/test_open tests/test_open_wait tests/test_races \
 	tests/test_participants tests/test_fork tests/test_bad_input tests/test_limits
 thread_suites += tests/test_fork
 memcheck_suites += tests/test_name tests/test_layout tests/test_segment tests/test_file_systems \
@@ -44,6 +44,7 @@ tests_test_layout_SOURCES = tests/test_layout.c tests/crc32c.h
 tests_test_layout_LDADD = $(core_test_libs)
 tests_test_segment_LDADD = $(core_test_libs)
 tests_test_file_systems_LDADD = $(test_libs)
+tests_test_mounts_LDADD = $(test_libs)
 tests_test_in_place_SOURCES = tests/test_in_place.c tests/in_place.c tests/in_place.h
 tests_test_in_place_LDADD = $(core_test_libs)
 tests_test_open_LDADD = $(test_libs)
@@ -345,6 +346,14 @@ EXTRA_DIST += tests/beside tests/checked tests/installed.sh tests/summary tests/
 check-summary:
 	@status=0; $(MAKE) $(AM_MAKEFLAGS) check VERBOSE=1 || status=$$?; \
 	$(srcdir)/tests/summary $(TEST_LOGS) && exit $$status
+
+# File systems of all sorts, as root: the table in doc/design.md, by name.
+.PHONY: check-mounts
+check-mounts: tests/test_mounts
+	rm -f tests/mounts.table
+	SHMRING_TEST_TABLE=tests/mounts.table tests/test_mounts --jobs 1 --verbose=1
+	@LC_ALL=C sort tests/mounts.table
+CLEANFILES += tests/mounts.table
 
 # What was installed, as its users use it.
 installcheck-local:

@@ -413,8 +413,8 @@ static const struct operation operations[] = {
     {"send_wait", two_sides_full, run_send_wait, {ETIMEDOUT, ESTALE}, other_receives, false, false},
     {"wait for both", two_sides_stuck, run_wait_for_both, {ETIMEDOUT, ESTALE}, other_releases, false,
      true},
-    {"fd", queue_empty, run_fd, {EEXIST, EBUSY, ENOENT, EROFS, ENOSPC, ENOTDIR}, NULL, false, false},
-    {"fd_arm", queue_empty, run_fd_arm, {EEXIST, EBUSY, ENOENT, EROFS, ENOSPC, ENOTDIR}, NULL, false, false},
+    {"fd", queue_empty, run_fd, {EEXIST, EBUSY, ENOENT, EROFS, ENOSPC, ENOTDIR, EOPNOTSUPP}, NULL, false, false},
+    {"fd_arm", queue_empty, run_fd_arm, {EEXIST, EBUSY, ENOENT, EROFS, ENOSPC, ENOTDIR, EOPNOTSUPP}, NULL, false, false},
     {"fd_arm again", polled, run_fd_arm, {0}, NULL, false, false},
     {"send, waking", asleep, run_send, {0}, NULL, false, false},
     {"send, ringing", polled_by_other, run_send, {0}, NULL, false, false},
@@ -643,6 +643,27 @@ Test(faults, more_handles_than_there_are_places)
 {
     kind = SHMRING_SPSC;
     cr_assert_eq(test_run(open_many, NULL), 0);
+}
+
+/* Without inotify the name is looked up, and who gives up says why it was late. */
+Test(faults, no_inotify)
+{
+    static const int without[] = {CALL_INOTIFY_INIT, CALL_INOTIFY_ADD};
+    const struct timespec none = {0};
+
+    kind = SHMRING_SPSC;
+    enter();
+    for (int i = 0; i < 2; i++) {
+        plan_fault(without[i], i == 0 ? EMFILE : ENOSPC, 1, true);
+        assert_refused(shmring_open_wait(&q, name, BOTH, &none), ETIMEDOUT,
+                       "see fs.inotify.max_user_instances");
+        plan.on_sleep = make_queue;
+        plan_fault(without[i], i == 0 ? EMFILE : ENOSPC, 1, true);
+        cr_assert_eq(run_open_wait(), 0, "%s", shmring_strerror_detail());
+        plan_end();
+        plan.on_sleep = NULL;
+        leave();
+    }
 }
 
 /* A sparse copy on a file system that does not allocate, and that may not know where holes are. */

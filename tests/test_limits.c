@@ -5,9 +5,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -180,17 +183,18 @@ Test(limits, descriptors)
 /* The limit leaves room for the segment once, but not for the second mapping of its data. */
 Test(limits, address_space)
 {
-    const struct shmring_config config = config_with(BOTH, 64 * MIB);
+    const struct shmring_config config = config_with(BOTH, 32 * MIB);
     shmring_t *q, *there;
 
-    there = test_create(name_of(1), 0, 64 * MIB);
+    there = test_create(name_of(1), 0, 32 * MIB);
     const struct holdings before = test_holdings();
-    limit(RLIMIT_AS, (rlim_t)before.address_space + 96 * MIB);
+    limit(RLIMIT_AS, (rlim_t)before.address_space + 48 * MIB);
     for (int i = 0; i < 3; i++) {
         assert_refused(shmring_create(&q, name_of(0), &config), ENOMEM, "no address space");
         cr_assert_null(q);
         assert_refused(shmring_unlink(name_of(0)), ENOENT, "");
-        assert_refused(shmring_open(&q, name_of(1), SHMRING_OBSERVER), ENOMEM, "134230016 bytes");
+        assert_refused(shmring_open(&q, name_of(1), SHMRING_OBSERVER), ENOMEM, "67121152 bytes");
+        cr_assert_not_null(strstr(shmring_strerror_detail(), "vm.max_map_count"));
         assert_refused(shmring_dup(&q, there, BOTH), ENOMEM, "no address space");
         cr_assert_null(q);
     }
@@ -222,13 +226,125 @@ Test(limits, memory_for_a_dump)
 {
     if (!malloc_fails())
         cr_skip_test("AddressSanitizer");
-    shmring_t *q = test_create(name_of(0), 0, 64 * MIB);
+    shmring_t *q = test_create(name_of(0), 0, 32 * MIB);
     const struct holdings before = test_holdings();
 
-    limit(RLIMIT_AS, (rlim_t)before.address_space + 32 * MIB);
+    limit(RLIMIT_AS, (rlim_t)before.address_space + 16 * MIB);
     assert_refused(shmring_dump(q, tell_nothing, NULL), ENOMEM, "max_message");
     assert_holds_no_more_than(&before, 4 * MIB);
     shmring_close(&q);
+}
+
+/* ---- Memory cgroups -------------------------------------------------------------------------- */
+
+enum { CANNOT = 77 };
+
+static int write_file(const char *directory, const char *file, const char *text)
+{
+    char path[512];
+
+    snprintf(path, sizeof path, "%s/%s", directory, file);
+    const int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    const ssize_t n = fd < 0 ? -1 : write(fd, text, strlen(text));
+
+    close(fd);
+    return n == (ssize_t)strlen(text) ? 0 : -1;
+}
+
+/* The first line of the file that has NEEDLE in it. */
+static bool find_line(const char *path, const char *needle, char line[1024])
+{
+    FILE *f = fopen(path, "re");
+    bool found = false;
+
+    while (f && !found && fgets(line, 1024, f))
+        found = strstr(line, needle) != NULL;
+    if (f)
+        fclose(f);
+    return found;
+}
+
+static void create_too_much(const char *words)
+{
+    const struct shmring_config large = config_with(BOTH, 64 * MIB), small = config_with(BOTH, MIB);
+    const char *const names[] = {name_of(0), "memfd:orders"};
+    shmring_t *q;
+
+    for (int i = 0; i < 2; i++) {
+        child_refused(shmring_create(&q, names[i], &large), ENOSPC, "needs 67125248 bytes, ");
+        child_assert(strstr(shmring_strerror_detail(), words));
+        child_assert(shmring_create(&q, names[i], &small) == 0);
+        shmring_close(&q);
+    }
+    child_assert(shmring_unlink(names[0]) == 0);
+}
+
+/* In a cgroup of version 1 or 2, below its own, that may use 32 MiB. */
+static int create_in_cgroup(void *argument)
+{
+    const char *own = argument, *limit = access("/sys/fs/cgroup/memory", F_OK) == 0
+                                             ? "memory.limit_in_bytes"
+                                             : "memory.max";
+
+    if (write_file(own, limit, "33554432") < 0 || write_file(own, "cgroup.procs", "0") < 0)
+        return CANNOT;
+    create_too_much("the limit of the memory cgroup /sys/fs/cgroup");
+    return 0;
+}
+
+Test(limits, memory_cgroup)
+{
+    char line[1024], own[1200];
+    const bool version_1 = find_line("/proc/self/cgroup", ":memory:/", line);
+
+    if (!version_1 && !find_line("/proc/self/cgroup", "0::/", line))
+        cr_skip_test("no memory cgroup");
+    line[strcspn(line, "\n")] = 0;
+    snprintf(own, sizeof own, "/sys/fs/cgroup%s%s/shmring-test-%d", version_1 ? "/memory" : "",
+             strchr(line, '/'), (int)getpid());
+    if (geteuid() != 0 || mkdir(own, 0700) < 0)
+        cr_skip_test("may not make a cgroup");
+    (void)name_of(0);
+    const int r = test_run(create_in_cgroup, own);
+    cr_assert_eq(rmdir(own), 0);
+    if (r == CANNOT)
+        cr_skip_test("may not limit a cgroup");
+    cr_assert_eq(r, 0, "%d", r);
+}
+
+/* A hierarchy of version 2, made up of files, in its place: its root is limited, and in it pages of
+ * files count as available. */
+static int create_in_made_up_cgroup(void *argument)
+{
+    char line[1024], where[512];
+
+    (void)argument;
+    if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) < 0 ||
+        !find_line("/proc/self/mountinfo", " - cgroup2 ", line) ||
+        sscanf(line, "%*s %*s %*s / %511s", where) != 1 ||
+        mount("tmpfs", where, "tmpfs", 0, NULL) < 0)
+        return CANNOT;
+    child_assert(write_file(where, "memory.max", "100663296\n") == 0); /* 96 MiB */
+    child_assert(write_file(where, "memory.high", "max\n") == 0);
+    child_assert(write_file(where, "memory.current", "83886080\n") == 0); /* 80 MiB, */
+    child_assert(write_file(where, "memory.stat", "anon 1\nactive_file 8388608\n") ==
+                 0); /* 8 not */
+    create_too_much("24969216 are available within the limit of the memory cgroup");
+    child_assert(write_file(where, "memory.high", "33554432\n") == 0);
+    child_assert(write_file(where, "memory.current", "20971520\n") == 0);
+    create_too_much("20807680 are available"); /* 12 + 8 MiB, less what the kernel needs */
+    return 0;
+}
+
+Test(limits, memory_cgroup_of_version_2)
+{
+    if (geteuid() != 0)
+        cr_skip_test("not root");
+    (void)name_of(0);
+    const int r = test_run(create_in_made_up_cgroup, NULL);
+    if (r == CANNOT)
+        cr_skip_test("no cgroup2, or may not mount");
+    cr_assert_eq(r, 0, "%d", r);
 }
 
 static void note_signal(int number)

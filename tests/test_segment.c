@@ -529,6 +529,49 @@ static long mapped(long capacity)
     return (3 * 4096 + 2 * capacity) / 1024;
 }
 
+/* Bytes of the queue's mappings that core files have. */
+static long dumped_bytes(const char *path)
+{
+    char line[512];
+    unsigned long from, to, size = 0, sum = 0;
+    FILE *smaps = fopen("/proc/self/smaps", "re");
+
+    cr_assert_not_null(smaps);
+    while (fgets(line, sizeof line, smaps)) {
+        if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
+            size = strstr(line, path) ? to - from : 0;
+        else if (strncmp(line, "VmFlags:", 8) == 0 && !strstr(line, " dd"))
+            sum += size;
+    }
+    fclose(smaps);
+    return (long)sum;
+}
+
+Test(segment, core_files)
+{
+    static const uint32_t kinds[] = {SHMRING_SPSC, SHMRING_MPMC};
+
+    for (int i = 0; i < 2; i++) {
+        struct shmring_config config = {.kind = kinds[i],
+                                        .flags = SHMRING_PRODUCER | SHMRING_CONSUMER,
+                                        .capacity = kinds[i] == SHMRING_SPSC ? 65536 : 64,
+                                        .max_message = 1000};
+        char name[TEST_NAME_SIZE];
+        struct shmring_stat st;
+        shmring_t *q;
+
+        test_name(name);
+        cr_assert_eq(shmring_create(&q, name, &config), 0, "%s", shmring_strerror_detail());
+        cr_assert_eq(shmring_stat(q, &st), 0);
+        cr_assert_eq(dumped_bytes(name), 0);
+        shmring_close(&q);
+        /* Once, and without the header, which is not mapped. */
+        cr_assert_eq(shmring_open(&q, name, SHMRING_OBSERVER | SHMRING_CORE_DUMP), 0);
+        cr_assert_eq(dumped_bytes(name), (long)st.segment_bytes - 4096);
+        shmring_close(&q);
+    }
+}
+
 Test(segment, prefault_touches_every_page)
 {
     static const unsigned roles[] = {SHMRING_PRODUCER, SHMRING_CONSUMER, BOTH, SHMRING_OBSERVER};
