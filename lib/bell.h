@@ -21,11 +21,20 @@
  * killed between two of these steps is made good by the others' timed looks.
  *
  * The publisher's fence is the dear part: it would be paid for each message. It is spared
- *   - while nobody has ever slept at the bell: WATCHED is not set. The first sleeper of all sets it
- *     and sleeps for a limited time only, after which every publisher sees it;
+ *   - while nobody has ever slept at the bell: WATCHED is not set (see "The first sleep" below);
  *   - by participants that are registered for membarrier(2): they set UNFENCED, and whoever is
  *     about to sleep makes the kernel put a fence into all of them;
  *   - where publishing is a locked instruction anyway (SHMR_RMW_IS_FENCE).
+ *
+ * The first sleep
+ *     A publisher that does not see WATCHED does not fence, and may look at the bell before its
+ *     message is visible. So may one whose look came just before the first sleeper of all set
+ *     WATCHED, as long as its message is still in its processor's store buffer. Neither side sees
+ *     the other then, and that is true of everybody who announces meanwhile: that WATCHED was set
+ *     before does not help them. So whoever announces sleeps for a limited time, SHMR_RECHECK_NS
+ *     (50 ms), until that time has passed since this handle announced first. No store stays in a
+ *     store buffer for that long. Then it sets `settled`, so that no other handle need be careful
+ *     again. tests/test_first_sleep.c explores all orders in which this can happen.
  *
  * Pairs
  *     P1  publisher's fence, or the sleeper's membarrier    W1  sleeper's fence

@@ -4,23 +4,9 @@
 #define SHMR_DEADLINE_H
 
 #include <errno.h>
-#include <stdint.h>
-#include <time.h>
 
+#include "clock.h"
 #include "error.h"
-
-#define SHMR_SECOND   INT64_C(1000000000)
-#define SHMR_FOR_EVER INT64_MAX
-#define SHMR_AT_ONCE  INT64_C(0) /* in the past, whatever the clock says */
-
-/* CLOCK_MONOTONIC, ns */
-static inline int64_t shmr_now(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * SHMR_SECOND + now.tv_nsec;
-}
 
 /* When a relative timeout is over; NULL: never. 0, or -EINVAL with the detail set. */
 static inline int shmr_deadline(const struct timespec *timeout, int64_t *deadline)

@@ -165,17 +165,44 @@ int shmr_doorbell_open(shmring_t *q, int event)
     return fd;
 }
 
+bool shmr_doorbell_is_removed(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && st.st_nlink == 0;
+}
+
+/*
+ * A full FIFO is readable all the same. Where there is none, nobody waits, or a waiter cannot be
+ * reached and rechecks.
+ *
+ * Somebody may have removed the FIFO that this handle holds. Those who wait and have not noticed
+ * still poll that one, and those who have poll a new one: both get a byte.
+ */
 void shmr_doorbell_ring(shmring_t *q, int event)
 {
-    int *fd = &q->polled[event].bell;
+    struct shmr_polled *p = &q->polled[event];
     struct stat segment;
+    int fd = -1;
 
     SHMR_NO_CANCEL();
-    if (*fd < 0 && q->doorbell && fstat(q->fd, &segment) == 0)
-        *fd = open_there(path_of(q->doorbell, event), &segment);
-    /* Full: it is readable all the same. Not there: nobody waits, or else looks by himself. */
-    if (*fd >= 0)
-        (void)!write(*fd, "", 1);
+    if (p->bell >= 0) {
+        (void)!write(p->bell, "", 1);
+        if (!shmr_doorbell_is_removed(p->bell))
+            return;
+    }
+    if (q->doorbell && fstat(q->fd, &segment) == 0)
+        fd = open_there(path_of(q->doorbell, event), &segment);
+    if (fd < 0)
+        return;
+    (void)!write(fd, "", 1);
+    if (p->fd >= 0) { /* this handle waits by the old one, until it arms the next time */
+        close(fd);
+        return;
+    }
+    if (p->bell >= 0)
+        close(p->bell);
+    p->bell = fd;
 }
 
 void shmr_doorbell_remove(char *path)

@@ -24,7 +24,8 @@
  *     exclusive one meanwhile. So none is removed that is in use, and who opens one that is just
  *     being removed finds that it has no name any more, and tries again. It is removed by
  *     shmring_unlink(), by the last to close a queue that has no name (any more), and by
- *     `shmring gc`.
+ *     `shmring gc`. Where somebody removes it by hand, or by a program that clears /dev/shm, while it
+ *     is in use, the next to arm makes a new one, and the next to ring finds that.
  */
 #ifndef SHMR_DOORBELL_H
 #define SHMR_DOORBELL_H
@@ -45,6 +46,9 @@ char *shmr_doorbell_path(int segment, int64_t created_ns);
 
 /* The event's doorbell, made if there is none. A descriptor or -errno with the detail set. */
 int shmr_doorbell_open(shmring_t *q, int event);
+
+/* Has somebody removed this one? Those who come later cannot find it. Signal-safe. */
+bool shmr_doorbell_is_removed(int fd);
 
 /* Put a byte into the event's doorbell, if it is there. Signal-safe. */
 void shmr_doorbell_ring(shmring_t *q, int event);

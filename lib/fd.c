@@ -22,7 +22,7 @@
 void shmr_fd_init(shmring_t *q)
 {
     for (int e = 0; e < SHMR_EVENTS; e++)
-        q->polled[e] = (struct shmr_polled){-1, -1, -1};
+        q->polled[e] = (struct shmr_polled){.bell = -1, .timer = -1, .fd = -1};
 }
 
 static void close_one(int *fd)
@@ -58,10 +58,19 @@ static int set_timer(int timer, int64_t ns)
     return timerfd_settime(timer, 0, &once, NULL);
 }
 
+static const struct epoll_event readable = {.events = EPOLLIN};
+
+static bool watch(const struct shmr_polled *p, int fd)
+{
+    struct epoll_event event = readable;
+
+    return epoll_ctl(p->fd, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
 static int open_descriptor(shmring_t *q, int event)
 {
     struct shmr_polled *p = &q->polled[event];
-    struct epoll_event readable = {.events = EPOLLIN};
+    const char *refused = NULL;
 
     if (p->bell < 0) {
         int r = shmr_doorbell_open(q, event);
@@ -70,16 +79,43 @@ static int open_descriptor(shmring_t *q, int event)
         p->bell = r;
     }
     p->timer = shmr_process_keep_fd(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
-    p->fd = shmr_process_keep_fd(epoll_create1(EPOLL_CLOEXEC));
-    /* Readable at first, so that whoever polls it arms it. */
-    if (p->timer < 0 || p->fd < 0 || epoll_ctl(p->fd, EPOLL_CTL_ADD, p->bell, &readable) < 0 ||
-        epoll_ctl(p->fd, EPOLL_CTL_ADD, p->timer, &readable) < 0 || set_timer(p->timer, 1) < 0) {
+    p->fd = p->timer < 0 ? -1 : shmr_process_keep_fd(epoll_create1(EPOLL_CLOEXEC));
+    if (p->timer < 0)
+        refused = "timerfd_create(2)";
+    else if (p->fd < 0)
+        refused = "epoll_create1(2)";
+    else if (!watch(p, p->bell) || !watch(p, p->timer))
+        refused = "epoll_ctl(2)";
+    else if (set_timer(p->timer, 1) < 0) /* readable at first, so that whoever polls it arms it */
+        refused = "timerfd_settime(2)";
+    if (refused) {
         int error = errno;
         close_one(&p->fd);
         close_one(&p->timer);
-        return shmr_fail(error, "a descriptor to wait by: %s", strerror(error));
+        return shmr_fail(error, "a descriptor to wait by: %s: %s", refused, strerror(error));
     }
     return 0;
+}
+
+/*
+ * Somebody has removed the doorbell alone: those who ring from now on would not find it. If no new
+ * one can be made, the rechecks are what is left.
+ */
+static void renew_doorbell(shmring_t *q, int event)
+{
+    struct shmr_polled *p = &q->polled[event];
+    int fd = shmr_doorbell_open(q, event);
+
+    if (fd < 0)
+        return;
+    if (!watch(p, fd)) {
+        close(fd);
+        return;
+    }
+    /* By name: a forked child may keep the old one open, and with it its place in the set. */
+    (void)epoll_ctl(p->fd, EPOLL_CTL_DEL, p->bell, NULL);
+    close(p->bell);
+    p->bell = fd;
 }
 
 /* The descriptor of the event, opened if need be. */
@@ -121,11 +157,18 @@ int shmring_fd_arm(shmring_t *q, unsigned event)
     if (r < 0)
         return r;
 
-    const struct shmr_polled *p = &q->polled[shmr_event_index(event)];
+    const int e = shmr_event_index(event);
+    struct shmr_polled *p = &q->polled[e];
+    if (shmr_doorbell_is_removed(p->bell))
+        renew_doorbell(q, e);
     /* What is left of very many only wakes once too often. */
     if (read(p->bell, bytes, sizeof bytes) < 0 && errno != EAGAIN)
         return shmr_fail(errno, "reading the doorbell: %s", strerror(errno));
+    if (p->limit && read(p->timer, bytes, sizeof(uint64_t)) > 0)
+        shmr_wait_have_passed(q, p->armed, p->limit);
     r = shmr_wait_arm(q, event, SHMR_BELL_POLLED, value, &limit);
+    p->armed = shmr_wait_now(q);
+    p->limit = r == 0 ? limit : 0;
     if (r == 0 && set_timer(p->timer, limit) < 0)
         return shmr_fail(errno, "setting the timer: %s", strerror(errno));
     return r;

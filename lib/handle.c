@@ -4,6 +4,7 @@
 #include "handle.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -74,6 +75,26 @@ static bool sees_an_old_file(const shmring_t *q)
     return false;
 }
 
+/*
+ * The name leads nowhere. Is the segment still there for this process, only elsewhere? Where its
+ * path is not to be had, or does not lead to it (another root directory, another mount namespace,
+ * no /proc), the missing name says nothing.
+ */
+static bool is_elsewhere(const shmring_t *q, const struct stat *mine)
+{
+    char link[SHMR_FD_PATH], path[PATH_MAX];
+    struct stat there;
+    ssize_t n;
+
+    shmr_fd_path(link, q->fd);
+    n = readlink(link, path, sizeof path - 1);
+    if (n <= 0 || path[0] != '/')
+        return false;
+    path[n] = 0;
+    return strcmp(path, q->name.path) != 0 && stat(path, &there) == 0 &&
+           there.st_ino == mine->st_ino && there.st_dev == mine->st_dev;
+}
+
 int shmr_handle_check_name(const shmring_t *q)
 {
     struct stat mine, there;
@@ -83,14 +104,21 @@ int shmr_handle_check_name(const shmring_t *q)
     if (mine.st_nlink == 0)
         return shmr_fail_fast(ESTALE, "the queue was removed: nobody else can open it any more", 0,
                               0);
-    /* A name that cannot be looked up (another root directory) says nothing. */
-    if (q->name.text[0] && stat(q->name.path, &there) == 0 &&
-        (there.st_ino != mine.st_ino || there.st_dev != mine.st_dev))
-        return shmr_fail_fast(ESTALE, "the queue's name now leads to another one", 0, 0);
     if (sees_an_old_file(q))
         return shmr_fail_fast(ESTALE,
                               "overlayfs has copied the queue's file up since this observer opened "
                               "it, and it sees the old one: open the queue again",
+                              0, 0);
+    if (!q->name.text[0])
+        return 0;
+    if (stat(q->name.path, &there) == 0)
+        return there.st_ino == mine.st_ino && there.st_dev == mine.st_dev
+                   ? 0
+                   : shmr_fail_fast(ESTALE, "the queue's name now leads to another one", 0, 0);
+    if ((errno == ENOENT || errno == ENOTDIR) && is_elsewhere(q, &mine))
+        return shmr_fail_fast(ESTALE,
+                              "the queue was moved: its name leads nowhere any more, and nobody "
+                              "else can open it by that",
                               0, 0);
     return 0;
 }

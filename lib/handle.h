@@ -15,23 +15,27 @@ enum { SHMR_READABLE, SHMR_WRITABLE, SHMR_EVENTS };
 
 /* How a handle waits: see lib/wait.h. */
 struct shmr_waiting {
-    uint32_t spin_most; /* ns */
-    uint32_t flags;     /* SHMRING_WAIT_PEERS, SHMRING_WAIT_HANGUP */
-    int64_t recheck;    /* ns */
-    uint32_t pauses;    /* that last for SHMR_BACK_OFF_NS */
-    uint32_t rechecks;
-    bool unsure;                 /* at the last arming: SHMRING_FUTEX_UNSURE */
-    int64_t looked_around;       /* CLOCK_MONOTONIC, ns */
-    uint32_t usual[SHMR_EVENTS]; /* ns that waits took of late, as far as spinning found out */
+    uint32_t spin_most;           /* ns */
+    uint32_t flags;               /* SHMRING_WAIT_PEERS, SHMRING_WAIT_HANGUP */
+    int64_t recheck;              /* ns */
+    uint32_t pauses;              /* that last for SHMR_BACK_OFF_NS */
+    bool unsure;                  /* at the last arming: SHMRING_FUTEX_UNSURE */
+    bool no_waitv;                /* futex_waitv(2) is not to be had */
+    int64_t skew;                 /* ns: what the clock lags behind the kernel's, see wait.c */
+    int64_t looked_around;        /* the last recheck: CLOCK_MONOTONIC with the skew, ns */
+    int64_t name_checked;         /* the last check of the name: likewise */
+    int64_t watched[SHMR_EVENTS]; /* the first announcement: likewise; 0: there was none */
+    uint32_t usual[SHMR_EVENTS];  /* ns that waits took of late, as far as spinning found out */
     uint32_t waits[SHMR_EVENTS];
     size_t refused; /* length of the last message for which there was no room */
 };
 
 /* A handle's part in an event's doorbell: see lib/doorbell.h. Descriptors, -1: none yet. */
 struct shmr_polled {
-    int bell;  /* the FIFO: opened to wait or to ring */
-    int timer; /* the next look by itself */
-    int fd;    /* the epoll instance that has both: what the user polls */
+    int bell;             /* the FIFO: opened to wait or to ring */
+    int timer;            /* the next look by itself */
+    int fd;               /* the epoll instance that has both: what the user polls */
+    int64_t armed, limit; /* when the timer was set, and for how long, ns */
 };
 
 /* A sweep recovers a dead row piece by piece, and lets go of the row's lock in between. */

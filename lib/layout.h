@@ -151,7 +151,8 @@ struct shmr_row {
 /* See lib/bell.h. A line that rests while nobody sleeps. */
 struct shmr_bell {
     _Atomic uint32_t word;
-    uint32_t zero[31];
+    _Atomic uint32_t settled; /* not 0: all who publish see by now that the word is WATCHED */
+    uint32_t zero[30];
 };
 
 /* Behind the last row, written by all: whom to wake when the queue becomes readable, writable. */

@@ -11,6 +11,7 @@ lib_libshmring_core_la_SOURCES = \
 	lib/backend_file.c \
 	lib/backend_memfd.c \
 	lib/bell.h \
+	lib/clock.h \
 	lib/cpu.h \
 	lib/deadline.h \
 	lib/doorbell.c lib/doorbell.h \
@@ -19,6 +20,7 @@ lib_libshmring_core_la_SOURCES = \
 	lib/fd.c lib/fd.h \
 	lib/fence.c lib/fence.h \
 	lib/file_system.c lib/file_system.h \
+	lib/futex.h \
 	lib/guard.c lib/guard.h \
 	lib/handle.c lib/handle.h \
 	lib/identity.c lib/identity.h \

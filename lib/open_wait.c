@@ -40,10 +40,11 @@ static int say_timed_out(const struct watch *watch)
 }
 
 /* Sleep until something happens in the directory. 0, -ETIMEDOUT, -EINTR. */
-static int sleep_on(const struct watch *watch, int64_t deadline)
+static int sleep_on(const struct watch *watch, int64_t *deadline)
 {
     struct pollfd p = {.fd = watch->descriptor, .events = POLLIN}; /* -1 is ignored */
-    int64_t ns = deadline == SHMR_FOR_EVER ? INT64_MAX : deadline - shmr_now();
+    const int64_t now = shmr_now();
+    int64_t ns = *deadline == SHMR_FOR_EVER ? INT64_MAX : *deadline - now;
     struct timespec left;
     char events[4096];
 
@@ -56,6 +57,11 @@ static int sleep_on(const struct watch *watch, int64_t deadline)
     int n = ppoll(&p, 1, ns == INT64_MAX ? NULL : &left, NULL);
     if (n < 0)
         return shmr_fail(errno, "waiting for the queue to appear: %s", strerror(errno));
+    /* So much has passed by the kernel's clock. This process's own may have been replaced, and lag.
+     */
+    const int64_t lag = n == 0 ? now + ns - shmr_now() : 0;
+    if (lag > 0 && *deadline != SHMR_FOR_EVER)
+        *deadline -= lag;
     if (n > 0 && read(watch->descriptor, events, sizeof events) < 0 && errno != EAGAIN)
         return shmr_fail(errno, "waiting for the queue to appear: %s", strerror(errno));
     return 0;
@@ -124,7 +130,7 @@ int shmring_open_wait(shmring_t **q, const char *text, unsigned flags,
         r = shmring_open(q, text, flags);
         if (r != -ENOENT && r != -EAGAIN)
             break;
-        r = sleep_on(&watch, deadline);
+        r = sleep_on(&watch, &deadline);
         if (r < 0)
             break;
     }

@@ -4,14 +4,11 @@
 #include "wait.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <linux/futex.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "deadline.h"
 #include "doorbell.h"
 #include "fence.h"
+#include "futex.h"
 #include "participant.h"
 #include "ready.h"
 #include "recovery.h"
@@ -24,66 +21,102 @@
 /* The shortest spin, in back-offs: worth it whatever the waits of late were like. */
 #define SPIN_LEAST 5
 
-/* Where both events are waited for and the kernel cannot: look this often. */
-#define BOTH_SLICE_NS INT64_C(1000000)
+/* A sleeper checks that often, at the most, whether the queue still has its name. */
+#define NAME_CHECK_NS SHMR_SECOND
 
-/* Timed looks between two at the queue's name. */
-#define RECHECKS_PER_NAME_CHECK 16
+/* ---- Time ------------------------------------------------------------------------------------ */
+
+/*
+ * The time that this handle goes by. The clock of a process may stand still or lag, where
+ * clock_gettime() has been replaced (libfaketime). The kernel measures sleeps by its own clock:
+ * when it says that a sleep of N ns is over, N ns have passed, and what the clock lacks is added
+ * from then on. So every timeout ends.
+ */
+int64_t shmr_wait_now(const shmring_t *q)
+{
+    return shmr_now() + q->waiting.skew;
+}
+
+void shmr_wait_have_passed(shmring_t *q, int64_t then, int64_t ns)
+{
+    const int64_t lag = then + ns - shmr_wait_now(q);
+
+    if (lag > 0)
+        q->waiting.skew += lag;
+}
+
+static int deadline_of(const shmring_t *q, const struct timespec *timeout, int64_t *deadline)
+{
+    const int r = shmr_deadline(timeout, deadline);
+
+    if (r == 0 && *deadline != SHMR_FOR_EVER && *deadline != SHMR_AT_ONCE)
+        *deadline += q->waiting.skew;
+    return r;
+}
 
 /* ---- The kernel's part ---------------------------------------------------------------------- */
 
-#if defined SYS_futex_time64 /* 32-bit machines: a time of 64 bits all the same */
-#define FUTEX SYS_futex_time64
-#else
-#define FUTEX SYS_futex
-#endif
-
-struct kernel_time {
-    int64_t seconds, ns;
-};
-
-static struct kernel_time kernel_time(int64_t ns)
-{
-    return (struct kernel_time){ns / SHMR_SECOND, ns % SHMR_SECOND};
-}
-
-/* Sleep while the word has that value, until then at most. 0, or -EINTR. */
-static int sleep_on(const struct shmr_bell *bell, uint32_t value, int64_t until)
-{
-    struct kernel_time limit = kernel_time(until);
-
-    if (syscall(FUTEX, &bell->word, FUTEX_WAIT_BITSET, value,
-                until == SHMR_FOR_EVER ? NULL : &limit, NULL, FUTEX_BITSET_MATCH_ANY) < 0 &&
-        errno == EINTR)
-        return -EINTR;
-    return 0;
-}
-
 #if defined SYS_futex_waitv
-/* The same for both bells at once. Returns -ENOSYS where the kernel cannot. */
 static int sleep_on_both(struct shmr_bell *const bell[SHMR_EVENTS],
-                         const uint32_t value[SHMR_EVENTS], int64_t until)
+                         const uint32_t value[SHMR_EVENTS], int64_t ns)
 {
     struct futex_waitv waiters[SHMR_EVENTS] = {0};
-    struct kernel_time limit = kernel_time(until);
 
     for (int e = 0; e < SHMR_EVENTS; e++)
         waiters[e] = (struct futex_waitv){
             .val = value[e], .uaddr = (uintptr_t)&bell[e]->word, .flags = FUTEX_32};
-    if (syscall(SYS_futex_waitv, waiters, SHMR_EVENTS, 0, until == SHMR_FOR_EVER ? NULL : &limit,
-                CLOCK_MONOTONIC) < 0 &&
-        (errno == EINTR || errno == ENOSYS))
-        return -errno;
-    return 0;
+    return shmr_futex_waitv(waiters, SHMR_EVENTS, ns);
 }
 #else
 static int sleep_on_both(struct shmr_bell *const bell[SHMR_EVENTS],
-                         const uint32_t value[SHMR_EVENTS], int64_t until)
+                         const uint32_t value[SHMR_EVENTS], int64_t ns)
 {
-    (void)bell, (void)value, (void)until;
+    (void)bell, (void)value, (void)ns;
     return -ENOSYS;
 }
 #endif
+
+/* Where the kernel cannot sleep on both: sleep on one, and look at the other after each slice. */
+static int sleep_in_slices(shmring_t *q, const uint32_t value[SHMR_EVENTS], int64_t until)
+{
+    int r = 0;
+
+    while (r == 0 || r == -ETIMEDOUT) {
+        const int64_t now = shmr_wait_now(q), left = until - now;
+        const int64_t slice = left < SHMR_FUTEX_SLICE_NS ? left : SHMR_FUTEX_SLICE_NS;
+
+        if (left <= 0)
+            return -ETIMEDOUT;
+        for (int e = 0; e < SHMR_EVENTS; e++)
+            if (atomic_load_explicit(&q->bell[e]->word, memory_order_relaxed) != value[e])
+                return 0;
+        r = shmr_futex_wait(&q->bell[SHMR_READABLE]->word, SHMR_FUTEX_SHARED, value[SHMR_READABLE],
+                            slice);
+        if (r == -ETIMEDOUT)
+            shmr_wait_have_passed(q, now, slice);
+    }
+    return r;
+}
+
+/* Sleep until one of the events' words has changed. As shmr_futex_wait(). */
+static int sleep_once(shmring_t *q, unsigned events, const uint32_t value[SHMR_EVENTS],
+                      int64_t from, int64_t until)
+{
+    int r;
+
+    if (events != (SHMRING_READABLE | SHMRING_WRITABLE)) {
+        const int e = shmr_event_index(events);
+        r = shmr_futex_wait(&q->bell[e]->word, SHMR_FUTEX_SHARED, value[e], until - from);
+    } else {
+        r = q->waiting.no_waitv ? -ENOSYS : sleep_on_both(q->bell, value, until - from);
+        q->waiting.no_waitv |= r == -ENOSYS;
+        if (r == -ENOSYS || r == -ENOMEM)
+            return sleep_in_slices(q, value, until);
+    }
+    if (r == -ETIMEDOUT)
+        shmr_wait_have_passed(q, from, until - from);
+    return r;
+}
 
 static unsigned event_bit(int event)
 {
@@ -101,7 +134,7 @@ int shmr_ring(shmring_t *q, int event, int n)
     if (who)
         SHMR_TRACE(wake, q, event_bit(event), n);
     if (who & SHMR_BELL_ASLEEP)
-        syscall(FUTEX, &q->bell[event]->word, FUTEX_WAKE, n, NULL, NULL, 0);
+        shmr_futex_wake(&q->bell[event]->word, SHMR_FUTEX_SHARED, n);
     if (who & SHMR_BELL_POLLED)
         shmr_doorbell_ring(q, event);
     errno = error;
@@ -212,13 +245,25 @@ static int check_peers(shmring_t *q, unsigned events)
         0, 0);
 }
 
-/* What a sleeper does when it wakes by itself. 0, -EPIPE, -ESTALE. */
-static int look_around(shmring_t *q, unsigned events)
+/* Is it time for that? */
+static bool is_recheck_due(const shmring_t *q, int64_t now)
 {
+    return now - q->waiting.looked_around >= q->waiting.recheck;
+}
+
+/* The recheck of a sleeper: what nobody wakes it for. 0, -EPIPE, -ESTALE. */
+static int look_around(shmring_t *q, unsigned events, int64_t now)
+{
+    struct shmr_waiting *w = &q->waiting;
+
+    w->looked_around = now;
     if (q->kind == SHMRING_MPMC)
         shmr_sweep(q, SHMR_SWEEP_BLOCKS_ASLEEP);
-    if (++q->waiting.rechecks % RECHECKS_PER_NAME_CHECK == 0 && shmr_handle_check_name(q) < 0)
-        return -ESTALE;
+    if (w->name_checked == 0 || now - w->name_checked >= NAME_CHECK_NS) {
+        w->name_checked = now;
+        if (shmr_handle_check_name(q) < 0)
+            return -ESTALE;
+    }
     return check_peers(q, events);
 }
 
@@ -282,6 +327,8 @@ static void learn(struct shmr_waiting *w, int event, int64_t took)
 {
     const int64_t usual = w->usual[event];
 
+    if (took < 0) /* the clock was put back */
+        took = 0;
     if (took > w->spin_most)
         took = took / 2 > w->spin_most ? 0 : w->spin_most;
     w->usual[event] = (uint32_t)((7 * usual + took) / 8);
@@ -302,8 +349,11 @@ static unsigned spin(shmring_t *q, unsigned events, int64_t deadline, int64_t *f
             return found;
     }
 
-    int64_t now = *from = shmr_now(), until = now + spin_limit(w, event);
-    for (; now < until && now < deadline; now = shmr_now())
+    const int64_t limit = spin_limit(w, event);
+    int64_t now = *from = shmr_wait_now(q), until = now + limit;
+    /* With a clock that stands still: the pauses between so many reads take eight times as long. */
+    int64_t reads = limit * w->pauses / SHMR_BACK_OFF_NS + 1;
+    for (; now < until && now < deadline && reads > 0; now = shmr_wait_now(q), reads--)
         for (int i = 0; i < LOOKS_PER_CLOCK; i++) {
             shmr_pause(1);
             if ((found = ready(q, events, false)) != 0) {
@@ -315,11 +365,31 @@ static unsigned spin(shmring_t *q, unsigned events, int64_t deadline, int64_t *f
 }
 
 /*
- * Announce that I am about to sleep. Which events are there after all; or 0, the words to sleep on,
- * and for how long at most.
+ * After announcing: do all who publish see by now that the word is WATCHED? It is so when this
+ * handle announced first SHMR_RECHECK_NS ago, or another one did and left a note of it: see "The
+ * first sleep" in bell.h. now: before the announcement.
  */
-static unsigned announce(shmring_t *q, unsigned events, uint32_t how, uint32_t value[SHMR_EVENTS],
-                         int64_t *limit)
+static bool is_settled(shmring_t *q, int event, int64_t now)
+{
+    struct shmr_bell *bell = q->bell[event];
+    int64_t *watched = &q->waiting.watched[event];
+
+    if (atomic_load_explicit(&bell->settled, memory_order_relaxed))
+        return true;
+    if (*watched == 0)
+        *watched = shmr_wait_now(q);
+    if (now - *watched < SHMR_RECHECK_NS)
+        return false;
+    atomic_store_explicit(&bell->settled, 1, memory_order_relaxed);
+    return true;
+}
+
+/*
+ * Announce that I am about to sleep. Which events are there after all; or 0, the words to sleep on,
+ * and for how long at most. now: a moment before.
+ */
+static unsigned announce(shmring_t *q, unsigned events, uint32_t how, int64_t now,
+                         uint32_t value[SHMR_EVENTS], int64_t *limit)
 {
     bool fence = false, certain = true;
 
@@ -327,9 +397,9 @@ static unsigned announce(shmring_t *q, unsigned events, uint32_t how, uint32_t v
         if (!(events & event_bit(e)))
             continue;
         uint32_t was = shmr_bell_announce(q->bell[e], how);
+        certain &= is_settled(q, e, now);
         value[e] = was | how | SHMR_BELL_WATCHED;
         fence |= (was & SHMR_BELL_UNFENCED) != 0;
-        certain &= (was & SHMR_BELL_WATCHED) != 0;
     }
     if (fence) /* P1 */
         certain &= shmr_fence_others();
@@ -338,19 +408,15 @@ static unsigned announce(shmring_t *q, unsigned events, uint32_t how, uint32_t v
     return ready(q, events, true);
 }
 
-static int sleep_once(shmring_t *q, unsigned events, const uint32_t value[SHMR_EVENTS],
-                      int64_t from, int64_t until)
+/* The point in time at which a sleep from now on ends by itself. */
+static int64_t wake_up_time(const shmring_t *q, int64_t now, int64_t limit, int64_t deadline)
 {
-    int e = spin_index(events);
+    const int64_t recheck = q->waiting.looked_around + q->waiting.recheck;
+    int64_t until = now + limit;
 
-    if (events == (SHMRING_READABLE | SHMRING_WRITABLE)) {
-        int r = sleep_on_both(q->bell, value, until);
-        if (r != -ENOSYS)
-            return r;
-        if (until > from + BOTH_SLICE_NS)
-            until = from + BOTH_SLICE_NS;
-    }
-    return sleep_on(q->bell[e], value[e], until);
+    if (until > recheck)
+        until = recheck;
+    return until < deadline ? until : deadline;
 }
 
 /* Wait for one of the events. Which are there, or -ETIMEDOUT, -EINTR, -EPIPE, -ESTALE. */
@@ -360,49 +426,48 @@ static int wait_for(shmring_t *q, unsigned events, int64_t deadline)
     int64_t from = 0;
     unsigned found = spin(q, events, deadline, &from);
     uint32_t value[SHMR_EVENTS];
-    int64_t next_look = SHMR_FOR_EVER;
     int r = 0;
 
     if (found)
         return (int)found;
-    r = check_peers(q, events);
-    if (r == 0 && deadline == SHMR_AT_ONCE)
+    if (deadline == SHMR_AT_ONCE && (r = check_peers(q, events)) == 0)
         r = -ETIMEDOUT;
     for (bool slept = false; !found && r == 0; slept = true) {
-        int64_t limit, now, until;
+        int64_t limit, now = shmr_wait_now(q), until;
 
+        /* Also when it is woken all the time, and for nothing; and by many short waits. */
+        r = is_recheck_due(q, now) ? look_around(q, events, now) : check_peers(q, events);
+        if (r < 0)
+            break;
+        if (q->lost)
+            return shmr_handle_check_memory(q);
         /* A queue with one consumer, or one producer: there is nobody to announce for. */
         if (slept && q->kind == SHMRING_SPSC && (found = ready(q, events, true)) != 0)
             break;
-        found = announce(q, events, SHMR_BELL_ASLEEP, value, &limit);
+        found = announce(q, events, SHMR_BELL_ASLEEP, now, value, &limit);
         if (found) {
             if (slept && q->kind == SHMRING_MPMC)
                 pass_on(q, found);
             break;
         }
-        now = shmr_now();
         if (now >= deadline) {
             r = -ETIMEDOUT;
             break;
         }
-        /* Also when it is woken all the time, and for nothing. */
-        if (next_look > now + limit)
-            next_look = now + limit;
-        until = deadline < next_look ? deadline : next_look;
+        until = wake_up_time(q, now, limit, deadline);
         SHMR_TRACE(sleep, q, events, until - now);
         r = sleep_once(q, events, value, now, until);
         SHMR_TRACE(sleep_end, q, events, r);
-        if (r == 0 && q->lost)
-            return shmr_handle_check_memory(q);
-        if (r == 0 && shmr_now() < next_look)
-            r = check_peers(q, events);
-        else if (r == 0) {
-            next_look = SHMR_FOR_EVER;
-            r = look_around(q, events);
-        }
+        if (r == -ETIMEDOUT)
+            r = 0;
+        else if (r < 0 && r != -EINTR)
+            return shmr_fail_fast(-r,
+                                  "futex(2) and clock_nanosleep(2) are both refused, by a seccomp "
+                                  "filter: this process cannot sleep",
+                                  0, 0);
     }
     if (from != 0) /* spinning was in vain */
-        learn(&q->waiting, spin_index(events), shmr_now() - from);
+        learn(&q->waiting, spin_index(events), shmr_wait_now(q) - from);
     if (q->lost)
         return shmr_handle_check_memory(q);
     if (r < 0 && (found = ready(q, events, true)) != 0)
@@ -427,24 +492,19 @@ int shmring_wait(shmring_t *q, unsigned events, const struct timespec *timeout)
     int r = shmr_wait_check(q, events);
 
     if (r == 0)
-        r = shmr_deadline(timeout, &deadline);
+        r = deadline_of(q, timeout, &deadline);
     return r < 0 ? r : wait_for(q, events, deadline);
 }
 
 int shmr_wait_arm(shmring_t *q, unsigned event, uint32_t how, uint32_t value[SHMR_EVENTS],
                   int64_t *limit)
 {
-    unsigned found = announce(q, event, how, value, limit);
-    int64_t now = shmr_now();
+    const int64_t now = shmr_wait_now(q);
+    unsigned found = announce(q, event, how, now, value, limit);
     int r = 0;
 
     if (!found) {
-        if (now - q->waiting.looked_around >= q->waiting.recheck) {
-            q->waiting.looked_around = now;
-            r = look_around(q, event);
-        } else {
-            r = check_peers(q, event);
-        }
+        r = is_recheck_due(q, now) ? look_around(q, event, now) : check_peers(q, event);
         found = ready(q, event, true);
     }
     if (q->lost)
@@ -522,7 +582,7 @@ static bool try_again(shmring_t *q, struct attempts *a, ssize_t *r)
     if (*r != -EAGAIN)
         return false;
     if (!a->waited) /* the clock is looked at only now: the first attempt is usually a success */
-        waited = shmr_deadline(a->timeout, &a->deadline);
+        waited = deadline_of(q, a->timeout, &a->deadline);
     a->waited = true;
     if (waited == 0)
         waited = wait_for(q, a->event, a->deadline);

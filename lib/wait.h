@@ -41,6 +41,10 @@ int shmr_wait_check(const shmring_t *q, unsigned events);
 int shmr_wait_arm(shmring_t *q, unsigned event, uint32_t how, uint32_t value[SHMR_EVENTS],
                   int64_t *limit);
 
+/* The time that the handle goes by, ns; and: the kernel says that ns have passed since then. */
+int64_t shmr_wait_now(const shmring_t *q);
+void shmr_wait_have_passed(shmring_t *q, int64_t then, int64_t ns);
+
 /* The one look of a success at the bell: is there anything to do about it? */
 static inline bool shmr_is_heeded(const shmring_t *q, int event)
 {

@@ -4,6 +4,7 @@
 
 #include "mux.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 
@@ -45,7 +46,7 @@ void mux_ring(struct group *g)
 {
     atomic_fetch_add_explicit(&g->word, 1, memory_order_seq_cst); /* M1, M2 */
     if (atomic_load_explicit(&g->asleep, memory_order_seq_cst))
-        mux_futex_wake(&g->word);
+        shmr_futex_wake((const void *)&g->word, SHMR_FUTEX_PRIVATE, 1);
 }
 
 bool mux_arm(struct mux_entry *e)
@@ -61,7 +62,7 @@ bool mux_arm(struct mux_entry *e)
     atomic_store_explicit(&e->value, futex.value, memory_order_relaxed);
     if (futex.limit_ns < patience && !(futex.flags & SHMRING_FUTEX_UNSURE))
         futex.limit_ns = patience;
-    const int64_t now = mux_now();
+    const int64_t now = mux_time(e->group->mux);
     atomic_store_explicit(&e->due, now + futex.limit_ns, memory_order_relaxed);
     atomic_store_explicit(&e->soon, now + futex.limit_ns / 4 * 3, memory_order_relaxed);
     atomic_store_explicit(&e->word, futex.word, memory_order_release);
@@ -102,7 +103,7 @@ static bool settle_slot(struct group *g, struct sleep *s, unsigned slot, int64_t
 bool mux_settle(struct group *g, struct sleep *s)
 {
     bool quiet = true;
-    int64_t now = mux_now();
+    int64_t now = mux_time(g->mux);
 
     s->words[0] = (struct futex_waitv){
         .uaddr = (uintptr_t)&g->word,
@@ -110,7 +111,7 @@ bool mux_settle(struct group *g, struct sleep *s)
         .flags = FUTEX_32 | FUTEX_PRIVATE_FLAG,
     };
     s->count = 1;
-    s->until = MUX_FOR_EVER;
+    s->until = SHMR_FOR_EVER;
     mux_rcu_enter();
     for (unsigned w = 0; w < MAP_WORDS; w++)
         MUX_EACH_BIT(slot, w, atomic_load_explicit(&g->taken[w], memory_order_acquire))
@@ -119,12 +120,44 @@ bool mux_settle(struct group *g, struct sleep *s)
     return quiet;
 }
 
+/*
+ * Without futex_waitv(2) the group's own word is all there is to sleep on, and that for a slice:
+ * who settles the group then looks at all bells.
+ */
+static int sleep_for_a_slice(struct group *g, const struct sleep *s, int64_t from, int64_t ns)
+{
+    const int64_t slice = atomic_load_explicit(&g->mux->slice, memory_order_relaxed);
+    int r;
+
+    if (ns > slice)
+        ns = slice;
+    r = shmr_futex_wait((const void *)&g->word, SHMR_FUTEX_PRIVATE, (uint32_t)s->words[0].val, ns);
+    if (r == -ETIMEDOUT)
+        mux_have_passed(g->mux, from, ns);
+    return r;
+}
+
 int mux_sleep(struct group *g, struct sleep *s)
 {
+    struct shmring_mux *mux = g->mux;
+    const int64_t from = mux_time(mux);
+    const int64_t ns = s->until == SHMR_FOR_EVER ? SHMR_FOR_EVER : s->until - from;
+    int r = -ENOSYS;
+
+    if (ns <= 0)
+        return 0;
     atomic_store_explicit(&g->asleep, 1, memory_order_seq_cst); /* N1 */
-    int r = mux_futex_waitv(s->words, s->count, s->until);
+    if (!atomic_load_explicit(&mux->no_waitv, memory_order_relaxed)) {
+        r = shmr_futex_waitv(s->words, s->count, ns);
+        if (r == -ETIMEDOUT)
+            mux_have_passed(mux, from, ns);
+        if (r == -ENOSYS)
+            atomic_store_explicit(&mux->no_waitv, 1, memory_order_relaxed);
+    }
+    if (r == -ENOSYS || r == -ENOMEM)
+        r = sleep_for_a_slice(g, s, from, ns);
     atomic_store_explicit(&g->asleep, 0, memory_order_relaxed);
-    return r == -EINTR ? r : 0;
+    return r == -ETIMEDOUT ? 0 : r;
 }
 
 static void *help(void *argument)
@@ -141,7 +174,8 @@ static void *help(void *argument)
             continue; /* the word of the group, and the queues that were not ready, are read again
                        */
         }
-        mux_sleep(g, &s);
+        if (mux_sleep(g, &s) < 0)
+            sched_yield(); /* every call that sleeps is refused to this process */
     }
     return NULL;
 }

@@ -10,12 +10,13 @@ endif
 mux_libshmring_mux_la_CPPFLAGS = $(AM_CPPFLAGS) $(URCU_CFLAGS)
 mux_libshmring_mux_la_CFLAGS = $(AM_CFLAGS) -fvisibility=hidden
 mux_libshmring_mux_la_SOURCES = \
-	mux/futex.h \
+	lib/clock.h lib/futex.h \
 	mux/group.c \
 	mux/mux.c \
 	mux/mux.h \
 	mux/rcu.h \
-	mux/wait.c
+	mux/wait.c \
+	mux/waiter.c
 mux_libshmring_mux_la_LIBADD = lib/libshmring.la $(URCU_LIBS)
 # Never unloaded: the threads of a mux that still exists are in it.
 mux_libshmring_mux_la_LDFLAGS = $(AM_LDFLAGS) $(SHMRING_NO_UNDEFINED) -Wl,-z,nodelete \

@@ -49,9 +49,9 @@ int shmring_mux_create(shmring_mux_t **mux, const struct shmring_mux_config *con
         config = &usual;
     if (check_config(config) < 0)
         return -EINVAL;
-    if (mux_futex_waitv(NULL, 0, MUX_FOR_EVER) == -ENOSYS)
-        return -ENOSYS;
-
+    int r = mux_start_registry();
+    if (r < 0)
+        return r;
     struct shmring_mux *made = calloc(1, sizeof *made);
     if (!made || !(made->mark = make_mark())) {
         free(made);
@@ -59,7 +59,7 @@ int shmring_mux_create(shmring_mux_t **mux, const struct shmring_mux_config *con
     }
     made->hot.mux = made;
     made->spin_most = config->spin_ns;
-    made->look_ns = MUX_SECOND / (config->looks_per_s ? config->looks_per_s : LOOKS_PER_S);
+    made->look_ns = SHMR_SECOND / (config->looks_per_s ? config->looks_per_s : LOOKS_PER_S);
     pthread_mutex_init(&made->lock, NULL);
     *mux = made;
     return 0;
@@ -91,10 +91,7 @@ void shmring_mux_destroy(shmring_mux_t **mux)
     *mux = NULL;
     end_helpers(old);
     tdestroy(old->entries, free);
-    for (struct waiter *w = old->waiters, *next; w; w = next) {
-        next = w->next;
-        free(w);
-    }
+    mux_end_waiters(old);
     pthread_mutex_destroy(&old->lock);
     munmap((void *)(uintptr_t)old->mark, (size_t)sysconf(_SC_PAGESIZE));
     free(old);
@@ -132,6 +129,9 @@ static void count(struct shmring_mux *mux, int more)
 {
     mux->total += (unsigned long)more;
     atomic_store_explicit(&mux->patience, (int64_t)mux->total * mux->look_ns, memory_order_relaxed);
+    /* All groups together look 1,000 times a second, however many there are. */
+    atomic_store_explicit(&mux->slice, SHMR_FUTEX_SLICE_NS * (int64_t)(1 + mux->helpers),
+                          memory_order_relaxed);
 }
 
 /* Make the entry, inside, one of the mux's. With the lock. */
@@ -208,7 +208,7 @@ static void drive_out(struct mux_entry *e)
         if (state == WANTED ||
             atomic_compare_exchange_strong_explicit(&e->state, &state, WANTED, memory_order_relaxed,
                                                     memory_order_relaxed))
-            mux_futex_wait(&e->state, WANTED, MUX_FOR_EVER);
+            shmr_futex_wait((const void *)&e->state, SHMR_FUTEX_PRIVATE, WANTED, SHMR_FOR_EVER);
         state = IDLE;
     }
 }

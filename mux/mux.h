@@ -44,7 +44,7 @@
 
 #include <shmring/mux.h>
 
-#include "futex.h"
+#include "../lib/futex.h"
 
 /*
  * From here to the end of the calling function this thread is not cancelled: liburcu sleeps in
@@ -102,12 +102,17 @@ struct group {
     pthread_t helper;           /* not of the hot group */
 };
 
-/* A thread that has waited here. */
+/*
+ * A thread that waits here: see waiter.c. Only that thread uses it; those in other threads' hands
+ * are reached with the registry's lock.
+ */
 struct waiter {
-    pthread_t thread;
-    struct mux_entry *loans; /* what it has borrowed; only that thread looks */
+    struct shmring_mux *_Atomic mux; /* NULL: it was destroyed */
+    struct mux_entry *loans;         /* what the thread has borrowed */
     unsigned turn;
-    struct waiter *next;
+    bool vacant;            /* the thread has ended: the next new one takes this record */
+    struct waiter *next;    /* of the same mux */
+    struct waiter *sibling; /* of the same thread */
 };
 
 struct shmring_mux {
@@ -115,7 +120,9 @@ struct shmring_mux {
     _Atomic uint32_t woken;   /* by shmring_mux_wake() */
     _Atomic uint32_t pending; /* some group has a rung bit */
     _Atomic uint32_t ending;
-    struct waiter *_Atomic waiters;
+    _Atomic uint32_t no_waitv; /* futex_waitv(2) is not to be had */
+    _Atomic int64_t skew;      /* ns: what the clock lags behind the kernel's, see mux_time() */
+    struct waiter *waiters;    /* with the registry's lock */
 
     /* The leader's. */
     uint64_t turn;
@@ -127,11 +134,35 @@ struct shmring_mux {
     unsigned long total;
     int64_t look_ns;          /* for each queue that many ns between two looks at any of them */
     _Atomic int64_t patience; /* that times the total */
+    _Atomic int64_t slice; /* without futex_waitv(2): how long a group sleeps between two looks */
     unsigned long helpers;
     const uint32_t *mark; /* 1, and 0 in a forked child */
 
     struct group hot;
 };
+
+/* ---- Time ------------------------------------------------------------------------------------ */
+
+/*
+ * CLOCK_MONOTONIC, ns; and where clock_gettime(2) has been replaced and stands still or lags: what
+ * the kernel's sleeps lasted at the least, as in lib/wait.c.
+ */
+static inline int64_t mux_time(struct shmring_mux *mux)
+{
+    return shmr_now() + atomic_load_explicit(&mux->skew, memory_order_relaxed);
+}
+
+/* The kernel says that ns have passed since then. Several threads may say so of the same time. */
+static inline void mux_have_passed(struct shmring_mux *mux, int64_t then, int64_t ns)
+{
+    const int64_t needed = then + ns - shmr_now();
+    int64_t skew = atomic_load_explicit(&mux->skew, memory_order_relaxed);
+
+    while (skew < needed &&
+           !atomic_compare_exchange_weak_explicit(&mux->skew, &skew, needed, memory_order_relaxed,
+                                                  memory_order_relaxed))
+        continue;
+}
 
 /* ---- Bits ------------------------------------------------------------------------------------ */
 
@@ -187,7 +218,7 @@ static inline void mux_leave(struct mux_entry *e)
      */
     const _Atomic uint32_t *state = &e->state;
     atomic_store_explicit(&e->state, GONE, memory_order_release);
-    mux_futex_wake(state);
+    shmr_futex_wake((const void *)state, SHMR_FUTEX_PRIVATE, 1);
 }
 
 /* Has the bell been rung since the entry was armed? A guess, unless nobody is inside. */
@@ -223,16 +254,28 @@ struct sleep {
 };
 bool mux_settle(struct group *g, struct sleep *s);
 
-/* Sleep as prepared. 0 or -EINTR. */
+/* Sleep as prepared, or for less. 0, -EINTR, or another error: the process cannot sleep at all. */
 int mux_sleep(struct group *g, struct sleep *s);
 
 /* One more group with a helper. 0, -ENOMEM, -EAGAIN. With mux->lock. */
 int mux_add_group(struct shmring_mux *mux);
 
+/* ---- Threads (waiter.c) ---------------------------------------------------------------------- */
+
+/* Before anything else: 0, -EAGAIN, -ENOMEM. */
+int mux_start_registry(void);
+
+/* This thread's record: NULL if there is none; and made if there is none, or NULL: no memory. */
+struct waiter *mux_find_waiter(struct shmring_mux *mux);
+struct waiter *mux_make_waiter(struct shmring_mux *mux);
+
+/* The mux ends: it has no records any more. */
+void mux_end_waiters(struct shmring_mux *mux);
+
 /* ---- Waiting (wait.c) ------------------------------------------------------------------------ */
 
-/* This thread's record, or NULL. */
-struct waiter *mux_find_waiter(struct shmring_mux *mux);
+/* What the thread has borrowed is anybody's again. */
+void mux_give_all_back(struct waiter *waiter);
 
 /* 0, -EBADF or -ENOTCONN. */
 int mux_check(const struct shmring_mux *mux);

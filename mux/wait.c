@@ -63,7 +63,7 @@ static void give_back(struct mux_entry *e)
     mux_ring(g);
 }
 
-static void give_all_back(struct waiter *self)
+void mux_give_all_back(struct waiter *self)
 {
     for (struct mux_entry *e = self->loans, *next; e; e = next) {
         next = e->next;
@@ -94,11 +94,17 @@ static int lead(struct shmring_mux *mux, int64_t deadline)
     if (atomic_compare_exchange_strong_explicit(&mux->lead, &nobody, 1, memory_order_acquire,
                                                 memory_order_relaxed))
         return 0;
-    if (deadline == MUX_AT_ONCE)
+    if (deadline == SHMR_AT_ONCE)
         return -ETIMEDOUT;
     while (atomic_exchange_explicit(&mux->lead, 2, memory_order_acquire) != 0) {
-        int r = mux_futex_wait(&mux->lead, 2, deadline);
-        if (r < 0)
+        const int64_t now = mux_time(mux);
+        const int64_t left = deadline == SHMR_FOR_EVER ? SHMR_FOR_EVER : deadline - now;
+        if (left <= 0)
+            return -ETIMEDOUT;
+        int r = shmr_futex_wait((const void *)&mux->lead, SHMR_FUTEX_PRIVATE, 2, left);
+        if (r == -ETIMEDOUT)
+            mux_have_passed(mux, now, left);
+        else if (r < 0)
             return r;
     }
     return 0;
@@ -107,7 +113,7 @@ static int lead(struct shmring_mux *mux, int64_t deadline)
 static void follow(struct shmring_mux *mux)
 {
     if (atomic_exchange_explicit(&mux->lead, 0, memory_order_release) == 2)
-        mux_futex_wake(&mux->lead);
+        shmr_futex_wake((const void *)&mux->lead, SHMR_FUTEX_PRIVATE, 1);
 }
 
 /* The armed entry of the hot group that was lent the longest ago, or NULL. This thread is inside.
@@ -237,7 +243,7 @@ static void glance(struct shmring_mux *mux, struct found *f)
 {
     struct group *hot = &mux->hot;
     unsigned slot = mux->glance_slot, looks = 0;
-    int64_t now = mux_now();
+    int64_t now = mux_time(mux);
 
     for (unsigned words = 0; words <= MAP_WORDS; words++) {
         unsigned w = slot / 64;
@@ -296,14 +302,14 @@ static void pause_a_little(void)
 /* Look for a while, as long as waits took of late, if anybody was busy of late. */
 static void spin(struct shmring_mux *mux, struct found *f, int64_t deadline)
 {
-    int64_t from = mux_now(), now = from;
+    int64_t from = mux_time(mux), now = from;
     int64_t limit = SPIN_LEAST_NS + 2 * (int64_t)mux->spin_usual;
 
     if (mux->waits++ % WAITS_PER_ATTEMPT == 0 || limit > mux->spin_most)
         limit = mux->spin_most;
     if (!anybody_awake(mux))
         return;
-    for (; now < from + limit && now < deadline; now = mux_now())
+    for (; now < from + limit && now < deadline; now = mux_time(mux))
         for (int i = 0; i < LOOKS_PER_CLOCK; i++) {
             pause_a_little();
             look(mux, f);
@@ -322,9 +328,11 @@ static int wait_for(struct shmring_mux *mux, struct found *f, int64_t deadline)
     int r = 0;
 
     look(mux, f);
-    if (!f->count && deadline != MUX_AT_ONCE)
+    if (!f->count && deadline != SHMR_AT_ONCE)
         spin(mux, f, deadline);
-    while (!f->count && !atomic_exchange_explicit(&mux->woken, 0, memory_order_acquire)) {
+    while (!f->count) {
+        if (atomic_exchange_explicit(&mux->woken, 0, memory_order_acquire))
+            return 0; /* also after a signal: nobody is told of this wake-up again */
         mux_rcu_enter();
         demote(mux);
         mux_rcu_leave(mux);
@@ -333,7 +341,7 @@ static int wait_for(struct shmring_mux *mux, struct found *f, int64_t deadline)
             !atomic_load_explicit(&mux->woken, memory_order_acquire)) {
             if (r < 0)
                 break;
-            if (deadline != MUX_FOR_EVER && mux_now() >= deadline) {
+            if (deadline != SHMR_FOR_EVER && mux_time(mux) >= deadline) {
                 r = -ETIMEDOUT;
                 break;
             }
@@ -357,44 +365,19 @@ int mux_check(const struct shmring_mux *mux)
     return *(const volatile uint32_t *)mux->mark ? 0 : -ENOTCONN;
 }
 
-struct waiter *mux_find_waiter(struct shmring_mux *mux)
-{
-    pthread_t me = pthread_self();
-    struct waiter *w = atomic_load_explicit(&mux->waiters, memory_order_acquire);
-
-    while (w && !pthread_equal(w->thread, me))
-        w = w->next;
-    return w;
-}
-
-/* A record, once made, stays: it serves the next thread that the system gives the same name. */
-static struct waiter *make_waiter(struct shmring_mux *mux)
-{
-    struct waiter *w = calloc(1, sizeof *w);
-
-    if (!w)
-        return NULL;
-    w->thread = pthread_self();
-    w->next = atomic_load_explicit(&mux->waiters, memory_order_relaxed);
-    while (!atomic_compare_exchange_weak_explicit(&mux->waiters, &w->next, w, memory_order_acq_rel,
-                                                  memory_order_relaxed))
-        continue;
-    return w;
-}
-
 static bool is_valid(const struct timespec *timeout)
 {
     return !timeout ||
-           (timeout->tv_sec >= 0 && timeout->tv_nsec >= 0 && timeout->tv_nsec < MUX_SECOND);
+           (timeout->tv_sec >= 0 && timeout->tv_nsec >= 0 && timeout->tv_nsec < SHMR_SECOND);
 }
 
-static int64_t deadline_of(const struct timespec *timeout)
+static int64_t deadline_of(struct shmring_mux *mux, const struct timespec *timeout)
 {
-    if (!timeout || timeout->tv_sec >= INT64_MAX / MUX_SECOND / 2)
-        return MUX_FOR_EVER;
+    if (!timeout || timeout->tv_sec >= INT64_MAX / SHMR_SECOND / 2)
+        return SHMR_FOR_EVER;
     if (timeout->tv_sec == 0 && timeout->tv_nsec == 0)
-        return MUX_AT_ONCE;
-    return mux_now() + (int64_t)timeout->tv_sec * MUX_SECOND + timeout->tv_nsec;
+        return SHMR_AT_ONCE;
+    return mux_time(mux) + (int64_t)timeout->tv_sec * SHMR_SECOND + timeout->tv_nsec;
 }
 
 int shmring_mux_wait(shmring_mux_t *mux, struct shmring_mux_event *events, int n,
@@ -409,7 +392,7 @@ int shmring_mux_wait(shmring_mux_t *mux, struct shmring_mux_event *events, int n
     if (!events || n < 1 || !is_valid(timeout))
         return -EINVAL;
     f.self = mux_find_waiter(mux);
-    if (!f.self && !(f.self = make_waiter(mux)))
+    if (!f.self && !(f.self = mux_make_waiter(mux)))
         return -ENOMEM;
     if (f.self->loans && ++f.self->turn % TURNS_PER_LOOK &&
         !atomic_load_explicit(&mux->pending, memory_order_relaxed) &&
@@ -418,8 +401,8 @@ int shmring_mux_wait(shmring_mux_t *mux, struct shmring_mux_event *events, int n
         if (f.count)
             return f.count;
     }
-    give_all_back(f.self);
-    deadline = deadline_of(timeout);
+    mux_give_all_back(f.self);
+    deadline = deadline_of(mux, timeout);
     r = lead(mux, deadline);
     if (r < 0)
         return r;

@@ -92,9 +92,11 @@ const struct fallible fallible[FALLIBLE] = {
     [CALL_READLINK] = {"readlink", {EACCES, ENOENT, ENOMEM, CUT_SHORT}},
     [CALL_STAT] = {"stat", {ENOENT, EACCES, EIO}},
     [CALL_STATFS] = {"statfs", {ENOSYS, EINTR, EIO}},
-    [CALL_FUTEX_WAIT] = {"futex(FUTEX_WAIT)", {EINTR, EAGAIN, ETIMEDOUT}},
-    [CALL_FUTEX_WAITV] = {"futex_waitv", {ENOSYS, EINTR, EAGAIN, ETIMEDOUT, ENOMEM}},
-    [CALL_FUTEX_WAKE] = {"futex(FUTEX_WAKE)", {ENOSYS}},
+    [CALL_CLOCK] = {"clock_gettime(2)", {EPERM, ENOSYS}},
+    [CALL_FUTEX_WAIT] = {"futex(FUTEX_WAIT)", {EINTR, EAGAIN, ETIMEDOUT, ENOSYS, EPERM}},
+    [CALL_FUTEX_WAITV] = {"futex_waitv",
+                          {ENOSYS, EPERM, EINVAL, EINTR, EAGAIN, ETIMEDOUT, ENOMEM}},
+    [CALL_FUTEX_WAKE] = {"futex(FUTEX_WAKE)", {ENOSYS, EPERM}},
     [CALL_MEMBARRIER] = {"membarrier", {ENOSYS, EPERM, EINVAL}},
     [CALL_TIMERFD_CREATE] = {"timerfd_create", {EMFILE, ENFILE, ENOMEM, ENODEV}},
     [CALL_TIMERFD_SET] = {"timerfd_settime", {ENOMEM}},
@@ -362,6 +364,12 @@ static enum function function_of(long number, long command)
 #endif
     if (number == SYS_membarrier)
         return CALL_MEMBARRIER;
+#if defined SYS_clock_gettime64
+    if (number == SYS_clock_gettime64)
+        return CALL_CLOCK;
+#endif
+    if (number == SYS_clock_gettime)
+        return CALL_CLOCK;
     return command == FUTEX_WAKE ? CALL_FUTEX_WAKE : CALL_FUTEX_WAIT;
 }
 

@@ -196,31 +196,47 @@ tests_test_streams_LDADD = $(test_libs)
 
 suites += tests/test_wait tests/test_wait_peers
 memcheck_suites += tests/test_wait tests/test_wait_peers
-tests_test_wait_SOURCES = tests/test_wait.c tests/waiting.c tests/waiting.h
+tests_test_wait_SOURCES = \
+	tests/test_wait.c tests/settled.h tests/waiting.c tests/waiting.h
 tests_test_wait_LDADD = $(test_libs)
-tests_test_wait_peers_SOURCES = tests/test_wait_peers.c tests/waiting.c tests/waiting.h
+tests_test_wait_peers_SOURCES = \
+	tests/test_wait_peers.c tests/settled.h tests/waiting.c tests/waiting.h
 tests_test_wait_peers_LDADD = $(test_libs)
 
 suites += tests/test_wait_fence tests/test_wait_herd tests/test_wait_storm
+tests_test_wait_herd_SOURCES = tests/test_wait_herd.c tests/settled.h
 tests_test_wait_herd_LDADD = $(core_test_libs)
 tests_test_wait_herd_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=syscall
+tests_test_wait_fence_SOURCES = tests/test_wait_fence.c tests/settled.h
 tests_test_wait_fence_LDADD = $(core_test_libs)
 tests_test_wait_storm_LDADD = $(test_libs)
 
+suites += tests/test_first_sleep
+tests_test_first_sleep_LDADD = $(test_harness)
+suites += tests/test_refused tests/test_fake_clock
+tests_test_fake_clock_LDADD = $(test_libs)
+tests_test_refused_SOURCES = tests/test_refused.c tests/refused.c tests/refused.h
+tests_test_refused_LDADD = $(test_libs)
+
 suites += tests/test_fd tests/test_doorbell
 memcheck_suites += tests/test_fd tests/test_doorbell
+tests_test_fd_SOURCES = tests/test_fd.c tests/settled.h
 tests_test_fd_LDADD = $(core_test_libs)
 tests_test_doorbell_LDADD = $(core_test_libs)
 
 if HAVE_MUX
-suites += tests/test_mux tests/test_mux_many tests/test_mux_threads
+suites += tests/test_mux tests/test_mux_many tests/test_mux_refused tests/test_mux_threads
 thread_suites += tests/test_mux_threads
 endif
 mux_test_libs = mux/libshmring-mux.la $(test_libs)
 tests_test_mux_SOURCES = tests/test_mux.c tests/muxed.c tests/muxed.h
 tests_test_mux_LDADD = $(mux_test_libs) $(URCU_LIBS)
-tests_test_mux_many_SOURCES = tests/test_mux_many.c tests/muxed.c tests/muxed.h
+tests_test_mux_many_SOURCES = \
+	tests/test_mux_many.c tests/muxed.c tests/muxed.h tests/settled.h
 tests_test_mux_many_LDADD = $(mux_test_libs)
+tests_test_mux_refused_SOURCES = \
+	tests/test_mux_refused.c tests/muxed.c tests/muxed.h tests/refused.c tests/refused.h
+tests_test_mux_refused_LDADD = $(mux_test_libs)
 tests_test_mux_threads_LDADD = $(mux_test_libs)
 
 suites += tests/test_event_loops

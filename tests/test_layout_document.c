@@ -284,12 +284,18 @@ static void check_bells(shmring_t *q)
 
     is("Bells", segment.bells, "readable", 0);
     is("Bells", segment.bells, "writable", 0);
+    is("Bells", segment.bells, "readable_settled", 0);
+    is("Bells", segment.bells, "writable_settled", 0);
     rest_is_zero("Bells", segment.bells);
     /* What a futex is armed on is the word of that event; the flags are as the document says. */
     while (shmring_futex_arm(q, SHMRING_READABLE, &futex) == 1)
         send_and_receive(q, 0, 1);
     is("Bells", segment.bells, "readable", 1 | 4);
+    nanosleep(&(struct timespec){.tv_nsec = futex.limit_ns}, NULL);
+    cr_assert_eq(shmring_futex_arm(q, SHMRING_READABLE, &futex), 0);
+    is("Bells", segment.bells, "readable_settled", 1);
     is("Bells", segment.bells, "writable", 0);
+    is("Bells", segment.bells, "writable_settled", 0);
 }
 
 /* ---- spsc ------------------------------------------------------------------------------------ */

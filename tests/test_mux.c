@@ -137,6 +137,17 @@ Test(mux, wake_a_sleeper, .init = setup, .fini = teardown)
     cr_assert_eq(t[1].result, 0);
 }
 
+static void *receive_once(void *argument)
+{
+    struct thread *t = argument;
+    int number;
+
+    wait_once(t);
+    if (t->result == 1 && shmring_recv(t->event.q, &number, sizeof number) < 0)
+        t->result = -1;
+    return NULL;
+}
+
 /* One leads, the others wait to. */
 Test(mux, several_wait_for_one_queue, .init = setup, .fini = teardown)
 {
@@ -144,7 +155,7 @@ Test(mux, several_wait_for_one_queue, .init = setup, .fini = teardown)
 
     make_and_add(0, 3);
     for (int i = 0; i < 3; i++)
-        start(&t[i], wait_once);
+        start(&t[i], receive_once);
     for (int i = 0; i < 3; i++)
         send_to(i);
     for (int i = 0; i < 3; i++) {
@@ -169,6 +180,35 @@ Test(mux, who_waits_to_lead_keeps_its_time, .init = setup, .fini = teardown)
 static void nothing(int signal)
 {
     (void)signal;
+}
+
+static void wake_from_a_handler(int signal)
+{
+    (void)signal;
+    shmring_mux_wake(mux); /* as another thread would, at this very moment */
+}
+
+static int be_woken_and_interrupted(void *unused)
+{
+    const struct sigaction action = {.sa_handler = wake_from_a_handler};
+
+    (void)unused;
+    setup();
+    make_and_add(0, 1);
+    child_assert(sigaction(SIGUSR1, &action, NULL) == 0);
+    child_assert(shmring_mux_wait(mux, events, EVENTS, for_ever) == 0);
+    signal(SIGUSR1, SIG_IGN); /* there may be more of them */
+    teardown();
+    return 0;
+}
+
+/* The sleep ends by a signal, and the wake-up is there: it is told, and not the signal. */
+Test(mux, a_wake_up_is_not_swallowed_by_a_signal)
+{
+    pid_t pid = test_fork(be_woken_and_interrupted, NULL);
+
+    test_await_sleep(pid);
+    cr_assert_eq(test_interrupt(pid, SIGUSR1), 0);
 }
 
 static int be_interrupted(void *count)
@@ -246,6 +286,58 @@ Test(mux, what_is_borrowed_is_given_to_nobody_else, .init = setup, .fini = teard
     pthread_kill(t.thread, SIGUSR1);
     expect(0); /* given back while this sleeps, or before */
     cr_assert_eq(result_of(&t), 1);
+}
+
+/* The thread ends, and what it has borrowed is given to others, with one queue as with many. */
+Test(mux, a_thread_that_ends_gives_back, .init = setup, .fini = teardown)
+{
+    struct thread t;
+
+    make_and_add(0, 2);
+    for (int round = 0; round < 3; round++) {
+        send_to(0);
+        cr_assert_eq(pthread_create(&t.thread, NULL, wait_once, &t), 0);
+        cr_assert_eq(result_of(&t), 1);
+        cr_assert_eq(t.event.q, mine[0]);
+        expect(0);
+        cr_assert_eq(shmring_mux_done(mux, mine[0]), 0);
+    }
+    send_to(0);
+    cr_assert_eq(pthread_create(&t.thread, NULL, wait_once, &t), 0);
+    cr_assert_eq(result_of(&t), 1);
+    cr_assert_eq(shmring_mux_remove(mux, mine[0]), 0, "it does not wait for the dead thread");
+    send_to(1);
+    expect(1);
+}
+
+static void *wait_on_two(void *argument)
+{
+    struct thread *t = argument;
+    shmring_mux_t *brief;
+    struct shmring_mux_event none;
+
+    cr_assert_eq(shmring_mux_create(&brief, NULL), 0);
+    t->result = shmring_mux_wait(brief, &none, 1, &at_once);
+    shmring_mux_destroy(&brief); /* what it knew of this thread goes when the thread ends */
+    return wait_once(t);
+}
+
+/* A mux may be destroyed before a thread that waited on it ends, and after. */
+Test(mux, threads_and_muxes_end_in_any_order)
+{
+    struct thread t;
+
+    setup();
+    make_and_add(0, 1);
+    send_to(0);
+    cr_assert_eq(pthread_create(&t.thread, NULL, wait_on_two, &t), 0);
+    cr_assert_eq(result_of(&t), 1);
+    cr_assert_eq(shmring_mux_wait(mux, events, EVENTS, for_ever), 1);
+    teardown();
+    setup(); /* at the same place in memory, most likely */
+    cr_assert_eq(shmring_mux_done(mux, mine[0]), -ENOENT);
+    cr_assert_eq(shmring_mux_wait(mux, events, EVENTS, &at_once), -ETIMEDOUT);
+    teardown();
 }
 
 static void *remove_first(void *argument)

@@ -13,6 +13,7 @@
 #include "../lib/handle.h"
 #include "messages.h"
 #include "muxed.h"
+#include "settled.h"
 
 TestSuite(mux_many, .timeout = 120);
 
@@ -325,9 +326,11 @@ Test(mux_many, looks_are_rationed)
 
     cr_assert_eq(shmring_mux_create(&mux, &rare), 0);
     make_and_add(0, QUEUES);
-    for (int i = 0; i < QUEUES; i++)
+    for (int i = 0; i < QUEUES; i++) {
         cr_assert_eq(shmring_set_waiting(mine[i], &often), 0);
-    for (int i = 0; i < 3; i++) /* a queue's first sleep is as short as it has to be */
+        test_settle_sleeps(mine[i]);
+    }
+    for (int i = 0; i < 3; i++)
         cr_assert_eq(shmring_mux_wait(mux, events, EVENTS, &moment), -ETIMEDOUT);
     cr_assert_eq(shmr_spsc_send(&other[50]->producer, "dead", 5), 0, "and nobody rings");
     for (int i = 0; i < 3; i++)

@@ -548,19 +548,31 @@ Test(wait, who_was_rung_for_does_not_sleep, .init = setup_mpmc, .fini = teardown
     shmring_close(&other);
 }
 
-/* The first sleeper of all cannot be sure that everybody has seen it; nor can one without
- * membarrier. */
-Test(wait, only_the_first_sleep_is_short, .init = setup_spsc, .fini = teardown)
+/* Nobody can be sure that all who publish have seen it, until it has slept for a while: not by
+ * arming twice, and not because somebody else was first. */
+Test(wait, first_sleeps_are_short, .init = setup_mpmc, .fini = teardown)
 {
+    shmring_t *other = open_role(SHMRING_CONSUMER), *late;
+    shmring_t *const handles[] = {q, other, q, other};
     struct shmring_futex futex;
 
     cr_assert_eq(shmring_set_waiting(q, &sleepy), 0);
-    cr_assert_eq(shmring_futex_arm(q, SHMRING_READABLE, &futex), 0);
-    cr_assert_eq(futex.limit_ns, 50000000);
-    cr_assert_eq(futex.flags, SHMRING_FUTEX_UNSURE);
-    cr_assert_eq(shmring_futex_arm(q, SHMRING_READABLE, &futex), 0);
+    cr_assert_eq(shmring_set_waiting(other, &sleepy), 0);
+    for (int i = 0; i < 4; i++) {
+        cr_assert_eq(shmring_futex_arm(handles[i], SHMRING_READABLE, &futex), 0);
+        cr_assert_eq(futex.limit_ns, 50000000);
+        cr_assert_eq(futex.flags, SHMRING_FUTEX_UNSURE);
+    }
+    nanosleep(&(struct timespec){.tv_nsec = futex.limit_ns}, NULL);
+    cr_assert_eq(shmring_futex_arm(other, SHMRING_READABLE, &futex), 0);
     cr_assert_eq(futex.limit_ns, INT64_C(3600000000000));
     cr_assert_eq(futex.flags, 0);
+    late = open_role(SHMRING_CONSUMER);
+    cr_assert_eq(shmring_set_waiting(late, &sleepy), 0);
+    cr_assert_eq(shmring_futex_arm(late, SHMRING_READABLE, &futex), 0);
+    cr_assert_eq(futex.flags, 0, "the other has left a note");
+    shmring_close(&late);
+    shmring_close(&other);
 }
 
 /* Waits in vain until they have taught that: of one during which others ran, little is left. */

@@ -26,6 +26,7 @@
 #include "lib/cpu.h"
 #include "lib/fence.h"
 #include "messages.h"
+#include "settled.h"
 #include "support.h"
 
 /* Without a fence: give up waiting for what the processor may do after so many rounds. */
@@ -232,7 +233,7 @@ static int publish_without_membarrier(void *unused)
     child_assert(shmring_set_waiting(q, &sleepy) == 0);
     while (shmring_send(q, "hello", 5) == 0)
         continue;
-    child_assert(shmring_futex_arm(q, SHMRING_WRITABLE, &futex) == 0);
+    test_settle_sleeps(q);
     child_assert(shmring_futex_arm(q, SHMRING_WRITABLE, &futex) == 0);
     child_assert(futex.limit_ns == INT64_C(3600000000000));
     shmring_close(&q);

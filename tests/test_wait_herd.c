@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "settled.h"
 #include "support.h"
 
 TestSuite(herd, .timeout = 600);
@@ -48,7 +49,7 @@ long __wrap_syscall(long number, ...)
     for (int i = 0; i < 6; i++)
         a[i] = va_arg(list, long);
     va_end(list);
-    const bool sleeps = number == FUTEX && (a[1] & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET;
+    const bool sleeps = number == FUTEX && (a[1] & FUTEX_CMD_MASK) == FUTEX_WAIT;
     if (sleeps)
         atomic_fetch_add(&counts->slept, 1);
     const long r = __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
@@ -110,7 +111,6 @@ static long await_rest(const pid_t pid[SLEEPERS])
 
 Test(herd, a_message_wakes_one)
 {
-    struct shmring_futex futex;
     pid_t pid[SLEEPERS];
     shmring_t *q;
 
@@ -118,7 +118,7 @@ Test(herd, a_message_wakes_one)
     counts = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     cr_assert_neq(counts, MAP_FAILED);
     q = test_create_mpmc(name, SHMRING_PRODUCER | SHMRING_CONSUMER, 8, 8);
-    cr_assert_eq(shmring_futex_arm(q, SHMRING_READABLE, &futex), 0); /* the first sleep is short */
+    test_settle_sleeps(q);
     for (int i = 0; i < SLEEPERS; i++)
         pid[i] = test_fork(consume, NULL);
     long before = await_rest(pid);

@@ -8,10 +8,12 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "lib/bell.h"
+#include "settled.h"
 #include "waiting.h"
 
 static const struct shmring_waiting with_peers = {.recheck_ms = 1, .flags = SHMRING_WAIT_PEERS};
@@ -269,15 +271,13 @@ static int hold_a_message(void *ends)
 /* The sleeper does not look by itself: another one's recovery brings the message, and wakes it. */
 Test(wait, recovery_wakes, .init = setup)
 {
-    struct shmring_futex futex;
     struct shmring_recovery report;
     shmring_t *idle;
     int ends[2];
 
     q = test_create_mpmc(name, SHMRING_PRODUCER, 4, 100);
     idle = open_role(SHMRING_CONSUMER);
-    cr_assert_eq(shmring_futex_arm(idle, SHMRING_READABLE, &futex),
-                 0); /* the first sleep is short */
+    test_settle_sleeps(idle);
     test_pipe(ends);
     send_hello();
     pid_t holder = test_fork(hold_a_message, ends);
@@ -313,6 +313,98 @@ Test(wait, a_name_that_goes_is_noticed, .init = setup)
     cr_assert_eq(shmring_unlink(name), 0);
     cr_assert_eq(test_wait(pid), 0);
     shmring_close(&q);
+}
+
+/* A sleeper checks the name after each recheck, or once in a second if that is seldomer: the number
+ * of rechecks does not matter. */
+Test(wait, a_name_is_checked_by_time, .init = setup)
+{
+    const struct shmring_waiting seldom = {.recheck_ms = 1500};
+    const struct timespec brief = {.tv_nsec = 1000000};
+    char buf[100];
+
+    q = test_create(name, SHMRING_CONSUMER, 4096);
+    cr_assert_eq(shmring_set_waiting(q, &seldom), 0);
+    cr_assert_eq(shmring_recv_wait(q, buf, sizeof buf, &brief), -ETIMEDOUT);
+    cr_assert_eq(shmring_unlink(name), 0);
+    /* As if so much time had passed. */
+    q->waiting.looked_around -= INT64_C(1500000000);
+    q->waiting.name_checked -= INT64_C(1500000000);
+    assert_refused(shmring_recv_wait(q, buf, sizeof buf, &brief), ESTALE, "removed");
+    shmring_close(&q);
+}
+
+/* Waits that are shorter than recheck_ms, one after the other, make rechecks as well. */
+Test(wait, short_waits_recheck, .init = setup, .timeout = 60)
+{
+    const struct timespec brief = {.tv_nsec = 1000000};
+    char buf[100];
+    int r;
+
+    q = test_create(name, SHMRING_CONSUMER, 4096);
+    cr_assert_eq(shmring_recv_wait(q, buf, sizeof buf, &brief), -ETIMEDOUT);
+    cr_assert_eq(shmring_unlink(name), 0);
+    do
+        r = (int)shmring_recv_wait(q, buf, sizeof buf, &brief);
+    while (r == -ETIMEDOUT);
+    cr_assert_eq(r, -ESTALE, "%s", shmring_strerror_detail());
+    shmring_close(&q);
+}
+
+static int check_after_moving(void *there)
+{
+    char buf[100];
+    const struct shmring_waiting often = {.recheck_ms = 1};
+    shmring_t *consumer = child_open(SHMRING_CONSUMER), *by_fd;
+
+    child_assert(shmring_open_fd(&by_fd, shmring_segment_fd(consumer), SHMRING_OBSERVER) == 0);
+    child_assert(shmring_set_waiting(consumer, &often) == 0);
+    child_assert(shmring_check(consumer) == 0);
+    child_assert(rename(q->name.path, there) == 0);
+    child_refused(shmring_check(consumer), ESTALE, "moved");
+    child_refused(shmring_recv_wait(consumer, buf, sizeof buf, for_ever), ESTALE, "moved");
+    child_assert(shmring_check(by_fd) == 0); /* it never had a name */
+    child_assert(rename(there, q->name.path) == 0);
+    child_assert(shmring_check(consumer) == 0);
+    shmring_close(&by_fd);
+    shmring_close(&consumer);
+    return 0;
+}
+
+Test(wait, a_queue_that_is_moved_is_noticed, .init = setup)
+{
+    char there[PATH_MAX + 10];
+
+    q = test_create(name, SHMRING_PRODUCER, 4096);
+    snprintf(there, sizeof there, "%s-moved", q->name.path);
+    cr_assert_eq(test_run(check_after_moving, there), 0);
+    shmring_close(&q);
+}
+
+static int check_in_another_root(void *directory)
+{
+    shmring_t *consumer = child_open(SHMRING_CONSUMER);
+
+    if (chroot(directory) < 0)
+        return 77;
+    child_assert(shmring_check(consumer) == 0);
+    shmring_close(&consumer);
+    return 0;
+}
+
+/* There the name leads nowhere, and the queue was not moved. */
+Test(wait, another_root_says_nothing, .init = setup)
+{
+    char directory[] = "/tmp/shmring-test-XXXXXX";
+
+    q = test_create(name, SHMRING_PRODUCER, 4096);
+    cr_assert_not_null(mkdtemp(directory));
+    const int r = test_run(check_in_another_root, directory);
+    rmdir(directory);
+    shmring_close(&q);
+    if (r == 77)
+        cr_skip_test("chroot(2) is for root");
+    cr_assert_eq(r, 0);
 }
 
 static _Atomic bool storm_is_over;

@@ -27,8 +27,8 @@
  *   -EBADMSG   the segment holds something no correct participant writes; the detail names it.
  *              The handle is poisoned: every later call on it returns -EBADMSG too. Nothing outside
  *              the handle is touched. With shmring_guard_sigbus() also: its memory is gone.
- *   -ESTALE    nobody can reach the queue by its name any more: it was removed, or replaced by
- *              another. Messages still in it can be received.
+ *   -ESTALE    nobody can reach the queue by its name any more: it was removed, moved, or replaced
+ *              by another. Messages still in it can be received.
  *   -EDEADLK   another thread is in a call on the handle. Only a library that was configured with
  *              --enable-checks notices. It refuses the second call and lets the first go on; from
  *              shmring_close(), which returns nothing, the handle comes back open.
@@ -483,7 +483,8 @@ SHMRING_API int shmring_release(shmring_t *q, const void *msg);
  *   -ETIMEDOUT  the time is over
  *   -EINTR      a signal handler ran while this thread slept
  *   -EINVAL     a timeout that is negative, or with more than 999,999,999 ns
- *   -ESTALE     the name is gone; noticed within a second or so
+ *   -ESTALE     the name is gone; noticed within a second or so, or recheck_ms if that is longer
+ *   -EPERM, -ENOSYS  every system call that sleeps is refused to this process, by a seccomp filter
  *   -EPIPE      only with SHMRING_WAIT_PEERS or SHMRING_WAIT_HANGUP: nothing can come, the other side
  *               has no live participant
  * Blocking. Not for signal handlers.
@@ -515,7 +516,8 @@ SHMRING_API int shmring_wait(shmring_t *q, unsigned events, const struct timespe
 struct shmring_waiting {
     uint32_t spin_ns;    /* look for so long, at most, before sleeping; 0: sleep at once. What waits
                             took of late decides for how long it is really done. */
-    uint32_t recheck_ms; /* look by itself so often while asleep; 0: 50 */
+    uint32_t recheck_ms; /* look by itself so often while asleep; 0: 50. In the first 50 ms in which
+                            anybody sleeps at a queue, nobody sleeps for longer than 50. */
     uint32_t flags;      /* SHMRING_WAIT_PEERS, SHMRING_WAIT_HANGUP */
     uint32_t reserved[5];
 };
@@ -560,7 +562,8 @@ SHMRING_API int shmring_set_waiting(shmring_t *q, const struct shmring_waiting *
  *   -ENOENT, -ENOTDIR, -EACCES, -EROFS, -ENOSPC, -EMFILE, -ENFILE, -ENOMEM  from the kernel
  * The doorbell is a FIFO, DIRECTORY/.shmring-bell-*, made by the first who waits in the queue's
  * directory (memfd: /dev/shm) with the queue's mode and group. Where those who send (or make room)
- * cannot open it, the timed look is all there is. shmring_unlink() removes it, or, while it is open,
+ * cannot open it, the timed look is all there is. When somebody removes it alone, the next call to
+ * shmring_fd_arm() makes a new one. shmring_unlink() removes it, or, while it is open,
  * and for memfd queues, the last to close. It takes three descriptors an event to wait, one to ring.
  * Not for signal handlers. Do not sleep.
  */
@@ -630,7 +633,9 @@ SHMRING_API int shmring_dump(shmring_t *q,
 
 /*
  * Can the queue still be reached by its name? Returns 0 or -ESTALE. Calls the kernel. A memfd
- * segment has no name to lose.
+ * segment has no name to lose. A name that this process cannot look up (another root directory, a
+ * directory that it may not search) says nothing, nor does one that leads nowhere where there is no
+ * /proc to tell whether the queue was moved.
  */
 SHMRING_API int shmring_check(shmring_t *q);
 

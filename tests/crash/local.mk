@@ -24,6 +24,7 @@ tests_crash_mpmc_LDFLAGS = $(crash_ldflags)
 
 suites += tests/crash/waits
 tests_crash_waits_SOURCES = tests/crash/waits.c tests/crash/waits.h tests/crash/sleepers.c \
+	tests/settled.h \
 	tests/crash/waits_operations.c $(crash_common)
 tests_crash_waits_LDADD = lib/libshmring-core.la
 tests_crash_waits_LDFLAGS = $(crash_ldflags)

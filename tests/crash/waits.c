@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "../../lib/wait.h"
+#include "../settled.h"
 #include "program.h"
 #include "step.h"
 #include "waits.h"
@@ -63,8 +64,8 @@ static void empty(shmring_t *q)
 }
 
 /*
- * Empty, or full (but for the reservation that is cancelled). Somebody has slept there before: the
- * first sleep of all is a short one.
+ * Empty, or full (but for the reservation that is cancelled). Somebody has slept there long ago:
+ * first sleeps are short ones.
  */
 static void prepare(struct crash_world *w)
 {
@@ -73,6 +74,7 @@ static void prepare(struct crash_world *w)
 
     if (!q)
         return;
+    test_settle_sleeps(q);
     shmring_futex_arm(q, SHMRING_READABLE, &futex);
     fill_count = fill(q);
     shmring_futex_arm(q, SHMRING_WRITABLE, &futex);

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* The clock that waits go by: CLOCK_MONOTONIC, in nanoseconds. */
+#ifndef SHMR_CLOCK_H
+#define SHMR_CLOCK_H
+
+#include <stdint.h>
+#include <time.h>
+
+#define SHMR_SECOND   INT64_C(1000000000)
+#define SHMR_FOR_EVER INT64_MAX
+#define SHMR_AT_ONCE  INT64_C(0) /* in the past, whatever the clock says */
+
+static inline int64_t shmr_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * SHMR_SECOND + now.tv_nsec;
+}
+
+#endif

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The first sleep at a queue, see "The first sleep" in lib/bell.h: every order in which the steps
+ * of a publisher and of two sleepers can happen, on processors with store buffers (total store
+ * order).
+ *
+ * Every thread is a list of steps; a step is one load, one store into the thread's store buffer, or
+ * one locked instruction, which empties the buffer first. A buffer may be emptied at any time, and
+ * is after SHMR_RECHECK_NS: then everything is visible. A sleeper that is not certain sleeps for so
+ * long only; its timed look is the end of its sleep here. A sleeper that is certain sleeps on,
+ * unless it is woken: nobody may sleep so while the message is there.
+ *
+ * Rules for being certain: the one of lib/wait.c, and those that are not enough and must fail here.
+ */
+#include <config.h>
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <criterion/criterion.h>
+
+#include "lib/bell.h"
+
+enum rule {
+    SETTLED,     /* of lib/wait.c: this handle, or one that left a note, announced long ago */
+    SEEN_BEFORE, /* WATCHED was set before this announcement */
+    ALWAYS       /* nobody is careful */
+};
+
+enum { PUBLISHER, FIRST, SECOND, THREADS };
+enum { ANNOUNCEMENTS = 2 }; /* of each sleeper: it is woken for nothing, and announces again */
+
+/* Steps of a sleeper: announce, be certain or not, look, go to sleep. Of the publisher: store the
+ * message, look at the word, and when it is heeded fence, look, ring. */
+struct state {
+    uint32_t word; /* in memory, as bell.h has it */
+    bool message;  /* in memory */
+    bool buffered; /* the publisher's store of it, in its store buffer */
+    bool settled;  /* the note */
+    bool long_ago; /* SHMR_RECHECK_NS have passed since the first announcement of all */
+    uint8_t step[THREADS];
+    uint8_t turns[THREADS]; /* announcements */
+    uint32_t value[THREADS];
+    bool certain[THREADS], asleep[THREADS], early[THREADS]; /* early: announced before long_ago */
+    bool heeded;
+};
+
+static enum rule rule;
+static unsigned long states;
+static bool failed;
+
+/* What has been explored: each state once. */
+enum { TABLE = 1 << 16 };
+static struct state table[TABLE];
+static bool used[TABLE];
+
+static bool is_new(const struct state *s)
+{
+    uint64_t hash = 14695981039346656037u;
+    const unsigned char *bytes = (const unsigned char *)s;
+
+    for (size_t i = 0; i < sizeof *s; i++)
+        hash = (hash ^ bytes[i]) * 1099511628211u;
+    for (uint64_t at = hash % TABLE;; at = (at + 1) % TABLE) {
+        if (!used[at]) {
+            cr_assert_lt(states, TABLE / 2, "too many states");
+            used[at] = true;
+            memcpy(&table[at], s, sizeof *s);
+            states++;
+            return true;
+        }
+        if (memcmp(&table[at], s, sizeof *s) == 0)
+            return false;
+    }
+}
+
+static void flush(struct state *s)
+{
+    if (s->buffered)
+        s->message = true;
+    s->buffered = false;
+}
+
+/* The functions of bell.h on the model's word. They are locked instructions and fences, or a load.
+ */
+static uint32_t announce(struct state *s)
+{
+    struct shmr_bell bell = {.word = s->word};
+    const uint32_t was = shmr_bell_announce(&bell, SHMR_BELL_ASLEEP);
+
+    s->word = bell.word;
+    return was;
+}
+
+static bool heeded(const struct state *s)
+{
+    struct shmr_bell bell = {.word = s->word};
+
+    return shmr_bell_heeded(&bell, SHMR_HEED_FENCED);
+}
+
+static void ring(struct state *s)
+{
+    struct shmr_bell bell = {.word = s->word};
+
+    if (shmr_bell_ring(&bell) & SHMR_BELL_ASLEEP)
+        for (int t = FIRST; t <= SECOND; t++) /* INT_MAX: that one is enough is bell_wakes's */
+            s->asleep[t] = false;
+    s->word = bell.word;
+}
+
+/* The next step of the publisher. False: it has none. */
+static bool publish(struct state *s)
+{
+    switch (s->step[PUBLISHER]++) {
+    case 0:
+        s->buffered = true;
+        return true;
+    case 1:
+        s->heeded = heeded(s);
+        return true;
+    case 2:
+        if (!s->heeded)
+            return false;
+        flush(s); /* P1, and ringing has locked instructions */
+        ring(s);
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool is_certain(struct state *s, int me, uint32_t was)
+{
+    switch (rule) {
+    case SETTLED:
+        if (s->settled)
+            return true;
+        if (s->early[me] && s->long_ago)
+            s->settled = true;
+        if (!s->long_ago)
+            s->early[me] = true;
+        return s->settled;
+    case SEEN_BEFORE:
+        return (was & SHMR_BELL_WATCHED) != 0;
+    default:
+        return true;
+    }
+}
+
+/* The next step of a sleeper. False: it has none, or sleeps. */
+static bool sleep_or_look(struct state *s, int me)
+{
+    uint32_t was;
+
+    if (s->asleep[me] || s->turns[me] == ANNOUNCEMENTS)
+        return false;
+    switch (s->step[me]++) {
+    case 0:
+        was = announce(s);
+        s->value[me] = was | SHMR_BELL_ASLEEP | SHMR_BELL_WATCHED;
+        s->certain[me] = is_certain(s, me, was);
+        return true;
+    case 1:
+        if (s->message)
+            s->turns[me] = ANNOUNCEMENTS; /* it has what it waited for */
+        return true;
+    default:
+        s->asleep[me] = s->word == s->value[me];
+        s->step[me] = 0;
+        s->turns[me]++;
+        return true;
+    }
+}
+
+static void explore(const struct state *s)
+{
+    if (failed || !is_new(s))
+        return;
+
+    bool over = true;
+    for (int t = 0; t < THREADS; t++) {
+        struct state next = *s;
+        if (t == PUBLISHER ? publish(&next) : sleep_or_look(&next, t)) {
+            over = false;
+            explore(&next);
+        }
+    }
+    if (s->buffered) {
+        struct state next = *s;
+        flush(&next);
+        over = false;
+        explore(&next);
+    }
+    if (s->word & SHMR_BELL_WATCHED &&
+        !s->long_ago) { /* since then all buffers have been emptied */
+        struct state next = *s;
+        flush(&next);
+        next.long_ago = true;
+        explore(&next);
+    }
+    for (int t = FIRST; t <= SECOND; t++)
+        if (s->asleep[t] && s->turns[t] < ANNOUNCEMENTS) { /* a signal, or a futex's whim */
+            struct state next = *s;
+            next.asleep[t] = false;
+            explore(&next);
+        }
+    for (int t = FIRST; over && t <= SECOND; t++)
+        failed |= s->asleep[t] && s->certain[t] && s->message;
+}
+
+static bool loses_a_wake_up(enum rule with)
+{
+    static struct state start;
+
+    rule = with;
+    failed = false;
+    states = 0;
+    memset(used, 0, sizeof used);
+    explore(&start);
+    return failed;
+}
+
+Test(first_sleep, nobody_is_certain_too_early)
+{
+    cr_assert(!loses_a_wake_up(SETTLED));
+    cr_assert_gt(states, 500, "it explores");
+}
+
+/* The second sleeper of all, or the first one the second time. */
+Test(first_sleep, that_another_was_first_is_not_enough)
+{
+    cr_assert(loses_a_wake_up(SEEN_BEFORE));
+}
+
+Test(first_sleep, care_is_needed)
+{
+    cr_assert(loses_a_wake_up(ALWAYS));
+}
