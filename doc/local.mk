@@ -10,6 +10,7 @@ dist_doc_DATA += \
 	doc/mux.md \
 	doc/performance.md \
 	doc/security.md \
+	doc/system-calls.md \
 	doc/tracing.md
 
 # The picture in README.md, drawn from the table there: tests/readme.sh.

@@ -211,6 +211,9 @@ tests_test_wait_fence_SOURCES = tests/test_wait_fence.c tests/settled.h
 tests_test_wait_fence_LDADD = $(core_test_libs)
 tests_test_wait_storm_LDADD = $(test_libs)
 
+suites += tests/test_system_calls
+tests_test_system_calls_SOURCES = tests/test_system_calls.c tests/filter.h
+tests_test_system_calls_LDADD = $(test_libs)
 suites += tests/test_first_sleep
 tests_test_first_sleep_LDADD = $(test_harness)
 suites += tests/test_refused tests/test_fake_clock
@@ -432,6 +435,17 @@ mutants:
 	@$(srcdir)/tests/mutants/run $(MUTANTS)
 EXTRA_DIST += tests/mutants
 
+# All suites where the kernel refuses what the library can do without: see doc/system-calls.md. Not
+# those that count or measure, which say what it is like where nothing is refused.
+refusing_program = tests/refusing
+tests_refusing_SOURCES = tests/refusing.c tests/filter.h
+.PHONY: check-refusing
+check-refusing: tests/refusing
+	@for error in EPERM ENOSYS; do \
+		$(MAKE) $(AM_MAKEFLAGS) check-summary TESTS='$(suites)' \
+			LOG_FLAGS="tests/refusing $$error" || exit 1; \
+	done
+
 # The tests under valgrind. Any report of a test's own process fails; its forked children, many of
 # which end by a signal or without cleaning up on purpose, fail by their exit code.
 .PHONY: check-memcheck
@@ -467,7 +481,7 @@ if HAVE_CRITERION
 AM_CPPFLAGS += $(CRITERION_CFLAGS)
 test_harness = $(CRITERION_LIBS)
 check_LTLIBRARIES += tests/libsupport.la
-check_PROGRAMS += $(suites) $(tracing_program)
+check_PROGRAMS += $(suites) $(tracing_program) $(refusing_program)
 TESTS += $(suites) $(script_tests)
 else
 check-local:

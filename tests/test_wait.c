@@ -208,7 +208,7 @@ Test(wait, what_does_not_get_better_is_not_waited_for, .init = setup_mpmc, .fini
 
 Test(wait, settings_that_are_none, .init = setup_spsc, .fini = teardown)
 {
-    struct shmring_waiting w = {.flags = 2};
+    struct shmring_waiting w = {.flags = 0x80};
 
     assert_refused(shmring_set_waiting(q, &w), EINVAL, "flags");
     w = (struct shmring_waiting){.reserved = {[4] = 1}};
