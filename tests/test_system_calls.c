@@ -25,7 +25,8 @@ static const struct {
     const char *name;
     long number;
 } calls[] = {
-    CALL(close),          CALL(fallocate), CALL(fchmod),    CALL(fcntl),
+    CALL(close),
+    CALL(dup3),          CALL(fallocate), CALL(fchmod),    CALL(fcntl),
     CALL(fstat),          CALL(fstatfs),   CALL(ftruncate), CALL(futex),
     CALL(linkat),         CALL(madvise),   CALL(mmap),      CALL(munmap),
 #if defined SYS_newfstatat
