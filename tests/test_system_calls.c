@@ -28,6 +28,7 @@ static const struct {
     CALL(close),
     CALL(dup3),          CALL(fallocate), CALL(fchmod),    CALL(fcntl),
     CALL(fstat),          CALL(fstatfs),   CALL(ftruncate), CALL(futex),
+    CALL(getpid),
     CALL(linkat),         CALL(madvise),   CALL(mmap),      CALL(munmap),
 #if defined SYS_newfstatat
     CALL(newfstatat),
