@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 #
 # doc/layout.md as a page of section 5. It knows what that document has: headings, paragraphs, tables,
-# words in backquotes, bold or with a link.
+# words in backquotes, bold or with a link. The variable version is the release.
 
 function plain(text)
 {
@@ -77,7 +77,7 @@ BEGIN {
     print ".\\\" Made from doc/layout.md."
     print ".Dd November 21, 2026"
     print ".Dt SHMRING_LAYOUT 5"
-    print ".Os"
+    print ".Os shmring " version
     print ".Sh NAME"
     print ".Nm shmring_layout"
     print ".Nd the bytes of a segment of message queues"

@@ -27,9 +27,9 @@ dist_man_MANS += \
 nodist_man_MANS = man/shmring_layout.5
 EXTRA_DIST += man/layout.awk
 CLEANFILES += man/shmring_layout.5
-man/shmring_layout.5: doc/layout.md man/layout.awk
+man/shmring_layout.5: doc/layout.md man/layout.awk configure.ac
 	$(AM_V_GEN)$(MKDIR_P) man && \
-	$(AWK) -f $(srcdir)/man/layout.awk $(srcdir)/doc/layout.md >$@
+	$(AWK) -v version=$(PACKAGE_VERSION) -f $(srcdir)/man/layout.awk $(srcdir)/doc/layout.md >$@
 
 # A function without a page of its own: a line that sends the reader to the page it is on.
 aliases_of_create = \

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# The man pages: every public function has one that names it, every page is clean for the checkers
-# that are here, and the examples in section 3 compile.
+# The man pages: every public function has one that names it, every page names this release in its
+# footer and is clean for the checkers that are here, and the examples in section 3 compile.
 set -eu
 : "${srcdir:?}" "${builddir:?}" "${CC:?}"
 
@@ -37,10 +37,15 @@ done
 written=$(grep -L '^\.so ' "$srcdir"/man/*.[137] || :)
 functions_pages=$(grep -L '^\.so ' "$srcdir"/man/*.3 || :)
 pages="$written $builddir/man/shmring_layout.5"
+version=$(sed -n 's/^#define PACKAGE_VERSION "\(.*\)"/\1/p' "$builddir/config.h")
 for page in $pages; do
+    # The footer: without an operand, .Os is the name of the system that shows the page.
+    grep -qx -e "\.Os shmring $version" -e "\.TH .* \"shmring $version\" .*" "$page" ||
+        fail "$page: its footer does not say shmring $version"
     if command -v mandoc >/dev/null; then
-        # What is installed here does not matter.
-        mandoc -T lint "$page" 2>&1 | grep -v -e 'referenced manual not found' -e 'outdated mandoc.db' &&
+        # What is installed here does not matter; only a BSD's own pages leave the system's name open.
+        mandoc -T lint "$page" 2>&1 | grep -v -e 'referenced manual not found' -e 'outdated mandoc.db' \
+            -e 'operating system explicitly specified' &&
             fail "$page: see above"
     fi
     if command -v man >/dev/null && command -v groff >/dev/null; then
