@@ -151,7 +151,7 @@ enum { SHMRING_PARTICIPANTS_MAX = 1024 };
 /* Bytes of an spsc ring that a message of len bytes takes: its 4-byte header and padding included. */
 static inline uint64_t shmring_record_size(uint32_t len)
 {
-    return ((uint64_t)len + 4 + 7) & ~(uint64_t)7;
+    return (UINT64_C(4) + len + 7) & ~UINT64_C(7);
 }
 
 /* About a message, filled in by shmring_peek(). */
@@ -597,7 +597,14 @@ SHMRING_API int shmring_futex_arm(shmring_t *q, unsigned event, struct shmring_f
  * Description and counters. Reads each counter once: they are exact when nobody is at work and a
  * moment old otherwise. Never disturbs the participants. Calls the kernel. Returns 0.
  */
+#if defined __cplusplus && defined __GNUC__ /* a structure and a function of one name, as with stat() */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
+#endif
 SHMRING_API int shmring_stat(shmring_t *q, struct shmring_stat *st);
+#if defined __cplusplus && defined __GNUC__
+#pragma GCC diagnostic pop
+#endif
 
 /*
  * The participants, at most n of them, by row. Asks the kernel who is alive. Returns how many there
