@@ -332,6 +332,7 @@ script_tests += \
 	tests/abi.sh \
 	tests/bench_check.sh \
 	tests/completion.sh \
+	tests/configure.sh \
 	tests/consumers.sh \
 	tests/cxx.sh \
 	tests/exports.sh \
