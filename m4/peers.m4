@@ -16,11 +16,8 @@ AC_DEFUN([SHMRING_PEERS], [
     have_cxx=no
     AS_VAR_IF([with_peers], [no], [], [
         AC_LANG_PUSH([C++])
-        AC_CACHE_CHECK([whether $CXX compiles and links], [shmring_cv_cxx],
-            [AC_LINK_IFELSE([AC_LANG_PROGRAM([[@%:@include <new>]])],
-                [shmring_cv_cxx=yes], [shmring_cv_cxx=no])])
-        AC_LANG_POP([C++])
-        have_cxx=$shmring_cv_cxx])
+        SHMRING_CXX_STANDARD
+        AC_LANG_POP([C++])])
 
     SHMRING_PEER_MODULE([CK], [ck], [ck_ring])
     SHMRING_PEER_MODULE([DPDK], [libdpdk >= 20.11], [rte_ring])
@@ -34,7 +31,25 @@ AC_DEFUN([SHMRING_PEERS], [
     SHMRING_PEER_ATOMIC_QUEUE
     SHMRING_PEER_HEADER([READERWRITERQUEUE], [readerwriterqueue/readerwriterqueue.h],
         [readerwriterqueue])
-    SHMRING_PEER_HEADER([CONCURRENTQUEUE], [concurrentqueue/concurrentqueue.h], [concurrentqueue])
+    SHMRING_PEER_CONCURRENTQUEUE
+])
+
+# SHMRING_CXX_STANDARD
+#
+# have_cxx: does the C++ compiler compile and link C++17, which the peers' headers ask for? Then
+# SHMRING_CXX_STANDARD is the option for it: its own default may be older, and what autoconf adds to
+# CXX is, in some versions of it, -std=gnu++11 even where the default is newer.
+AC_DEFUN([SHMRING_CXX_STANDARD], [
+    AC_CACHE_CHECK([whether $CXX compiles and links C++17], [shmring_cv_cxx17], [
+        shmring_saved_CXXFLAGS=$CXXFLAGS
+        CXXFLAGS="-std=gnu++17 $CXXFLAGS"
+        AC_LINK_IFELSE(
+            [AC_LANG_PROGRAM([[@%:@include <new>]],
+                [[if (auto twice = [](auto n) { return n + n; }; twice(1)) return 0;]])],
+            [shmring_cv_cxx17=yes], [shmring_cv_cxx17=no])
+        CXXFLAGS=$shmring_saved_CXXFLAGS])
+    have_cxx=$shmring_cv_cxx17
+    AC_SUBST([SHMRING_CXX_STANDARD], [-std=gnu++17])
 ])
 
 # _SHMRING_PEER(NAME, SHOWN): the variable have_peer is yes or no.
@@ -73,6 +88,20 @@ AC_DEFUN([SHMRING_PEER_HEADER], [
         AC_CHECK_HEADER([$2], [have_peer=yes])
         AC_LANG_POP([C++])])
     _SHMRING_PEER([$1], [$3])
+])
+
+# concurrentqueue, whose header is one folder deeper since 1.0.4
+AC_DEFUN([SHMRING_PEER_CONCURRENTQUEUE], [
+    have_peer=no
+    AS_VAR_IF([have_cxx], [yes], [
+        AC_LANG_PUSH([C++])
+        AC_CHECK_HEADERS([concurrentqueue/moodycamel/concurrentqueue.h concurrentqueue/concurrentqueue.h],
+            [have_peer=yes
+             AC_DEFINE_UNQUOTED([CONCURRENTQUEUE_H], [<$ac_header>],
+                 [Define to the header of concurrentqueue.])
+             break])
+        AC_LANG_POP([C++])])
+    _SHMRING_PEER([CONCURRENTQUEUE], [concurrentqueue])
 ])
 
 # atomic_queue asks whether its elements are lock-free: gcc knows, clang 14 leaves it to libatomic.

@@ -57,6 +57,17 @@ template <class T> struct behind_queue {
     }
 };
 
+/* All take from next_free: what one allocated another may free. */
+template <class T, class U> bool operator==(const behind_queue<T> &, const behind_queue<U> &)
+{
+    return true;
+}
+
+template <class T, class U> bool operator!=(const behind_queue<T> &, const behind_queue<U> &)
+{
+    return false;
+}
+
 template <size_t N, bool SPSC, class = void> struct kind {
     using fixed =
         atomic_queue::AtomicQueue2<value<N>, elements_fixed_count(N), true, true, false, SPSC>;

@@ -8,7 +8,7 @@
  */
 #include <config.h>
 
-#include <concurrentqueue/concurrentqueue.h>
+#include CONCURRENTQUEUE_H /* configure found where it is */
 
 #include "elements.hh"
 
