@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Projects that are built with CMake and with meson find what `make install` installed, and run.
+# Projects that are built with CMake and with meson find what `make install` installed, and run. `make
+# uninstall` leaves neither a file nor a folder of ours.
 set -eu
 : "${srcdir:?}" "${builddir:?}"
 
@@ -16,7 +17,6 @@ command -v "${CXX:-g++}" >/dev/null || unable 'no C++ compiler'
 case ${CFLAGS-} in *-fsanitize=*) unable 'a sanitizer is in the libraries' ;; esac
 cmake=$(command -v cmake) || echo 'no cmake'
 meson=$(command -v meson) || echo 'no meson'
-[ -n "$cmake$meson" ] || exit 77
 
 # quietly COMMAND...: its output matters only when it fails
 quietly()
@@ -62,3 +62,11 @@ run() # BUILD: what was built there
     quietly meson compile -C "$dir/meson"
     run "$dir/meson"
 }
+
+quietly make -C "$builddir" uninstall DESTDIR="$dir/root"
+left=$(find "$dir/root" ! -type d -o -name '*shmring*')
+[ -z "$left" ] || {
+    printf 'left by make uninstall:\n%s\n' "$left"
+    exit 1
+}
+[ -n "$cmake$meson" ] || exit 77
