@@ -109,7 +109,7 @@ static int add_directory(struct list *list, const char *path)
     if (dirfd < 0)
         return not_there(list, path, "cannot list", -errno, strerror(errno));
     struct dirent **files;
-    int n = scandirat(dirfd, ".", &files, NULL, alphasort);
+    int n = scandir(path, &files, NULL, alphasort);
     if (n < 0) {
         int error = errno;
         close(dirfd);

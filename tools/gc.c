@@ -109,7 +109,7 @@ static void collect_doorbells(const char *path, bool dry_run)
 {
     int dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     struct dirent **files;
-    int n = dirfd < 0 ? -1 : scandirat(dirfd, ".", &files, is_doorbell, alphasort);
+    int n = dirfd < 0 ? -1 : scandir(path, &files, is_doorbell, alphasort);
     for (int i = 0; i < n; free(files[i++]))
         if (shmr_doorbell_remove_idle(dirfd, files[i]->d_name, dry_run)) {
             say(files[i]->d_name, dry_run ? "would be removed: " : "removed: ");
