@@ -18,6 +18,8 @@ EXTRA_DIST += \
 	debian/rules \
 	debian/shmring-bridge.install \
 	debian/shmring-bridge.lintian-overrides \
+	debian/shmring-doc.install \
+	debian/shmring-doc.lintian-overrides \
 	debian/shmring-tools.install \
 	debian/shmring-tools.lintian-overrides \
 	debian/source/format \
