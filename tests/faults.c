@@ -146,7 +146,7 @@ static bool fails(enum function function)
 #else
 #define LARGE ""
 #endif
-#if defined __USE_TIME_BITS64
+#if defined __USE_TIME_BITS64 && __TIMESIZE == 32 /* glibc 2.40 and later defines it for 64 bits too */
 #define TIMED(Name, Wide) Wide
 #else
 #define TIMED(Name, Wide) Name
