@@ -32,5 +32,4 @@ AC_DEFUN([SHMRING_SANITIZER], [
         [AC_MSG_ERROR([bad value "$enable_sanitizer" for --enable-sanitizer])])
     AC_SUBST([SHMRING_SANITIZER_CFLAGS])
     AC_SUBST([SHMRING_NO_UNDEFINED])
-    AM_CONDITIONAL([THREAD_SANITIZER], [test "$enable_sanitizer" = thread])
 ])

@@ -469,8 +469,9 @@ coverage:
 	gcovr $(coverage_flags)
 	gcovr --branches $(coverage_flags)
 
-if THREAD_SANITIZER
-# Criterion itself cannot start under ThreadSanitizer: see tests/stand-in/criterion/criterion.h.
+if STAND_IN
+# Criterion itself cannot start under ThreadSanitizer, and musl has none: see
+# tests/stand-in/criterion/criterion.h.
 AM_CPPFLAGS += -I$(srcdir)/tests/stand-in
 check_LTLIBRARIES += tests/libsupport.la tests/stand-in/libharness.la
 tests_stand_in_libharness_la_SOURCES = tests/stand-in/main.c

@@ -8,7 +8,7 @@ fuzz_common = tests/fuzz/replay.c tests/fuzz/world.c tests/fuzz/around.c tests/f
 	tests/crc32c.h
 fuzz_ldflags = $(AM_LDFLAGS) -Wl,--wrap=mmap,--wrap=munmap,--wrap=clock_gettime,--wrap=syscall
 
-if !THREAD_SANITIZER
+if !STAND_IN
 check_PROGRAMS += $(fuzz_targets)
 endif
 tests_fuzz_replay_open_SOURCES = tests/fuzz/open.c tests/fuzz/file.c $(fuzz_common)

@@ -2,7 +2,8 @@
 /*
  * The part of Criterion's interface that the suites in $(thread_suites) use, for builds with
  * --enable-sanitizer=thread: Criterion itself cannot start there, because it maps its memory at a
- * fixed address (between 0x200000000000 and 0x600000000000) that ThreadSanitizer keeps for itself.
+ * fixed address (between 0x200000000000 and 0x600000000000) that ThreadSanitizer keeps for itself. And
+ * for builds with --with-criterion=stand-in, with another libc than Criterion's.
  *
  * Each test runs in a forked process, as with Criterion, and the last line is Criterion's.
  */
