@@ -37,4 +37,4 @@ EXTRA_DIST += \
 	packaging/deb-install \
 	packaging/dist \
 	packaging/dist-build
-EXTRA_DIST += packaging/rpm packaging/shmring.spec packaging/musl packaging/smoke
+EXTRA_DIST += packaging/rpm packaging/shmring.spec packaging/compilers packaging/musl packaging/smoke
