@@ -64,7 +64,7 @@ int alone_run(struct link *l, struct shared *s, const struct plan *plan)
         }
     }
     s->messages = pairs.samples * TIMES;
-    s->pair_ns = ticks_to_ns(histogram_quantile(&pairs, 0.5)) / TIMES;
-    s->exchange_ns = ticks_to_ns(histogram_quantile(&exchanges, 0.5)) / TIMES;
+    s->pair_ns = ticks_to_ns(histogram_quantile(&pairs, 0.5)) / (double)TIMES;
+    s->exchange_ns = ticks_to_ns(histogram_quantile(&exchanges, 0.5)) / (double)TIMES;
     return 0;
 }

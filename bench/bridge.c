@@ -236,7 +236,7 @@ static double through(const char *stream, bool memory, size_t size, enum way way
             if (shmring_recv_wait(b, msg, sizeof msg, NULL) < 0)
                 fail("receiving", shmring_strerror_detail());
         }
-        *trip = (now() - start) / TRIPS * 1e6;
+        *trip = (now() - start) / (double)TRIPS * 1e6;
     }
     if (child > 0) {
         kill(child, SIGTERM);
@@ -348,7 +348,7 @@ int main(int argc, char **argv)
     if (rounds < 1 || rounds > ROUNDS_MAX || messages < 1)
         fail("usage", "bridge [BRIDGE [ROUNDS [MESSAGES]]]");
     start_server();
-    double until = now() + WINDOW_S;
+    double until = now() + (double)WINDOW_S;
     while (natsConnection_ConnectTo(&nc, url) != NATS_OK && now() < until)
         nap();
     if (!nc)

@@ -404,7 +404,7 @@ void results_classify(struct results *r)
             probes[n++] = r->cells[i].rounds[k / 2].probe_ns[k % 2];
     qsort(probes, (size_t)n, sizeof *probes, compare);
     const double low = n > 0 ? probes[n / 10] : 0;
-    r->near_limit_ns = low <= NEAR_NS_MAX ? 1.5 * low : NEAR_NS_MAX;
+    r->near_limit_ns = low <= (double)NEAR_NS_MAX ? 1.5 * low : (double)NEAR_NS_MAX;
     free(probes);
     for (int i = 0; i < r->n_cells; i++)
         for (int k = 0; k < r->cells[i].n_rounds; k++) {

@@ -43,5 +43,5 @@ double ticks_cost_ns(void)
     uint64_t first = ticks_now(), last = first;
     for (int i = 0; i < CALLS; i++)
         last = ticks_now();
-    return ticks_to_ns(last - first) / CALLS;
+    return ticks_to_ns(last - first) / (double)CALLS;
 }

@@ -114,7 +114,7 @@ static double high_water(const struct shmring_stat *st)
 static const char *bar(double part)
 {
     static const char full[BAR + 1] = "||||||";
-    int cells = (int)(percent(part) * BAR / 100 + 0.5);
+    int cells = (int)(percent(part) * (double)BAR / 100 + 0.5);
     return full + BAR - (cells == 0 && part > 0 ? 1 : cells);
 }
 

@@ -44,7 +44,7 @@ static int udp_open(struct link *l)
 /* The next datagram: its length, 0 after LOSSY_TIMEOUT_MS, or -1. */
 static ssize_t receive(struct link *l)
 {
-    const uint64_t patience = ticks_from_seconds(LOSSY_TIMEOUT_MS / 1e3);
+    const uint64_t patience = ticks_from_seconds((double)LOSSY_TIMEOUT_MS / 1e3);
     uint64_t since = ticks_now();
     for (;;) {
         ssize_t r = recv(l->in, l->buffer, l->size, MSG_TRUNC);
