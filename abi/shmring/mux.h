@@ -16,7 +16,7 @@
  *   A handle is used by one thread at a time, so from shmring_mux_add() to shmring_mux_remove() it is
  *   the mux's, and whoever gets it in an event has borrowed it: no other waiting thread gets it
  *   meanwhile. It is given back by the borrower's next shmring_mux_wait() on that mux, or earlier by
- *   shmring_mux_done(). The mux never closes it.
+ *   shmring_mux_done(), and when the borrower's thread ends. The mux never closes it.
  *
  * An event says what is there, not what has changed: a queue that still has messages when it is given
  * back is in one of the next events again. So a borrower may take one message, some, or all. A mux is
@@ -55,8 +55,11 @@ struct shmring_mux_config {
 
 /*
  * Make a mux. config NULL: spin_ns is 50,000, looks_per_s 20,000. Returns 0, or -EINVAL (mux NULL, a
- * reserved field not zero), -ENOMEM, -ENOSYS: the kernel is older than Linux 5.16, which brought
- * futex_waitv(2).
+ * reserved field not zero), -ENOMEM, -EAGAIN: no thread-specific key (pthread_key_create(3)) is left.
+ *
+ * Where futex_waitv(2) is not to be had (a kernel before Linux 5.16, or a seccomp filter), a sleeping
+ * mux wakes up every millisecond and looks at its queues' futexes: an event comes up to a millisecond
+ * later, or N milliseconds with 127 * (N - 1) queues and more.
  */
 SHMRING_API int shmring_mux_create(shmring_mux_t **mux, const struct shmring_mux_config *config);
 
@@ -67,7 +70,7 @@ SHMRING_API int shmring_mux_create(shmring_mux_t **mux, const struct shmring_mux
  *
  * While asleep the mux looks at q by itself as often as shmring_set_waiting() says, but at all of its
  * queues together not more often than looks_per_s says: with the defaults, at each of 1,000 every
- * 50 ms, at each of 10,000 every 500 ms. It heeds SHMRING_WAIT_PEERS. Call that before. A look finds
+ * 50 ms, at each of 10,000 every 500 ms. It heeds that call's flags. Make it before. A look finds
  * what the dead sent and did not ring for; who lives rings at once.
  *
  * Returns 0, or -EINVAL: event is not one of the two; -EEXIST: q is in this mux; -ENOMEM; -EAGAIN: a
@@ -77,8 +80,8 @@ SHMRING_API int shmring_mux_add(shmring_mux_t *mux, shmring_t *q, unsigned event
 
 /*
  * Wait for q no longer. Returns when no thread is inside q or will be: then it may be closed. If
- * another thread has borrowed it, that is when it is given back. The caller itself may have borrowed
- * it: that ends here.
+ * another thread has borrowed it, that is when it is given back, or when that thread ends. The caller
+ * itself may have borrowed it: that ends here.
  *
  * Returns 0, or -ENOENT: q is not in this mux. May sleep for some milliseconds. Not to be called inside
  * an RCU read-side section of liburcu-bp.
@@ -102,6 +105,7 @@ struct shmring_mux_event {
  *   -EINTR      a signal handler ran while this thread slept
  *   -EINVAL     n < 1, events NULL, a timeout that is negative or has more than 999,999,999 ns
  *   -ENOMEM     only at a thread's first wait
+ *   -EPERM, -ENOSYS  every system call that sleeps is refused to this process, by a seccomp filter
  * With zero, a message in one of more than 127 queues may be seen a moment after it was sent.
  */
 SHMRING_API int shmring_mux_wait(shmring_mux_t *mux, struct shmring_mux_event *events, int n,
@@ -113,7 +117,10 @@ SHMRING_API int shmring_mux_wait(shmring_mux_t *mux, struct shmring_mux_event *e
  */
 SHMRING_API int shmring_mux_done(shmring_mux_t *mux, shmring_t *q);
 
-/* Make a wait return, one that is under way or the next one, though nothing is ready. Returns 0. */
+/*
+ * Make a wait return 0, one that is under way or the next one, though nothing is ready: also when a
+ * signal ends that wait at the same time. Returns 0.
+ */
 SHMRING_API int shmring_mux_wake(shmring_mux_t *mux);
 
 /*

@@ -27,8 +27,8 @@
  *   -EBADMSG   the segment holds something no correct participant writes; the detail names it.
  *              The handle is poisoned: every later call on it returns -EBADMSG too. Nothing outside
  *              the handle is touched. With shmring_guard_sigbus() also: its memory is gone.
- *   -ESTALE    nobody can reach the queue by its name any more: it was removed, or replaced by
- *              another. Messages still in it can be received.
+ *   -ESTALE    nobody can reach the queue by its name any more: it was removed, moved, or replaced
+ *              by another. Messages still in it can be received.
  *   -EDEADLK   another thread is in a call on the handle. Only a library that was configured with
  *              --enable-checks notices. It refuses the second call and lets the first go on; from
  *              shmring_close(), which returns nothing, the handle comes back open.
@@ -45,6 +45,7 @@
  *   independent. shmring_send(), shmring_recv(), their batches, reserve/commit/cancel and
  *   peek/release neither allocate, lock nor sleep; a signal handler may call them on a handle that
  *   the interrupted code does not use. All other calls are thread-safe and not signal-safe.
+ *   No call is a cancellation point. shmring_process(7) has the rest: fork, vfork, dlclose, stacks.
  *
  * What may run at the same time on an spsc queue
  *                    send side   receive side   observer   close of another handle
@@ -121,7 +122,10 @@ enum {
        kernel does not do that, it has no effect. */
     SHMRING_ASYMMETRIC_FENCE = 0x200,
     /* shmring_open_fd() and its kin: only a sealed memfd, not any file whose descriptor it is. */
-    SHMRING_SEALED = 0x400
+    SHMRING_SEALED = 0x400,
+    /* Core files of this process hold the queue, as far as /proc/PID/coredump_filter lets them: memfd
+       queues, and with its bit 3 named ones. Without this they are left out. */
+    SHMRING_CORE_DUMP = 0x800
 };
 
 /*
@@ -194,7 +198,9 @@ struct shmring_stat {
     uint32_t max_participants;
     uint32_t asleep; /* SHMRING_READABLE, SHMRING_WRITABLE: somebody sleeps until that is so, or gave up
                         doing so and was not missed yet */
-    uint64_t reserved[5];
+    uint64_t producers_ever; /* how often somebody attached as a producer, since creation */
+    uint64_t consumers_ever;
+    uint64_t reserved[3];
 };
 enum {
     SHMRING_STALE = 0x1000 /* in shmring_stat.flags */
@@ -232,10 +238,12 @@ struct shmring_participant {
  *   -EINVAL      a bad name or parameter; the detail names it
  *   -ENAMETOOLONG  more than SHMRING_NAME_MAX (SHMRING_PATH_MAX) bytes
  *   -EEXIST      the name exists; with SHMRING_OPEN_OR_CREATE: with other parameters
- *   -ENOSPC      the file system or memory has not enough room; the detail has both numbers
+ *   -ENOSPC      the file system, memory or this process's memory cgroup has not enough room; the detail
+ *                has both numbers
  *   -EFBIG       larger than RLIMIT_FSIZE or than this process can map
  *   -ENOMEM      no address space, or RLIMIT_MEMLOCK too low for SHMRING_MLOCK
- *   -EOPNOTSUPP  SHMRING_HUGE_PAGES where the backend has none
+ *   -EOPNOTSUPP  SHMRING_HUGE_PAGES where the backend has none; a file system where a queue cannot be
+ *                all that it should: shmring_create(3), "File systems"
  *   -ENOSYS      /proc is not mounted, or the kernel is older than Linux 4.14
  *   -EACCES, -EPERM, -EROFS, -ENOENT and -ENOTDIR (the directory), -EMFILE, -ENFILE  from the kernel
  *   and, when opening, what shmring_open() returns.
@@ -245,8 +253,8 @@ SHMRING_API int shmring_create(shmring_t **q, const char *name, const struct shm
 
 /*
  * Attach to the existing queue NAME; flags: one role or SHMRING_PRODUCER | SHMRING_CONSUMER, and
- * SHMRING_PREFAULT, SHMRING_MLOCK, SHMRING_ASYMMETRIC_FENCE, SHMRING_SEALED. A role whose holder died
- * is taken over: everything it had committed is still there, and what it had taken without releasing
+ * SHMRING_PREFAULT, SHMRING_MLOCK, SHMRING_ASYMMETRIC_FENCE, SHMRING_CORE_DUMP, SHMRING_SEALED. A role
+ * whose holder died is taken over: everything it had committed is still there, and what it had taken without releasing
  * is delivered again.
  *
  * Returns 0 and sets *q, or with *q set to NULL
@@ -254,15 +262,20 @@ SHMRING_API int shmring_create(shmring_t **q, const char *name, const struct shm
  *   -ENAMETOOLONG     see shmring_create()
  *   -ENOENT           there is no such queue
  *   -EBUSY            the role is held by a live process; the detail says by whom. Or another process
- *                     has a lease on the file (fcntl(2), F_SETLEASE)
+ *                     removes the queue just now (shmring gc), recovers the role, or has a lease on
+ *                     the file (fcntl(2), F_SETLEASE): the detail says which; try again
  *   -EBADMSG          not a queue, damaged, or shorter than its header says
  *   -EPROTONOSUPPORT  a queue of another layout, byte order or page size
+ *   -EFBIG            a queue larger than this process, of 32 bits, can map
  *   -EAGAIN           its creator is still at work, or died before it had finished (only where
- *                     O_TMPFILE is not supported); with a detail, other than -EAGAIN elsewhere
+ *                     O_TMPFILE is not supported), or the file is empty; with a detail, other than
+ *                     -EAGAIN elsewhere
+ *   -EOPNOTSUPP, -ENOSPC  its file was copied to where it cannot be used: as shmring_create(); or
+ *                     its file system has no locks that tell who is alive
  *   -EACCES           no permission; observers need to read, others also to write
  *   -ELOOP, -EISDIR   NAME is a symbolic link, a directory
  *   -ENOMEM           no address space, or RLIMIT_MEMLOCK too low for SHMRING_MLOCK
- *   -EUSERS           mpmc: max_participants are attached
+ *   -EUSERS           mpmc: max_participants are attached, or dead and just being recovered
  *   -EPERM            SHMRING_SEALED, and it is not a sealed memfd
  *   -ENOSYS           see shmring_create()
  *   -ENOTDIR, -EMFILE, -ENFILE  from the kernel.
@@ -272,7 +285,8 @@ SHMRING_API int shmring_open(shmring_t **q, const char *name, unsigned flags);
 
 /*
  * As shmring_open(), but wait for the name to appear: timeout is relative, NULL waits for ever,
- * zero does not wait. Sleeps on inotify; does not poll. Waits for the name only, not for a role.
+ * zero does not wait. Sleeps on inotify; where that is not to be had (fs.inotify.max_user_instances is
+ * used up) the name is looked up every 20 ms. Waits for the name only, not for a role.
  *
  * Returns as shmring_open(), and -ETIMEDOUT, -EINTR (a signal handler ran), -EINVAL (a timeout
  * out of range).
@@ -363,8 +377,9 @@ SHMRING_API int shmring_segment_fd(const shmring_t *q);
  * shmring_release() says -EBADMSG. Other handles, also of the same queue, are not concerned.
  *
  * It installs a handler for SIGBUS for the whole process; it cannot be undone, and calling it again
- * changes nothing. What is not the memory of a handle is passed on to what was installed before:
- * install yours first, or have it call this one. A thread that blocks SIGBUS is not protected.
+ * changes nothing, unless somebody put the default action back. What is not the memory of a handle is
+ * passed on to what was installed before: install yours first, or have it call this one. A thread
+ * that blocks SIGBUS is not protected.
  *
  * Returns 0. Handles opened before are protected as well. Thread-safe. Not inherited over exec.
  */
@@ -468,8 +483,10 @@ SHMRING_API int shmring_release(shmring_t *q, const void *msg);
  *   -ETIMEDOUT  the time is over
  *   -EINTR      a signal handler ran while this thread slept
  *   -EINVAL     a timeout that is negative, or with more than 999,999,999 ns
- *   -ESTALE     the name is gone; noticed within a second or so
- *   -EPIPE      only with SHMRING_WAIT_PEERS: nothing can come, the other side has no live participant
+ *   -ESTALE     the name is gone; noticed within a second or so, or recheck_ms if that is longer
+ *   -EPERM, -ENOSYS  every system call that sleeps is refused to this process, by a seccomp filter
+ *   -EPIPE      only with SHMRING_WAIT_PEERS or SHMRING_WAIT_HANGUP: nothing can come, the other side
+ *               has no live participant
  * Blocking. Not for signal handlers.
  */
 SHMRING_API int shmring_send_wait(shmring_t *q, const void *msg, size_t len,
@@ -499,12 +516,17 @@ SHMRING_API int shmring_wait(shmring_t *q, unsigned events, const struct timespe
 struct shmring_waiting {
     uint32_t spin_ns;    /* look for so long, at most, before sleeping; 0: sleep at once. What waits
                             took of late decides for how long it is really done. */
-    uint32_t recheck_ms; /* look by itself so often while asleep; 0: 50 */
-    uint32_t flags;      /* SHMRING_WAIT_PEERS */
+    uint32_t recheck_ms; /* look by itself so often while asleep; 0: 50. In the first 50 ms in which
+                            anybody sleeps at a queue, nobody sleeps for longer than 50. */
+    uint32_t flags;      /* SHMRING_WAIT_PEERS, SHMRING_WAIT_HANGUP */
     uint32_t reserved[5];
 };
 enum {
-    SHMRING_WAIT_PEERS = 0x1 /* -EPIPE rather than to wait for a side that has no live participant */
+    SHMRING_WAIT_PEERS = 0x1, /* -EPIPE rather than to wait for a side that has no live participant */
+    /* The same, but only once the other side has had a participant since the queue was made: so a
+       consumer that starts first waits for a producer, and ends when all have left. spsc: since a
+       handle of this role was last told -EPIPE, so that a queue can be used again and again. */
+    SHMRING_WAIT_HANGUP = 0x2
 };
 
 /* Change that; w NULL: as it was at first, 50,000 ns, 50 ms and no flag. Returns 0 or -EINVAL. */
@@ -536,10 +558,12 @@ SHMRING_API int shmring_set_waiting(shmring_t *q, const struct shmring_waiting *
  * Both return what shmring_wait() returns, except -ETIMEDOUT and -EINTR, and
  *   -EEXIST   something stands in the doorbell's place, and is not to be trusted
  *   -EBUSY    the doorbell is just being removed: try again
+ *   -EOPNOTSUPP  the file system has no FIFOs, or no links to them: wait by shmring_wait()
  *   -ENOENT, -ENOTDIR, -EACCES, -EROFS, -ENOSPC, -EMFILE, -ENFILE, -ENOMEM  from the kernel
  * The doorbell is a FIFO, DIRECTORY/.shmring-bell-*, made by the first who waits in the queue's
  * directory (memfd: /dev/shm) with the queue's mode and group. Where those who send (or make room)
- * cannot open it, the timed look is all there is. shmring_unlink() removes it, or, while it is open,
+ * cannot open it, the timed look is all there is. When somebody removes it alone, the next call to
+ * shmring_fd_arm() makes a new one. shmring_unlink() removes it, or, while it is open,
  * and for memfd queues, the last to close. It takes three descriptors an event to wait, one to ring.
  * Not for signal handlers. Do not sleep.
  */
@@ -616,14 +640,16 @@ SHMRING_API int shmring_dump(shmring_t *q,
 
 /*
  * Can the queue still be reached by its name? Returns 0 or -ESTALE. Calls the kernel. A memfd
- * segment has no name to lose.
+ * segment has no name to lose. A name that this process cannot look up (another root directory, a
+ * directory that it may not search) says nothing, nor does one that leads nowhere where there is no
+ * /proc to tell whether the queue was moved.
  */
 SHMRING_API int shmring_check(shmring_t *q);
 
 /*
  * What was wrong with this thread's last call that failed, in words: a sentence without a newline,
- * never NULL. Valid until the thread's next failing call. -EAGAIN from sending and receiving leaves
- * it as it was.
+ * never NULL. Valid until the thread's next failing call, also one in a signal handler. -EAGAIN from
+ * sending and receiving leaves it as it was.
  */
 SHMRING_API const char *shmring_strerror_detail(void);
 
