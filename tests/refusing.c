@@ -2,7 +2,7 @@
 /*
  * refusing EPERM|ENOSYS COMMAND [ARGUMENT...]: run a program where system calls that the library
  * can do without are refused: see doc/system-calls.md. Not among them is what the suites themselves
- * need, such as epoll, or ask for by name, such as memfd_create.
+ * need, such as epoll, or ask for by name, such as memfd_create, or wait to see, such as inotify.
  */
 #include <errno.h>
 #include <stdio.h>
