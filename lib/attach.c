@@ -351,11 +351,11 @@ int shmr_attach_keep(shmring_t *q)
 /* ---- Roles ----------------------------------------------------------------------------------- */
 
 /* spsc: the role's last owner died, and what it left is made good. */
-static void note_takeover(shmring_t *q, uint32_t row, _Atomic uint64_t *takeovers)
+static void note_takeover(shmring_t *q, uint32_t row)
 {
     const struct shmr_mpmc_recovered uncounted = {0};
 
-    atomic_fetch_add_explicit(takeovers, 1, memory_order_relaxed);
+    shmr_row_note_death(shmr_row_at(q->map.table, row));
     shmr_trace_recovery(q, row, &uncounted);
 }
 
@@ -378,7 +378,7 @@ static int resume_producer(shmring_t *q)
     if (r < 0)
         return shmr_fail(-r, "corrupt: %s", q->producer.damage);
     if (shmr_row_is_attached(shmr_row_at(q->map.table, SHMR_ROW_PRODUCER)))
-        note_takeover(q, SHMR_ROW_PRODUCER, &page->takeovers);
+        note_takeover(q, SHMR_ROW_PRODUCER);
     return 0;
 }
 
@@ -418,7 +418,7 @@ static int resume_consumer(shmring_t *q)
     if (r < 0)
         return shmr_fail(-r, "corrupt: %s", q->consumer.damage);
     if (died)
-        note_takeover(q, SHMR_ROW_CONSUMER, &page->takeovers);
+        note_takeover(q, SHMR_ROW_CONSUMER);
     return 0;
 }
 

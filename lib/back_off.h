@@ -27,6 +27,12 @@
 #define SHMR_BACK_OFF_FIRST    16   /* limit */
 #define SHMR_BACK_OFF_MOST     32
 
+/* One more -EAGAIN in a row. Zero means that the last call was a success: not after 2^32 either. */
+static inline uint32_t shmr_missed_again(uint32_t misses)
+{
+    return misses == UINT32_MAX ? 1 : misses + 1;
+}
+
 /* What had passed, in all, when the queue was last found so. */
 struct shmr_stream {
     uint64_t messages;

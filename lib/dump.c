@@ -54,21 +54,34 @@ static bool is_before(uint64_t position, const _Atomic uint64_t *mark, uint64_t 
     return ahead != 0 && ahead <= capacity;
 }
 
-static int tell_record(const struct dump *d, uint64_t position, uint32_t len)
+/*
+ * alive: a consumer is. Then it says how often it was taken before; else what a successor would
+ * say, the message that a dead one may have been copying out included.
+ */
+static int tell_record(const struct dump *d, uint64_t position, uint32_t len, bool alive)
 {
     const struct shmr_spsc_consumer_page *page = (const void *)d->q->map.consumer;
+    const uint64_t capacity = d->q->geometry.capacity;
+    const bool attached = shmr_row_is_attached(shmr_row_at(d->q->map.table, SHMR_ROW_CONSUMER));
+    const bool taken = is_before(position, &page->taken, capacity);
     struct shmring_message m = {
         .position = position, .data = d->copy, .length = len, .state = SHMRING_WAITING};
 
-    if (is_before(position, &page->redelivered_until, d->q->geometry.capacity))
-        m.deliveries = (uint32_t)atomic_load_explicit(&page->redeliveries, memory_order_relaxed);
-    if (is_before(position, &page->taken, d->q->geometry.capacity)) {
-        m.deliveries++;
-        /* By one who is there, or died with it; else it was given back. */
-        if (shmr_row_is_attached(shmr_row_at(d->q->map.table, SHMR_ROW_CONSUMER))) {
-            m.state = SHMRING_HELD;
-            m.row = SHMR_ROW_CONSUMER;
-        }
+    if (attached && taken) { /* by one who is there, or died with it; else it was given back */
+        m.state = SHMRING_HELD;
+        m.row = SHMR_ROW_CONSUMER;
+    }
+    if (alive) {
+        if (is_before(position, &page->redelivered_until, capacity))
+            m.deliveries =
+                (uint32_t)atomic_load_explicit(&page->redeliveries, memory_order_relaxed);
+        m.deliveries += taken;
+    } else {
+        const uint64_t first = consumed(page) & ~UINT64_C(7);
+        const uint32_t header = shmr_spsc_look(d->q->map.data, capacity - 1, first);
+        const struct shmr_spsc_seen seen =
+            shmr_spsc_seen_before(page, capacity - 1, first, header, attached);
+        m.deliveries = seen.until - position - 1 < capacity ? seen.times : 0;
     }
     return d->each(d->arg, &m);
 }
@@ -80,7 +93,11 @@ static int dump_spsc(const struct dump *d)
     const uint64_t capacity = d->q->geometry.capacity, mask = capacity - 1;
     const uint32_t max_message = d->q->geometry.max_message;
     const uint64_t start = consumed(page);
+    const int alive = shmr_row_is_locked(d->q->fd, &d->q->geometry, SHMR_ROW_CONSUMER);
     uint64_t copied = 0;
+
+    if (alive < 0)
+        return alive;
 
     if (start % 8 != 0)
         return corrupt("the consumer's position is not a multiple of 8");
@@ -109,7 +126,7 @@ static int dump_spsc(const struct dump *d)
         uint64_t end = position + shmring_record_size(len);
         if (end + SHMR_SPSC_SPARE - head > capacity)
             return corrupt("the records are longer than the ring");
-        int r = tell_record(d, position, len);
+        int r = tell_record(d, position, len, alive);
         if (r != 0)
             return r;
         position = end;
@@ -124,18 +141,41 @@ static uint64_t descriptor_of(const struct shmr_mpmc *q, uint64_t index)
     return atomic_load_explicit(&shmr_mpmc_block(q, index)->descriptor, memory_order_acquire);
 }
 
+/* A message that a recoverer has taken, and not given a position of its own yet. */
+static bool is_retaken(uint64_t descriptor)
+{
+    return (descriptor & SHMR_STATE_MASK) == SHMR_OWN && descriptor & SHMR_R;
+}
+
+/* In somebody's hands: who took it, or was about to publish it again. */
+static bool is_held(const struct shmr_mpmc *q, uint64_t index, uint64_t descriptor)
+{
+    return (descriptor & SHMR_STATE_MASK) == SHMR_OWN ||
+           !shmr_mpmc_is_published(q, index, descriptor);
+}
+
 /* Tell of the message in a block, whose descriptor was read. -EAGAIN: that has changed. */
 static int tell_block(const struct dump *d, const struct shmr_mpmc *q, uint64_t index,
                       uint64_t descriptor)
 {
     const struct shmr_block *block = shmr_mpmc_block(q, index);
+    const bool retaken = is_retaken(descriptor), held = is_held(q, index, descriptor);
     struct shmring_message m = {
-        .position = shmr_whole_position(descriptor, q->tail),
         .data = d->copy,
         .length = atomic_load_explicit(&block->length, memory_order_acquire),
-        .state = SHMRING_WAITING,
+        .state = held ? SHMRING_HELD : SHMRING_WAITING,
+        .row = held ? shmr_owner(descriptor) : 0,
         .deliveries = shmr_mpmc_deliveries(block),
     };
+
+    if (retaken && (descriptor & SHMR_POSITION_MASK) != 0) /* it may not stand in the block yet */
+        m.deliveries = (uint32_t)(descriptor & SHMR_POSITION_MASK);
+    m.position = shmr_whole_position(
+        m.deliveries == 0 ? descriptor
+                          : atomic_load_explicit(&q->origins[index], memory_order_relaxed),
+        q->tail);
+    if (held && !(descriptor & SHMR_R))
+        m.deliveries++;
 
     if (m.length <= q->max_message)
         memcpy(d->copy, shmr_mpmc_payload(q, index), m.length);
@@ -144,11 +184,6 @@ static int tell_block(const struct dump *d, const struct shmr_mpmc *q, uint64_t 
         return -EAGAIN;
     if (m.length > q->max_message)
         return corrupt("a message is longer than max_message");
-    if ((descriptor & SHMR_STATE_MASK) == SHMR_OWN) {
-        m.state = SHMRING_HELD;
-        m.row = shmr_owner(descriptor);
-        m.deliveries++;
-    }
     return d->each(d->arg, &m);
 }
 
@@ -157,7 +192,8 @@ static bool is_in_ring(const struct shmr_mpmc *q, uint64_t index, uint64_t descr
 {
     uint64_t position = shmr_whole_position(descriptor, q->tail);
 
-    return shmr_mpmc_look(q, position) == shmr_mpmc_entry(q, position, index);
+    return !is_retaken(descriptor) &&
+           shmr_mpmc_look(q, position) == shmr_mpmc_entry(q, position, index);
 }
 
 /* Messages taken so long ago that the ring has gone round since, or that a recoverer has in hand:
@@ -185,7 +221,7 @@ static int dump_position(const struct dump *d, const struct shmr_mpmc *q, uint64
         if (index > q->mask || shmr_mpmc_laps(q, entry, position) != 0)
             return 0;
         uint64_t descriptor = descriptor_of(q, index), state = descriptor & SHMR_STATE_MASK;
-        if (((descriptor ^ position) & SHMR_POSITION_MASK) != 0 ||
+        if (((descriptor ^ position) & SHMR_POSITION_MASK) != 0 || is_retaken(descriptor) ||
             (state != SHMR_RDY && (state != SHMR_OWN || !(descriptor & SHMR_M))))
             return 0;
         r = tell_block(d, q, index, descriptor);

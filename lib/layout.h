@@ -43,7 +43,7 @@
 
 #define SHMR_MAGIC          UINT64_C(0x31474e49524d4853) /* "SHMRING1", little-endian */
 #define SHMR_UNFINISHED     UINT64_C(0x30474e49524d4853) /* "SHMRING0": its creator is at work */
-#define SHMR_LAYOUT_VERSION 1
+#define SHMR_LAYOUT_VERSION 2
 #define SHMR_BYTE_ORDER     UINT32_C(0x01020304)
 
 enum shmr_backend { SHMR_POSIX = 1, SHMR_FILE = 2, SHMR_MEMFD = 3 };
@@ -94,8 +94,7 @@ struct shmr_spsc_producer_page {
     struct shmr_progress progress[2];
     _Atomic uint64_t full_events;
     _Atomic uint64_t high_water; /* bytes */
-    _Atomic uint64_t takeovers;
-    uint64_t zero[5];
+    uint64_t zero[6];
 };
 
 struct shmr_spsc_consumer_page {
@@ -109,8 +108,15 @@ struct shmr_spsc_consumer_page {
         redelivered_until;         /* messages before this position may have been seen before */
     _Atomic uint64_t redeliveries; /* how often */
     _Atomic uint64_t empty_events;
-    _Atomic uint64_t takeovers;
-    uint64_t zero1[3];
+    uint64_t zero1[4];
+};
+
+/* mpmc: how many messages a participant has sent, or received. See lib/tally.h. */
+struct shmr_tally {
+    _Atomic uint64_t pending;
+    _Atomic uint64_t messages; /* so far, since the row was first used, whoever had it */
+    _Atomic uint64_t twice;    /* twice the bytes of their payload, and the messages */
+    uint64_t zero;
 };
 
 /*
@@ -135,17 +141,18 @@ struct shmr_row {
     _Atomic uint64_t consumers;
     _Atomic uint64_t
         hung_up; /* spsc: of the other role, when its owner was told that all had left */
-    uint64_t zero1[5];
-    /* mpmc: its counters, since the row was first used, whoever had it */
-    _Atomic uint64_t sent;
-    _Atomic uint64_t sent_bytes;
-    _Atomic uint64_t received;
-    _Atomic uint64_t received_bytes;
-    _Atomic uint64_t full_events;
+    /* Written by whoever has locked the row of a dead owner: */
+    _Atomic uint64_t deaths;    /* how many were recovered, bits 0-31; the last one's generation */
+    _Atomic uint64_t recovered; /* mpmc: messages taken back from them, see lib/mpmc.h */
+    uint64_t zero1[3];
+    /* mpmc, the owner's: */
+    struct shmr_tally sent;
+    struct shmr_tally received;
+    _Atomic uint64_t full_events; /* these two: since the row was first used, whoever had it */
     _Atomic uint64_t empty_events;
     _Atomic uint64_t
         held_since; /* CLOCK_MONOTONIC, ns: when its first held block was taken; 0: none */
-    uint64_t zero2[9];
+    uint64_t zero2[5];
 };
 
 /* See lib/bell.h. A line that rests while nobody sleeps. */
@@ -167,13 +174,10 @@ struct shmr_bells {
  */
 struct shmr_mpmc_page {
     _Atomic uint64_t hint;
-    _Atomic uint64_t freed; /* producer page only: what recovery did so far */
-    _Atomic uint64_t redelivered;
-    _Atomic uint64_t dropped;
-    _Atomic uint64_t recovered;  /* dead participants */
-    _Atomic uint64_t swept;      /* CLOCK_MONOTONIC, ns: when somebody last looked for the dead */
-    _Atomic uint64_t high_water; /* messages */
-    uint64_t zero[9];
+    _Atomic uint64_t
+        swept; /* producer page only: CLOCK_MONOTONIC, ns: the last look for the dead */
+    _Atomic uint64_t high_water; /* producer page only: messages */
+    uint64_t zero[13];
 };
 
 /* mpmc: entry i of the ring, and block i. How the two words are made up: lib/mpmc.h. */
@@ -211,16 +215,15 @@ static_assert(sizeof(struct shmr_header) == 512, "shmr_header");
 SHMR_AT(shmr_progress, bytes, 8);
 SHMR_AT(shmr_progress, position, 16);
 static_assert(sizeof(struct shmr_progress) == 32, "shmr_progress");
+static_assert(sizeof(struct shmr_tally) == 32, "shmr_tally");
 SHMR_AT(shmr_spsc_producer_page, full_events, 64);
 SHMR_AT(shmr_spsc_producer_page, high_water, 72);
-SHMR_AT(shmr_spsc_producer_page, takeovers, 80);
 static_assert(sizeof(struct shmr_spsc_producer_page) == 128, "shmr_spsc_producer_page");
 SHMR_AT(shmr_spsc_consumer_page, progress, 128);
 SHMR_AT(shmr_spsc_consumer_page, taken, 192);
 SHMR_AT(shmr_spsc_consumer_page, redelivered_until, 200);
 SHMR_AT(shmr_spsc_consumer_page, redeliveries, 208);
 SHMR_AT(shmr_spsc_consumer_page, empty_events, 216);
-SHMR_AT(shmr_spsc_consumer_page, takeovers, 224);
 static_assert(sizeof(struct shmr_spsc_consumer_page) == 256, "shmr_spsc_consumer_page");
 SHMR_AT(shmr_row, generation, 4);
 SHMR_AT(shmr_row, pid, 8);
@@ -233,12 +236,16 @@ SHMR_AT(shmr_row, comm, 48);
 SHMR_AT(shmr_row, producers, 64);
 SHMR_AT(shmr_row, consumers, 72);
 SHMR_AT(shmr_row, hung_up, 80);
+SHMR_AT(shmr_row, deaths, 88);
+SHMR_AT(shmr_row, recovered, 96);
 SHMR_AT(shmr_row, sent, 128);
-SHMR_AT(shmr_row, held_since, 176);
+SHMR_AT(shmr_row, received, 160);
+SHMR_AT(shmr_row, full_events, 192);
+SHMR_AT(shmr_row, held_since, 208);
 static_assert(sizeof(struct shmr_row) == 256, "shmr_row");
 SHMR_AT(shmr_bells, writable, 128);
 static_assert(sizeof(struct shmr_bells) == 256, "shmr_bells");
-SHMR_AT(shmr_mpmc_page, swept, 40);
+SHMR_AT(shmr_mpmc_page, high_water, 16);
 static_assert(sizeof(struct shmr_mpmc_page) == 128, "shmr_mpmc_page");
 SHMR_AT(shmr_block, descriptor, 8);
 SHMR_AT(shmr_block, length, 16);

@@ -39,6 +39,7 @@ lib_libshmring_core_la_SOURCES = \
 	lib/segment.c lib/segment.h \
 	lib/spsc.h lib/spsc_batch.h \
 	lib/stat.c \
+	lib/tally.h \
 	lib/trace.h \
 	lib/version.c \
 	lib/wait.c lib/wait.h

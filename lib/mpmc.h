@@ -31,6 +31,7 @@
  *     R2  a block is freed                A2  who claims it comes after the last look at it
  *     R3  a block is taken or re-tagged   A3  who reads the descriptor sees what its entry meant
  *     R4  a message's length is written   A4  who reads it sees that its block was claimed
+ *     R5  a hint is left                  A5  who takes it sees the entries before it, as A1
  *
  * Lock-free: a participant that stops anywhere holds up nobody; each loop has a budget, so memory
  * that a hostile peer scribbles over cannot make a call spin. No system call, no libc but memcpy.
@@ -51,11 +52,12 @@
 #include "back_off.h"
 #include "cpu.h"
 #include "layout.h"
+#include "tally.h"
 
 /* ---- The two words -------------------------------------------------------------------------- */
 
-/* Descriptor: position or count in bits 0-47, owner's row in 48-59, M in 60, R in 61, state in
- * 62-63. */
+/* Descriptor: position or count in bits 0-47 (the count: OWN with R), owner's row in 48-59, M in
+ * 60, R in 61, state in 62-63. */
 #define SHMR_POSITION_BITS 48
 #define SHMR_POSITION_MASK ((UINT64_C(1) << SHMR_POSITION_BITS) - 1)
 #define SHMR_OWNER_MASK    UINT64_C(0xfff)
@@ -117,6 +119,11 @@ struct shmr_mpmc {
 #define SHMR_MPMC_HINT_EVERY 32
 #endif
 
+/* Positions between two looks at the high-water mark, at least; 0: none is looked at (models). */
+#ifndef SHMR_MPMC_SAMPLE_LEAST
+#define SHMR_MPMC_SAMPLE_LEAST 256
+#endif
+
 /* A recovery walks for so many times the steps of a call. */
 #define SHMR_MPMC_RECOVERY 8
 
@@ -174,18 +181,67 @@ static inline void shmr_mpmc_give_way(const struct shmr_mpmc *q)
     shmr_pause(SHMR_MPMC_GIVE_WAY * q->pauses);
 }
 
-/* A hint is never ahead of the truth; take it if it is ahead of me. */
+/* Is the message of a position gone? So are all before it: see the top. */
+static inline bool shmr_mpmc_is_taken(const struct shmr_mpmc *q, uint64_t position)
+{
+    uint64_t entry = shmr_mpmc_look(q, position);
+    const struct shmr_block *block = shmr_mpmc_block(q, entry & SHMR_BLOCK_MASK);
+
+    return shmr_mpmc_laps(q, entry, position) != 0 ||
+           !shmr_is_ready(atomic_load_explicit(&block->descriptor, memory_order_relaxed), position);
+}
+
+/*
+ * The high-water mark: how many messages wait? Looked at every SHMR_MPMC_SAMPLE_LEAST positions, or
+ * every 1/16 of a queue that is larger, and when the queue is full.
+ */
+__attribute__((noinline, unused)) static void shmr_mpmc_sample(const struct shmr_mpmc *q)
+{
+    uint64_t hint = atomic_load_explicit(&q->head_page->hint, memory_order_relaxed);
+    uint64_t from = q->tail - hint <= q->mask + 1 ? hint : q->tail - q->mask - 1, to = q->tail;
+    uint64_t mark = atomic_load_explicit(&q->tail_page->high_water, memory_order_relaxed);
+
+    while (from != to) { /* between the two lies the first that waits */
+        uint64_t middle = from + (to - from) / 2;
+        if (shmr_mpmc_is_taken(q, middle))
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    /* Who fails has met somebody else's mark, and there is one higher at most a participant. */
+    while (q->tail - from > mark && !atomic_compare_exchange_strong_explicit(
+                                        &q->tail_page->high_water, &mark, q->tail - from,
+                                        memory_order_relaxed, memory_order_relaxed))
+        ;
+}
+
+static inline void shmr_mpmc_sample_at(const struct shmr_mpmc *q, uint64_t position)
+{
+    uint64_t every = (q->mask + 1) / 16;
+
+    if (SHMR_MPMC_SAMPLE_LEAST != 0 &&
+        position % (every > SHMR_MPMC_SAMPLE_LEAST ? every : SHMR_MPMC_SAMPLE_LEAST) == 0)
+        shmr_mpmc_sample(q);
+}
+
+/*
+ * A hint is never ahead of the truth; take it if it is ahead of me. Who takes it comes after what
+ * it tells of: else a message could be sent behind one whose entry a consumer does not see yet, and
+ * be missed though its send has returned.
+ */
 static inline uint64_t shmr_mpmc_take_hint(const _Atomic uint64_t *hint, uint64_t cursor)
 {
-    uint64_t seen = atomic_load_explicit(hint, memory_order_relaxed);
+    uint64_t seen = atomic_load_explicit(hint, memory_order_acquire); /* A5, pairs with R5 */
 
     return (int64_t)(seen - cursor) > 0 ? seen : cursor;
 }
 
-static inline void shmr_mpmc_leave_hint(_Atomic uint64_t *hint, uint64_t position)
+static inline bool shmr_mpmc_leave_hint(_Atomic uint64_t *hint, uint64_t position)
 {
-    if (position % SHMR_MPMC_HINT_EVERY == 0)
-        atomic_store_explicit(hint, position, memory_order_relaxed);
+    if (__builtin_expect(position % SHMR_MPMC_HINT_EVERY != 0, 1))
+        return false;
+    atomic_store_explicit(hint, position, memory_order_release); /* R5, pairs with A5 */
+    return true;
 }
 
 /* ---- Sending -------------------------------------------------------------------------------- */
@@ -296,7 +352,8 @@ static inline bool shmr_mpmc_try_publish(struct shmr_mpmc *q, struct shmr_mine m
                                                  memory_order_release, memory_order_relaxed))
         return false;
     q->tail = tail + 1;
-    shmr_mpmc_leave_hint(&q->tail_page->hint, q->tail);
+    if (shmr_mpmc_leave_hint(&q->tail_page->hint, q->tail))
+        shmr_mpmc_sample_at(q, q->tail);
     return true;
 }
 
@@ -309,8 +366,6 @@ static inline int shmr_mpmc_publish_within(struct shmr_mpmc *q, struct shmr_mine
     while (shmr_mpmc_walk(q, &entry, steps))
         if (shmr_mpmc_try_publish(q, mine, again, shmr_mpmc_block(q, q->tail), entry))
             return 0;
-    atomic_store_explicit(&mine.block->descriptor, shmr_descriptor(SHMR_OWN | again, q->me, 0),
-                          memory_order_relaxed);
     return -EAGAIN;
 }
 
@@ -324,7 +379,8 @@ __attribute__((noinline)) static int shmr_mpmc_publish_later(struct shmr_mpmc *q
 
 /*
  * Publish a block of mine at the end of the queue; again: SHMR_M | SHMR_R, a message that was
- * delivered before, or 0. 0, or -EAGAIN when the budget is used up: then the block is still mine.
+ * delivered before, or 0. 0, or -EAGAIN when the budget is used up: then the block is still mine,
+ * and says RDY, which means nothing (see shmr_mpmc_keep()).
  */
 static inline int shmr_mpmc_publish(struct shmr_mpmc *q, struct shmr_mine mine, uint64_t again)
 {
@@ -335,6 +391,13 @@ static inline int shmr_mpmc_publish(struct shmr_mpmc *q, struct shmr_mine mine, 
         __builtin_expect(shmr_mpmc_try_publish(q, mine, again, place, entry), 1))
         return 0;
     return shmr_mpmc_publish_later(q, mine, again);
+}
+
+/* It was not published: mine as before. */
+static inline void shmr_mpmc_keep(const struct shmr_mpmc *q, struct shmr_block *block)
+{
+    atomic_store_explicit(&block->descriptor, shmr_descriptor(SHMR_OWN, q->me, 0),
+                          memory_order_relaxed);
 }
 
 /* R2: after the last look at the contents; pairs with A2 in shmr_mpmc_try_own. */
@@ -452,6 +515,102 @@ struct shmr_mpmc_recovered {
     uint64_t left;        /* messages that are still the dead one's */
 };
 
+/* Does the ring name a block whose descriptor says RDY? */
+static inline bool shmr_mpmc_is_published(const struct shmr_mpmc *q, uint64_t index, uint64_t ready)
+{
+    uint64_t position = ready & SHMR_POSITION_MASK;
+    uint64_t entry = shmr_mpmc_look(q, position);
+    /* Both are cut off somewhere: compare the bits that both have. */
+    uint64_t known = SHMR_POSITION_MASK >> q->shift & UINT64_MAX >> SHMR_BLOCK_BITS;
+    uint64_t differ = ((entry >> SHMR_BLOCK_BITS) - 1) ^ position >> q->shift;
+
+    return (entry & SHMR_BLOCK_MASK) == index && (differ & known) == 0;
+}
+
+static inline struct shmr_block *shmr_mpmc_pending(const struct shmr_mpmc *q, uint64_t pending,
+                                                   uint64_t *descriptor)
+{
+    struct shmr_block *block = shmr_mpmc_block(q, pending & SHMR_PENDING_BLOCK);
+
+    /* With what its owner did before; who has died did all of it. */
+    *descriptor = atomic_load_explicit(&block->descriptor, memory_order_acquire);
+    return block;
+}
+
+static inline bool shmr_mpmc_is_held(uint64_t descriptor, uint32_t row)
+{
+    return shmr_descriptor(SHMR_OWN | SHMR_M, row, descriptor) == descriptor;
+}
+
+/* The block that a row's tally of messages sent names, and its descriptor: is it still the
+ * sender's? Its message was not published then. */
+static inline bool shmr_mpmc_is_unsent(const struct shmr_mpmc *q, uint32_t row, uint64_t pending,
+                                       uint64_t d)
+{
+    return shmr_descriptor(SHMR_OWN, row, d) == d ||
+           (shmr_descriptor(SHMR_RDY, row, d) == d &&
+            !shmr_mpmc_is_published(q, pending & SHMR_PENDING_BLOCK, d));
+}
+
+/* What a row's tally of messages sent comes to, or of those received. */
+static inline struct shmr_count shmr_mpmc_sent(const struct shmr_mpmc *q, uint32_t row,
+                                               const struct shmr_tally *sent)
+{
+    uint64_t pending = shmr_tally_pending(sent), d;
+    struct shmr_count stored = shmr_tally_stored(sent);
+    struct shmr_block *block = shmr_mpmc_pending(q, pending, &d);
+
+    if (pending & SHMR_PENDING && shmr_mpmc_is_unsent(q, row, pending, d))
+        return shmr_count_without(stored, pending,
+                                  atomic_load_explicit(&block->length, memory_order_relaxed));
+    return stored;
+}
+
+static inline struct shmr_count shmr_mpmc_received(const struct shmr_mpmc *q, uint32_t row,
+                                                   const struct shmr_tally *received)
+{
+    uint64_t pending = shmr_tally_pending(received), d;
+    struct shmr_count stored = shmr_tally_stored(received);
+    struct shmr_block *block = shmr_mpmc_pending(q, pending, &d);
+
+    /* The receiver still holds it: it was not released. */
+    if (pending & SHMR_PENDING && shmr_mpmc_is_held(d, row))
+        return shmr_count_without(stored, pending,
+                                  atomic_load_explicit(&block->length, memory_order_relaxed));
+    return stored;
+}
+
+/*
+ * shmr_row.recovered: how many messages were taken back from the row's dead owners, in bits 26-63;
+ * written before the last of them is, whose block is in bits 0-23, with F in bit 25. It was not if
+ * the block is still the dead one's.
+ */
+static inline uint64_t shmr_mpmc_taken_back(const struct shmr_mpmc *q, uint32_t row,
+                                            const _Atomic uint64_t *recovered)
+{
+    uint64_t noted = atomic_load_explicit(recovered, memory_order_acquire), d;
+
+    (void)shmr_mpmc_pending(q, noted, &d);
+    return (noted >> SHMR_PENDING_COUNT) - (noted & SHMR_PENDING && shmr_mpmc_is_held(d, row));
+}
+
+static inline void shmr_mpmc_note_back(_Atomic uint64_t *recovered, uint64_t count, uint64_t block)
+{
+    /* After what went before, and before the block changes hands, which is a release. */
+    atomic_store_explicit(recovered, count << SHMR_PENDING_COUNT | block, memory_order_release);
+}
+
+/* The counters of a row whose owner makes no more steps: whatever becomes of its blocks. */
+static inline void shmr_mpmc_settle(const struct shmr_mpmc *q, uint32_t dead, struct shmr_row *row)
+{
+    /* Who is killed here has stored nothing that does not come to the same. */
+    shmr_tally_store(&row->sent, shmr_mpmc_sent(q, dead, &row->sent));
+    shmr_tally_end(&row->sent);
+    shmr_tally_store(&row->received, shmr_mpmc_received(q, dead, &row->received));
+    shmr_tally_end(&row->received);
+    shmr_mpmc_note_back(&row->recovered, shmr_mpmc_taken_back(q, dead, &row->recovered), 0);
+}
+
 /*
  * The descriptor by which a recoverer takes a message whose descriptor was `was`. It carries the
  * number of deliveries, so that a recoverer that dies on the way leaves none counted twice.
@@ -471,8 +630,8 @@ static inline uint64_t shmr_mpmc_retake(const struct shmr_mpmc *q, const struct 
  * nobody else does the same, and the dead one makes no more steps. If the caller dies on the way,
  * what it has re-tagged is its own, and the rest is still the dead one's.
  */
-static inline void shmr_mpmc_recover_block(struct shmr_mpmc *q, uint32_t dead, uint64_t index,
-                                           bool at_most_once, uint64_t *steps,
+static inline void shmr_mpmc_recover_block(struct shmr_mpmc *q, uint32_t dead, struct shmr_row *row,
+                                           uint64_t index, bool at_most_once, uint64_t *steps,
                                            struct shmr_mpmc_recovered *report)
 {
     struct shmr_block *block = shmr_mpmc_block(q, index);
@@ -481,21 +640,18 @@ static inline void shmr_mpmc_recover_block(struct shmr_mpmc *q, uint32_t dead, u
 
     if ((was & SHMR_STATE_MASK) == SHMR_FREE || shmr_owner(was) != dead)
         return;
-    if ((was & SHMR_STATE_MASK) == SHMR_RDY) {
-        uint64_t position = was & SHMR_POSITION_MASK;
-        uint64_t entry = shmr_mpmc_look(q, position);
-        /* Both are cut off somewhere: compare the bits that both have. */
-        uint64_t known = SHMR_POSITION_MASK >> q->shift & UINT64_MAX >> SHMR_BLOCK_BITS;
-        uint64_t differ = ((entry >> SHMR_BLOCK_BITS) - 1) ^ position >> q->shift;
-        if ((entry & SHMR_BLOCK_MASK) == index && (differ & known) == 0)
-            return; /* it was published */
-    }
+    if ((was & SHMR_STATE_MASK) == SHMR_RDY && shmr_mpmc_is_published(q, index, was))
+        return;
 
     bool message = (was & SHMR_M) != 0;
+    /* Else a recoverer had it in hand, and everything is noted. */
+    bool first = shmr_mpmc_is_held(was, dead);
     /* Before anything else changes: who goes on in my place finds it, and does not look here. */
-    if (message && (was & SHMR_R) == 0 && (was & SHMR_STATE_MASK) == SHMR_OWN &&
-        shmr_mpmc_deliveries(block) == 0)
+    if (first && shmr_mpmc_deliveries(block) == 0)
         atomic_store_explicit(&q->origins[index], was & SHMR_POSITION_MASK, memory_order_relaxed);
+    if (first)
+        shmr_mpmc_note_back(&row->recovered, shmr_mpmc_taken_back(q, dead, &row->recovered) + 1,
+                            SHMR_PENDING | index);
     uint64_t now = message && !at_most_once ? shmr_mpmc_retake(q, block, was) : SHMR_FREE;
     /* Fails if it was published after all and somebody has taken it meanwhile. */
     if (!atomic_compare_exchange_strong_explicit(&block->descriptor, &was, now,
@@ -523,28 +679,33 @@ static inline void shmr_mpmc_recover_block(struct shmr_mpmc *q, uint32_t dead, u
  * Of blocks from FIRST on, `count` at most, and in so many steps of a cursor. Returns the first
  * block that was not done: the count of blocks when all are.
  */
-static inline uint64_t shmr_mpmc_recover_some(struct shmr_mpmc *q, uint32_t dead, bool at_most_once,
+static inline uint64_t shmr_mpmc_recover_some(struct shmr_mpmc *q, uint32_t dead,
+                                              struct shmr_row *row, bool at_most_once,
                                               uint64_t first, uint64_t count, uint64_t steps,
                                               struct shmr_mpmc_recovered *report)
 {
     const uint64_t left = report->left;
     uint64_t next = first;
 
+    shmr_mpmc_settle(q, dead, row); /* first: the blocks are what it is known by */
     for (; next <= q->mask && next - first < count && report->left == left; next++)
-        shmr_mpmc_recover_block(q, dead, next, at_most_once, &steps, report);
+        shmr_mpmc_recover_block(q, dead, row, next, at_most_once, &steps, report);
+    shmr_mpmc_note_back(&row->recovered, shmr_mpmc_taken_back(q, dead, &row->recovered), 0);
     if (report->left == left)
         return next;
     report->left = left; /* is tried again */
     return next - 1;
 }
 
-static inline void shmr_mpmc_recover(struct shmr_mpmc *q, uint32_t dead, bool at_most_once,
-                                     struct shmr_mpmc_recovered *report)
+static inline void shmr_mpmc_recover(struct shmr_mpmc *q, uint32_t dead, struct shmr_row *row,
+                                     bool at_most_once, struct shmr_mpmc_recovered *report)
 {
     uint64_t steps = SHMR_MPMC_RECOVERY * shmr_mpmc_budget(q); /* for all its messages together */
 
+    shmr_mpmc_settle(q, dead, row); /* first: the blocks are what it is known by */
     for (uint64_t i = 0; i <= q->mask; i++)
-        shmr_mpmc_recover_block(q, dead, i, at_most_once, &steps, report);
+        shmr_mpmc_recover_block(q, dead, row, i, at_most_once, &steps, report);
+    shmr_mpmc_note_back(&row->recovered, shmr_mpmc_taken_back(q, dead, &row->recovered), 0);
 }
 
 /* A position that was cut off to 48 bits, as the one of its kind nearest to another. */
@@ -579,13 +740,16 @@ static inline uint64_t shmr_mpmc_depth(struct shmr_mpmc *q)
     return depth <= q->mask + 1 ? depth : q->mask + 1;
 }
 
-/* For each row, blocks that carry its tag and are not messages waiting in the queue. */
+/* For each row, blocks that carry its tag and are not messages waiting in the queue: a message that
+ * was not published yet is still in its sender's, or its recoverer's, hands. */
 static inline void shmr_mpmc_count_held(const struct shmr_mpmc *q, uint32_t rows, uint32_t held[])
 {
     for (uint64_t i = 0; i <= q->mask; i++) {
         uint64_t d = atomic_load_explicit(&shmr_mpmc_block(q, i)->descriptor, memory_order_relaxed);
         uint32_t owner = shmr_owner(d);
-        if ((d & SHMR_STATE_MASK) == SHMR_OWN && owner < rows)
+        if (owner < rows &&
+            ((d & SHMR_STATE_MASK) == SHMR_OWN ||
+             ((d & SHMR_STATE_MASK) == SHMR_RDY && !shmr_mpmc_is_published(q, i, d))))
             held[owner]++;
     }
 }

@@ -22,7 +22,9 @@ struct shmr_held {
 struct shmr_mpmc_participant {
     struct shmr_mpmc queue;
     struct shmr_row *row; /* mine: its counters */
-    uint64_t sent, sent_bytes, received, received_bytes, full_events, empty_events;
+    uint64_t sent, received;
+    uint64_t sent_twice, received_twice; /* see struct shmr_count */
+    uint64_t full_events, empty_events;
     struct shmr_stream filled;    /* when the queue was last found full after a success */
     struct shmr_stream caught_up; /* when it was last found empty */
     uint64_t now; /* CLOCK_MONOTONIC, ns, kept up by the caller: for shmr_row.held_since */
@@ -45,28 +47,30 @@ static inline void shmr_mpmc_init(struct shmr_mpmc *q, const struct shmr_geometr
         .tail_page = (struct shmr_mpmc_page *)(void *)map->producer,
         .head_page = (struct shmr_mpmc_page *)(void *)map->consumer,
     };
-    q->tail = atomic_load_explicit(&q->tail_page->hint, memory_order_relaxed);
-    q->head = atomic_load_explicit(&q->head_page->hint, memory_order_relaxed);
+    q->tail = atomic_load_explicit(&q->tail_page->hint, memory_order_acquire); /* A5 */
+    q->head = atomic_load_explicit(&q->head_page->hint, memory_order_acquire);
 }
 
+/* The row's lock is the caller's. */
 static inline void shmr_mpmc_participant_init(struct shmr_mpmc_participant *p,
                                               const struct shmr_geometry *g,
                                               const struct shmr_map *map, uint32_t row)
 {
     struct shmr_row *mine = (struct shmr_row *)(void *)map->table + row;
 
-    *p = (struct shmr_mpmc_participant){
-        .row = mine,
-        .sent = atomic_load_explicit(&mine->sent, memory_order_relaxed),
-        .sent_bytes = atomic_load_explicit(&mine->sent_bytes, memory_order_relaxed),
-        .received = atomic_load_explicit(&mine->received, memory_order_relaxed),
-        .received_bytes = atomic_load_explicit(&mine->received_bytes, memory_order_relaxed),
-        .full_events = atomic_load_explicit(&mine->full_events, memory_order_relaxed),
-        .empty_events = atomic_load_explicit(&mine->empty_events, memory_order_relaxed),
-    };
+    *p = (struct shmr_mpmc_participant){.row = mine};
+    shmr_mpmc_init(&p->queue, g, map, row);
+    shmr_mpmc_settle(&p->queue, row, mine);
+    const struct shmr_count sent = shmr_mpmc_sent(&p->queue, row, &mine->sent);
+    const struct shmr_count received = shmr_mpmc_received(&p->queue, row, &mine->received);
+    p->sent = sent.messages;
+    p->sent_twice = sent.twice;
+    p->received = received.messages;
+    p->received_twice = received.twice;
+    p->full_events = atomic_load_explicit(&mine->full_events, memory_order_relaxed);
+    p->empty_events = atomic_load_explicit(&mine->empty_events, memory_order_relaxed);
     shmr_stream_start(&p->filled, p->sent, p->sent * g->stride);
     shmr_stream_start(&p->caught_up, p->received, p->received * g->stride);
-    shmr_mpmc_init(&p->queue, g, map, row);
     p->queue.receive_misses = 1; /* an empty queue is no event before the first message */
     atomic_store_explicit(&mine->held_since, 0, memory_order_relaxed);
 }
@@ -126,21 +130,34 @@ static inline void shmr_mpmc_note_held(struct shmr_mpmc_participant *p)
         atomic_store_explicit(&p->row->held_since, held ? p->now : 0, memory_order_relaxed);
 }
 
-static inline void shmr_mpmc_count_sent(struct shmr_mpmc_participant *p, uint64_t len)
+/* Around the publishing of a message, and the freeing of its block: see tally.h. */
+static inline void shmr_mpmc_count_sent(struct shmr_mpmc_participant *p, struct shmr_mine mine,
+                                        uint64_t len)
 {
-    p->queue.send_misses = 0;
     p->sent++;
-    p->sent_bytes += len;
-    atomic_store_explicit(&p->row->sent, p->sent, memory_order_relaxed);
-    atomic_store_explicit(&p->row->sent_bytes, p->sent_bytes, memory_order_relaxed);
+    p->sent_twice += 2 * len + 1;
+    shmr_tally_begin(&p->row->sent, (struct shmr_count){p->sent, p->sent_twice},
+                     (uint32_t)mine.index);
 }
 
-static inline void shmr_mpmc_count_received(struct shmr_mpmc_participant *p, uint64_t len)
+/* It was not published. */
+static inline void shmr_mpmc_count_unsent(struct shmr_mpmc_participant *p, uint64_t len)
+{
+    p->sent--;
+    p->sent_twice -= 2 * len + 1;
+    shmr_tally_store(&p->row->sent, (struct shmr_count){p->sent, p->sent_twice});
+    shmr_tally_end(&p->row->sent);
+}
+
+static inline void shmr_mpmc_give_back(struct shmr_mpmc_participant *p, struct shmr_mine mine,
+                                       uint64_t len)
 {
     p->received++;
-    p->received_bytes += len;
-    atomic_store_explicit(&p->row->received, p->received, memory_order_relaxed);
-    atomic_store_explicit(&p->row->received_bytes, p->received_bytes, memory_order_relaxed);
+    p->received_twice += 2 * len + 1;
+    shmr_tally_begin(&p->row->received, (struct shmr_count){p->received, p->received_twice},
+                     (uint32_t)mine.index);
+    shmr_mpmc_free(mine.block);
+    shmr_tally_end(&p->row->received);
 }
 
 /* Found full, or empty, after so many messages of mine. */
@@ -163,9 +180,11 @@ shmr_mpmc_own_again(struct shmr_mpmc_participant *p)
         atomic_store_explicit(&p->row->full_events, p->full_events, memory_order_relaxed);
         shmr_mpmc_fall_back(&p->queue, &p->filled, p->sent);
         mine = shmr_mpmc_own(&p->queue);
+        if (!mine.block && SHMR_MPMC_SAMPLE_LEAST != 0)
+            shmr_mpmc_sample(&p->queue);
     }
     if (!mine.block)
-        p->queue.send_misses++;
+        p->queue.send_misses = shmr_missed_again(p->queue.send_misses);
     return mine;
 }
 
@@ -185,12 +204,15 @@ static inline int shmr_mpmc_send(struct shmr_mpmc_participant *p, const void *ms
         return mine.index;
     shmr_mpmc_fill(mine.block, (uint32_t)len);
     shmr_copy(shmr_block_payload(mine.block), msg, len);
+    shmr_mpmc_count_sent(p, mine, len);
     int r = shmr_mpmc_publish(&p->queue, mine, 0);
     if (__builtin_expect(r < 0, 0)) {
+        shmr_mpmc_count_unsent(p, len);
         shmr_mpmc_free(mine.block);
         return r;
     }
-    shmr_mpmc_count_sent(p, len);
+    shmr_tally_end(&p->row->sent);
+    p->queue.send_misses = 0;
     return 0;
 }
 
@@ -228,12 +250,17 @@ static inline int shmr_mpmc_commit(struct shmr_mpmc_participant *p, const void *
     if (__builtin_expect(len > mine.length, 0))
         return -EMSGSIZE;
     shmr_mpmc_fill(mine.block, (uint32_t)len);
+    shmr_mpmc_count_sent(p, mine, len);
     int r = shmr_mpmc_publish(&p->queue, mine, 0);
-    if (__builtin_expect(r < 0, 0))
-        return r; /* still reserved */
+    if (__builtin_expect(r < 0, 0)) { /* still reserved */
+        shmr_mpmc_count_unsent(p, len);
+        shmr_mpmc_keep(&p->queue, mine.block);
+        return r;
+    }
+    shmr_tally_end(&p->row->sent);
+    p->queue.send_misses = 0;
     shmr_held_remove(&p->reserved, at);
     shmr_mpmc_note_held(p);
-    shmr_mpmc_count_sent(p, len);
     return 0;
 }
 
@@ -264,7 +291,7 @@ shmr_mpmc_take_again(struct shmr_mpmc_participant *p, size_t size)
         mine = shmr_mpmc_take(&p->queue, size);
     }
     if (!mine.block && mine.index == -EAGAIN)
-        p->queue.receive_misses++;
+        p->queue.receive_misses = shmr_missed_again(p->queue.receive_misses);
     return mine;
 }
 
@@ -286,8 +313,7 @@ static inline ssize_t shmr_mpmc_recv(struct shmr_mpmc_participant *p, void *buf,
     if (__builtin_expect(!mine.block, 0))
         return mine.index;
     shmr_copy(buf, shmr_block_payload(mine.block), mine.length);
-    shmr_mpmc_free(mine.block);
-    shmr_mpmc_count_received(p, mine.length);
+    shmr_mpmc_give_back(p, mine, mine.length);
     return (ssize_t)mine.length;
 }
 
@@ -300,9 +326,8 @@ static inline int shmr_mpmc_recv_batch(struct shmr_mpmc_participant *p, struct i
         if (!mine.block)
             return received > 0 ? received : mine.index;
         shmr_copy(msgs[received].iov_base, shmr_block_payload(mine.block), mine.length);
-        shmr_mpmc_free(mine.block);
         msgs[received].iov_len = mine.length;
-        shmr_mpmc_count_received(p, mine.length);
+        shmr_mpmc_give_back(p, mine, mine.length);
     }
     return n;
 }
@@ -329,28 +354,27 @@ static inline ssize_t shmr_mpmc_peek(struct shmr_mpmc_participant *p, const void
     return (ssize_t)mine.length;
 }
 
-/* The block whose payload msg is, if peek gave it out to this participant; or NULL. */
-static inline struct shmr_block *shmr_mpmc_given_out(const struct shmr_mpmc *q, const void *msg)
+/* The block whose payload msg is, if peek gave it out to this participant; or none. */
+static inline struct shmr_mine shmr_mpmc_given_out(const struct shmr_mpmc *q, const void *msg)
 {
     const uint64_t offset = (uintptr_t)msg - (uintptr_t)shmr_mpmc_payload(q, 0);
 
     if (offset / q->stride > q->mask || offset % q->stride != 0)
-        return NULL;
+        return shmr_mine_none(-EINVAL);
     struct shmr_block *block = shmr_mpmc_block(q, offset / q->stride);
     uint64_t d = atomic_load_explicit(&block->descriptor, memory_order_relaxed);
-    return ((d ^ shmr_descriptor(SHMR_OWN | SHMR_M, q->me, 0)) & ~SHMR_POSITION_MASK) == 0 ? block
-                                                                                           : NULL;
+    if (d != shmr_descriptor(SHMR_OWN | SHMR_M, q->me, d))
+        return shmr_mine_none(-EINVAL);
+    return (struct shmr_mine){.block = block, .index = (int32_t)(offset / q->stride)};
 }
 
 static inline int shmr_mpmc_release(struct shmr_mpmc_participant *p, const void *msg)
 {
-    struct shmr_block *block = shmr_mpmc_given_out(&p->queue, msg);
+    struct shmr_mine mine = shmr_mpmc_given_out(&p->queue, msg);
 
-    if (__builtin_expect(!block || p->taken == 0, 0)) /* the descriptor is anybody's */
+    if (__builtin_expect(!mine.block || p->taken == 0, 0)) /* the descriptor is anybody's */
         return -EINVAL;
-    uint32_t len = atomic_load_explicit(&block->length, memory_order_relaxed);
-    shmr_mpmc_free(block);
-    shmr_mpmc_count_received(p, len);
+    shmr_mpmc_give_back(p, mine, atomic_load_explicit(&mine.block->length, memory_order_relaxed));
     p->taken--;
     shmr_mpmc_note_held(p);
     return 0;

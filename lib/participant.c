@@ -256,6 +256,27 @@ uint64_t shmr_row_taken_as(const struct shmr_row *row, uint32_t role)
                                 memory_order_acquire);
 }
 
+/* The number and the generation of the last one are one word: nobody's death in between counts
+ * twice. */
+void shmr_row_note_death(struct shmr_row *row)
+{
+    const uint64_t deaths = atomic_load_explicit(&row->deaths, memory_order_relaxed);
+    const uint32_t generation = atomic_load_explicit(&row->generation, memory_order_relaxed);
+
+    if (deaths >> 32 != generation)
+        atomic_store_explicit(&row->deaths, (uint64_t)generation << 32 | (uint32_t)(deaths + 1),
+                              memory_order_relaxed);
+}
+
+uint32_t shmr_row_deaths(struct shmr_row *row)
+{
+    const bool attached = shmr_row_is_attached(row);
+    const uint64_t deaths = atomic_load_explicit(&row->deaths, memory_order_relaxed);
+    const uint32_t generation = atomic_load_explicit(&row->generation, memory_order_relaxed);
+
+    return (uint32_t)deaths - (attached && deaths >> 32 == generation && deaths != 0);
+}
+
 void shmr_row_detach(struct shmr_row *row)
 {
     /* Release: pairs with shmr_row_is_attached in a successor. */

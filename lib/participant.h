@@ -75,6 +75,12 @@ int shmr_locks_hold(int watch, int held, const struct shmr_geometry *g, int (*re
 /* Does the row say that it has an owner? If nobody has it locked but the caller, that one died. */
 bool shmr_row_is_attached(struct shmr_row *row);
 
+/* The dead owner of a row that the caller has locked is being recovered: counted once. */
+void shmr_row_note_death(struct shmr_row *row);
+
+/* How many of its owners died and were recovered or replaced; not one whose name it still bears. */
+uint32_t shmr_row_deaths(struct shmr_row *row);
+
 /* Write who holds the row, which the caller has locked; or that nobody does. */
 void shmr_row_attach(struct shmr_row *row, uint32_t role);
 void shmr_row_detach(struct shmr_row *row);

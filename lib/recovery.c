@@ -63,14 +63,9 @@ void shmr_trace_recovery(const shmring_t *q, uint32_t row, const struct shmr_mpm
                done->freed, done->redelivered, done->dropped);
 }
 
-/* Blocks were recovered: count them, and wake those who wait for one. */
+/* Blocks were recovered: wake those who wait for one. */
 static void note_recovered(shmring_t *q, const struct shmr_mpmc_recovered *done)
 {
-    struct shmr_mpmc_page *page = q->mpmc.queue.tail_page;
-
-    atomic_fetch_add_explicit(&page->freed, done->freed, memory_order_relaxed);
-    atomic_fetch_add_explicit(&page->redelivered, done->redelivered, memory_order_relaxed);
-    atomic_fetch_add_explicit(&page->dropped, done->dropped, memory_order_relaxed);
     if (done->freed + done->dropped > 0)
         (void)shmr_ring(q, SHMR_WRITABLE, INT_MAX);
     if (done->redelivered > 0)
@@ -83,7 +78,7 @@ static void note_dead(shmring_t *q, uint32_t row, const struct shmr_mpmc_recover
     struct shmring_participant who;
 
     shmr_row_read(&who, shmr_row_at(q->map.table, row));
-    atomic_fetch_add_explicit(&q->mpmc.queue.tail_page->recovered, 1, memory_order_relaxed);
+    shmr_row_note_death(shmr_row_at(q->map.table, row));
     add_to_report(q, row, &who, done);
     shmr_trace_recovery(q, row, done);
 }
@@ -92,7 +87,8 @@ bool shmr_recover_row(shmring_t *q, uint32_t row)
 {
     struct shmr_mpmc_recovered done = {0};
 
-    shmr_mpmc_recover(&q->mpmc.queue, row, q->geometry.flags & SHMRING_AT_MOST_ONCE, &done);
+    shmr_mpmc_recover(&q->mpmc.queue, row, shmr_row_at(q->map.table, row),
+                      q->geometry.flags & SHMRING_AT_MOST_ONCE, &done);
     note_recovered(q, &done);
     if (row != q->row || !q->attached) /* else it is this handle that closes */
         note_dead(q, row, &done);
@@ -104,8 +100,9 @@ static uint64_t recover_some(shmring_t *q, struct shmr_sweep *s, uint64_t blocks
 {
     struct shmr_mpmc_recovered done = {0};
     const uint64_t next =
-        shmr_mpmc_recover_some(&q->mpmc.queue, s->row, q->geometry.flags & SHMRING_AT_MOST_ONCE,
-                               s->next, blocks, SHMR_MPMC_RECOVERY * blocks, &done);
+        shmr_mpmc_recover_some(&q->mpmc.queue, s->row, shmr_row_at(q->map.table, s->row),
+                               q->geometry.flags & SHMRING_AT_MOST_ONCE, s->next, blocks,
+                               SHMR_MPMC_RECOVERY * blocks, &done);
 
     note_recovered(q, &done);
     s->done.freed += done.freed;

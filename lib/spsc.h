@@ -141,12 +141,6 @@ static inline uint32_t shmr_spsc_look(const uint8_t *data, uint64_t mask, uint64
         memory_order_acquire);
 }
 
-/* One more -EAGAIN in a row. Zero means that the last call was a success: not after 2^32 either. */
-static inline uint32_t shmr_spsc_missed_again(uint32_t misses)
-{
-    return misses == UINT32_MAX ? 1 : misses + 1;
-}
-
 /* ---- Producer ------------------------------------------------------------------------------- */
 
 /* To be called when head or next_sample have changed. */
@@ -225,7 +219,7 @@ __attribute__((noinline)) static int shmr_spsc_find_room(struct shmr_spsc_produc
         atomic_store_explicit(&p->page->full_events, p->full_events, memory_order_relaxed);
         shmr_spsc_note_high_water(p, p->position - p->head);
     }
-    p->misses = shmr_spsc_missed_again(p->misses);
+    p->misses = shmr_missed_again(p->misses);
     return -EAGAIN;
 }
 
@@ -529,7 +523,7 @@ __attribute__((noinline)) static uint32_t shmr_spsc_look_again(struct shmr_spsc_
             c->empty_events++;
             atomic_store_explicit(&c->page->empty_events, c->empty_events, memory_order_relaxed);
         }
-        c->misses = shmr_spsc_missed_again(c->misses);
+        c->misses = shmr_missed_again(c->misses);
         /* A message that straddles two lines is to arrive in one transfer, not in two. While a long
          * one is written, that line would be taken away again and again. */
         if (c->usual <= SHMR_COPY_SHORT)
@@ -642,10 +636,13 @@ static inline ssize_t shmr_spsc_recv(struct shmr_spsc_consumer *c, void *buf, si
     return shmr_spsc_recv_quick(c, buf, size, &len) ? len : shmr_spsc_recv_whole(c, buf, size);
 }
 
-/* Tell a successor that the messages before c->position were given out. */
+/* Tell a successor that the messages before c->position were given out. Before they are: the
+ * compiler must not put what follows first; the processor completes one instruction after the
+ * other. */
 static inline void shmr_spsc_note_taken(struct shmr_spsc_consumer *c)
 {
     atomic_store_explicit(&c->page->taken, c->position, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst);
 }
 
 static inline ssize_t shmr_spsc_peek(struct shmr_spsc_consumer *c, const void **msg,
@@ -687,6 +684,38 @@ static inline int shmr_spsc_release(struct shmr_spsc_consumer *c, const void *ms
     return 0;
 }
 
+/* Which messages may have been seen before, by whom the last consumer's successor takes over. */
+struct shmr_spsc_seen {
+    uint64_t until; /* those before this position */
+    uint32_t times; /* at most; exactly those of the first of them */
+};
+
+/*
+ * What a successor will say that takes over at a position, with that header there: the last
+ * consumer left, or `died` with the message that it may have been copying out.
+ */
+static inline struct shmr_spsc_seen
+shmr_spsc_seen_before(const struct shmr_spsc_consumer_page *page, uint64_t mask, uint64_t position,
+                      uint32_t header, bool died)
+{
+    uint64_t seen = atomic_load_explicit(&page->taken, memory_order_relaxed);
+    uint64_t again = atomic_load_explicit(&page->redelivered_until, memory_order_relaxed);
+    uint64_t times = atomic_load_explicit(&page->redeliveries, memory_order_relaxed);
+
+    if (seen - position > shmr_spsc_capacity(mask))
+        seen = position;
+    if (died && header != 0 && seen == position)
+        seen += shmring_record_size(header - 1);
+    if (again - position > shmr_spsc_capacity(mask))
+        again = position;
+    if (seen != position)
+        times = again != position ? times + 1 : 1;
+    if (seen - position > again - position)
+        again = seen;
+    return (struct shmr_spsc_seen){again,
+                                   times < UINT32_MAX - 1 ? (uint32_t)times : UINT32_MAX - 1};
+}
+
 /*
  * Become the consumer, where the last one left off: at the last message released. What it may have
  * seen beyond that is flagged: all that it was known to have taken and, if it died, the message it
@@ -713,33 +742,73 @@ static inline int shmr_spsc_resume_consumer(struct shmr_spsc_consumer *c,
     if (c->position % 8 != 0 || tail - c->position + capacity > 2 * capacity)
         return -EBADMSG;
 
-    uint64_t seen = atomic_load_explicit(&c->page->taken, memory_order_relaxed);
-    uint64_t again = atomic_load_explicit(&c->page->redelivered_until, memory_order_relaxed);
-    uint64_t redeliveries = atomic_load_explicit(&c->page->redeliveries, memory_order_relaxed);
     uint32_t header = shmr_spsc_look(c->data, c->mask, c->position);
     c->damage = "the next record's header is longer than max_message";
     if (header != 0 && header - 1 > c->max_message)
         return -EBADMSG;
-    if (seen - c->position > capacity)
-        seen = c->position;
-    if (died && header != 0 && seen == c->position)
-        seen += shmring_record_size(header - 1);
-    if (again - c->position > capacity)
-        again = c->position;
-    if (seen != c->position)
-        redeliveries = again != c->position ? redeliveries + 1 : 1;
-    if (seen - c->position > again - c->position)
-        again = seen;
-    c->redeliveries = redeliveries < UINT32_MAX - 1 ? (uint32_t)redeliveries : UINT32_MAX - 1;
-    c->redelivered_until = again;
-    atomic_store_explicit(&c->page->redeliveries, c->redeliveries, memory_order_relaxed);
-    atomic_store_explicit(&c->page->redelivered_until, again, memory_order_relaxed);
+    const struct shmr_spsc_seen seen =
+        shmr_spsc_seen_before(c->page, c->mask, c->position, header, died);
+    c->redeliveries = seen.times;
+    c->redelivered_until = seen.until;
+    atomic_store_explicit(&c->page->redeliveries, seen.times, memory_order_relaxed);
+    atomic_store_explicit(&c->page->redelivered_until, seen.until, memory_order_relaxed);
 
     c->released = c->position;
     c->misses = 1; /* an empty queue is no event before the first message */
     shmr_spsc_note_taken(c);
     shmr_spsc_publish_head(c);
     return 0;
+}
+
+/* ---- Looking -------------------------------------------------------------------------------- */
+
+/* How far a queue is: what was sent, and what was received. */
+struct shmr_spsc_view {
+    struct shmr_progress_copy tail, head;
+};
+
+/*
+ * As a successor of the producer would find it, exactly: it may have died after it published and
+ * before it stored its progress. Then the records that it published since are there, up to the
+ * terminator; and the consumer may have gone past what the producer stored. The producer never
+ * overwrites what lies behind the consumer's position: so a header counts if the consumer is not
+ * past it when it has been read (F; as in dump.c). While the producer is at work its progress
+ * record is as good, and does for an answer; at most a ring is walked.
+ */
+static inline void shmr_spsc_look_at(const uint8_t *data, uint64_t mask, uint32_t max_message,
+                                     const struct shmr_spsc_producer_page *producer,
+                                     const struct shmr_spsc_consumer_page *consumer,
+                                     struct shmr_spsc_view *v)
+{
+    shmr_progress_read(consumer->progress, &v->head);
+    shmr_progress_read(producer->progress, &v->tail);
+
+    const uint64_t stored = v->tail.position;
+    for (;;) {
+        if ((int64_t)(v->head.position - v->tail.position) > 0)
+            v->tail = v->head;
+        if (v->tail.position % 8 != 0 || v->tail.position - stored >= shmr_spsc_capacity(mask))
+            return;
+        uint32_t header = shmr_spsc_look(data, mask, v->tail.position), len = header - 1;
+        atomic_thread_fence(memory_order_acquire); /* F */
+        shmr_progress_read(consumer->progress, &v->head);
+        if ((int64_t)(v->head.position - v->tail.position) > 0)
+            continue;
+        if (header == 0 || len > max_message ||
+            v->tail.position + shmring_record_size(len) + SHMR_SPSC_SPARE - v->head.position >
+                shmr_spsc_capacity(mask))
+            return;
+        const struct shmr_progress *now = shmr_progress_whole(producer->progress);
+        if (atomic_load_explicit(&now->position, memory_order_relaxed) != stored) {
+            shmr_progress_read(producer->progress, &v->tail);
+            if ((int64_t)(v->head.position - v->tail.position) > 0)
+                v->tail = v->head;
+            return;
+        }
+        v->tail.position += shmring_record_size(len);
+        v->tail.bytes += len;
+        v->tail.messages++;
+    }
 }
 
 #endif

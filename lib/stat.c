@@ -25,21 +25,25 @@ static uint64_t load(const _Atomic uint64_t *word)
     return atomic_load_explicit(word, memory_order_relaxed);
 }
 
+static void look_at_spsc(const shmring_t *q, struct shmr_spsc_view *view)
+{
+    shmr_spsc_look_at(q->map.data, q->geometry.capacity - 1, q->geometry.max_message,
+                      (const void *)q->map.producer, (const void *)q->map.consumer, view);
+}
+
 static void read_spsc_counters(const shmring_t *q, struct shmring_stat *st)
 {
     const struct shmr_spsc_producer_page *p = (const void *)q->map.producer;
     const struct shmr_spsc_consumer_page *c = (const void *)q->map.consumer;
-    /* The consumer first, or its own progress meanwhile would pass for an empty queue. */
-    struct shmr_progress_copy received, sent;
-    shmr_progress_read(c->progress, &received);
-    shmr_progress_read(p->progress, &sent);
+    struct shmr_spsc_view view;
 
-    st->sent = sent.messages;
-    st->sent_bytes = sent.bytes;
-    st->received = received.messages;
-    st->received_bytes = received.bytes;
-    st->depth = ahead(sent.messages, received.messages);
-    st->depth_bytes = ahead(sent.position, received.position);
+    look_at_spsc(q, &view);
+    st->sent = view.tail.messages;
+    st->sent_bytes = view.tail.bytes;
+    st->received = view.head.messages;
+    st->received_bytes = view.head.bytes;
+    st->depth = ahead(view.tail.messages, view.head.messages);
+    st->depth_bytes = ahead(view.tail.position, view.head.position);
     /* Both sides were at work in between: no more than the ring can hold. */
     if (st->depth_bytes > st->capacity)
         st->depth_bytes = st->capacity;
@@ -50,7 +54,6 @@ static void read_spsc_counters(const shmring_t *q, struct shmring_stat *st)
         st->high_water = st->depth_bytes;
     st->full_events = load(&p->full_events);
     st->empty_events = load(&c->empty_events);
-    st->takeovers = load(&p->takeovers) + load(&c->takeovers);
 }
 
 static void read_mpmc_counters(const shmring_t *q, struct shmring_stat *st)
@@ -58,24 +61,34 @@ static void read_mpmc_counters(const shmring_t *q, struct shmring_stat *st)
     const struct shmr_mpmc_page *page = (const void *)q->map.producer;
     struct shmr_mpmc look;
 
+    uint64_t recovered = 0;
+
+    shmr_mpmc_init(&look, &q->geometry, &q->map, 0);
+    /* In this order, while they are at work: who has received a message, it had been sent. */
     for (uint32_t i = 0; i < q->geometry.rows; i++) {
         const struct shmr_row *row = shmr_row_at(q->map.table, i);
-        st->sent += load(&row->sent);
-        st->sent_bytes += load(&row->sent_bytes);
-        st->received += load(&row->received);
-        st->received_bytes += load(&row->received_bytes);
+        const struct shmr_count received = shmr_mpmc_received(&look, i, &row->received);
+        st->received += received.messages;
+        st->received_bytes += shmr_count_bytes(received);
         st->full_events += load(&row->full_events);
         st->empty_events += load(&row->empty_events);
+        recovered += shmr_mpmc_taken_back(&look, i, &row->recovered);
     }
-    shmr_mpmc_init(&look, &q->geometry, &q->map, 0);
+    for (uint32_t i = 0; i < q->geometry.rows; i++) {
+        const struct shmr_row *row = shmr_row_at(q->map.table, i);
+        const struct shmr_count sent = shmr_mpmc_sent(&look, i, &row->sent);
+        st->sent += sent.messages;
+        st->sent_bytes += shmr_count_bytes(sent);
+    }
+    if (q->geometry.flags & SHMRING_AT_MOST_ONCE)
+        st->dropped = recovered;
+    else
+        st->redelivered = recovered;
     st->depth = shmr_mpmc_depth(&look);
     st->depth_bytes = st->depth * q->geometry.stride;
     st->high_water = load(&page->high_water);
     if (st->high_water < st->depth)
         st->high_water = st->depth;
-    st->takeovers = load(&page->recovered);
-    st->redelivered = load(&page->redelivered);
-    st->dropped = load(&page->dropped);
 }
 
 static uint32_t who_sleeps(const struct shmr_bells *bells)
@@ -99,6 +112,7 @@ static int count_participants(const shmring_t *q, struct shmring_stat *st)
         st->dead += !alive && shmr_row_is_attached(shmr_row_at(q->map.table, i));
         st->producers_ever += shmr_row_taken_as(shmr_row_at(q->map.table, i), SHMRING_PRODUCER);
         st->consumers_ever += shmr_row_taken_as(shmr_row_at(q->map.table, i), SHMRING_CONSUMER);
+        st->takeovers += shmr_row_deaths(shmr_row_at(q->map.table, i));
     }
     return 0;
 }
@@ -147,22 +161,25 @@ int shmring_stat(shmring_t *q, struct shmring_stat *st)
     return r < 0 ? r : shmr_handle_check_memory(q);
 }
 
-static void read_holdings(const struct shmr_row *row, uint32_t held,
+static void read_holdings(const struct shmr_mpmc *q, const struct shmr_row *row, uint32_t held,
                           struct shmring_participant *out)
 {
     uint64_t since = load(&row->held_since);
 
-    out->sent = load(&row->sent);
-    out->received = load(&row->received);
+    out->received = shmr_mpmc_received(q, out->row, &row->received).messages;
+    out->sent = shmr_mpmc_sent(q, out->row, &row->sent).messages;
     out->held = held;
-    if (since != 0) /* the clock may not have ticked since, or the word be damaged */
+    /* The clock may not have ticked since, or the word be damaged; or it died before it cleared it.
+     */
+    if (since != 0 && held != 0)
         out->held_ns = (int64_t)(ahead(shmr_coarse_now(), since) + 1);
 }
 
 int shmring_participants(shmring_t *q, struct shmring_participant *rows, int n)
 {
     uint32_t held[SHMRING_PARTICIPANTS_MAX] = {0};
-    struct shmr_mpmc look;
+    struct shmr_spsc_view view = {0};
+    struct shmr_mpmc look = {0};
     int found = 0, r = may_look(q);
 
     if (r < 0)
@@ -173,6 +190,8 @@ int shmring_participants(shmring_t *q, struct shmring_participant *rows, int n)
     if (q->kind == SHMRING_MPMC) {
         shmr_mpmc_init(&look, &q->geometry, &q->map, 0);
         shmr_mpmc_count_held(&look, q->geometry.rows, held);
+    } else {
+        look_at_spsc(q, &view);
     }
     for (uint32_t i = 0; i < q->geometry.rows; i++) {
         struct shmr_row *row = shmr_row_at(q->map.table, i);
@@ -186,7 +205,11 @@ int shmring_participants(shmring_t *q, struct shmring_participant *rows, int n)
             rows[found].row = i;
             rows[found].alive = (uint32_t)alive;
             if (q->kind == SHMRING_MPMC)
-                read_holdings(row, held[i], &rows[found]);
+                read_holdings(&look, row, held[i], &rows[found]);
+            else if (i == SHMR_ROW_PRODUCER)
+                rows[found].sent = view.tail.messages;
+            else
+                rows[found].received = view.head.messages;
         }
         found++;
     }

@@ -116,6 +116,11 @@ memcheck_suites += tests/test_mpmc_damage
 tests_test_mpmc_damage_SOURCES = tests/test_mpmc_damage.c tests/mpmc_pages.h
 tests_test_mpmc_damage_LDADD = $(core_test_libs)
 
+suites += tests/test_counters
+memcheck_suites += tests/test_counters
+tests_test_counters_SOURCES = tests/test_counters.c tests/mpmc_pages.h
+tests_test_counters_LDADD = $(core_test_libs)
+
 suites += tests/test_mpmc_threads
 thread_suites += tests/test_mpmc_threads
 tests_test_mpmc_threads_LDADD = $(core_test_libs)

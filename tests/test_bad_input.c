@@ -385,7 +385,7 @@ static void make_truncated_in_its_header(const char *path)
 
 static void make_of_later_version(const char *path)
 {
-    damage_queue(path, 8, "\x02", 1);
+    damage_queue(path, 8, "\x03", 1);
 }
 
 static void make_of_other_byte_order(const char *path)
@@ -416,7 +416,7 @@ static const struct {
     {make_truncated_by_a_byte, "truncated: 1064959 bytes of 1064960", EBADMSG, 0},
     {make_truncated_to_its_header, "truncated: 512 bytes", EBADMSG, 0},
     {make_truncated_in_its_header, "511 bytes", EBADMSG, 0},
-    {make_of_later_version, "layout_version 2", EPROTONOSUPPORT, 0},
+    {make_of_later_version, "layout_version 3", EPROTONOSUPPORT, 0},
     {make_of_other_byte_order, "byte order", EPROTONOSUPPORT, 0},
     {make_bit_flipped, "crc", EBADMSG, 0},
 };

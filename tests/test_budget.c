@@ -122,7 +122,7 @@ Test(budget, recovery, .init = open_mpmc, .fini = close_queue)
     }
     mpmc_kill_handle(&other);
     peer = be_there_first;
-    shmr_mpmc_recover(&q->mpmc.queue, dead, false, &report);
+    shmr_mpmc_recover(&q->mpmc.queue, dead, shmr_row_at(q->map.table, dead), false, &report);
     cr_assert_gt(looks, SHMR_MPMC_RECOVERY * BUDGET / 2);
     cr_assert_leq(looks, SHMR_MPMC_RECOVERY * BUDGET + CAPACITY * MORE);
     cr_assert_eq(report.left, CAPACITY);
@@ -262,7 +262,8 @@ Test(budget, a_block_that_somebody_has_by_now, .init = open_mpmc, .fini = close_
 
     block(0)->descriptor = shmr_descriptor(SHMR_RDY, other->row, 0);
     peer = finish_for_the_dead;
-    shmr_mpmc_recover(&q->mpmc.queue, other->row, false, &report);
+    shmr_mpmc_recover(&q->mpmc.queue, other->row, shmr_row_at(q->map.table, other->row), false,
+                      &report);
     cr_assert_eq(report.freed + report.redelivered + report.dropped + report.left, 0);
     cr_assert_eq(shmr_owner(block(0)->descriptor), q->row);
 }

@@ -95,7 +95,7 @@ static void read_document(void)
         }
     }
     fclose(f);
-    cr_assert_eq(tables, 9, "%u tables", tables);
+    cr_assert_eq(tables, 10, "%u tables", tables);
 }
 
 static struct field *find_field(const char *table, const char *name)
@@ -220,7 +220,7 @@ static void check_header(shmring_t *q, const char *name, uint32_t backend)
     cr_assert_geq(shmring_participants(q, &row, 1), 1);
     const uint64_t magic = UINT64_C(0x31474e49524d4853); /* SHMRING1 where the low byte is first */
     is(h, 0, "magic", magic);
-    is(h, 0, "layout_version", 1);
+    is(h, 0, "layout_version", 2);
     is(h, 0, "byte_order", 0x01020304);
     is(h, 0, "header_bytes", 512);
     is(h, 0, "row_bytes", 256);
@@ -298,6 +298,21 @@ static void check_bells(shmring_t *q)
     is("Bells", segment.bells, "writable_settled", 0);
 }
 
+/* Of row 0. */
+static void is_tally(const char *name, uint64_t messages, uint64_t bytes)
+{
+    const char *t = "Tally";
+    struct field *field = find_field("Participant's row", name);
+    const uint64_t base = segment.table + field->offset;
+
+    field->compared = true;
+    cr_assert_eq(field->size, 32);
+    is(t, base, "pending", 0);
+    is(t, base, "messages", messages);
+    is(t, base, "twice", 2 * bytes + messages);
+    rest_is_zero(t, base);
+}
+
 /* ---- spsc ------------------------------------------------------------------------------------ */
 
 /* The one of two progress records that is further. */
@@ -347,7 +362,6 @@ Test(layout_document, spsc)
     cr_assert_eq(shmring_peek(q, &message, NULL), 10);
     is(p, producer, "full_events", 1);
     is(p, producer, "high_water", 16 + 4 * 1008);
-    is(p, producer, "takeovers", 0);
     is_progress(p, producer, 6, 20 + 4 * 1000, 32 + 4 * 1008);
     is(c, consumer, "head", 0);
     is_progress(c, consumer, 1, 10, 16);
@@ -355,7 +369,6 @@ Test(layout_document, spsc)
     is(c, consumer, "redelivered_until", 0);
     is(c, consumer, "redeliveries", 0);
     is(c, consumer, "empty_events", 0);
-    is(c, consumer, "takeovers", 0);
     rest_is_zero(p, producer);
     rest_is_zero(c, consumer);
     cr_assert_eq(number_at(segment.data + 16 + 4, 4), 10 + 1, "the second record's header");
@@ -374,11 +387,12 @@ Test(layout_document, spsc)
     page_is_zero_after(segment.producer + 128, segment.table);
     page_is_zero_after(segment.bells + 256, segment.consumer);
     page_is_zero_after(segment.consumer + 256, segment.data);
-    static const char *const of_mpmc[] = {"sent",           "sent_bytes",  "received",
-                                          "received_bytes", "full_events", "empty_events",
-                                          "held_since"};
-    for (size_t i = 0; i < sizeof of_mpmc / sizeof of_mpmc[0]; i++)
-        is("Participant's row", segment.table, of_mpmc[i], 0);
+    static const char *const rest[] = {"deaths", "recovered", "full_events", "empty_events",
+                                       "held_since"};
+    for (size_t i = 0; i < sizeof rest / sizeof rest[0]; i++)
+        is("Participant's row", segment.table, rest[i], 0);
+    is_tally("sent", 0, 0);
+    is_tally("received", 0, 0);
     rest_is_zero("Participant's row", segment.table);
     shmring_close(&q);
     cr_assert_eq(number_at(segment.table, 4), 0, "the row is free again");
@@ -412,8 +426,8 @@ Test(layout_document, spsc_after_a_death)
     cr_assert_eq(shmring_open(&consumer, name, SHMRING_CONSUMER), 0);
     is(c, segment.consumer, "redelivered_until", 16);
     is(c, segment.consumer, "redeliveries", 1);
-    is(c, segment.consumer, "takeovers", 1);
     is("Participant's row", segment.table + 256, "generation", 2);
+    is("Participant's row", segment.table + 256, "deaths", UINT64_C(1) << 32 | 1);
     shmring_close(&consumer);
     shmring_close(&q);
 }
@@ -466,10 +480,10 @@ Test(layout_document, mpmc)
     send_and_receive(q, 2, 0);
     cr_assert_eq(shmring_peek(q, &message, NULL), 10);
     cr_assert_eq(shmring_reserve(q, 5, &place), 0);
-    is(r, segment.table, "sent", 4);
-    is(r, segment.table, "sent_bytes", 40);
-    is(r, segment.table, "received", 2);
-    is(r, segment.table, "received_bytes", 20);
+    is_tally("sent", 4, 40);
+    is_tally("received", 2, 20);
+    is(r, segment.table, "deaths", 0);
+    is(r, segment.table, "recovered", 0);
     is(r, segment.table, "empty_events", 1);
     cr_assert_neq(look(r, segment.table, "held_since"), 0, "two blocks are held");
 
@@ -528,10 +542,8 @@ Test(layout_document, mpmc_after_a_death)
     cr_assert_eq(test_run(own_take_and_die, name), 0);
     cr_assert_eq(shmring_recover(q, NULL), 1);
     is(p, segment.producer, "hint", 32);
-    is(p, segment.producer, "freed", 1);
-    is(p, segment.producer, "redelivered", 1);
-    is(p, segment.producer, "dropped", 0);
-    is(p, segment.producer, "recovered", 1);
+    is("Participant's row", segment.table + 256, "deaths", UINT64_C(1) << 32 | 1);
+    is("Participant's row", segment.table + 256, "recovered", UINT64_C(1) << 26);
     (void)look(p, segment.producer, "swept");
     (void)look(p, segment.producer, "high_water");
     rest_is_zero(p, segment.producer);

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 
+#include "lib/participant.h"
 #include "messages.h"
 #include "mpmc_pages.h"
 #include "support.h"
@@ -110,7 +111,10 @@ static void come_again(struct list *list)
 /* Was that the step in which somebody found the dead? */
 static void note_recovery(void)
 {
-    const uint64_t now = pages.tail->recovered;
+    uint64_t now = 0;
+
+    for (uint32_t row = 0; row < pages.geometry.rows; row++)
+        now += shmr_row_deaths(&pages.rows[row]);
 
     if (now == recovered)
         return;

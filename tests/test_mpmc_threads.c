@@ -187,7 +187,8 @@ static void *recover(void *unused)
             if (!dead[row])
                 continue;
             pthread_mutex_unlock(&dead_lock);
-            shmr_mpmc_recover(&p.queue, row, false, &report);
+            shmr_mpmc_recover(&p.queue, row, (struct shmr_row *)(void *)map.table + row, false,
+                              &report);
             pthread_mutex_lock(&dead_lock);
             dead[row] = false;
             pthread_cond_broadcast(&dead_change);

@@ -166,7 +166,10 @@ enum {
     SHMRING_REDELIVERED = 0x1 /* somebody may have seen this message before */
 };
 
-/* A queue's description and counters, filled in by shmring_stat(). */
+/*
+ * A queue's description and counters, filled in by shmring_stat(). While nobody is at work they are exact,
+ * wherever those who died were killed: sent = received + messages that shmring_dump() shows + dropped.
+ */
 struct shmring_stat {
     uint32_t kind;
     uint32_t flags; /* SHMRING_HUGE_PAGES, SHMRING_AT_MOST_ONCE; SHMRING_STALE when its name is gone */
@@ -186,7 +189,7 @@ struct shmring_stat {
     uint64_t full_events;  /* times a send found the queue full after a success */
     uint64_t empty_events; /* times a receive found it empty after a success */
     uint64_t takeovers;    /* dead participants whose role was taken over, or who were recovered */
-    uint64_t redelivered;  /* mpmc: messages published again after their consumer's death */
+    uint64_t redelivered;  /* mpmc: messages taken back from the dead, to be published again */
     uint64_t dropped;      /* mpmc with SHMRING_AT_MOST_ONCE: messages given up instead */
     int64_t created_ns;    /* CLOCK_REALTIME */
     uint32_t creator_pid;  /* as the creator saw itself */
@@ -218,7 +221,7 @@ struct shmring_participant {
     uint32_t generation; /* how often this row was taken */
     int64_t attached_ns; /* CLOCK_REALTIME */
     char comm[16];
-    uint64_t sent; /* mpmc: by whoever had this row, since creation */
+    uint64_t sent; /* by whoever had this row, since creation */
     uint64_t received;
     uint64_t held;     /* mpmc: blocks it owns now: being filled, reserved, or taken and not released */
     int64_t held_ns;   /* for how long it has held any between two calls; 0: it does not */
@@ -625,13 +628,12 @@ SHMRING_API int shmring_participants(shmring_t *q, struct shmring_participant *r
  * is that no participant writes; what was shown before is good. Allocates max_message bytes.
  */
 struct shmring_message {
-    uint64_t position; /* since the queue's creation. spsc: in bytes; mpmc: in messages, 0 for one
-                          that is being recovered */
+    uint64_t position; /* as in struct shmring_info */
     const void *data;  /* a copy, until each() returns */
     uint32_t length;
     uint32_t state;      /* SHMRING_WAITING, SHMRING_HELD */
     uint32_t row;        /* SHMRING_HELD: who has taken it and not released it, dead or alive */
-    uint32_t deliveries; /* how often it was taken so far */
+    uint32_t deliveries; /* how often it was taken so far: one less than shmring_peek() will say */
     uint64_t reserved[2];
 };
 enum { SHMRING_WAITING = 1, SHMRING_HELD = 2 };

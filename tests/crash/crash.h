@@ -70,6 +70,8 @@ struct crash_kind {
      * called in the other order. With w->paused, a process has the place of the survivors.
      */
     void (*open_survivors)(struct crash_world *w);
+    /* ... right after the death: take the figures that anybody can look at, and compare them */
+    void (*look)(struct crash_world *w);
     void (*survivors_work)(struct crash_world *w);
     void (*successor_works)(struct crash_world *w);
     void (*settle)(struct crash_world *w);
@@ -94,7 +96,8 @@ struct crash_shared {
     struct crash_seat seat[CRASH_SEATS];
     volatile bool in_call;   /* a survivor is inside a call that is measured */
     volatile unsigned calls; /* measured so far */
-    uint8_t book[2048];      /* the kind's, of all processes together */
+    uint8_t book[8192];      /* the kind's, of all processes together */
+    uint64_t figures[1024];  /* see figures.h */
     char failure[512];
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <config.h>
 
+#include "../../lib/handle.h"
 #include "ledger.h"
 
 #include <assert.h>
@@ -18,12 +19,19 @@ struct record {
     uint8_t got;        /* how often, by those who live on */
     uint8_t flags;      /* SHMRING_REDELIVERED, then */
     uint8_t deliveries; /* then; 0: not known */
+    uint64_t position;  /* likewise */
+    /* When the figures were taken: */
+    uint8_t had_been_sent;
+    uint8_t had_been_got;
+    uint8_t in_dump; /* its number there, and 1 */
 };
 
 struct book {
     struct record of[SOURCES][LEDGER_NUMBERS];
     unsigned sent_before; /* messages that were sent meanwhile, and received again */
     unsigned doomed;      /* participants that died */
+    unsigned sent_before_figures;
+    unsigned in_hand; /* then: see struct ring */
 };
 
 /* As it was when the state had been prepared. */
@@ -151,6 +159,7 @@ void ledger_got(struct crash_world *w, const void *bytes, size_t length,
         return;
     r->flags = (uint8_t)info->flags;
     r->deliveries = (uint8_t)info->deliveries;
+    r->position = info->position;
     if (info->flags & SHMRING_REDELIVERED)
         return;
     crash_check(w, in_order(m), "message %u of the %s comes out of turn", m.number,
@@ -161,6 +170,152 @@ void ledger_got(struct crash_world *w, const void *bytes, size_t length,
 void ledger_forget(void)
 {
     memset(last, 0, sizeof last);
+}
+
+/* ---- Figures -------------------------------------------------------------------------------- */
+
+static bool name_message(const struct shmring_message *m, uint32_t *name)
+{
+    struct message message;
+
+    if (!ledger_read(&message, m->data, m->length))
+        return false;
+    *name = (uint32_t)message.source << 16 | message.number;
+    return true;
+}
+
+/* What the ring itself says. */
+struct ring {
+    uint64_t published; /* positions, so far */
+    unsigned used;      /* blocks */
+    unsigned in_hand;   /* messages that a recoverer has not published again yet */
+};
+
+static struct ring look_at_ring(const shmring_t *q)
+{
+    struct shmr_mpmc mpmc;
+    struct ring ring = {0};
+    uint64_t entry;
+
+    shmr_mpmc_init(&mpmc, &q->geometry, &q->map, 0);
+    (void)shmr_mpmc_find_tail(&mpmc, &entry);
+    ring.published = mpmc.tail;
+    for (uint64_t i = 0; i <= mpmc.mask; i++) {
+        const uint64_t d = shmr_mpmc_block(&mpmc, i)->descriptor;
+        const uint64_t position = shmr_whole_position(d, mpmc.tail);
+        const bool published =
+            (d & SHMR_STATE_MASK) == SHMR_RDY &&
+            shmr_mpmc_look(&mpmc, position) == shmr_mpmc_entry(&mpmc, position, i);
+        ring.used += (d & SHMR_STATE_MASK) != SHMR_FREE;
+        ring.in_hand +=
+            (d & SHMR_STATE_MASK) != SHMR_FREE && (d & SHMR_M) && (d & SHMR_R) && !published;
+    }
+    return ring;
+}
+
+static void check_rows(struct crash_world *w, const struct figures *f, const struct ring *ring)
+{
+    uint64_t held = 0, sent = 0, received = 0;
+
+    for (int i = 0; i < f->row_count; i++) {
+        const struct shmring_participant *row = &f->rows[i];
+        unsigned messages = 0;
+        for (unsigned m = 0; m < f->count; m++)
+            messages += f->messages[m].state == SHMRING_HELD && f->messages[m].row == row->row;
+        crash_check(w, messages <= row->held,
+                    "figures: row %u holds %u messages and %" PRIu64 " blocks", row->row, messages,
+                    row->held);
+        crash_check(w, row->held_ns == 0 || row->held > 0,
+                    "figures: row %u holds nothing, for long", row->row);
+        held += row->held;
+        sent += row->sent;
+        received += row->received;
+    }
+    crash_check(w, held + f->st.depth == ring->used,
+                "figures: %" PRIu64 " blocks held, %" PRIu64 " messages waiting, %u blocks used",
+                held, f->st.depth, ring->used);
+    crash_check(w, sent <= f->st.sent && received <= f->st.received,
+                "figures: the rows add up to %" PRIu64 " sent, %" PRIu64 " received", sent,
+                received);
+}
+
+void ledger_look(struct crash_world *w)
+{
+    const struct figures *f = figures_of(w);
+    const struct shmring_stat *st = &f->st;
+    shmring_t *q = figures_take(w, name_message);
+    struct ring ring = {0};
+    uint64_t bytes = 0;
+
+    if (q)
+        ring = look_at_ring(q);
+    shmring_close(&q);
+    if (crash_failed(w))
+        return;
+    crash_check(w, st->sent + st->redelivered - ring.in_hand == ring.published,
+                "figures: sent %" PRIu64 ", redelivered %" PRIu64
+                " with %u of them in hand; %" PRIu64 " were published",
+                st->sent, st->redelivered, ring.in_hand, ring.published);
+    crash_check(w, st->depth == f->waiting && st->sent == st->received + st->dropped + f->count,
+                "figures: sent %" PRIu64 ", received %" PRIu64 ", dropped %" PRIu64
+                ", depth %" PRIu64 "; in dump %u wait, %u are held",
+                st->sent, st->received, st->dropped, st->depth, f->waiting, f->held);
+    crash_check(w, st->high_water >= st->depth && st->high_water <= st->capacity,
+                "figures: high water %" PRIu64, st->high_water);
+    for (unsigned i = 0; i < f->count; i++) {
+        struct record *r = record(w, (struct message){(enum source)(f->messages[i].name >> 16),
+                                                      f->messages[i].name & 0xffff});
+        crash_check(w, r->in_dump == 0, "figures: a message is in dump twice");
+        r->in_dump = (uint8_t)(i + 1);
+        bytes += f->messages[i].length;
+    }
+    crash_check(w, st->dropped != 0 || st->sent_bytes == st->received_bytes + bytes,
+                "figures: bytes sent %" PRIu64 ", received %" PRIu64 ", in dump %" PRIu64,
+                st->sent_bytes, st->received_bytes, bytes);
+    check_rows(w, f, &ring);
+    book(w)->sent_before_figures = book(w)->sent_before;
+    book(w)->in_hand = ring.in_hand;
+    for (int source = 0; source < SOURCES; source++)
+        for (unsigned number = 0; number < LEDGER_NUMBERS; number++) {
+            struct record *r = record(w, (struct message){(enum source)source, number});
+            r->had_been_sent = r->sent;
+            r->had_been_got = r->got;
+        }
+}
+
+/* Who holds that message lives on: it is as the holder knows it, or is given back. */
+static bool held_by_the_living(const struct figures *f, const struct figures_message *m)
+{
+    const struct shmring_participant *row = figures_row(f, m->row);
+
+    return m->state == SHMRING_HELD && row && row->alive;
+}
+
+/* What was in the queue then came later, as dump had it; and nothing else that had been sent. */
+static void check_dump(struct crash_world *w, struct message m, const struct record *r)
+{
+    const struct figures *f = figures_of(w);
+    const bool at_most_once = w->state->flags & SHMRING_AT_MOST_ONCE;
+    const bool came = r->got > r->had_been_got;
+    const bool was_sent = m.source == PREPARED || r->had_been_sent || m.source == VICTIM;
+
+    if (!r->in_dump) {
+        crash_check(w, !came || !was_sent, "figures: message %u of the %s was not in dump",
+                    m.number, source_names[m.source]);
+        return;
+    }
+    const struct figures_message *then = &f->messages[r->in_dump - 1];
+    if (held_by_the_living(f, then))
+        return;
+    crash_check(w, came || (at_most_once && then->state == SHMRING_HELD),
+                "figures: message %u of the %s was in dump, and is gone", m.number,
+                source_names[m.source]);
+    crash_check(w, !came || r->deliveries == 0 || r->deliveries == then->deliveries + 1,
+                "figures: dump says that message %u of the %s was taken %u times, peek says %u",
+                m.number, source_names[m.source], then->deliveries, r->deliveries - 1U);
+    crash_check(w, !came || r->deliveries == 0 || r->position == then->position,
+                "figures: message %u of the %s is at %" PRIu64 ", in dump it was at %" PRIu64,
+                m.number, source_names[m.source], r->position, then->position);
 }
 
 /* ---- What must hold ------------------------------------------------------------------------- */
@@ -256,33 +411,66 @@ static void check_counters(struct crash_world *w, const struct shmring_stat *st,
                            const struct doubts *doubts, uint64_t sent, uint64_t received)
 {
     const struct book *all = book(w);
-    /* It may die between a message and its count. */
-    const bool open = !doubts->done;
-    const uint64_t uncounted_send = open && doubts->traits & SENDS;
-    const uint64_t uncounted_receive =
-        open && (doubts->traits & RECEIVES || ledger_witness(w, CRASH_VICTIM)->releases_one);
+    const struct figures *f = figures_of(w);
 
     sent += all->sent_before + prepared.st.sent;
     received += all->sent_before + prepared.st.received + doubts->retired;
-    crash_check(w, st->sent <= sent && st->sent + uncounted_send >= sent,
-                "%" PRIu64 " messages were sent, %" PRIu64 " counted", sent, st->sent);
-    crash_check(w,
-                st->received <= received + uncounted_receive &&
-                    st->received + uncounted_receive >= received,
+    crash_check(w, st->sent == sent, "%" PRIu64 " messages were sent, %" PRIu64 " counted", sent,
+                st->sent);
+    /* At most once, what the dead had in its buffers was received, or dropped: see
+     * check_taken_back(). */
+    const uint64_t dropped = w->state->flags & SHMRING_AT_MOST_ONCE ? doubts->retired : 0;
+    crash_check(w, st->received <= received && st->received + dropped >= received,
                 "%" PRIu64 " messages were received, %" PRIu64 " counted", received, st->received);
-    /* A recoverer may die between the count of its work and the end of it, and another finishes. */
+    crash_check(w, st->sent == st->received + st->dropped,
+                "of %" PRIu64 " messages %" PRIu64 " were received and %" PRIu64 " dropped",
+                st->sent, st->received, st->dropped);
+    if (!f->taken)
+        return;
+    crash_check(w, st->takeovers == f->st.takeovers + f->st.dead,
+                "figures: %" PRIu64 " recovered and %u dead then, %" PRIu64 " recovered now",
+                f->st.takeovers, f->st.dead, st->takeovers);
     crash_check(w,
-                st->takeovers <= prepared.st.takeovers + all->doomed +
-                                     (doubts->traits & RECOVERS ? all->doomed : 0),
+                st->takeovers <= prepared.st.takeovers + all->doomed &&
+                    st->takeovers + 1 >= /* it may have been detached, or not yet attached */
+                        prepared.st.takeovers + all->doomed,
                 "%u have died, and %" PRIu64 " were recovered", all->doomed,
                 st->takeovers - prepared.st.takeovers);
+}
+
+/* What the dead held then has been taken back since, unless a recoverer had begun with it. */
+static void check_taken_back(struct crash_world *w, const struct shmring_stat *st)
+{
+    const struct figures *f = figures_of(w);
+    uint64_t dead_had = 0;
+
+    for (unsigned i = 0; i < f->count; i++)
+        dead_had += f->messages[i].state == SHMRING_HELD && !held_by_the_living(f, &f->messages[i]);
+    crash_check(w,
+                w->paused || st->redelivered + st->dropped ==
+                                 f->st.redelivered + f->st.dropped + dead_had - book(w)->in_hand,
+                "figures: %" PRIu64 " messages taken back then, %" PRIu64
+                " held by the dead, now %" PRIu64,
+                f->st.redelivered + f->st.dropped, dead_had, st->redelivered + st->dropped);
+}
+
+/* Sent before the figures were taken: as those calls say that returned, and what has come of
+ * others. */
+static void check_sent_then(struct crash_world *w, uint64_t sent)
+{
+    const struct figures *f = figures_of(w);
+
+    sent += prepared.st.sent + book(w)->sent_before_figures;
+    crash_check(w, w->paused || f->st.sent == sent,
+                "figures: %" PRIu64 " messages had been sent, stat said %" PRIu64, sent,
+                f->st.sent);
 }
 
 void ledger_balance(struct crash_world *w, const struct shmring_stat *st, unsigned traits)
 {
     struct doubts doubts = {.traits = traits,
                             .done = w->shared->seat[CRASH_VICTIM].stage == CRASH_DONE};
-    uint64_t sent = 0, received = 0;
+    uint64_t sent = 0, received = 0, sent_then = 0;
 
     for (int source = PREPARED; source < SOURCES; source++)
         for (unsigned number = 0; number < LEDGER_NUMBERS; number++) {
@@ -294,9 +482,16 @@ void ledger_balance(struct crash_world *w, const struct shmring_stat *st, unsign
                               : "message %u of the %s should not have come",
                         number, source_names[source]);
             check_deliveries(w, m, r, &doubts);
+            if (figures_of(w)->taken)
+                check_dump(w, m, r);
             sent += source != PREPARED && (r->sent || r->got);
+            sent_then += source != PREPARED && (r->had_been_sent || (source == VICTIM && r->got));
             received += r->got + r->received;
         }
     if (!crash_failed(w))
         check_counters(w, st, &doubts, sent, received);
+    if (!crash_failed(w) && figures_of(w)->taken) {
+        check_sent_then(w, sent_then);
+        check_taken_back(w, st);
+    }
 }

@@ -7,7 +7,7 @@
 #ifndef LEDGER_H
 #define LEDGER_H
 
-#include "crash.h"
+#include "figures.h"
 
 /* Who sent a message. */
 enum source {
@@ -63,6 +63,12 @@ void ledger_forget(void);
 
 /* What the operation of the dead may do. */
 enum { SENDS = 1, RECEIVES = 2, PEEKS = 4, RECOVERS = 8 };
+
+/*
+ * Right after a death: do all figures agree, with each other and with what is in the ring? Whether
+ * what comes of it bears them out, ledger_balance() says.
+ */
+void ledger_look(struct crash_world *w);
 
 /* All is over, and the queue was empty at last: may that be what came of it? */
 void ledger_balance(struct crash_world *w, const struct shmring_stat *st, unsigned traits);

@@ -4,6 +4,7 @@
 # and a way of dying; the kind is in NAME.c.
 
 crash_common = tests/crash/crash.h \
+	tests/crash/figures.c tests/crash/figures.h \
 	tests/crash/play.c tests/crash/play.h \
 	tests/crash/program.c tests/crash/program.h \
 	tests/crash/step.c tests/crash/step.h

@@ -299,6 +299,7 @@ const struct crash_kind crash_kind = {
     .attach = attach,
     .carry_on = carry_on,
     .open_survivors = open_survivors,
+    .look = ledger_look,
     .survivors_work = survivors_work,
     .successor_works = successor_works,
     .settle = settle,

@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "crash.h"
+#include "figures.h"
 
 enum { CAPACITY = 4096, SPARE = 8, BATCH = 3, LONGEST = 40, TOO_MANY = 1000 };
 
@@ -235,6 +235,85 @@ static void check_flag(struct crash_world *w, uint64_t n, const struct shmring_i
                 "message %" PRIu64 " is flagged, and nobody can have had it before", n);
 }
 
+/* ---- Figures -------------------------------------------------------------------------------- */
+
+/* Position of message n. */
+static uint64_t position_of(uint64_t n)
+{
+    uint64_t position = 0;
+
+    while (n-- > 0)
+        position += record_size(n);
+    return position;
+}
+
+static bool name_message(const struct shmring_message *m, uint32_t *name)
+{
+    uint64_t number;
+
+    memcpy(&number, m->data, sizeof number);
+    *name = (uint32_t)~number;
+    return message_is(~number, m->data, m->length);
+}
+
+/*
+ * Right after a death: do all figures agree, with each other and with what is in the ring? Whether
+ * a successor and the messages bear them out is seen later: see check_moved() and drain().
+ */
+static void look(struct crash_world *w)
+{
+    const struct figures *f = figures_of(w);
+    const struct shmring_stat *st = &f->st;
+    shmring_t *q = figures_take(w, name_message);
+
+    shmring_close(&q);
+    if (crash_failed(w))
+        return;
+    crash_check(w, st->sent - st->received == st->depth && st->depth == f->count,
+                "figures: sent %" PRIu64 ", received %" PRIu64 ", depth %" PRIu64 ", %u in dump",
+                st->sent, st->received, st->depth, f->count);
+    crash_check(w,
+                st->sent_bytes == bytes_before(st->sent) &&
+                    st->received_bytes == bytes_before(st->received) &&
+                    st->depth_bytes == position_of(st->sent) - position_of(st->received),
+                "figures: bytes sent %" PRIu64 ", received %" PRIu64 ", in the ring %" PRIu64,
+                st->sent_bytes, st->received_bytes, st->depth_bytes);
+    crash_check(w, st->high_water >= st->depth_bytes && st->high_water <= CAPACITY - SPARE,
+                "figures: high water %" PRIu64, st->high_water);
+    for (int i = 0; i < f->row_count; i++) {
+        const struct shmring_participant *row = &f->rows[i];
+        crash_check(w,
+                    row->row == 0 ? row->sent == st->sent && row->received == 0
+                                  : row->received == st->received && row->sent == 0,
+                    "figures: row %u has sent %" PRIu64 ", received %" PRIu64, row->row, row->sent,
+                    row->received);
+    }
+    for (unsigned i = 0; i < f->count; i++) {
+        const struct figures_message *m = &f->messages[i];
+        crash_check(w, m->name == st->received + i && m->position == position_of(m->name),
+                    "figures: message %u at %" PRIu64 ", the %uth", m->name, m->position, i);
+        crash_check(w, i == 0 || m->state == SHMRING_WAITING || m[-1].state == SHMRING_HELD,
+                    "figures: message %u is held, and not the one before", m->name);
+    }
+}
+
+/* A message that was in the queue then says what dump said. A live consumer may have given it back.
+ */
+static void check_deliveries(struct crash_world *w, uint64_t n, const struct shmring_info *info)
+{
+    const struct figures *f = figures_of(w);
+
+    if (!f->taken || n < f->st.received || n >= f->st.sent)
+        return;
+    const struct figures_message *m = &f->messages[n - f->st.received];
+    crash_check(
+        w, info->deliveries == m->deliveries + 1 || (w->paused && info->deliveries > m->deliveries),
+        "figures: dump says that message %" PRIu64 " was taken %u times, peek says %u", n,
+        m->deliveries, info->deliveries - 1);
+    crash_check(w, info->position == m->position, "figures: position %" PRIu64 ", in dump %" PRIu64,
+                info->position, m->position);
+}
+
 /* Receive until the queue is empty, by peek and release, and by recv. */
 static void drain(struct crash_world *w)
 {
@@ -243,6 +322,7 @@ static void drain(struct crash_world *w)
 
     for (int i = 0; hold_next(w, &info); i++) {
         check_flag(w, here.expect - 1, &info);
+        check_deliveries(w, here.expect - 1, &info);
         release_held(w);
         if (i < BATCH + 2)
             continue; /* recv does not show the flags */
@@ -582,6 +662,12 @@ static bool check_moved(struct crash_world *w, const char *what, uint64_t after)
     const struct crash_seat *dead = &w->shared->seat[CRASH_VICTIM];
     long moved = (long)(after - dead_start(w)), all = w->operation->moved(w->complete);
 
+    if (figures_of(w)->taken &&
+        !crash_check(w,
+                     after == (w->operation->role == SHMRING_PRODUCER ? figures_of(w)->st.sent
+                                                                      : figures_of(w)->st.received),
+                     "figures: %s %" PRIu64 " in truth", what, after))
+        return false;
     if (dead->stage == CRASH_DONE)
         return crash_check(w, moved == w->operation->moved(dead->result),
                            "%s: %ld by the dead, whose call had returned %ld", what, moved,
@@ -674,6 +760,12 @@ static void settle(struct crash_world *w)
                     "bytes sent %" PRIu64 ", received %" PRIu64, st.sent_bytes, st.received_bytes);
         crash_check(w, st.participants == 2 && st.dead == 0, "%u alive, %u dead", st.participants,
                     st.dead);
+        const struct shmring_stat *then = &figures_of(w)->st;
+        crash_check(w, !figures_of(w)->taken || st.takeovers == then->takeovers + then->dead,
+                    "figures: %" PRIu64 " taken over and %u dead then, %" PRIu64 " taken over now",
+                    then->takeovers, then->dead, st.takeovers);
+        crash_check(w, st.full_events >= then->full_events && st.empty_events >= then->empty_events,
+                    "figures: a counter went back");
     }
     close_all();
 }
@@ -734,6 +826,7 @@ const struct crash_kind crash_kind = {
     .attach = attach,
     .carry_on = carry_on,
     .open_survivors = open_survivors,
+    .look = look,
     .survivors_work = survivors_work,
     .successor_works = successor_works,
     .settle = settle,

@@ -326,7 +326,8 @@ static void look_or_recover(struct shmr_mpmc_participant *p, struct input *in, u
         fuzz_check(held[row] <= world->geometry.capacity, "too many");
         break;
     default:
-        shmr_mpmc_recover(&p->queue, row, operation == 3, &done);
+        shmr_mpmc_recover(&p->queue, row, (struct shmr_row *)(void *)map->table + row,
+                          operation == 3, &done);
         fuzz_check(done.freed + done.redelivered + done.dropped + done.left <=
                        world->geometry.capacity,
                    "more than there are");

@@ -21,6 +21,9 @@
 #define SHMR_MPMC_HINT_EVERY 32
 #endif
 
+/* A figure that nothing depends on. */
+#define SHMR_MPMC_SAMPLE_LEAST 0
+
 #include "../../lib/mpmc_ops.h"
 
 #ifndef N
@@ -94,7 +97,7 @@ static inline void attach_at(struct actor *a, uint32_t row, uint64_t tail, uint6
     q->tail = tail;
     q->head = head;
     p->row = &rows[row];
-    p->sent = p->sent_bytes = p->received = p->received_bytes = 0;
+    p->sent = p->sent_twice = p->received = p->received_twice = 0;
     p->full_events = p->empty_events = 0;
     shmr_stream_start(&p->filled, 0, 0);
     shmr_stream_start(&p->caught_up, 0, 0);
@@ -164,9 +167,7 @@ static inline bool receive(struct actor *a)
     if (!mine.block)
         return false;
     note(a, *(uint64_t *)(void *)shmr_block_payload(mine.block), mine.block->deliveries);
-    before_store();
-    shmr_mpmc_free(mine.block);
-    shmr_mpmc_count_received(&a->p, 8);
+    shmr_mpmc_give_back(&a->p, mine, 8);
     return true;
 }
 
@@ -175,7 +176,7 @@ static inline void recover(struct actor *a, uint32_t dead)
 {
     struct shmr_mpmc_recovered report = {0, 0, 0, 0};
 
-    BOUNDED(RECOVER_STEPS, shmr_mpmc_recover(&a->p.queue, dead, false, &report));
+    BOUNDED(RECOVER_STEPS, shmr_mpmc_recover(&a->p.queue, dead, &rows[dead], false, &report));
     assert(report.left == 0);
 }
 
