@@ -2,7 +2,7 @@
 /* Groups: slots, arming what is in them, and the helper threads. */
 #include <config.h>
 
-#include "mux.h"
+#include "internal.h"
 
 #include <sched.h>
 #include <signal.h>

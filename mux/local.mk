@@ -13,7 +13,7 @@ mux_libshmring_mux_la_SOURCES = \
 	lib/clock.h lib/futex.h \
 	mux/group.c \
 	mux/mux.c \
-	mux/mux.h \
+	mux/internal.h \
 	mux/rcu.h \
 	mux/wait.c \
 	mux/waiter.c

@@ -2,7 +2,7 @@
 /* Making and ending a mux, adding and removing queues. */
 #include <config.h>
 
-#include "mux.h"
+#include "internal.h"
 
 #include <search.h>
 #include <stdlib.h>

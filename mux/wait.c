@@ -2,7 +2,7 @@
 /* Waiting: borrowing and giving back, who leads, and what a leader does. */
 #include <config.h>
 
-#include "mux.h"
+#include "internal.h"
 
 #include <stdlib.h>
 

@@ -11,7 +11,7 @@
  */
 #include <config.h>
 
-#include "mux.h"
+#include "internal.h"
 
 #include <stdlib.h>
 
