@@ -16,8 +16,6 @@ static const long optional[] = {
 #if defined SYS_futex_waitv
     SYS_futex_waitv,
 #endif
-    SYS_inotify_add_watch,
-    SYS_inotify_init1,
     SYS_membarrier,
 };
 
