@@ -40,7 +40,12 @@ done
 
 "$dir/readme" one two three
 [ "$("$dir/readme")" = "$(printf 'one\ntwo\nthree')" ]
-[ -z "$("$dir/readme")" ]
+# Nothing is left: a receiver that starts first waits, and prints what comes then.
+"$dir/readme" >"$dir/next" &
+receiver=$!
+"$dir/readme" four
+wait $receiver
+[ "$(cat "$dir/next")" = four ]
 
 # examples/hello.c is the same program, below a comment.
 sed '1,/^ \*\//d' "$dir/hello.c" | sed "s/\"hello\"/\"$queue\"/" | cmp - "$dir/readme.c"
