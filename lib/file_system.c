@@ -19,6 +19,12 @@
 
 #include "error.h"
 
+#if defined __GLIBC__
+typedef unsigned long ioctl_request;
+#else
+typedef int ioctl_request; /* as POSIX has it, and musl */
+#endif
+
 enum {
     IN_MEMORY = 1,
     COPIES = 2,    /* on write, unless the file has the attribute C (chattr(1)), FS_NOCOW_FL */
@@ -97,7 +103,7 @@ static int check_written_in_place(const struct file_system *fs, int fd)
     unsigned major = 0, minor = 0;
     int attributes = 0;
 
-    if (ioctl(fd, FS_IOC_GETFLAGS, &attributes) < 0 || !(attributes & FS_NOCOW_FL))
+    if (ioctl(fd, (ioctl_request)FS_IOC_GETFLAGS, &attributes) < 0 || !(attributes & FS_NOCOW_FL))
         return refuse_copies(fs);
     if (uname(&kernel) < 0 || sscanf(kernel.release, "%u.%u", &major, &minor) != 2 || major > 6 ||
         (major == 6 && minor >= 16))
@@ -115,10 +121,10 @@ static bool takes_attribute(int fd)
 {
     int attributes = 0;
 
-    if (ioctl(fd, FS_IOC_GETFLAGS, &attributes) < 0 || attributes & FS_NOCOW_FL)
+    if (ioctl(fd, (ioctl_request)FS_IOC_GETFLAGS, &attributes) < 0 || attributes & FS_NOCOW_FL)
         return false;
     attributes |= FS_NOCOW_FL;
-    return ioctl(fd, FS_IOC_SETFLAGS, &attributes) == 0;
+    return ioctl(fd, (ioctl_request)FS_IOC_SETFLAGS, &attributes) == 0;
 }
 
 static int check_copies(const struct file_system *fs, int fd)
@@ -148,7 +154,7 @@ static uint64_t shared_bytes(int fd, uint64_t size)
         u.map.fm_start = at;
         u.map.fm_length = size - at;
         u.map.fm_extent_count = EXTENTS;
-        if (ioctl(fd, FS_IOC_FIEMAP, &u.map) < 0 || u.map.fm_mapped_extents == 0)
+        if (ioctl(fd, (ioctl_request)FS_IOC_FIEMAP, &u.map) < 0 || u.map.fm_mapped_extents == 0)
             break;
         for (uint32_t i = 0; i < u.map.fm_mapped_extents; i++) {
             const struct fiemap_extent *e = &u.map.fm_extents[i];
