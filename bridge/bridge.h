@@ -33,6 +33,7 @@ struct route_config {
     char *consumer;    /* to queue only */
     char *dead_letter; /* NULL: a message that cannot be passed on stops the route */
     char *state;       /* to queue: file, NULL: beside the queue */
+    bool wait;         /* for a queue that is missing, or was removed */
     bool create;       /* the stream, and the consumer */
     bool memory;       /* storage of the stream that is created */
     bool ids;          /* to subject: by which the stream knows a message again */
@@ -100,6 +101,7 @@ struct bridge {
     _Atomic bool stopping;        /* take nothing new */
     _Atomic uint32_t connections; /* how often it was connected: a new number, a new beginning */
     _Atomic uint64_t reconnects;
+    bool ended; /* nothing moves any more */
     struct route *routes;
     size_t count;
 };
@@ -167,7 +169,11 @@ struct route {
     struct row row; /* to an mpmc queue */
     bool in_mux;
     bool stopped;        /* for good, after an error */
+    bool lost;           /* the queue is not there: look for it again */
+    int64_t find_at;     /* ms: when to do that, or to see whether the queue is still there */
+    int find_error;      /* what was said about the last time in vain */
     bool ready;          /* its stream was found on this connection */
+    bool found;          /* on one before */
     uint32_t connection; /* bridge.connections when that was */
     int64_t look_again;  /* ms: when to look for the stream, or to publish again, next */
     int64_t patience;    /* ms: that grows with each time in vain */
@@ -182,11 +188,17 @@ void route_silence(struct route *r);
 void route_close(struct route *r);
 /* Stop it for good: nothing is lost, but nothing moves. */
 void route_stop(struct route *r, const char *why);
+/* A call on the queue has failed: lose the queue if it was removed, else stop. */
+void route_failed(struct route *r, int error);
+/* The queue is lost: is there one of its name now? */
+bool route_find_queue(struct route *r);
 /* A message that JetStream, or the queue, will never take: 0, or -EAGAIN (try again later). */
 int route_bury(struct route *r, const void *msg, size_t len, const char *why);
 void route_watch(struct route *r, unsigned event, bool wanted);
 
 int out_open(struct route *r);
+/* The queue is there, for the first time or again. */
+int out_bind(struct route *r);
 void out_silence(struct route *r);
 void out_close(struct route *r);
 /* Do what can be done. True: something was. *blocked: the queue has messages, but they must wait
@@ -196,6 +208,8 @@ uint64_t out_in_flight(const struct route *r);
 int64_t out_deadline(const struct route *r);
 
 int in_open(struct route *r);
+int in_bind(struct route *r);
+void in_unbind(struct route *r);
 void in_silence(struct route *r);
 void in_close(struct route *r);
 bool in_work(struct route *r);

@@ -129,6 +129,8 @@ const char *config_set(struct config *c, struct route_config *r, const char *key
         return set_name(&r->stream, value);
     if (strcmp(key, "consumer") == 0)
         return set_name(&r->consumer, value);
+    if (strcmp(key, "wait") == 0)
+        return set_bool(&r->wait, value);
     if (strcmp(key, "create-stream") == 0)
         return set_bool(&r->create, value);
     if (strcmp(key, "storage") == 0)
@@ -159,6 +161,7 @@ struct route_config *config_add_route(struct config *c, const char *name)
     c->routes = more;
     c->routes[c->count] = (struct route_config){
         .name = copy(name),
+        .wait = true,
         .ids = true,
         .replicas = 1,
         .duplicates = 120,

@@ -23,7 +23,8 @@ enum {
     EXPIRES = 30000 /* ms: a request that nothing answers */,
     GRACE = 5000,
     LONGEST_PATIENCE = 5000,
-    FLOOR_EVERY = 100 /* ms */
+    FLOOR_EVERY = 100, /* ms */
+    CHECK_EVERY = 1000 /* ms: is the queue still there? */
 };
 
 struct incoming {
@@ -106,17 +107,12 @@ int in_open(struct route *r)
 {
     const struct route_config *c = r->config;
     struct incoming *in = calloc(1, sizeof *in);
-    char path[512];
 
     if (!in)
         return -ENOMEM;
     r->in = in;
     pthread_mutex_init(&in->mutex, NULL);
     snprintf(in->next, sizeof in->next, "$JS.API.CONSUMER.MSG.NEXT.%s.%s", c->stream, c->consumer);
-    state_path(c, path, sizeof path);
-    int result = seen_open(&in->seen, r, c->state ? c->state : path);
-    if (result < 0)
-        return result;
     natsStatus s = natsInbox_Create(&in->inbox);
     if (s == NATS_OK)
         s = natsConnection_Subscribe(&in->sub, r->bridge->nc, in->inbox, on_message, r);
@@ -126,6 +122,21 @@ int in_open(struct route *r)
         return 0;
     say(LOG_ERROR, "route %s: %s", c->name, natsStatus_GetText(s));
     return -EIO;
+}
+
+int in_bind(struct route *r)
+{
+    char path[512];
+
+    state_path(r->config, path, sizeof path);
+    r->connection = UINT32_MAX; /* what has come waits until the stream was looked at */
+    r->find_at = now_ms() + CHECK_EVERY;
+    return seen_open(&r->in->seen, r, r->config->state ? r->config->state : path);
+}
+
+void in_unbind(struct route *r)
+{
+    seen_close(&r->in->seen, r->q);
 }
 
 static natsMsg *peek(struct incoming *in)
@@ -305,9 +316,21 @@ static int pass(struct route *r, natsMsg *msg, uint64_t sequence)
     } else if (result == -EAGAIN) {
         route_watch(r, SHMRING_WRITABLE, true);
     } else {
-        route_stop(r, shmring_strerror_detail());
+        route_failed(r, result);
     }
     return result;
+}
+
+/* Who sends into a queue is not told that it was removed. */
+static bool is_still_there(struct route *r)
+{
+    if (now_ms() >= r->find_at || waiting(r->in) > 0) {
+        r->find_at = now_ms() + CHECK_EVERY;
+        int result = shmring_check(r->q);
+        if (result < 0)
+            route_failed(r, result);
+    }
+    return !r->lost && !r->stopped;
 }
 
 /* Deal with what has come. */
@@ -318,7 +341,7 @@ static bool deal(struct route *r)
     bool moved = false;
     natsMsg *msg;
 
-    while (!r->stopped && (msg = peek(in)) != NULL) {
+    while (!r->stopped && !r->lost && (msg = peek(in)) != NULL) {
         uint64_t sequence = sequence_of(natsMsg_GetReply(msg), &pending);
         if (sequence == 0) {
             heed_status(r, msg);
@@ -369,13 +392,13 @@ static bool begin_connection(struct route *r)
         return false;
     int result = stream_find(r->bridge, r->config, &state);
     if (result < 0) {
-        if (result == -EINVAL || (result != -EAGAIN && r->connection == 0))
+        if (result == -EINVAL || (result != -EAGAIN && !r->found))
             route_stop(r, "it has no consumer to pull from");
         be_patient(r);
         return false;
     }
     seen_bind(r->in->seen, &state);
-    r->ready = true;
+    r->ready = r->found = true;
     r->connection = connection;
     r->look_again = 0;
     r->in->asked = 0;
@@ -384,25 +407,28 @@ static bool begin_connection(struct route *r)
 
 int64_t in_deadline(const struct route *r)
 {
-    if (r->stopped || !r->bridge->connected)
+    if (r->stopped)
         return INT64_MAX;
+    if (r->lost || !r->bridge->connected)
+        return r->find_at;
     if (!r->ready)
         return r->look_again;
     if (waiting(r->in) > 0 && !r->in_mux) /* held up, and not by the queue */
         return now_ms() + FLOOR_EVERY;
-    return r->in->asked > 0 ? r->in->asked_at + EXPIRES + GRACE + 1 : INT64_MAX;
+    int64_t again = r->in->asked_at + EXPIRES + GRACE + 1;
+    return r->in->asked > 0 && again < r->find_at ? again : r->find_at;
 }
 
 bool in_work(struct route *r)
 {
-    if (r->stopped)
+    if (r->stopped || (r->lost ? !route_find_queue(r) : !is_still_there(r)))
         return false;
     if (r->ready && r->connection != r->bridge->connections)
         r->ready = false;
     if (r->bridge->connected && !r->ready && !begin_connection(r))
         return false;
     bool moved = deal(r);
-    if (r->ready && r->bridge->connected && !r->stopped && !r->bridge->stopping)
+    if (r->ready && r->bridge->connected && !r->stopped && !r->lost && !r->bridge->stopping)
         ask(r);
     return moved;
 }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 
 # Between queues and NATS JetStream: the only part that uses libnats.
-EXTRA_DIST += bridge/shmring-bridge.service.in bridge/bridge.conf tools/completion/shmring-bridge
+EXTRA_DIST += bridge/shmring-bridge.service.in bridge/shmring-bridge.sysusers bridge/bridge.conf tools/completion/shmring-bridge
 if HAVE_BRIDGE
 bin_PROGRAMS += bridge/shmring-bridge
 bashcompletion_DATA = tools/completion/shmring-bridge
@@ -9,11 +9,17 @@ bridgeexampledir = $(docdir)/examples
 bridgeexample_DATA = bridge/bridge.conf
 systemdunitdir = $(prefix)/lib/systemd/system
 systemdunit_DATA = bridge/shmring-bridge@.service
+sysusersdir = $(prefix)/lib/sysusers.d
+sysusers_DATA = bridge/shmring-bridge.conf
 endif
-CLEANFILES += bridge/shmring-bridge@.service
+CLEANFILES += bridge/shmring-bridge@.service bridge/shmring-bridge.conf
 
-bridge/shmring-bridge@.service: bridge/shmring-bridge.service.in
-	$(AM_V_GEN)$(MKDIR_P) bridge && sed -e 's|@bindir@|$(bindir)|' -e 's|@sysconfdir@|$(sysconfdir)|' \
+bridge/shmring-bridge.conf: bridge/shmring-bridge.sysusers
+	$(AM_V_GEN)$(MKDIR_P) bridge && cp $(srcdir)/bridge/shmring-bridge.sysusers $@
+
+# Written with brackets, as configure would replace what stands between two @ here too.
+bridge/shmring-bridge@.service: bridge/shmring-bridge.service.in Makefile
+	$(AM_V_GEN)$(MKDIR_P) bridge && sed -e 's|[@]bindir[@]|$(bindir)|' -e 's|[@]sysconfdir[@]|$(sysconfdir)|g' \
 		$(srcdir)/bridge/shmring-bridge.service.in >$@
 
 bridge_shmring_bridge_CPPFLAGS = $(AM_CPPFLAGS) $(LIBNATS_CFLAGS)

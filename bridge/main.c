@@ -78,7 +78,7 @@ static void sleep_in_mux(struct bridge *b, int64_t deadline)
     int n = shmring_mux_wait(b->mux, events, EVENTS, deadline == INT64_MAX ? NULL : &timeout);
     for (int i = 0; i < n; i++)
         if (events[i].error)
-            route_stop(events[i].data, strerror(-events[i].error));
+            route_failed(events[i].data, events[i].error);
 }
 
 /*
@@ -162,7 +162,7 @@ static bool all_stopped(const struct bridge *b)
 static bool all_ready(const struct bridge *b)
 {
     for (size_t i = 0; i < b->count; i++)
-        if (!b->routes[i].ready && !b->routes[i].stopped)
+        if (!b->routes[i].ready && !b->routes[i].stopped && !b->routes[i].lost)
             return false;
     return true;
 }
@@ -182,13 +182,13 @@ static int run(struct bridge *b)
             told = true;
             say(LOG_INFO, "ready");
             notify("READY=1");
+            metrics_at = 0;
         }
     }
     if (b->closed && !b->stopping)
         return FAILED;
     notify("STOPPING=1");
     drain(b);
-    metrics_write(b);
     return 0;
 }
 
@@ -231,6 +231,8 @@ int main(int argc, char **argv)
         status = run(&b);
     else if (result == -EINTR)
         status = 0;
+    b.ended = true;
+    metrics_write(&b);
     for (size_t i = 0; i < b.count; i++)
         route_silence(&b.routes[i]);
     if (!server_close(&b)) /* its threads may still use what would be freed now, or by exit() */

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "bridge.h"
 
@@ -40,11 +41,11 @@ static uint64_t value_of(const struct route *r, int what)
     case 3:
         return r->counters.dead_lettered;
     case 4:
-        return out ? out_in_flight(r) : in_in_flight(r);
+        return r->out ? out_in_flight(r) : r->in ? in_in_flight(r) : 0;
     case 5:
-        return out ? depth_of(r) : in_lag(r);
+        return out ? depth_of(r) : r->in ? in_lag(r) : 0;
     default:
-        return !r->stopped && r->ready && r->bridge->connected;
+        return !r->bridge->ended && !r->stopped && !r->lost && r->ready && r->bridge->connected;
     }
 }
 
@@ -82,8 +83,12 @@ static void put_all(const struct bridge *b, FILE *out)
     fprintf(out,
             "# TYPE shmring_bridge_reconnects counter\n"
             "# HELP shmring_bridge_reconnects Times the server was found again.\n"
-            "shmring_bridge_reconnects_total %" PRIu64 "\n# EOF\n",
-            (uint64_t)b->reconnects);
+            "shmring_bridge_reconnects_total %" PRIu64 "\n"
+            "# TYPE shmring_bridge_written_seconds gauge\n"
+            "# HELP shmring_bridge_written_seconds When this was written, every ten seconds: an "
+            "older file is that of a bridge that was killed.\n"
+            "shmring_bridge_written_seconds %lld\n# EOF\n",
+            (uint64_t)b->reconnects, (long long)time(NULL));
 }
 
 void metrics_write(const struct bridge *b)

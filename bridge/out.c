@@ -146,18 +146,12 @@ static uint64_t identity_of(const struct shmring_stat *st)
 int out_open(struct route *r)
 {
     struct outgoing *o = calloc(1, sizeof *o);
-    struct shmring_stat st;
     char pattern[128], *inbox = NULL;
 
     if (!o)
         return -ENOMEM;
     r->out = o;
     pthread_mutex_init(&o->mutex, NULL);
-    int result = shmring_stat(r->q, &st);
-    if (result < 0)
-        return result;
-    o->id.fixed =
-        (size_t)snprintf(o->id.bytes, sizeof o->id.bytes, "%016" PRIx64 "-", identity_of(&st));
     o->window = r->config->window;
     for (o->mask = 1; o->mask < o->window; o->mask *= 2)
         continue;
@@ -182,6 +176,19 @@ int out_open(struct route *r)
         say(LOG_ERROR, "route %s: %s", r->config->name, natsStatus_GetText(s));
         return -EIO;
     }
+    return 0;
+}
+
+int out_bind(struct route *r)
+{
+    struct outgoing *o = r->out;
+    struct shmring_stat st;
+    int result = shmring_stat(r->q, &st);
+
+    if (result < 0)
+        return result;
+    o->id.fixed =
+        (size_t)snprintf(o->id.bytes, sizeof o->id.bytes, "%016" PRIx64 "-", identity_of(&st));
     route_watch(r, SHMRING_READABLE, true);
     return 0;
 }
@@ -348,12 +355,12 @@ static bool begin_connection(struct route *r)
         return false;
     int result = stream_find(r->bridge, r->config, &state);
     if (result < 0) {
-        if (result != -EAGAIN && r->connection == 0)
+        if (result != -EAGAIN && !r->found)
             route_stop(r, "it has no stream to publish to");
         be_patient(r);
         return false;
     }
-    r->ready = true;
+    r->ready = r->found = true;
     r->connection = connection;
     r->look_again = 0;
     r->out->maximum = natsConnection_GetMaxPayload(r->bridge->nc) - (r->config->ids ? HEADER : 0);
@@ -367,14 +374,15 @@ static bool take_off(struct route *r)
     struct outgoing *o = r->out;
     int taken = 0;
 
-    for (; taken < AT_A_TIME && o->next - o->first < o->window && !r->stopped; taken++) {
+    for (; taken < AT_A_TIME && o->next - o->first < o->window && !r->stopped && !r->lost;
+         taken++) {
         struct flight *flight = flight_at(o, o->next);
         struct shmring_info info;
         const void *msg;
         ssize_t length = shmring_peek(r->q, &msg, &info);
         if (length < 0) {
             if (length != -EAGAIN)
-                route_stop(r, shmring_strerror_detail());
+                route_failed(r, (int)length);
             break;
         }
         if (o->first == o->next)
@@ -399,7 +407,11 @@ static bool take_off(struct route *r)
 
 int64_t out_deadline(const struct route *r)
 {
-    if (r->stopped || !r->bridge->connected)
+    if (r->stopped)
+        return INT64_MAX;
+    if (r->lost && out_in_flight(r) == 0)
+        return r->find_at;
+    if (!r->bridge->connected)
         return INT64_MAX;
     if (r->look_again != 0)
         return r->look_again;
@@ -411,6 +423,10 @@ bool out_work(struct route *r, bool *blocked)
     struct outgoing *o = r->out;
     bool moved = release(r);
 
+    /* What was taken from a queue that was removed is passed on first. */
+    *blocked = true;
+    if (r->lost && !r->stopped && out_in_flight(r) == 0 && !route_find_queue(r))
+        return moved;
     if (r->ready && r->connection != r->bridge->connections)
         r->ready = false;
     if (r->bridge->connected && !r->ready && !r->stopped)
@@ -434,7 +450,7 @@ bool out_work(struct route *r, bool *blocked)
         if (r->look_again == 0 && !r->bridge->stopping)
             moved |= take_off(r);
     }
-    *blocked =
-        !r->bridge->connected || !r->ready || r->look_again != 0 || out_in_flight(r) == o->window;
+    *blocked = r->lost || !r->bridge->connected || !r->ready || r->look_again != 0 ||
+               out_in_flight(r) == o->window;
     return moved;
 }

@@ -7,36 +7,122 @@
 
 #include "bridge.h"
 
-/* row: NULL, or to be filled in. */
-static int open_queue(shmring_t **q, const struct route_config *route, const char *name,
-                      unsigned role, struct row *row)
-{
-    int r = row ? row_open(q, name, row) : shmring_open(q, name, role);
+enum { FIND_EVERY = 500 /* ms */ };
 
-    if (r < 0)
-        say(LOG_ERROR, "route %s: %s: %s", route->name, name,
-            r == -EAGAIN ? "its creator is at work, or died doing so" : shmring_strerror_detail());
-    return r;
+/* What a route cannot go on without; *name: which of its queues is meant. */
+static int open_queues(struct route *r, const char **name)
+{
+    const struct route_config *c = r->config;
+    struct shmring_stat st;
+
+    *name = c->queue;
+    int result = c->direction == TO_SUBJECT ? shmring_open(&r->q, c->queue, SHMRING_CONSUMER)
+                                            : row_open(&r->q, c->queue, &r->row);
+    if (result == 0)
+        result = shmring_stat(r->q, &st);
+    if (result == 0 && c->dead_letter && !r->dead_letter) {
+        *name = c->dead_letter;
+        result = shmring_open(&r->dead_letter, c->dead_letter, SHMRING_PRODUCER);
+    }
+    if (result < 0)
+        return result;
+    r->kind = st.kind;
+    return 0;
+}
+
+/* May it be there later? */
+static bool may_come(const struct route *r, int error)
+{
+    return r->config->wait && (error == -ENOENT || error == -EAGAIN);
+}
+
+static const char *words_of(int error)
+{
+    return error == -EAGAIN ? "its creator is at work, or died doing so"
+                            : shmring_strerror_detail();
+}
+
+/* Once for each reason, not at each attempt. */
+static void say_why_not(struct route *r, const char *name, int error)
+{
+    if (error != r->find_error)
+        say(may_come(r, error) ? LOG_WARNING : LOG_ERROR, "route %s: %s: %s%s", r->config->name,
+            name, words_of(error), may_come(r, error) ? ": waiting for it" : "");
+    r->find_error = error;
 }
 
 int route_open(struct bridge *b, struct route *r, const struct route_config *config)
 {
-    const bool out = config->direction == TO_SUBJECT;
-    struct shmring_stat st;
+    const char *name;
 
     r->bridge = b;
     r->config = config;
     r->patience = 100;
-    int result = out ? open_queue(&r->q, config, config->queue, SHMRING_CONSUMER, NULL)
-                     : open_queue(&r->q, config, config->queue, SHMRING_PRODUCER, &r->row);
-    if (result == 0 && config->dead_letter)
-        result = open_queue(&r->dead_letter, config, config->dead_letter, SHMRING_PRODUCER, NULL);
+    int result = open_queues(r, &name);
+    if (result < 0) {
+        say_why_not(r, name, result);
+        shmring_close(&r->q);
+        r->lost = may_come(r, result);
+        if (!r->lost)
+            return result;
+        r->find_at = now_ms() + FIND_EVERY;
+    }
+    result = config->direction == TO_SUBJECT ? out_open(r) : in_open(r);
+    if (result == 0 && !r->lost)
+        result = r->out ? out_bind(r) : in_bind(r);
+    return result;
+}
+
+/* The queue was removed: nobody else will find it. */
+static void lose_queue(struct route *r)
+{
+    say(LOG_WARNING, "route %s: the queue %s was removed: waiting for another one of that name",
+        r->config->name, r->config->queue);
+    route_watch(r, 0, false);
+    r->lost = true;
+    r->find_at = 0;
+    r->find_error = -ENOENT;
+}
+
+void route_failed(struct route *r, int error)
+{
+    if (error == -ESTALE && r->config->wait && !r->stopped) {
+        if (!r->lost)
+            lose_queue(r);
+    } else {
+        /* The detail may be another thread's. */
+        route_stop(r, shmring_check(r->q) < 0 ? shmring_strerror_detail() : strerror(-error));
+    }
+}
+
+bool route_find_queue(struct route *r)
+{
+    const int64_t now = now_ms();
+    const char *name;
+
+    if (r->find_at > now)
+        return false;
+    r->find_at = now + FIND_EVERY;
+    if (r->in) /* its file goes with the old queue */
+        in_unbind(r);
+    shmring_close(&r->q);
+    int result = open_queues(r, &name);
     if (result == 0)
-        result = shmring_stat(r->q, &st);
-    if (result < 0)
-        return result;
-    r->kind = st.kind;
-    return out ? out_open(r) : in_open(r);
+        result = r->out ? out_bind(r) : in_bind(r);
+    else
+        say_why_not(r, name, result);
+    if (result < 0) { /* also with another error: somebody may mend that */
+        if (r->in)
+            in_unbind(r);
+        shmring_close(&r->q);
+        return false;
+    }
+    say(LOG_INFO, "route %s: the queue %s is there", r->config->name, r->config->queue);
+    r->lost = false;
+    r->find_error = 0;
+    r->ready = false; /* look for the stream again */
+    r->look_again = 0;
+    return true;
 }
 
 void route_silence(struct route *r)
@@ -68,14 +154,24 @@ void route_stop(struct route *r, const char *why)
 
 int route_bury(struct route *r, const void *msg, size_t len, const char *why)
 {
-    if (!r->dead_letter) {
+    if (!r->config->dead_letter) {
         char text[300];
         snprintf(text, sizeof text, "a message of %zu bytes, which stays where it is: %s", len,
                  why);
         route_stop(r, text);
         return -ENOENT;
     }
-    int result = shmring_send(r->dead_letter, msg, len);
+    if (r->dead_letter && r->config->wait && shmring_check(r->dead_letter) == -ESTALE)
+        shmring_close(&r->dead_letter);
+    int result = r->dead_letter
+                     ? 0
+                     : shmring_open(&r->dead_letter, r->config->dead_letter, SHMRING_PRODUCER);
+    if (result < 0 && may_come(r, result)) {
+        say_why_not(r, r->config->dead_letter, result);
+        return -EAGAIN;
+    }
+    if (result == 0)
+        result = shmring_send(r->dead_letter, msg, len);
     if (result == 0) {
         say(LOG_WARNING, "route %s: a message of %zu bytes goes to %s: %s", r->config->name, len,
             r->config->dead_letter, why);

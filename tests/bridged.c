@@ -19,12 +19,24 @@ static shmring_t *make(const char *name, uint32_t kind, unsigned role)
                                 : test_create_mpmc(name, role, MESSAGES, LONGEST);
 }
 
+void make_queues(uint32_t kind)
+{
+    producer = make(from, kind, SHMRING_PRODUCER);
+    consumer = make(to, kind, SHMRING_CONSUMER);
+}
+
+void remove_queues(void)
+{
+    shmring_close(&producer);
+    shmring_close(&consumer);
+    DO("rm", from, to);
+}
+
 void prepare(uint32_t kind, const char *more_out, const char *more_in)
 {
     from = queue_name();
     to = queue_name();
-    producer = make(from, kind, SHMRING_PRODUCER);
-    consumer = make(to, kind, SHMRING_CONSUMER);
+    make_queues(kind);
     snprintf(out_route, sizeof out_route,
              "direction=to-subject queue=%s stream=S subject=s.x storage=memory %s", from,
              more_out);
@@ -37,9 +49,7 @@ void prepare(uint32_t kind, const char *more_out, const char *more_in)
 
 void finish(void)
 {
-    shmring_close(&producer);
-    shmring_close(&consumer);
-    DO("rm", from, to);
+    remove_queues();
     nats_stop(&server);
 }
 

@@ -20,6 +20,10 @@ extern char out_route[400], in_route[400];
 void prepare(uint32_t kind, const char *more_out, const char *more_in);
 void finish(void);
 
+/* Only the queues: remove them, and make them again. */
+void remove_queues(void);
+void make_queues(uint32_t kind);
+
 /* Messages are numbers. */
 void put(uint64_t first, uint64_t count);
 void receive(uint64_t first, uint64_t count);

@@ -336,6 +336,7 @@ tests_tracing_LDADD = lib/libshmring-core.la
 script_tests += \
 	tests/abi.sh \
 	tests/bench_check.sh \
+	tests/bridge_unit.sh \
 	tests/completion.sh \
 	tests/configure.sh \
 	tests/consumers.sh \

@@ -18,6 +18,7 @@ queue=hello-${dir##*.} # a name that nobody had before
 tool=$builddir/tools/shmring
 trap '"$tool" rm -f "$queue"; rm -rf "$dir"' EXIT
 
+# shellcheck disable=SC2016 # no command in it
 sed -n '/^```c$/,/^```$/{/^```/d;p;}' "$srcdir/README.md" >"$dir/hello.c"
 sed '1,/^ \*\/$/d' "$srcdir/examples/hello.c" | diff "$dir/hello.c" - || {
     echo 'README.md has another program than examples/hello.c'

@@ -91,11 +91,61 @@ Test(bridge_program, queues_that_are_missing_or_taken)
     nats_start(&server, "");
     prepare(SHMRING_SPSC, "", "");
     EXPECT(RUN("-s", server.url, "-r",
-               "direction=to-subject queue=there-is-none stream=S subject=s.x"),
-           1, "", "there-is-none");
+               "direction=to-subject queue=there-is-none stream=S subject=s.x wait=no"),
+           1, "", "error: route 1: there-is-none: /dev/shm/there-is-none does not exist\n");
+    EXPECT(RUN("-s", server.url, "-r",
+               "direction=to-queue queue=there-is-none stream=S consumer=c wait=no"),
+           1, "", "error: route 1: there-is-none: /dev/shm/there-is-none does not exist\n");
     struct program bridge = bridge_start(&server, "-r", out_route, "-r", in_route, NULL);
     bridge_await(&bridge, "ready");
     EXPECT(RUN("-s", server.url, "-r", out_route), 1, "", "shmring-bridge");
+    bridge_stop(&bridge);
+    finish();
+}
+
+static void check_removed_and_made_again(uint32_t kind)
+{
+    nats_start(&server, "");
+    prepare(kind, "", "");
+    struct program bridge = bridge_start(&server, "-r", out_route, "-r", in_route, NULL);
+    bridge_await(&bridge, "ready");
+    for (int i = 0; i < 3; i++) {
+        put(10 * (uint64_t)i, 10);
+        receive(10 * (uint64_t)i, 10);
+        remove_queues();
+        bridge_await_times(&bridge, "was removed: waiting for another one of that name", 2 * i + 2);
+        make_queues(kind);
+        bridge_await_times(&bridge, " is there\n", 2 * i + 2);
+    }
+    put(30, 10);
+    receive(30, 10);
+    assert_nothing_more();
+    bridge_stop(&bridge);
+    finish();
+}
+
+Test(bridge_program, queues_that_are_removed_and_made_again)
+{
+    check_removed_and_made_again(SHMRING_SPSC);
+}
+
+Test(bridge_program, queues_that_are_removed_and_made_again_mpmc)
+{
+    check_removed_and_made_again(SHMRING_MPMC);
+}
+
+/* At boot nobody has made them yet. The service manager hears that it is ready all the same. */
+Test(bridge_program, queues_that_come_later)
+{
+    nats_start(&server, "");
+    prepare(SHMRING_SPSC, "", "");
+    remove_queues();
+    struct program bridge = bridge_start(&server, "-r", out_route, "-r", in_route, NULL);
+    bridge_await_times(&bridge, "does not exist: waiting for it", 2);
+    bridge_await(&bridge, "info: ready");
+    make_queues(SHMRING_SPSC);
+    put(0, 10);
+    receive(0, 10);
     bridge_stop(&bridge);
     finish();
 }
@@ -187,13 +237,48 @@ Test(bridge_program, command_line, .init = NULL)
 
 /* ---- Those who look after it ----------------------------------------------------------------- */
 
+static void await_metric(const char *path, const char *name, const char *direction, uint64_t value)
+{
+    for (struct deadline deadline = {0}; metric(path, name, direction) != value;)
+        pause_until(&deadline, name);
+}
+
+/* Whoever looks at the metrics of a bridge that has failed does not read that it is up. */
+Test(bridge_program, metrics_of_a_bridge_that_fails)
+{
+    nats_start(&server, "");
+    prepare(SHMRING_SPSC, "", "");
+    const char *path = metrics_file();
+    struct program bridge = bridge_start(&server, "-r", out_route, "--openmetrics", path, NULL);
+    bridge_await(&bridge, "ready");
+    await_metric(path, "up", "to-subject", 1);
+    bridge_stop(&bridge);
+    expect_metric(path, "up", "to-subject", 0);
+    EXPECT(RUN("-s", server.url, "-r",
+               "direction=to-subject queue=none stream=S subject=s.x wait=no", "--openmetrics",
+               path),
+           1, "", "does not exist");
+    expect_metric(path, "up", "to-subject", 0);
+    strstr(out_route, "stream=S")[7] = 'T';
+    bridge = program_start(-1, -1,
+                           (const char *const[]){"bridge/shmring-bridge", "-s", server.url, "-r",
+                                                 out_route, "--openmetrics", path, NULL});
+    EXPECT(program_finish(&bridge), 1, "", "no route is left");
+    expect_metric(path, "up", "to-subject", 0);
+    finish();
+}
+
 Test(bridge_program, metrics)
 {
     nats_start(&server, "");
     prepare(SHMRING_SPSC, "ack-wait=600000", "ack-wait=600000"); /* nothing comes again */
     const char *path = metrics_file();
+    const time_t before = time(NULL);
     struct program bridge =
         bridge_start(&server, "-r", out_route, "-r", in_route, "--openmetrics", path, NULL);
+    bridge_await(&bridge, "ready");
+    await_metric(path, "up", "to-subject", 1);
+    await_metric(path, "up", "to-queue", 1);
     put(0, 50);
     receive(0, 50);
     bridge_stop(&bridge);
@@ -204,8 +289,9 @@ Test(bridge_program, metrics)
         expect_metric(path, "redelivered_total", directions[i], 0);
         expect_metric(path, "dead_lettered_total", directions[i], 0);
         expect_metric(path, "lag", directions[i], 0);
-        expect_metric(path, "up", directions[i], 1);
+        expect_metric(path, "up", directions[i], 0); /* it has ended */
     }
+    cr_assert_geq(metric(path, "written_seconds", NULL), (uint64_t)before);
     expect_metric(path, "in_flight", "to-subject", 0);
     cr_assert_leq(metric(path, "in_flight", "to-queue"), 4096);
     expect_metric(path, "reconnects_total", NULL, 0);

@@ -1,0 +1,39 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# The unit of shmring-bridge as it would be installed: its paths are whole, and systemd takes it.
+set -eu
+: "${srcdir:?}" "${builddir:?}"
+
+unit=$builddir/bridge/shmring-bridge@.service
+[ -e "$unit" ] || {
+    echo 'built without shmring-bridge'
+    exit 77
+}
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+
+setting() # VARIABLE: as make has it
+{
+    # shellcheck disable=SC2016 # for make
+    printf 'include Makefile\nprint:; @echo $(%s)\n' "$1" | (cd "$builddir" && ${MAKE:-make} -s --no-print-directory -f - print)
+}
+grep -n '@[a-z]*@\|{prefix}\|{exec_prefix}' "$unit" && exit 1
+expected="ExecStart=$(setting bindir)/shmring-bridge --openmetrics \${RUNTIME_DIRECTORY}/metrics $(setting sysconfdir)/shmring/%i.conf"
+grep -qxF "$expected" "$unit" || {
+    grep ExecStart "$unit"
+    echo "is not $expected"
+    exit 1
+}
+user=$(sed -n 's/^User=//p' "$unit")
+grep -q "^u $user " "$srcdir/bridge/shmring-bridge.sysusers"
+
+command -v systemd-analyze >/dev/null || {
+    echo 'no systemd-analyze: only looked at'
+    exit 0
+}
+# The program where it is now. It complains also of other units of this machine: those do not count.
+sed "s|^ExecStart=[^ ]*|ExecStart=$(cd "$builddir" && pwd)/bridge/shmring-bridge|" "$unit" \
+    >"$dir/shmring-bridge@test.service"
+systemd-analyze verify --man=no "$dir/shmring-bridge@test.service" >"$dir/said" 2>&1 || :
+! grep 'shmring-bridge' "$dir/said"
