@@ -272,11 +272,11 @@ static int write_json(const struct figures *figures, const struct options *o)
     return report_finish(f);
 }
 
-/* A descriptor a queue. */
+/* Each handle has two descriptors: see lib/segment.h. */
 static int raise_limit(void)
 {
     struct rlimit files;
-    const rlim_t needed = (rlim_t)counts[COUNTS - 1] + 100;
+    const rlim_t needed = 2 * (rlim_t)counts[COUNTS - 1] + 100;
 
     if (getrlimit(RLIMIT_NOFILE, &files) < 0)
         return -1;

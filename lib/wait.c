@@ -259,7 +259,7 @@ static int look_around(shmring_t *q, unsigned events, int64_t now)
     w->looked_around = now;
     if (q->kind == SHMRING_MPMC)
         shmr_sweep(q, SHMR_SWEEP_BLOCKS_ASLEEP);
-    if (w->name_checked == 0 || now - w->name_checked >= NAME_CHECK_NS) {
+    if (now - w->name_checked >= NAME_CHECK_NS) {
         w->name_checked = now;
         if (shmr_handle_check_name(q) < 0)
             return -ESTALE;
@@ -283,6 +283,7 @@ void shmr_wait_init(shmring_t *q, unsigned flags)
         if (q->kind == SHMRING_SPSC)
             q->peers_before[e] = atomic_load_explicit(hung_up(q, e), memory_order_relaxed);
     }
+    q->waiting.name_checked = shmr_now();             /* attaching has found the name */
     if (q->kind == SHMRING_MPMC && SHMR_RMW_IS_FENCE) /* a message is published by one */
         q->heed[SHMR_READABLE] = SHMR_HEED_UNFENCED;
     shmring_set_waiting(q, NULL);

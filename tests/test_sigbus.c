@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "lib/handle.h"
+#include "lib/participant.h"
 #include "messages.h"
 #include "support.h"
 
@@ -37,6 +38,7 @@ static shmring_t *create_queue(unsigned kind, unsigned roles)
     shmring_t *q = kind == SHMRING_SPSC ? test_create(queue_name, roles, CAPACITY)
                                         : test_create_mpmc(queue_name, roles, MESSAGES, LONGEST);
     cr_assert_eq(shmring_unlink(queue_name), 0);
+    q->waiting.name_checked = INT64_MAX; /* no wait is to end because the name is gone */
     return q;
 }
 
@@ -321,13 +323,13 @@ Test(sigbus, others_are_not_concerned, .timeout = 60)
 Test(sigbus, the_role_is_free)
 {
     shmring_t *q = create_queue(SHMRING_SPSC, BOTH), *observer = attach(q, SHMRING_OBSERVER);
-    struct shmring_participant rows[2];
 
     cr_assert_eq(shmring_guard_sigbus(), 0);
     truncate_to(q, (off_t)q->geometry.data);
     assert_refused(by_send(q), EBADMSG, GONE);
-    cr_assert_eq(shmring_participants(observer, rows, 2), 2);
-    cr_assert_eq(rows[0].alive + rows[1].alive, 0);
+    /* Not by shmring_participants(): it counts the messages, whose memory is gone. */
+    for (uint32_t row = 0; row < SHMR_SPSC_ROWS; row++)
+        cr_assert_eq(shmr_row_is_locked(observer->fd, &observer->geometry, row), 0);
     shmring_close(&q);
     shmring_close(&observer);
 }
@@ -612,7 +614,7 @@ static void *work(void *number)
             /* A header with a hole may be one of another layout: that is told before its CRC is
              * looked at, see test_layout. */
             cr_assert(r >= 0 || r == -EAGAIN || r == -EPERM || r == -EBADMSG || r == -ETIMEDOUT ||
-                          r == -ENOSPC || r == -EPROTONOSUPPORT,
+                          r == -ENOSPC || r == -EPROTONOSUPPORT || r == -ESTALE,
                       "%ld: %s", r, shmring_strerror_detail());
         }
         shmring_close(q);

@@ -97,6 +97,7 @@ static const bool may_be_called[FALLIBLE] = {
     [CALL_LSTAT] = true,      [CALL_MADVISE] = true,  [CALL_OPEN] = true,
     [CALL_OPENAT] = true,     [CALL_READ] = true,     [CALL_STAT] = true,
     [CALL_FUTEX_WAKE] = true, [CALL_UNLINK] = true,   [CALL_WRITE] = true,
+    [CALL_READLINK] = true,
 };
 
 /* ---- A queue where there is much to do on the way of a message ------------------------------- */
