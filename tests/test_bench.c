@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -326,9 +327,18 @@ Test(bench, a_mux_of_many_queues)
 {
     succeed("--mode mux --seconds 0.02 --rounds 1 --json %s/json");
     char *said = out(), *json = contents(path_in_dir("json"));
-    cr_assert(strstr(said, "\n   10000 "), "%s", said);
+    /* All of them, or as many as the limit of descriptors allows. */
+    struct rlimit files;
+    char row[40], queues[60];
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &files), 0);
+    int most = 10000;
+    if (!strstr(said, "\n   10000 "))
+        most = (int)(files.rlim_max - 100) / 2;
+    snprintf(row, sizeof row, "\n%8d ", most);
+    snprintf(queues, sizeof queues, "\"queues\": %d, \"round\": 1, ", most);
+    cr_assert(strstr(said, row), "%s", said);
     cr_assert(json_is_valid(json), "%s", json);
-    cr_assert_eq(count(json, "\"queues\": 10000, \"round\": 1, "), 1, "%s", json);
+    cr_assert_eq(count(json, queues), 1, "%s", json);
     cr_assert_eq(count(json, "\"probe_ns\": ["), 5);
     free(said);
     free(json);
