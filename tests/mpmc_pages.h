@@ -60,7 +60,11 @@ static inline void mpmc_pages_start_at(struct mpmc_pages *pages, uint64_t positi
 /* What kill -9 leaves of a handle: its row says ATTACHED, and its lock is gone. */
 static inline void mpmc_kill_handle(shmring_t **q)
 {
+    const int kept = shmr_kept_take(&(*q)->kept, false);
+
     shmr_segment_unmap(&(*q)->map);
+    if (kept >= 0)
+        close(kept);
     close((*q)->fd);
     free((*q)->doorbell);
     free(*q);
