@@ -25,15 +25,13 @@ static const struct {
     const char *name;
     long number;
 } calls[] = {
-    CALL(close),
-    CALL(dup3),          CALL(fallocate), CALL(fchmod),    CALL(fcntl),
-    CALL(fstat),          CALL(fstatfs),   CALL(ftruncate), CALL(futex),
-    CALL(getpid),
-    CALL(linkat),         CALL(madvise),   CALL(mmap),      CALL(munmap),
+    CALL(close),          CALL(dup3),    CALL(fallocate), CALL(fchmod), CALL(fcntl),
+    CALL(fstat),          CALL(fstatfs), CALL(ftruncate), CALL(futex),  CALL(getpid),
+    CALL(linkat),         CALL(madvise), CALL(mmap),      CALL(munmap),
 #if defined SYS_newfstatat
     CALL(newfstatat),
 #endif
-    CALL(openat),         CALL(pread64),   CALL(pwrite64),  CALL(read),
+    CALL(openat),         CALL(pread64), CALL(pwrite64),  CALL(read),
 #if defined SYS_readlink
     CALL(readlink),
 #else
