@@ -111,7 +111,7 @@ bool route_find_queue(struct route *r)
         result = r->out ? out_bind(r) : in_bind(r);
     else
         say_why_not(r, name, result);
-    if (result < 0) { /* also with another error: somebody may mend that */
+    if (result < 0) { /* also after another error: an administrator may mend its cause */
         if (r->in)
             in_unbind(r);
         shmring_close(&r->q);

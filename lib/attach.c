@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <shmring/shmring.h>
@@ -23,6 +22,7 @@
 #include "handle.h"
 #include "participant.h"
 #include "recovery.h"
+#include "roles.h"
 #include "spsc_batch.h"
 #include "trace.h"
 #include "wait.h"
@@ -102,116 +102,8 @@ static int new_handle(shmring_t **out)
     return 0;
 }
 
-/* ---- Locks ----------------------------------------------------------------------------------- */
-
-/*
- * A recoverer or a remover lets go of a row's lock soon. It may have been stopped, so a caller
- * waits for so many milliseconds and then says so.
+/* ---- Mapping, with the locks ------------------------------------------------------------------
  */
-#define LOCK_TRIES 200
-
-static void wait_a_millisecond(void)
-{
-    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-}
-
-static int say_it_is_being_removed(void)
-{
-    return shmr_fail(EBUSY, "a process that removes queues nobody is attached to (shmring gc) has "
-                            "just locked this one, or was stopped doing so: try again");
-}
-
-static int lock_spsc_role(const shmring_t *q, int fd, uint32_t row)
-{
-    int r = -EBUSY, holder = SHMR_NOBODY;
-
-    for (int tries = LOCK_TRIES; r == -EBUSY && holder != SHMR_OWNER && tries > 0; tries--) {
-        if (tries < LOCK_TRIES)
-            wait_a_millisecond();
-        r = shmr_row_lock(fd, &q->geometry, row);
-        if (r == -EBUSY)
-            holder = shmr_row_holder(q->fd, &q->geometry, row);
-        if (holder < 0)
-            return holder;
-    }
-    if (r != -EBUSY)
-        return r;
-    if (holder == SHMR_REMOVER)
-        return say_it_is_being_removed();
-    if (holder == SHMR_RECOVERER)
-        return shmr_fail(EBUSY,
-                         "the %s's role is its dead owner's, and a process that recovers it "
-                         "(shmring_recover) has it locked: try again",
-                         row == SHMR_ROW_PRODUCER ? "producer" : "consumer");
-    return shmr_row_say_who_holds(shmr_row_at(q->map.table, row), row);
-}
-
-/* Lock a row of an mpmc queue: one that is free if there is one, else one whose owner died. -EBUSY:
- * somebody has each of them. */
-static int try_any_row(shmring_t *q, int fd)
-{
-    for (int attached = 0; attached <= 1; attached++)
-        for (uint32_t row = 0; row < q->geometry.rows; row++) {
-            if (shmr_row_is_attached(shmr_row_at(q->map.table, row)) != attached)
-                continue;
-            int r = shmr_row_lock(fd, &q->geometry, row);
-            if (r != -EBUSY) {
-                q->row = row;
-                return r;
-            }
-        }
-    return -EBUSY;
-}
-
-/* Is one of the rows locked by somebody who lets go of it soon? Who that is; SHMR_OWNER: none. */
-static int find_passing_holder(const shmring_t *q)
-{
-    for (uint32_t row = 0; row < q->geometry.rows; row++) {
-        const int holder = shmr_row_holder(q->fd, &q->geometry, row);
-        if (holder != SHMR_OWNER)
-            return holder;
-    }
-    return SHMR_OWNER;
-}
-
-static int lock_any_row(shmring_t *q, int fd)
-{
-    int r = -EBUSY, holder = SHMR_NOBODY;
-
-    for (int tries = LOCK_TRIES; r == -EBUSY && holder != SHMR_OWNER && tries > 0; tries--) {
-        if (tries < LOCK_TRIES)
-            wait_a_millisecond();
-        r = try_any_row(q, fd);
-        if (r == -EBUSY)
-            holder = find_passing_holder(q);
-        if (holder < 0)
-            return holder;
-    }
-    if (r != -EBUSY)
-        return r;
-    if (holder == SHMR_REMOVER)
-        return say_it_is_being_removed();
-    return shmr_fail(EUSERS,
-                     holder == SHMR_OWNER
-                         ? "all %" PRIu32 " participants' rows are taken: close some handles, or "
-                           "create the queue with a larger max_participants"
-                         : "all %" PRIu32 " participants' rows are taken, and a process that "
-                           "recovers one of a dead participant has it locked: try again",
-                     q->geometry.rows);
-}
-
-static int lock_roles(shmring_t *q, int fd)
-{
-    int r = 0;
-
-    if (q->kind == SHMRING_MPMC)
-        return lock_any_row(q, fd);
-    if (q->roles & SHMRING_PRODUCER)
-        r = lock_spsc_role(q, fd, SHMR_ROW_PRODUCER);
-    if (r == 0 && q->roles & SHMRING_CONSUMER)
-        r = lock_spsc_role(q, fd, SHMR_ROW_CONSUMER);
-    return r;
-}
 
 static int map(shmring_t *q, int fd, unsigned flags)
 {
@@ -288,7 +180,7 @@ static int try_map_and_lock(shmring_t *q, unsigned flags, bool held)
     if (r >= 0)
         r = map(q, fd, flags);
     if (r == 0)
-        r = lock_roles(q, fd);
+        r = shmr_roles_lock(q, fd);
     if (r == 0 && (!shmr_kept_note(&q->kept, kept, forks, held) ||
                    (fd != kept && !shmr_kept_note(&mapped, fd, forks, held))))
         r = -EAGAIN;

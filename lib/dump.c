@@ -147,7 +147,7 @@ static bool is_retaken(uint64_t descriptor)
     return (descriptor & SHMR_STATE_MASK) == SHMR_OWN && descriptor & SHMR_R;
 }
 
-/* In somebody's hands: who took it, or was about to publish it again. */
+/* Held: by the consumer that took it, or by a recoverer about to publish it again. */
 static bool is_held(const struct shmr_mpmc *q, uint64_t index, uint64_t descriptor)
 {
     return (descriptor & SHMR_STATE_MASK) == SHMR_OWN ||

@@ -43,7 +43,7 @@ struct shmr_sweep {
     bool active;  /* a dead row is not finished */
     bool running; /* by a call of this handle, now */
     uint32_t row,
-        generation; /* another generation: somebody else finished it, and the row is new */
+        generation; /* another generation: another participant finished it, and the row is new */
     uint64_t next;  /* block */
     struct shmr_mpmc_recovered done;
     int error; /* of the last sweep: why the dead cannot be recovered; 0: they can */

@@ -114,7 +114,7 @@ struct shmr_spsc_consumer_page {
 /* mpmc: how many messages a participant has sent, or received. See lib/tally.h. */
 struct shmr_tally {
     _Atomic uint64_t pending;
-    _Atomic uint64_t messages; /* so far, since the row was first used, whoever had it */
+    _Atomic uint64_t messages; /* so far, by all owners of the row */
     _Atomic uint64_t twice;    /* twice the bytes of their payload, and the messages */
     uint64_t zero;
 };
@@ -141,14 +141,14 @@ struct shmr_row {
     _Atomic uint64_t consumers;
     _Atomic uint64_t
         hung_up; /* spsc: of the other role, when its owner was told that all had left */
-    /* Written by whoever has locked the row of a dead owner: */
+    /* Written by the participant that has locked the row of a dead owner: */
     _Atomic uint64_t deaths;    /* how many were recovered, bits 0-31; the last one's generation */
     _Atomic uint64_t recovered; /* mpmc: messages taken back from them, see lib/mpmc.h */
     uint64_t zero1[3];
     /* mpmc, the owner's: */
     struct shmr_tally sent;
     struct shmr_tally received;
-    _Atomic uint64_t full_events; /* these two: since the row was first used, whoever had it */
+    _Atomic uint64_t full_events; /* these two: so far, by all owners of the row */
     _Atomic uint64_t empty_events;
     _Atomic uint64_t
         held_since; /* CLOCK_MONOTONIC, ns: when its first held block was taken; 0: none */

@@ -35,6 +35,7 @@ lib_libshmring_core_la_SOURCES = \
 	lib/progress.h \
 	lib/ready.h \
 	lib/recovery.c lib/recovery.h \
+	lib/roles.c lib/roles.h \
 	lib/room.c lib/room.h \
 	lib/segment.c lib/segment.h \
 	lib/spsc.h lib/spsc_batch.h \

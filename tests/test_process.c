@@ -540,7 +540,7 @@ static void copy_file(const char *from, const char *to)
 }
 
 struct copies {
-    const char *library, *directory;
+    const char *original, *directory;
 };
 
 /* Plugins that have the library in them, each with thread-local variables of its own. */
@@ -552,7 +552,7 @@ static int load_copies(void *argument)
 
     for (int i = 0; i < COPIES; i++) {
         snprintf(file, sizeof file, "%s/copy%d.so", copies->directory, i);
-        copy_file(copies->library, file);
+        copy_file(copies->original, file);
         if (!dlopen(file, RTLD_NOW | RTLD_LOCAL)) {
             fprintf(stderr, "copy %d: %s\n", i, dlerror());
             return 1;
@@ -563,7 +563,7 @@ static int load_copies(void *argument)
 
 Test(process, many_copies_can_be_loaded, .timeout = 60)
 {
-    struct copies copies = {.library = library(CORE)};
+    struct copies copies = {.original = library(CORE)};
 
     if (SANITIZED)
         cr_skip_test("a sanitizer's thread-local variables are in the library");

@@ -166,7 +166,10 @@ enum {
     SHMRING_REDELIVERED = 0x1 /* somebody may have seen this message before */
 };
 
-/* A queue's description and counters, filled in by shmring_stat(). */
+/*
+ * A queue's description and counters, filled in by shmring_stat(). While nobody is at work they are exact,
+ * wherever those who died were killed: sent = received + messages that shmring_dump() shows + dropped.
+ */
 struct shmring_stat {
     uint32_t kind;
     uint32_t flags; /* SHMRING_HUGE_PAGES, SHMRING_AT_MOST_ONCE; SHMRING_STALE when its name is gone */
@@ -186,7 +189,7 @@ struct shmring_stat {
     uint64_t full_events;  /* times a send found the queue full after a success */
     uint64_t empty_events; /* times a receive found it empty after a success */
     uint64_t takeovers;    /* dead participants whose role was taken over, or who were recovered */
-    uint64_t redelivered;  /* mpmc: messages published again after their consumer's death */
+    uint64_t redelivered;  /* mpmc: messages taken back from the dead, to be published again */
     uint64_t dropped;      /* mpmc with SHMRING_AT_MOST_ONCE: messages given up instead */
     int64_t created_ns;    /* CLOCK_REALTIME */
     uint32_t creator_pid;  /* as the creator saw itself */
@@ -198,7 +201,7 @@ struct shmring_stat {
     uint32_t max_participants;
     uint32_t asleep; /* SHMRING_READABLE, SHMRING_WRITABLE: somebody sleeps until that is so, or gave up
                         doing so and was not missed yet */
-    uint64_t producers_ever; /* how often somebody attached as a producer, since creation */
+    uint64_t producers_ever; /* how often a participant attached as a producer, since creation */
     uint64_t consumers_ever;
     uint64_t reserved[3];
 };
@@ -218,7 +221,7 @@ struct shmring_participant {
     uint32_t generation; /* how often this row was taken */
     int64_t attached_ns; /* CLOCK_REALTIME */
     char comm[16];
-    uint64_t sent; /* mpmc: by whoever had this row, since creation */
+    uint64_t sent; /* by all owners of this row, since creation */
     uint64_t received;
     uint64_t held;     /* mpmc: blocks it owns now: being filled, reserved, or taken and not released */
     int64_t held_ns;   /* for how long it has held any between two calls; 0: it does not */
@@ -377,7 +380,7 @@ SHMRING_API int shmring_segment_fd(const shmring_t *q);
  * shmring_release() says -EBADMSG. Other handles, also of the same queue, are not concerned.
  *
  * It installs a handler for SIGBUS for the whole process; it cannot be undone, and calling it again
- * changes nothing, unless somebody put the default action back. What is not the memory of a handle is
+ * changes nothing, unless the program has put the default action back. What is not the memory of a handle is
  * passed on to what was installed before: install yours first, or have it call this one. A thread
  * that blocks SIGBUS is not protected.
  *
@@ -562,7 +565,7 @@ SHMRING_API int shmring_set_waiting(shmring_t *q, const struct shmring_waiting *
  *   -ENOENT, -ENOTDIR, -EACCES, -EROFS, -ENOSPC, -EMFILE, -ENFILE, -ENOMEM  from the kernel
  * The doorbell is a FIFO, DIRECTORY/.shmring-bell-*, made by the first who waits in the queue's
  * directory (memfd: /dev/shm) with the queue's mode and group. Where those who send (or make room)
- * cannot open it, the timed look is all there is. When somebody removes it alone, the next call to
+ * cannot open it, the timed look is all there is. When the FIFO alone is removed, the next call to
  * shmring_fd_arm() makes a new one. shmring_unlink() removes it, or, while it is open,
  * and for memfd queues, the last to close. It takes three descriptors an event to wait, one to ring.
  * Not for signal handlers. Do not sleep.
@@ -625,13 +628,12 @@ SHMRING_API int shmring_participants(shmring_t *q, struct shmring_participant *r
  * is that no participant writes; what was shown before is good. Allocates max_message bytes.
  */
 struct shmring_message {
-    uint64_t position; /* since the queue's creation. spsc: in bytes; mpmc: in messages, 0 for one
-                          that is being recovered */
+    uint64_t position; /* as in struct shmring_info */
     const void *data;  /* a copy, until each() returns */
     uint32_t length;
     uint32_t state;      /* SHMRING_WAITING, SHMRING_HELD */
     uint32_t row;        /* SHMRING_HELD: who has taken it and not released it, dead or alive */
-    uint32_t deliveries; /* how often it was taken so far */
+    uint32_t deliveries; /* how often it was taken so far: one less than shmring_peek() will say */
     uint64_t reserved[2];
 };
 enum { SHMRING_WAITING = 1, SHMRING_HELD = 2 };

@@ -201,7 +201,7 @@ struct shmring_stat {
     uint32_t max_participants;
     uint32_t asleep; /* SHMRING_READABLE, SHMRING_WRITABLE: somebody sleeps until that is so, or gave up
                         doing so and was not missed yet */
-    uint64_t producers_ever; /* how often somebody attached as a producer, since creation */
+    uint64_t producers_ever; /* how often a participant attached as a producer, since creation */
     uint64_t consumers_ever;
     uint64_t reserved[3];
 };
@@ -221,7 +221,7 @@ struct shmring_participant {
     uint32_t generation; /* how often this row was taken */
     int64_t attached_ns; /* CLOCK_REALTIME */
     char comm[16];
-    uint64_t sent; /* by whoever had this row, since creation */
+    uint64_t sent; /* by all owners of this row, since creation */
     uint64_t received;
     uint64_t held;     /* mpmc: blocks it owns now: being filled, reserved, or taken and not released */
     int64_t held_ns;   /* for how long it has held any between two calls; 0: it does not */
@@ -380,7 +380,7 @@ SHMRING_API int shmring_segment_fd(const shmring_t *q);
  * shmring_release() says -EBADMSG. Other handles, also of the same queue, are not concerned.
  *
  * It installs a handler for SIGBUS for the whole process; it cannot be undone, and calling it again
- * changes nothing, unless somebody put the default action back. What is not the memory of a handle is
+ * changes nothing, unless the program has put the default action back. What is not the memory of a handle is
  * passed on to what was installed before: install yours first, or have it call this one. A thread
  * that blocks SIGBUS is not protected.
  *
@@ -565,7 +565,7 @@ SHMRING_API int shmring_set_waiting(shmring_t *q, const struct shmring_waiting *
  *   -ENOENT, -ENOTDIR, -EACCES, -EROFS, -ENOSPC, -EMFILE, -ENFILE, -ENOMEM  from the kernel
  * The doorbell is a FIFO, DIRECTORY/.shmring-bell-*, made by the first who waits in the queue's
  * directory (memfd: /dev/shm) with the queue's mode and group. Where those who send (or make room)
- * cannot open it, the timed look is all there is. When somebody removes it alone, the next call to
+ * cannot open it, the timed look is all there is. When the FIFO alone is removed, the next call to
  * shmring_fd_arm() makes a new one. shmring_unlink() removes it, or, while it is open,
  * and for memfd queues, the last to close. It takes three descriptors an event to wait, one to ring.
  * Not for signal handlers. Do not sleep.
