@@ -56,6 +56,7 @@ static void opening()
     } catch (const std::system_error &e) {
         EXPECT(e.code() == std::errc::no_such_file_or_directory);
         EXPECT(std::string(e.what()).find("cxx-none") != std::string::npos);
+        EXPECT(std::string(e.what()) == shmring_strerror_detail()); /* and nothing behind it */
     }
     try {
         shmr::queue none("cxx-none", SHMRING_CONSUMER, 1ms);

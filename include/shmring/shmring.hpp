@@ -4,7 +4,7 @@
  * themselves. All of it is in this header, and every call is one of shmring.h, where its guarantees
  * and errors are told.
  *
- *   shmr::queue out("orders", config);                  throws std::system_error
+ *   shmr::queue out("orders", config);                  throws shmr::open_error
  *   shmr::queue in("orders", SHMRING_CONSUMER);
  *   out.send("buy");
  *   if (auto message = in.peek(100ms))                     does not throw
@@ -30,6 +30,7 @@
 #include <cstring>
 #include <iterator>
 #include <memory>
+#include <stdexcept>
 #include <string_view>
 #include <system_error>
 #include <type_traits>
@@ -368,13 +369,33 @@ class [[nodiscard]] reservation : public mutable_bytes
     shmring_t *q_ = nullptr;
 };
 
+#if defined __cpp_exceptions
+/* Why a queue was not opened. std::system_error would put the words for the errno behind a sentence
+ * that has them already. */
+class open_error : public std::system_error
+{
+  public:
+    open_error(int error, const char *sentence)
+        : std::system_error(error, std::generic_category()), sentence_(sentence)
+    {
+    }
+    const char *what() const noexcept override /* the sentence of shmring_strerror_detail() */
+    {
+        return sentence_.what();
+    }
+
+  private:
+    std::runtime_error sentence_; /* a string whose copy never throws */
+};
+#endif
+
 class queue
 {
   public:
     queue() noexcept = default; /* no handle: every call fails with -EBADF */
 
 #if defined __cpp_exceptions
-    /* Throw a std::system_error whose what() is the sentence of shmring_strerror_detail(). */
+    /* Throw an open_error. */
     queue(const char *name, const shmring_config &config)
     {
         or_throw(shmring_create(&q_, name, &config));
@@ -566,7 +587,7 @@ class queue
     static void or_throw(int rc)
     {
         if (rc < 0)
-            throw std::system_error(-rc, std::generic_category(), shmring_strerror_detail());
+            throw open_error(-rc, shmring_strerror_detail());
     }
 #endif
     static result<queue> made(queue &&q, int rc) noexcept
