@@ -198,6 +198,13 @@ Test(alive, fork_while_the_descriptor_is_closed)
     fork_during(&on_dup);
 }
 
+/* The mapping does not keep locks, so the descriptor has them: the child would have them, too. */
+Test(alive, fork_while_the_descriptor_has_the_locks)
+{
+    looks = 0, seen_first = 1, unseen = 1;
+    fork_during(&on_row_lock);
+}
+
 /* A handle that recovers has a descriptor for it; who is forked after that does not. */
 Test(alive, fork_does_not_inherit_what_recovers)
 {
@@ -678,6 +685,29 @@ Test(alive, attaching_while_the_only_row_is_recovered)
     cr_assert_eq(naps, 0, "for the living nobody waits");
     shmring_close(&other);
     shmring_close(&q);
+}
+
+/* A row is locked first, and says who has it then: another participant may be in between. */
+Test(alive, a_row_that_is_being_taken_is_passed_over)
+{
+    struct shmring_config config = {.kind = SHMRING_MPMC,
+                                    .capacity = 4,
+                                    .max_message = 8,
+                                    .max_participants = 3,
+                                    .flags = BOTH};
+    shmring_t *q, *other;
+
+    test_name(name);
+    cr_assert_eq(shmring_create(&q, name, &config), 0);
+    locker = shmr_segment_reopen(q->fd, O_RDWR);
+    cr_assert_eq(shmr_row_lock(locker, &q->geometry, 1), 0);
+    on_nap = do_not_sleep;
+    cr_assert_eq(shmring_dup(&other, q, BOTH), 0, "%s", shmring_strerror_detail());
+    cr_assert_eq(other->row, 2);
+    cr_assert_eq(naps, 0);
+    shmring_close(&other);
+    shmring_close(&q);
+    close(locker);
 }
 
 /* ---- How much a call does for the dead ------------------------------------------------------- */
