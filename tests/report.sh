@@ -75,6 +75,42 @@ for words in 'Throughput by size' Latency 'Many producers and consumers' \
 done
 grep -q '^| shmring-mpmc | ' "$dir/report/report.md" || fail "no table in report.md"
 
+# Many transports, one of a long name, and the crews in the other order.
+perl -MJSON::PP -0777 -e '
+    my ($from, $to) = @ARGV;
+    open my $f, "<", $from or die "$from: $!";
+    my $run = decode_json(<$f>);
+    my @rounds = reverse @{$run->{rounds}};
+    push @{$run->{rounds}}, map { my $n = $_; map { {%$_, transport => $n} } @rounds }
+      map("other-$_", 1 .. 25), "a-name-that-is-longer-than-the-label-is-wide";
+    $run->{rounds} = [reverse @{$run->{rounds}}];
+    open my $g, ">", $to or die "$to: $!";
+    print $g encode_json($run);
+' "$dir/mpmc.json" "$dir/many.json"
+"$report" -o "$dir/many" "$dir/pairs.json" "$dir/many.json"
+# No two series look alike, nothing is outside of a picture, and the crews stand in order.
+perl -0777 -ne '
+    my (%name, %class, $narrow);
+    while (/<(?:li|g|rect) [^>]*class="([os][0-9]+(?: lap[0-9])?)[^"]*"[^>]*>(?:<title>|\s*<title>)?([^<\n]*)/g) {
+        my ($class, $name) = ($1, $2);
+        next if $name eq "";
+        die "$class is $name{$class} and $name\n" if ($name{$class} //= $name) ne $name;
+        die "$name is $class{$name} and $class\n" if ($class{$name} //= $class) ne $class;
+    }
+    die "only " . keys(%name) . " series\n" if keys %name < 8;
+    while (/<text x="([0-9.]+)" y="[0-9.]+" text-anchor="(\w+)"([^>]*)>([^<]*)/g) {
+        my ($x, $anchor, $rest, $text) = ($1, $2, $3, $4);
+        my ($length) = $rest =~ / textLength="([0-9.]+)"/;
+        my $wide = $length // 6.4 * length $text;
+        my $from = $anchor eq "start" ? $x : $anchor eq "end" ? $x - $wide : $x - $wide / 2;
+        die "outside: $text\n" if $from < 0 || $from + $wide > 360;
+        $narrow++ if $length && $text =~ /longer-than/;
+    }
+    die "no name was long\n" unless $narrow;
+    my @crews = grep { /2P2C</ } /<svg .*?<\/svg>/sg;
+    die "the crews are not in order\n" if !@crews || grep { !/1P1C<.*2P2C</s } @crews;
+' "$dir/many/index.html"
+
 # Who had half of a processor was not alone on it, unless both were put there.
 for cpus in '0, 1' '0, 0'; do
     sed 's/"cpus_busy": [0-9.]*/"cpus_busy": 0.5/; s/"cpus": \[[^]]*\]/"cpus": ['"$cpus"']/' \

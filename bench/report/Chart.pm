@@ -33,10 +33,19 @@ sub figure {
     return sprintf('%.2g',  $v);
 }
 
+# A text stays inside the picture: one that would be longer than there is room is drawn narrower.
+use constant {LETTER => 6.4, BOLD_LETTER => 7.3, EDGE => 2};
+
 sub text {
     my ($x, $y, $anchor, $class, $text) = @_;
-    return sprintf qq(<text x="%.1f" y="%.1f" text-anchor="%s" class="%s">%s</text>\n),
-      $x, $y, $anchor, $class, escape($text);
+    my $right = WIDTH - $x - EDGE;
+    my $left  = $x - EDGE;
+    my $room =
+      $anchor eq 'start' ? $right : $anchor eq 'end' ? $left : 2 * ($left < $right ? $left : $right);
+    my $wide   = length($text) * ($class =~ /bold|heading/ ? BOLD_LETTER : LETTER);
+    my $narrow = $wide > $room ? sprintf ' textLength="%.1f" lengthAdjust="spacingAndGlyphs"', $room : '';
+    return sprintf qq(<text x="%.1f" y="%.1f" text-anchor="%s" class="%s"%s>%s</text>\n),
+      $x, $y, $anchor, $class, $narrow, escape($text);
 }
 
 sub line {

@@ -29,14 +29,18 @@ sub size_words {
       :                                        "$n B";
 }
 
-# A class for each transport, the same in all charts: shades of one colour for ours, a colour each
-# for the others.
+# Classes for each transport, the same in all charts and no other transport's: shades of one colour
+# for ours, a colour each for the others; when the colours are used up, again with another line.
+use constant {OUR_COLOURS => 6, OTHER_COLOURS => 8};
+
 sub classes {
     my ($data) = @_;
-    my (%class, $ours, $others);
+    my (%class, %given);
     for my $name (Rounds::values_of($data->{rounds}, 'transport')) {
-        $class{$name} =
-          Rounds::is_ours($name) ? 'o' . ($ours++ // 0) % 6 : 's' . ($others++ // 0) % 12;
+        my ($letter, $colours) = Rounds::is_ours($name) ? ('o', OUR_COLOURS) : ('s', OTHER_COLOURS);
+        my $n   = $given{$letter}++ // 0;
+        my $lap = int($n / $colours);
+        $class{$name} = $letter . $n % $colours . ($lap ? " lap$lap" : '');
     }
     return \%class;
 }
@@ -131,7 +135,7 @@ sub throughput {
                         higher => 1,
                         title => "Throughput, $wait_words{$wait}" . ($batch ? ', many a call' : ''),
                         unit  => 'million messages a second',
-                        places => [Rounds::values_of($_[0], 'size')],
+                        places => [Rounds::values_of($rounds, 'size')],
                         at     => sub { $_[0]{size} },
                         label  => \&size_words
                     );
@@ -178,6 +182,8 @@ sub mpmc {
     my ($data, $all) = @_;
     my @figures;
     my $config = sub { "$_[0]{producers}P$_[0]{consumers}C" };
+    my %crew   = map { $config->($_) => [$_->{producers} + $_->{consumers}, $_->{producers}] } @$all;
+    my @crews  = sort { $crew{$a}[0] <=> $crew{$b}[0] || $crew{$a}[1] <=> $crew{$b}[1] } keys %crew;
     for my $size (Rounds::values_of($all, 'size')) {
         for my $wait (waits($all)) {
             for my $batch (0, 1) {
@@ -186,7 +192,6 @@ sub mpmc {
                 push @figures, by_placement(
                     $data, $rounds,
                     sub {
-                        my %seen;
                         curves(
                             $data, $_[0],
                             metric => 'million_messages_per_s',
@@ -197,7 +202,7 @@ sub mpmc {
                               . ($batch ? ', many a call' : ''),
                             unit   => 'million messages a second',
                             across => 'producers and consumers',
-                            places => [grep { !$seen{$_}++ } map { $config->($_) } @{$_[0]}],
+                            places => \@crews,
                             at     => $config
                         );
                     }
@@ -311,7 +316,7 @@ sub scaling {
                     title  => "$title, " . size_words($size),
                     unit   => 'nanoseconds a message',
                     across => $across,
-                    places => [Rounds::values_of($_[0], $field)],
+                    places => [Rounds::values_of($all, $field)],
                     at     => sub { $_[0]{$field} },
                     label  => sub {
                             $_[0] >= 1 << 20 ? ($_[0] >> 20) . 'M'
