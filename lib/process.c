@@ -21,8 +21,8 @@
 /* ---- The fork lock --------------------------------------------------------------------------- */
 
 /*
- * Not a mutex: a sweep in a signal handler tries to take it, and POSIX does not list
- * pthread_mutex_trylock() among the functions that a signal handler may call.
+ * Not a mutex: the forked child unlocks it, and POSIX says of a mutex that only the thread that
+ * locked it may.
  */
 enum { FREE, HELD, AWAITED }; /* AWAITED: held, and a thread may sleep until it is free */
 static _Atomic uint32_t fork_lock;

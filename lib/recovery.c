@@ -17,8 +17,8 @@
 #include "wait.h"
 
 /*
- * Blocks that opening a queue looks at, of how many dead participants they may be: somebody could
- * make all rows look like those of the dead, again and again.
+ * Blocks that opening a queue looks at, of as many dead participants as they belong to: a hostile
+ * peer could make all rows look like those of dead participants, again and again.
  */
 #define SWEEP_BLOCKS (UINT64_C(1) << 20)
 
@@ -95,7 +95,7 @@ bool shmr_recover_row(shmring_t *q, uint32_t row)
     return done.left == 0;
 }
 
-/* The same, so many blocks of it from where the sweep stopped. Returns the first that is left. */
+/* The same for BLOCKS blocks from where the sweep stopped. Returns the first block that is left. */
 static uint64_t recover_some(shmring_t *q, struct shmr_sweep *s, uint64_t blocks)
 {
     struct shmr_mpmc_recovered done = {0};
@@ -122,7 +122,7 @@ static int is_dead(const shmring_t *q, uint32_t row)
     return r < 0 ? r : !r;
 }
 
-/* spsc: whoever takes the role over makes the repairs, so take it over and leave. */
+/* spsc: make the repairs that a successor would make, and leave the role free. */
 static int recover_role(shmring_t *q, uint32_t index)
 {
     const struct shmr_mpmc_recovered nothing = {0};
@@ -136,8 +136,8 @@ static int recover_role(shmring_t *q, uint32_t index)
 }
 
 /*
- * Recover one dead participant, all of it. 1; 0: there was nothing left to do. -EBUSY: somebody
- * else is at it.
+ * Recover one dead participant, all of it. 1; 0: there was nothing left to do. -EBUSY: another
+ * participant recovers it.
  */
 static int recover_participant(shmring_t *q, uint32_t index)
 {
@@ -173,11 +173,13 @@ static uint32_t generation_of(struct shmr_row *row)
     return atomic_load_explicit(&row->generation, memory_order_relaxed);
 }
 
-/* Find the next dead row, in so many lock tests. 1, 0: none within them. */
+/* Find the next dead row, in *tests lock tests at most. 1; 0: none within them. */
 static int find_dead(shmring_t *q, uint32_t *tests)
 {
-    for (uint32_t looked = 0; looked<q->geometry.rows && * tests> 0; looked++) {
-        const uint32_t row = q->next_dead++ % q->geometry.rows;
+    const uint32_t rows = q->geometry.rows;
+
+    for (uint32_t looked = 0; looked<rows && * tests> 0; looked++) {
+        const uint32_t row = q->next_dead++ % rows;
         if (!shmr_row_is_attached(shmr_row_at(q->map.table, row)))
             continue;
         --*tests;
@@ -197,9 +199,9 @@ static int find_dead(shmring_t *q, uint32_t *tests)
 }
 
 /*
- * Go on with the dead row that was found, for so many blocks. Between two calls others may take the
- * row's lock. Whoever looks at all blocks frees the row; then its generation is another one when
- * somebody has it, and what was done before is worth nothing.
+ * Go on with the dead row that was found, for *blocks blocks. Between two calls other participants
+ * may lock the row. The one that has recovered all blocks frees the row. Its next owner makes its
+ * generation another one, and what this sweep has done before is then worth nothing.
  */
 static int go_on(shmring_t *q, uint64_t *blocks)
 {
@@ -207,8 +209,9 @@ static int go_on(shmring_t *q, uint64_t *blocks)
     struct shmr_row *row = shmr_row_at(q->map.table, s->row);
     int r = shmr_row_lock_dead(q->kept.fd, &q->geometry, s->row);
 
-    if (r < 0) {
+    if (r < 0) { /* -EBUSY: another participant does the rest */
         s->active = false;
+        add_sums(&q->recovered, &s->done);
         return r == -EBUSY ? 0 : r;
     }
     if (shmr_row_is_attached(row) && generation_of(row) == s->generation) {
@@ -222,7 +225,7 @@ static int go_on(shmring_t *q, uint64_t *blocks)
         s->active = s->next <= q->mpmc.queue.mask;
     } else {
         s->active = false;
-        add_sums(&q->recovered, &s->done); /* the rest was somebody else's work */
+        add_sums(&q->recovered, &s->done); /* another participant did the rest */
     }
     shmr_row_unlock(q->kept.fd, &q->geometry, s->row);
     return 0;
@@ -263,8 +266,8 @@ void shmr_sweep(shmring_t *q, uint64_t blocks)
     }
     q->swept = now;
 
-    /* What fails is tried again the next time, and whoever waits in vain is told. It is not what
-     * the caller asked for: neither its errno nor its detail changes. */
+    /* What fails is tried again the next time, and a caller that waits in vain is told. The caller
+     * did not ask for a sweep: neither its errno nor its detail changes. */
     const struct shmr_detail detail = shmr_detail_save();
     const int error = errno;
     SHMR_NO_CANCEL();

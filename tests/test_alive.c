@@ -791,5 +791,20 @@ Test(alive, a_sweep_looks_at_few_blocks)
     cr_assert_eq(shmring_recover(q, &report), 1);
     cr_assert_eq(report.freed, 1);
     cr_assert_not(q->sweep.active);
+
+    /* Another participant recovers the row when the sweep goes on: what the sweep did is told. */
+    cr_assert_eq(shmring_dup(&dying, q, BOTH), 0);
+    cr_assert_eq(shmring_reserve(dying, 8, &msg), 0);
+    const uint32_t row = dying->row;
+    mpmc_kill_handle(&dying);
+    sweep_now(q);
+    cr_assert_eq(q->sweep.done.freed, 1);
+    locker = shmr_segment_reopen(q->fd, O_RDWR);
+    cr_assert_eq(shmr_row_lock_dead(locker, &q->geometry, row), 0);
+    sweep_now(q);
+    cr_assert_not(q->sweep.active);
+    close(locker);
+    cr_assert_eq(shmring_recover(q, &report), 1);
+    cr_assert_eq(report.freed, 1);
     shmring_close(&q);
 }
