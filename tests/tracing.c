@@ -65,7 +65,7 @@ static void spsc(const char *name)
     printf("full %s 1000\n", name);
     must_not(shmring_wait(q, SHMRING_WRITABLE, &moment), ETIMEDOUT, "wait");
     printf("sleep %s 2\n", name);
-    printf("sleep_end %s 2 0\n", name);
+    printf("sleep_end %s 2 %d\n", name, -ETIMEDOUT);
     must(shmring_recv(q, msg, sizeof msg), "recv"); /* nobody told the bell that the sleeper left */
     printf("wake %s 2 1\n", name);
     shmring_close(&q);
@@ -109,7 +109,7 @@ static void corrupt(const char *name)
     printf("corrupt %s %s\n", name, shmring_strerror_detail());
     must(pwrite(q->fd, "nonsense", 8, 0) == 8 ? 0 : -1, "pwrite");
     must_not(shmring_dup(&other, q, SHMRING_OBSERVER), EBADMSG, "dup");
-    printf("corrupt  %s\n", shmring_strerror_detail());
+    printf("corrupt %s %s\n", name, shmring_strerror_detail());
     shmring_close(&q);
     printf("close %s 3 0\n", name);
 }

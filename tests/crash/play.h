@@ -44,7 +44,7 @@ bool play_advance(struct crash_world *w, pid_t child, int seat, const struct pla
  * Of one that attaches at most PLAY_LONGEST instructions between two system calls are walked; what
  * lies beyond must leave the segment as it is (checking the CRC of a header: 40,000 instructions).
  */
-#define PLAY_LONGEST 3000
+#define PLAY_LONGEST 5000
 void play_find_points(struct crash_world *w, pid_t child, int seat, struct play_points *points);
 
 /* What the segment holds now, but for who is attached: equal digests, equal content. */
