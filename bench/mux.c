@@ -272,7 +272,7 @@ static int write_json(const struct figures *figures, const struct options *o)
     return report_finish(f);
 }
 
-/* Each handle has two descriptors: see lib/segment.h. */
+/* Each handle has two descriptors: see lib/core/segment.h. */
 static int raise_limit(void)
 {
     struct rlimit files;

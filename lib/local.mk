@@ -5,45 +5,67 @@ noinst_LTLIBRARIES += lib/libshmring-core.la
 # Not vectorized: pairs of counters would be added at once and then taken apart again.
 lib_libshmring_core_la_CFLAGS = $(AM_CFLAGS) -fvisibility=hidden -fno-tree-vectorize
 lib_libshmring_core_la_SOURCES = \
-	lib/allocate.c lib/allocate.h \
-	lib/attach.c lib/attach.h \
-	lib/back_off.h \
-	lib/backend_file.c \
-	lib/backend_memfd.c \
-	lib/bell.h \
-	lib/clock.h \
-	lib/cpu.h \
-	lib/deadline.h \
-	lib/doorbell.c lib/doorbell.h \
-	lib/dump.c \
-	lib/error.c lib/error.h \
-	lib/fd.c lib/fd.h \
-	lib/fence.c lib/fence.h \
-	lib/file_system.c lib/file_system.h \
-	lib/futex.h \
-	lib/guard.c lib/guard.h \
-	lib/handle.c lib/handle.h \
-	lib/identity.c lib/identity.h \
-	lib/kept.c lib/kept.h \
-	lib/layout.c lib/layout.h \
-	lib/mpmc.h lib/mpmc_ops.h \
-	lib/name.c lib/name.h \
-	lib/open_wait.c \
-	lib/ops.c \
-	lib/participant.c lib/participant.h \
-	lib/process.c lib/process.h \
-	lib/progress.h \
-	lib/ready.h \
-	lib/recovery.c lib/recovery.h \
-	lib/roles.c lib/roles.h \
-	lib/room.c lib/room.h \
-	lib/segment.c lib/segment.h \
-	lib/spsc.h lib/spsc_batch.h \
-	lib/stat.c \
-	lib/tally.h \
-	lib/trace.h \
-	lib/version.c \
-	lib/wait.c lib/wait.h
+	lib/api/dump.c \
+	lib/api/inspect.c \
+	lib/api/open_wait.c \
+	lib/api/ops.c \
+	lib/api/version.c \
+	lib/base/back_off.h \
+	lib/base/clock.h \
+	lib/base/cpu.h \
+	lib/base/deadline.h \
+	lib/base/error.c \
+	lib/base/error.h \
+	lib/base/identity.c \
+	lib/base/identity.h \
+	lib/base/kept.c \
+	lib/base/kept.h \
+	lib/base/name.c \
+	lib/base/name.h \
+	lib/base/process.c \
+	lib/base/process.h \
+	lib/base/trace.h \
+	lib/core/allocate.c \
+	lib/core/allocate.h \
+	lib/core/attach.c \
+	lib/core/attach.h \
+	lib/core/backend_file.c \
+	lib/core/backend_memfd.c \
+	lib/core/file_system.c \
+	lib/core/file_system.h \
+	lib/core/guard.c \
+	lib/core/guard.h \
+	lib/core/handle.c \
+	lib/core/handle.h \
+	lib/core/header.c \
+	lib/core/layout.h \
+	lib/core/recovery.c \
+	lib/core/recovery.h \
+	lib/core/roles.c \
+	lib/core/roles.h \
+	lib/core/room.c \
+	lib/core/room.h \
+	lib/core/rows.c \
+	lib/core/rows.h \
+	lib/core/segment.c \
+	lib/core/segment.h \
+	lib/mpmc/blocks.h \
+	lib/mpmc/participant.h \
+	lib/mpmc/tally.h \
+	lib/spsc/batch.h \
+	lib/spsc/progress.h \
+	lib/spsc/ring.h \
+	lib/wait/fence.c \
+	lib/wait/fence.h \
+	lib/wait/futex.h \
+	lib/wait/notifier.c \
+	lib/wait/notifier.h \
+	lib/wait/poll.c \
+	lib/wait/poll.h \
+	lib/wait/ready.h \
+	lib/wait/sleep.c \
+	lib/wait/sleep.h \
+	lib/wait/waitword.h
 
 # The same, showing the names in lib/libshmring.map only: what is installed.
 lib_LTLIBRARIES += lib/libshmring.la

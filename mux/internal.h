@@ -44,7 +44,7 @@
 
 #include <shmring/mux.h>
 
-#include "../lib/futex.h"
+#include "../lib/wait/futex.h"
 
 /*
  * From here to the end of the calling function this thread is not cancelled: liburcu sleeps in
@@ -145,7 +145,7 @@ struct shmring_mux {
 
 /*
  * CLOCK_MONOTONIC, ns; and where clock_gettime(2) has been replaced and stands still or lags: what
- * the kernel's sleeps lasted at the least, as in lib/wait.c.
+ * the kernel's sleeps lasted at the least, as in lib/wait/sleep.c.
  */
 static inline int64_t mux_time(struct shmring_mux *mux)
 {

@@ -10,7 +10,7 @@ endif
 mux_libshmring_mux_la_CPPFLAGS = $(AM_CPPFLAGS) $(URCU_CFLAGS)
 mux_libshmring_mux_la_CFLAGS = $(AM_CFLAGS) -fvisibility=hidden
 mux_libshmring_mux_la_SOURCES = \
-	lib/clock.h lib/futex.h \
+	lib/base/clock.h lib/wait/futex.h \
 	mux/group.c \
 	mux/mux.c \
 	mux/internal.h \

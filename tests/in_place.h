@@ -6,7 +6,7 @@
 #ifndef TEST_IN_PLACE_H
 #define TEST_IN_PLACE_H
 
-#include "../lib/segment.h"
+#include "../lib/core/segment.h"
 #include "support.h"
 
 /* For this process and its children. */

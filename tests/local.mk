@@ -56,7 +56,7 @@ tests_test_fork_LDADD = $(test_libs)
 tests_test_bad_input_LDADD = $(test_libs)
 tests_test_limits_LDADD = $(test_libs)
 
-# The spsc queue: through the public interface, and the algorithm in lib/spsc.h.
+# The spsc queue: through the public interface, and the algorithm in lib/spsc/ring.h.
 suites += tests/test_spsc
 memcheck_suites += tests/test_spsc
 tests_test_spsc_LDADD = $(test_libs)

@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "lib/handle.h"
+#include "lib/core/handle.h"
 
 struct mpmc_pages {
     struct shmr_mpmc_page *tail; /* the producer page */

@@ -7,7 +7,7 @@
 #include <criterion/criterion.h>
 #include <sys/mman.h>
 
-#include "lib/segment.h"
+#include "lib/core/segment.h"
 
 struct pages {
     struct shmr_spsc_producer_page *producer;

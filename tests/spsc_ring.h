@@ -11,7 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "lib/spsc_batch.h"
+#include "lib/spsc/batch.h"
 
 enum { RING_PAGE = 4096 };
 

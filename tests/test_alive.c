@@ -23,8 +23,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "lib/participant.h"
-#include "lib/recovery.h"
+#include "lib/core/rows.h"
+#include "lib/core/recovery.h"
 #include "mpmc_pages.h"
 #include "support.h"
 

@@ -4,7 +4,7 @@
 
 #include <criterion/criterion.h>
 
-#include "lib/back_off.h"
+#include "lib/base/back_off.h"
 
 enum { PAUSES = 16, CAPACITY = 1 << 18, SHORT = 16, LONG = 1032 };
 

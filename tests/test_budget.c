@@ -9,9 +9,9 @@
 #include "turns.h"
 
 #include "fuzz/fuzz.h"
-#include "lib/dump.c"
-#include "lib/ready.h"
-#include "lib/recovery.c"
+#include "lib/api/dump.c"
+#include "lib/wait/ready.h"
+#include "lib/core/recovery.c"
 #include "messages.h"
 #include "mpmc_pages.h"
 #include "support.h"

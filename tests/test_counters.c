@@ -5,7 +5,7 @@
  */
 #include <config.h>
 
-#include "lib/participant.h"
+#include "lib/core/rows.h"
 #include "mpmc_pages.h"
 #include "support.h"
 

@@ -17,8 +17,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "lib/doorbell.h"
-#include "lib/handle.h"
+#include "lib/wait/notifier.h"
+#include "lib/core/handle.h"
 #include "support.h"
 
 #define NOBODY 65534
@@ -212,7 +212,7 @@ Test(doorbell, of_a_memfd, .init = make_memfd)
     shmring_close(&consumer);
     cr_assert(!exists(path));
     free(path);
-    /* The handle had two of the segment: see lib/segment.h. */
+    /* The handle had two of the segment: see lib/core/segment.h. */
     cr_assert_eq(test_holdings().descriptors, before.descriptors - 2);
 }
 

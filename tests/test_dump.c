@@ -7,10 +7,10 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include "lib/handle.h"
-#include "lib/mpmc.h"
-#include "lib/participant.h"
-#include "lib/spsc.h"
+#include "lib/core/handle.h"
+#include "lib/mpmc/blocks.h"
+#include "lib/core/rows.h"
+#include "lib/spsc/ring.h"
 #include "messages.h"
 #include "spsc_pages.h"
 #include "support.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The first sleep at a queue, see "The first sleep" in lib/bell.h: every order in which the steps
+ * The first sleep at a queue, see "The first sleep" in lib/wait/waitword.h: every order in which the steps
  * of a publisher and of two sleepers can happen, on processors with store buffers (total store
  * order).
  *
@@ -10,7 +10,7 @@
  * long only; its timed look is the end of its sleep here. A sleeper that is certain sleeps on,
  * unless it is woken: nobody may sleep so while the message is there.
  *
- * Rules for being certain: the one of lib/wait.c, and those that are not enough and must fail here.
+ * Rules for being certain: the one of lib/wait/sleep.c, and those that are not enough and must fail here.
  */
 #include <config.h>
 
@@ -21,10 +21,10 @@
 
 #include <criterion/criterion.h>
 
-#include "lib/bell.h"
+#include "lib/wait/waitword.h"
 
 enum rule {
-    SETTLED,     /* of lib/wait.c: this handle, or one that left a note, announced long ago */
+    SETTLED,     /* of lib/wait/sleep.c: this handle, or one that left a note, announced long ago */
     SEEN_BEFORE, /* WATCHED was set before this announcement */
     ALWAYS       /* nobody is careful */
 };

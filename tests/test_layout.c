@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "../lib/layout.h"
+#include "../lib/core/layout.h"
 #include "crc32c.h"
 #include "support.h"
 

@@ -8,7 +8,7 @@
 
 #include <errno.h>
 
-#include "lib/participant.h"
+#include "lib/core/rows.h"
 #include "messages.h"
 #include "mpmc_pages.h"
 #include "support.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Several producers and consumers in threads, with deaths and recovery. They share one mapping and
- * use lib/mpmc_ops.h on it, so that ThreadSanitizer sees all of them at the same addresses. And
+ * use lib/mpmc/participant.h on it, so that ThreadSanitizer sees all of them at the same addresses. And
  * threads that open and close handles of one queue all the time.
  */
 #include <config.h>
@@ -11,7 +11,7 @@
 #include <sched.h>
 #include <stdlib.h>
 
-#include "lib/mpmc_ops.h"
+#include "lib/mpmc/participant.h"
 #include "messages.h"
 #include "support.h"
 

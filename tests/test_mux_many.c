@@ -10,7 +10,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "../lib/handle.h"
+#include "../lib/core/handle.h"
 #include "messages.h"
 #include "muxed.h"
 #include "settled.h"

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../lib/name.h"
+#include "../lib/base/name.h"
 #include "support.h"
 
 /* PREFIX followed by n times 'a'. */

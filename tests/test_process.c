@@ -20,8 +20,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "lib/handle.h"
-#include "lib/process.h"
+#include "lib/core/handle.h"
+#include "lib/base/process.h"
 #include "support.h"
 
 #if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__

@@ -7,7 +7,7 @@
 
 #include <signal.h>
 
-#include "lib/participant.h"
+#include "lib/core/rows.h"
 #include "mpmc_pages.h"
 #include "support.h"
 

@@ -27,8 +27,8 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#include "lib/bell.h"
-#include "lib/handle.h"
+#include "lib/wait/waitword.h"
+#include "lib/core/handle.h"
 #include "messages.h"
 #include "support.h"
 

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../lib/handle.h"
+#include "../lib/core/handle.h"
 #include "support.h"
 
 enum { CAPACITY = 65536, SEGMENT = 4 * 4096 + CAPACITY };

@@ -17,8 +17,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "lib/handle.h"
-#include "lib/participant.h"
+#include "lib/core/handle.h"
+#include "lib/core/rows.h"
 #include "messages.h"
 #include "support.h"
 

@@ -20,8 +20,8 @@
 #include <unistd.h>
 
 #include "faults.h"
-#include "lib/handle.h"
-#include "lib/process.h"
+#include "lib/core/handle.h"
+#include "lib/base/process.h"
 #include "support.h"
 
 #define BOTH (SHMRING_PRODUCER | SHMRING_CONSUMER)

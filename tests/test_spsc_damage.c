@@ -8,8 +8,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "lib/handle.h"
-#include "lib/participant.h"
+#include "lib/core/handle.h"
+#include "lib/core/rows.h"
 #include "messages.h"
 #include "spsc_pages.h"
 #include "support.h"

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <signal.h>
 
-#include "lib/handle.h"
+#include "lib/core/handle.h"
 #include "messages.h"
 #include "spsc_pages.h"
 #include "support.h"

@@ -10,7 +10,7 @@
 #include <setjmp.h>
 #include <stdatomic.h>
 
-#include "lib/cpu.h"
+#include "lib/base/cpu.h"
 #include "messages.h"
 
 static jmp_buf death;

@@ -10,7 +10,7 @@
 #include <sched.h>
 #include <sys/mman.h>
 
-#include "lib/handle.h"
+#include "lib/core/handle.h"
 #include "messages.h"
 #include "support.h"
 

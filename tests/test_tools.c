@@ -476,7 +476,7 @@ Test(tools, ls_lists_what_it_cannot_open_with_the_reason)
     DO("create", as_file_queue(damaged));
     DO("create", as_file_queue(foreign));
     DO("create", "--mode", "0604", as_file_queue(truncated));
-    write_file(unfinished, "SHMRING0", 8); /* SHMR_UNFINISHED, see lib/layout.h */
+    write_file(unfinished, "SHMRING0", 8); /* SHMR_UNFINISHED, see lib/core/layout.h */
     spoil(damaged, 60, "\1", 1);
     spoil(foreign, 8, "\377", 1); /* the layout's version */
     cr_assert(truncate(truncated, 8192) == 0);

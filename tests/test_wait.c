@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../lib/wait.h"
+#include "../lib/wait/sleep.h"
 #include "waiting.h"
 
 TestSuite(wait, .timeout = 600);

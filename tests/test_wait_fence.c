@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The store-buffering shape between two processes, made of the very functions of lib/bell.h and
- * lib/fence.h: one publishes and then looks at the bell, the other announces and then looks for what
+ * The store-buffering shape between two processes, made of the very functions of lib/wait/waitword.h and
+ * lib/wait/fence.h: one publishes and then looks at the bell, the other announces and then looks for what
  * is published. That neither sees the other must never happen with the fences in place; and without
  * them it does, or else this test would say nothing.
  *
@@ -22,9 +22,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "lib/bell.h"
-#include "lib/cpu.h"
-#include "lib/fence.h"
+#include "lib/wait/waitword.h"
+#include "lib/base/cpu.h"
+#include "lib/wait/fence.h"
 #include "messages.h"
 #include "settled.h"
 #include "support.h"
@@ -80,7 +80,7 @@ static bool publish_and_look(void)
            shmr_bell_ring(&board->bell) != 0;
 }
 
-/* What announce() in lib/wait.c does; PUBLISHER_ONLY: without W1. */
+/* What announce() in lib/wait/sleep.c does; PUBLISHER_ONLY: without W1. */
 static bool announce_and_look(void)
 {
     if (way == PUBLISHER_ONLY)

@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "lib/bell.h"
+#include "lib/wait/waitword.h"
 #include "settled.h"
 #include "waiting.h"
 

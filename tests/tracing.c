@@ -12,7 +12,7 @@
 
 #include <shmring/shmring.h>
 
-#include "../lib/handle.h"
+#include "../lib/core/handle.h"
 
 static void must(long r, const char *what)
 {

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "segment.h"
+#include "core/segment.h"
 #include "tool.h"
 
 const char *error_name(int error)

@@ -10,8 +10,8 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#include "doorbell.h"
-#include "participant.h"
+#include "wait/notifier.h"
+#include "core/rows.h"
 #include "tool.h"
 
 static int count(void *arg, const struct shmring_message *message)

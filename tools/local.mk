@@ -26,8 +26,6 @@ tools_shmring_SOURCES = \
 	tools/view.c \
 	tools/wait.c \
 	tools/who.c
-# For layout.h and segment.h: find.c must tell segments from other files.
-tools_shmring_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/lib
 tools_shmring_CFLAGS = $(AM_CFLAGS) $(NCURSES_CFLAGS)
 tools_shmring_LDADD = lib/libshmring.la $(NCURSES_LIBS)
 

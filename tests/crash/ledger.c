@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <config.h>
 
-#include "../../lib/handle.h"
+#include "../../lib/core/handle.h"
 #include "ledger.h"
 
 #include <assert.h>

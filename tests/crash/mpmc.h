@@ -6,7 +6,7 @@
 #ifndef CRASH_MPMC_H
 #define CRASH_MPMC_H
 
-#include "../../lib/handle.h"
+#include "../../lib/core/handle.h"
 #include "ledger.h"
 
 enum { CAPACITY = 8, LONGEST = LEDGER_LONGEST };

@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "../../lib/recovery.h"
+#include "../../lib/core/recovery.h"
 #include "mpmc.h"
 
 /* A consumer looks for the dead when it has found nothing for the first, the 17th time. */

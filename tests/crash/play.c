@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../../lib/handle.h"
+#include "../../lib/core/handle.h"
 #include "step.h"
 
 struct play_segment {

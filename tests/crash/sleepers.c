@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../../lib/recovery.h"
+#include "../../lib/core/recovery.h"
 #include "waits.h"
 
 shmring_t *watcher;

@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../../lib/wait.h"
+#include "../../lib/wait/sleep.h"
 #include "../settled.h"
 #include "program.h"
 #include "step.h"

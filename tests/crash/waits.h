@@ -6,7 +6,7 @@
 #ifndef CRASH_WAITS_H
 #define CRASH_WAITS_H
 
-#include "../../lib/handle.h"
+#include "../../lib/core/handle.h"
 #include "play.h"
 
 enum { BATCH = 3, AN_HOUR = 3600000, SOON = 5, LATER = 20, SELDOM = 1000, LIMIT_SECONDS = 30 };

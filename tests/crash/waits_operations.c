@@ -6,7 +6,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "../../lib/recovery.h"
+#include "../../lib/core/recovery.h"
 #include "waits.h"
 
 static shmring_t *mine; /* of the process that dies */

@@ -23,7 +23,6 @@ tests_fuzz_replay_rings_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_replay_tools_SOURCES = \
 	tests/fuzz/tools.c tests/fuzz/file.c $(fuzz_common) \
 	tests/json_check.h tests/openmetrics_check.h $(fuzzed_commands)
-tests_fuzz_replay_tools_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/lib
 tests_fuzz_replay_tools_LDADD = lib/libshmring-core.la
 tests_fuzz_replay_tools_LDFLAGS = $(fuzz_ldflags)
 # main.c is included by the target, and the screen of shmring top left out.

@@ -9,7 +9,7 @@
 #include <shmring/shmring.h>
 
 #include "fuzz.h"
-#include "lib/process.h"
+#include "lib/base/process.h"
 
 /* ---- Using it -------------------------------------------------------------------------------- */
 

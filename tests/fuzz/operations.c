@@ -15,7 +15,7 @@
 #include <shmring/shmring.h>
 
 #include "fuzz.h"
-#include "lib/handle.h"
+#include "lib/core/handle.h"
 
 enum { HANDLES = 4, CALLS = 64, BATCH = 4, HELD = 64 };
 

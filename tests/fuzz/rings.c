@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The algorithms alone, lib/spsc.h and lib/mpmc_ops.h, on memory that changes between any two
+ * The algorithms alone, lib/spsc/ring.h and lib/mpmc/participant.h, on memory that changes between any two
  * steps: no system call, so that many more inputs are tried than by operations.c.
  *
  * As the callers in the library do, a participant that found something corrupt does nothing more.
@@ -13,13 +13,13 @@
 #include <shmring/shmring.h>
 
 #include "fuzz.h"
-#include "lib/mpmc_ops.h"
-#include "lib/ready.h"
-#include "lib/segment.h"
+#include "lib/mpmc/participant.h"
+#include "lib/wait/ready.h"
+#include "lib/core/segment.h"
 /* Batches are put together where few messages fit. */
 #define SHMR_SPSC_STAGE       1024
 #define SHMR_SPSC_STAGE_LEAST 256
-#include "lib/spsc_batch.h"
+#include "lib/spsc/batch.h"
 
 enum { CALLS = 96, PARTICIPANTS = 3, BUFFER = 8192 };
 

@@ -21,7 +21,7 @@ int shmring_main(int argc, char **argv);
 #include "../json_check.h"
 #include "../openmetrics_check.h"
 #include "fuzz.h"
-#include "lib/process.h"
+#include "lib/base/process.h"
 
 /* Its screen needs a terminal. */
 const struct command top_command = {.name = "top"};

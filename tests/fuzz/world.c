@@ -10,10 +10,10 @@
 #include <shmring/shmring.h>
 
 #include "fuzz.h"
-#include "lib/mpmc.h"
-#include "lib/name.h"
-#include "lib/process.h"
-#include "lib/segment.h"
+#include "lib/mpmc/blocks.h"
+#include "lib/base/name.h"
+#include "lib/base/process.h"
+#include "lib/core/segment.h"
 
 static const struct shmring_config configurations[WORLDS] = {
     {.kind = SHMRING_SPSC, .capacity = 4096},

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sleeping and waking by lib/bell.h: producers that publish and ring, consumers that announce, look
+ * Sleeping and waking by lib/wait/waitword.h: producers that publish and ring, consumers that announce, look
  * and sleep. The queue is a count of messages. What the kernel does with the futex is written out
  * here: it compares and puts to sleep, and wakes, one thing at a time.
  *
@@ -23,7 +23,7 @@
 #undef atomic_signal_fence
 #define atomic_signal_fence(order) ((void)0)
 
-#include "../../lib/bell.h"
+#include "../../lib/wait/waitword.h"
 
 #undef atomic_fetch_add_explicit
 #define atomic_fetch_add_explicit(object, value, order) __c11_atomic_fetch_add(object, value, order)
@@ -105,7 +105,7 @@ static bool take(void)
     return false;
 }
 
-/* As wait_for() in lib/wait.c: until it has a message, or is asleep. */
+/* As wait_for() in lib/wait/sleep.c: until it has a message, or is asleep. */
 static void wait_for_one(int me, bool slept)
 {
     for (int i = 0; i < LOOKS; i++) {

@@ -24,7 +24,7 @@
 /* A figure that nothing depends on. */
 #define SHMR_MPMC_SAMPLE_LEAST 0
 
-#include "../../lib/mpmc_ops.h"
+#include "../../lib/mpmc/participant.h"
 
 #ifndef N
 #define N 2

@@ -9,7 +9,7 @@
 
 #include "model.h"
 
-#include "../../lib/spsc_batch.h"
+#include "../../lib/spsc/batch.h"
 
 #ifndef RING
 #define RING 32

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "core/handle.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/trace.h"
+#include "core/file_system.h"
+#include "core/rows.h"
+
+int shmr_handle_check(const shmring_t *q)
+{
+    if (!q)
+        return shmr_fail_fast(EBADF, "the handle is NULL: closed already?", 0, 0);
+    if (*q->process != q->mark)
+        return shmr_fail_fast(
+            ENOTCONN, "the handle was opened by this process's parent: use shmring_dup() to attach",
+            0, 0);
+    if (q->lost)
+        return shmr_handle_check_memory(q);
+    if (q->poisoned)
+        return shmr_fail_fast(EBADMSG, "the queue was found corrupt before: close the handle", 0,
+                              0);
+    return 0;
+}
+
+int shmr_handle_check_memory(const shmring_t *q)
+{
+    struct stat st;
+
+    if (!q->lost)
+        return 0;
+    if (fstat(q->fd, &st) < 0 || (uint64_t)st.st_size < q->geometry.segment_size)
+        return shmr_fail_fast(EBADMSG,
+                              "the segment's memory is gone: its file was truncated: close the "
+                              "handle",
+                              0, 0);
+    return shmr_fail_fast(EBADMSG,
+                          "the segment's memory is gone: there was no space for a page of it: the "
+                          "file system or memory is full, and the file had holes punched into it, "
+                          "or shares blocks with a snapshot or a copy: close the handle",
+                          0, 0);
+}
+
+/*
+ * overlayfs: the first to open a file of the lower layer for writing has it copied to the upper
+ * one. An observer's mapping of before that stays with the lower file, in which nothing happens any
+ * more. A read through the descriptor is of the upper one. They differ once somebody has attached:
+ * each attachment counts its row's generation.
+ */
+static bool sees_an_old_file(const shmring_t *q)
+{
+    if (q->roles || strcmp(shmr_file_system_name(q->fd), "overlayfs") != 0)
+        return false;
+    for (uint32_t i = 0; i < q->geometry.rows; i++) {
+        const uint64_t at = q->geometry.table + i * sizeof(struct shmr_row);
+        struct shmr_row *row = shmr_row_at(q->map.table, i);
+        uint32_t mapped, read = 0;
+        int tries = 3; /* somebody may attach just now */
+        do {
+            mapped = atomic_load_explicit(&row->generation, memory_order_relaxed);
+            if (pread(q->fd, &read, sizeof read,
+                      (off_t)(at + offsetof(struct shmr_row, generation))) != sizeof read)
+                return false;
+        } while (read != mapped && --tries > 0);
+        if (tries == 0)
+            return true;
+    }
+    return false;
+}
+
+/*
+ * The name leads nowhere. Is the segment still there for this process, only elsewhere? Where its
+ * path is not to be had, or does not lead to it (another root directory, another mount namespace,
+ * no /proc), the missing name says nothing.
+ */
+static bool is_elsewhere(const shmring_t *q, const struct stat *mine)
+{
+    char link[SHMR_FD_PATH], path[PATH_MAX];
+    struct stat there;
+    ssize_t n;
+
+    shmr_fd_path(link, q->fd);
+    n = readlink(link, path, sizeof path - 1);
+    if (n <= 0 || path[0] != '/')
+        return false;
+    path[n] = 0;
+    return strcmp(path, q->name.path) != 0 && stat(path, &there) == 0 &&
+           there.st_ino == mine->st_ino && there.st_dev == mine->st_dev;
+}
+
+int shmr_handle_check_name(const shmring_t *q)
+{
+    struct stat mine, there;
+
+    if (q->header.backend == SHMR_MEMFD || fstat(q->fd, &mine) < 0)
+        return 0;
+    if (mine.st_nlink == 0)
+        return shmr_fail_fast(ESTALE, "the queue was removed: nobody else can open it any more", 0,
+                              0);
+    if (sees_an_old_file(q))
+        return shmr_fail_fast(ESTALE,
+                              "overlayfs has copied the queue's file up since this observer opened "
+                              "it, and it sees the old one: open the queue again",
+                              0, 0);
+    if (!q->name.text[0])
+        return 0;
+    if (stat(q->name.path, &there) == 0)
+        return there.st_ino == mine.st_ino && there.st_dev == mine.st_dev
+                   ? 0
+                   : shmr_fail_fast(ESTALE, "the queue's name now leads to another one", 0, 0);
+    if ((errno == ENOENT || errno == ENOTDIR) && is_elsewhere(q, &mine))
+        return shmr_fail_fast(ESTALE,
+                              "the queue was moved: its name leads nowhere any more, and nobody "
+                              "else can open it by that",
+                              0, 0);
+    return 0;
+}
+
+int shmr_handle_poison(shmring_t *q, const char *what)
+{
+    if (q->lost)
+        return shmr_handle_check_memory(q);
+    q->poisoned = true;
+    q->send_mark = q->receive_mark = SHMR_NO_PROCESS;
+    SHMR_TRACE(corrupt, q, what);
+    return shmr_fail_fast(EBADMSG, what, 0, 0);
+}
+
+#ifdef SHMRING_CHECKS
+/* Its address tells this thread from all others. */
+static _Thread_local char thread SHMR_SIGNAL_SAFE_TLS;
+
+int shmr_handle_enter(shmring_t *q, shmring_t **entered)
+{
+    const void *user = NULL;
+
+    if (atomic_compare_exchange_strong_explicit(&q->user, &user, &thread, memory_order_relaxed,
+                                                memory_order_relaxed))
+        *entered = q;
+    else if (user != &thread)
+        return shmr_fail_fast(EDEADLK,
+                              "another thread is in a call on this handle: "
+                              "give each thread its own by shmring_dup()",
+                              0, 0);
+    return 0;
+}
+
+void shmr_handle_leave(shmring_t **entered)
+{
+    if (*entered)
+        atomic_store_explicit(&(*entered)->user, NULL, memory_order_relaxed);
+}
+
+bool shmr_handle_is_idle(const shmring_t *q)
+{
+    if (atomic_load_explicit(&q->user, memory_order_relaxed) == NULL)
+        return true;
+    (void)shmr_fail_fast(EDEADLK, "a call on this handle has not returned: it stays open", 0, 0);
+    return false;
+}
+#endif
+
+int shmring_check(shmring_t *q)
+{
+    int r = shmr_handle_check(q);
+
+    if (r < 0)
+        return r;
+    SHMR_ALONE(q);
+    return shmr_handle_check_name(q);
+}
+
+int shmring_segment_fd(const shmring_t *q)
+{
+    int r = shmr_handle_check(q);
+
+    return r < 0 && r != -EBADMSG ? r : q->fd; /* on a corrupt queue it is as good as ever */
+}

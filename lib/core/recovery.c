@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "core/recovery.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/trace.h"
+#include "core/attach.h"
+#include "core/rows.h"
+#include "wait/sleep.h"
+
+/*
+ * Blocks that opening a queue looks at, of as many dead participants as they belong to: a hostile
+ * peer could make all rows look like those of dead participants, again and again.
+ */
+#define SWEEP_BLOCKS (UINT64_C(1) << 20)
+
+uint64_t shmr_coarse_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static void add_sums(struct shmring_recovery *report, const struct shmr_mpmc_recovered *done)
+{
+    report->freed += done->freed;
+    report->redelivered += done->redelivered;
+    report->dropped += done->dropped;
+}
+
+static void add_to_report(shmring_t *q, uint32_t row, const struct shmring_participant *who,
+                          const struct shmr_mpmc_recovered *done)
+{
+    struct shmring_recovery *report = &q->recovered;
+
+    if (report->participants < SHMRING_RECOVERED_MAX) {
+        struct shmring_recovered *entry = &report->who[report->participants];
+        *entry = (struct shmring_recovered){.row = row,
+                                            .pid = who->pid,
+                                            .freed = done->freed,
+                                            .redelivered = done->redelivered,
+                                            .dropped = done->dropped};
+        memcpy(entry->comm, who->comm, sizeof entry->comm);
+    }
+    report->participants++;
+    add_sums(report, done);
+}
+
+void shmr_trace_recovery(const shmring_t *q, uint32_t row, const struct shmr_mpmc_recovered *done)
+{
+    (void)q, (void)row, (void)done; /* without tracepoints */
+    SHMR_TRACE(recovery, q,
+               atomic_load_explicit(&shmr_row_at(q->map.table, row)->pid, memory_order_relaxed),
+               done->freed, done->redelivered, done->dropped);
+}
+
+/* Blocks were recovered: wake those who wait for one. */
+static void note_recovered(shmring_t *q, const struct shmr_mpmc_recovered *done)
+{
+    if (done->freed + done->dropped > 0)
+        (void)shmr_ring(q, SHMR_WRITABLE, INT_MAX);
+    if (done->redelivered > 0)
+        (void)shmr_ring(q, SHMR_READABLE, INT_MAX);
+}
+
+/* A dead participant was recovered: its row still names it. */
+static void note_dead(shmring_t *q, uint32_t row, const struct shmr_mpmc_recovered *done)
+{
+    struct shmring_participant who;
+
+    shmr_row_read(&who, shmr_row_at(q->map.table, row));
+    shmr_row_note_death(shmr_row_at(q->map.table, row));
+    add_to_report(q, row, &who, done);
+    shmr_trace_recovery(q, row, done);
+}
+
+bool shmr_recover_row(shmring_t *q, uint32_t row)
+{
+    struct shmr_mpmc_recovered done = {0};
+
+    shmr_mpmc_recover(&q->mpmc.queue, row, shmr_row_at(q->map.table, row),
+                      q->geometry.flags & SHMRING_AT_MOST_ONCE, &done);
+    note_recovered(q, &done);
+    if (row != q->row || !q->attached) /* else it is this handle that closes */
+        note_dead(q, row, &done);
+    return done.left == 0;
+}
+
+/* The same for BLOCKS blocks from where the sweep stopped. Returns the first block that is left. */
+static uint64_t recover_some(shmring_t *q, struct shmr_sweep *s, uint64_t blocks)
+{
+    struct shmr_mpmc_recovered done = {0};
+    const uint64_t next =
+        shmr_mpmc_recover_some(&q->mpmc.queue, s->row, shmr_row_at(q->map.table, s->row),
+                               q->geometry.flags & SHMRING_AT_MOST_ONCE, s->next, blocks,
+                               SHMR_MPMC_RECOVERY * blocks, &done);
+
+    note_recovered(q, &done);
+    s->done.freed += done.freed;
+    s->done.redelivered += done.redelivered;
+    s->done.dropped += done.dropped;
+    if (next > q->mpmc.queue.mask)
+        note_dead(q, s->row, &s->done);
+    return next;
+}
+
+/* The row says that it has an owner, and no owner has it locked. */
+static int is_dead(const shmring_t *q, uint32_t row)
+{
+    if (!shmr_row_is_attached(shmr_row_at(q->map.table, row)))
+        return 0;
+    int r = shmr_row_is_locked(q->fd, &q->geometry, row);
+    return r < 0 ? r : !r;
+}
+
+/* spsc: make the repairs that a successor would make, and leave the role free. */
+static int recover_role(shmring_t *q, uint32_t index)
+{
+    const struct shmr_mpmc_recovered nothing = {0};
+    struct shmring_participant who;
+
+    shmr_row_read(&who, shmr_row_at(q->map.table, index));
+    int r = shmr_attach_repair(q, index);
+    if (r == 0)
+        add_to_report(q, index, &who, &nothing);
+    return r;
+}
+
+/*
+ * Recover one dead participant, all of it. 1; 0: there was nothing left to do. -EBUSY: another
+ * participant recovers it.
+ */
+static int recover_participant(shmring_t *q, uint32_t index)
+{
+    struct shmr_row *row = shmr_row_at(q->map.table, index);
+    int r = shmr_row_lock_dead(q->kept.fd, &q->geometry, index);
+
+    if (r < 0)
+        return r;
+    if (shmr_row_is_attached(row)) {
+        r = q->kind == SHMRING_SPSC ? recover_role(q, index) : 0;
+        if (q->kind == SHMRING_MPMC && shmr_recover_row(q, index))
+            shmr_row_detach(row);
+        r = r < 0 ? r : 1;
+    }
+    shmr_row_unlock(q->kept.fd, &q->geometry, index);
+    return r;
+}
+
+uint32_t shmr_sweep_rows(const shmring_t *q)
+{
+    const uint64_t rows = SWEEP_BLOCKS / q->geometry.capacity;
+
+    return rows < 1 ? 1 : rows < q->geometry.rows ? (uint32_t)rows : q->geometry.rows;
+}
+
+/* ---- The sweep ------------------------------------------------------------------------------- */
+
+/* Lock tests in one sweep; the next one goes on where it stopped. */
+#define SWEEP_TESTS 32
+
+static uint32_t generation_of(struct shmr_row *row)
+{
+    return atomic_load_explicit(&row->generation, memory_order_relaxed);
+}
+
+/* Find the next dead row, in *tests lock tests at most. 1; 0: none within them. */
+static int find_dead(shmring_t *q, uint32_t *tests)
+{
+    const uint32_t rows = q->geometry.rows;
+
+    for (uint32_t looked = 0; looked<rows && * tests> 0; looked++) {
+        const uint32_t row = q->next_dead++ % rows;
+        if (!shmr_row_is_attached(shmr_row_at(q->map.table, row)))
+            continue;
+        --*tests;
+        int r = is_dead(q, row);
+        if (r < 0)
+            return r;
+        if (r > 0) {
+            q->sweep.active = true;
+            q->sweep.row = row;
+            q->sweep.generation = generation_of(shmr_row_at(q->map.table, row));
+            q->sweep.next = 0;
+            q->sweep.done = (struct shmr_mpmc_recovered){0};
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/*
+ * Go on with the dead row that was found, for *blocks blocks. Between two calls other participants
+ * may lock the row. The one that has recovered all blocks frees the row. Its next owner makes its
+ * generation another one, and what this sweep has done before is then worth nothing.
+ */
+static int go_on(shmring_t *q, uint64_t *blocks)
+{
+    struct shmr_sweep *s = &q->sweep;
+    struct shmr_row *row = shmr_row_at(q->map.table, s->row);
+    int r = shmr_row_lock_dead(q->kept.fd, &q->geometry, s->row);
+
+    if (r < 0) { /* -EBUSY: another participant does the rest */
+        s->active = false;
+        add_sums(&q->recovered, &s->done);
+        return r == -EBUSY ? 0 : r;
+    }
+    if (shmr_row_is_attached(row) && generation_of(row) == s->generation) {
+        const uint64_t from = s->next;
+        s->next = recover_some(q, s, *blocks);
+        *blocks -= s->next - from < *blocks ? s->next - from : *blocks;
+        if (s->next <= q->mpmc.queue.mask)
+            *blocks = 0; /* or out of the budget for steps: not again at once */
+        else
+            shmr_row_detach(row);
+        s->active = s->next <= q->mpmc.queue.mask;
+    } else {
+        s->active = false;
+        add_sums(&q->recovered, &s->done); /* another participant did the rest */
+    }
+    shmr_row_unlock(q->kept.fd, &q->geometry, s->row);
+    return 0;
+}
+
+static int sweep(shmring_t *q, uint64_t blocks)
+{
+    uint32_t tests = SWEEP_TESTS;
+    int r = 0;
+
+    while (r >= 0 && blocks > 0 && tests > 0) {
+        if (!q->sweep.active && (r = find_dead(q, &tests)) <= 0)
+            break;
+        r = go_on(q, &blocks);
+    }
+    return r;
+}
+
+void shmr_sweep(shmring_t *q, uint64_t blocks)
+{
+    struct shmr_mpmc_page *page = q->mpmc.queue.tail_page;
+    uint64_t now = shmr_coarse_now();
+    uint64_t last = atomic_load_explicit(&page->swept, memory_order_relaxed);
+    int r;
+
+    q->mpmc.now = now;
+    if (q->sweep.running) /* a signal handler interrupts one */
+        return;
+    /* In whatever way the word was damaged, or clocks differ between namespaces: looks go on, and
+     * are not more. */
+    if (q->sweep.active) {
+        if (now - q->swept < SHMR_SWEEP_ON_NS)
+            return;
+    } else if (now - last < SHMR_SWEEP_NS || now - q->swept < SHMR_SWEEP_NS ||
+               !atomic_compare_exchange_strong_explicit(
+                   &page->swept, &last, now, memory_order_relaxed, memory_order_relaxed)) {
+        return;
+    }
+    q->swept = now;
+
+    /* What fails is tried again the next time, and a caller that waits in vain is told. The caller
+     * did not ask for a sweep: neither its errno nor its detail changes. */
+    const struct shmr_detail detail = shmr_detail_save();
+    const int error = errno;
+    SHMR_NO_CANCEL();
+    q->sweep.running = true;
+    r = sweep(q, blocks);
+    q->sweep.running = false;
+    q->sweep.error = r < 0 ? -r : 0;
+    shmr_detail_restore(&detail);
+    errno = error;
+}
+
+int shmr_recover_dead(shmring_t *q, uint32_t most)
+{
+    uint64_t all = q->geometry.capacity;
+    int found = 0, r = 0;
+
+    if (q->sweep.running) /* a signal handler interrupts that */
+        return 0;
+    q->sweep.running = true;
+    if (q->sweep.active)
+        r = go_on(q, &all);
+    for (uint32_t looked = 0; r >= 0 && looked < q->geometry.rows && most > 0; looked++) {
+        const uint32_t row = q->next_dead++ % q->geometry.rows;
+        r = is_dead(q, row);
+        if (r > 0) {
+            most--;
+            r = recover_participant(q, row);
+            found += r > 0;
+        }
+        if (r == -EBUSY)
+            r = 0;
+    }
+    q->sweep.running = false;
+    return r < 0 ? r : found;
+}
+
+/* ---- On request ------------------------------------------------------------------------------ */
+
+int shmring_recover(shmring_t *q, struct shmring_recovery *report)
+{
+    int found, r = shmr_handle_check(q);
+
+    if (r < 0)
+        return r;
+    SHMR_NO_CANCEL();
+    SHMR_ALONE(q);
+    if (q->kind == SHMRING_MPMC && !q->attached)
+        return shmr_fail(EPERM,
+                         "an observer changes nothing: open the queue as producer or consumer");
+    found = shmr_attach_keep(q);
+    if (found == 0)
+        found = shmr_recover_dead(q, q->geometry.rows);
+    if (found >= 0)
+        found = q->lost ? shmr_handle_check_memory(q) : found;
+    if (found < 0)
+        return found;
+    found = (int)q->recovered.participants;
+    if (report)
+        *report = q->recovered;
+    memset(&q->recovered, 0, sizeof q->recovered);
+    return found;
+}

@@ -1,0 +1,757 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * MPMC: blocks tagged with their owner, and a ring that publishes them.
+ *
+ * Payloads live in blocks. Each block has a descriptor, the single truth about it:
+ *
+ *     FREE                          nobody's
+ *     OWN  owner                    a producer fills it
+ *     RDY  owner, position          a message, in the queue once the entry of position names it
+ *     OWN  owner, M, position       a message that a consumer has taken
+ *     OWN  owner, M, R, count       a message that a recoverer has taken, and its deliveries so far
+ *                                   (0: they stand in the block already)
+ *     RDY  owner, M, R, position    a message that a recoverer publishes again
+ *
+ * Every claim is one compare-and-swap that writes the claimer's row number, so a death leaves a
+ * name. The ring has N entries {cycle, block}; position p belongs to entry p mod N in cycle p / N
+ * + 1. An entry of the cycle before means that p is not published yet. There is no shared head or
+ * tail: each participant walks a cursor of its own, a producer past what is published, a consumer
+ * past what is taken. So both sets are prefixes: FIFO by commit, without holes. The shared hints
+ * are only a short cut for newcomers and those who were away.
+ *
+ * Why a producer never overwrites the entry of a message that nobody took: there are N blocks. If
+ * p - N were not taken, nor would be any of the N messages from there on, and the producer could
+ * not own a block of its own.
+ *
+ * Entry i stands in block i, beside its descriptor and payload: a message published in place moves
+ * one cache line.
+ *
+ * Pairs of release and acquire
+ *     R1  an entry is published           A1  who reads it sees the block's contents and descriptor
+ *     R2  a block is freed                A2  who claims it comes after the last look at it
+ *     R3  a block is taken or re-tagged   A3  who reads the descriptor sees what its entry meant
+ *     R4  a message's length is written   A4  who reads it sees that its block was claimed
+ *     R5  a hint is left                  A5  who takes it sees the entries before it, as A1
+ *
+ * Lock-free: a participant that stops anywhere holds up nobody; each loop has a budget, so memory
+ * that a hostile peer scribbles over cannot make a call spin. No system call, no libc but memcpy.
+ * Source: owner tags instead of anonymous tickets answer the stranded claims of ring queues such as
+ * R. Nikolaev, "A Scalable, Portable, and Memory-Efficient Lock-Free FIFO Queue", DISC 2019.
+ */
+#ifndef SHMR_MPMC_H
+#define SHMR_MPMC_H
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <shmring/shmring.h>
+
+#include "base/back_off.h"
+#include "base/cpu.h"
+#include "core/layout.h"
+#include "mpmc/tally.h"
+
+/* ---- The two words -------------------------------------------------------------------------- */
+
+/* Descriptor: position or count in bits 0-47 (the count: OWN with R), owner's row in 48-59, M in
+ * 60, R in 61, state in 62-63. */
+#define SHMR_POSITION_BITS 48
+#define SHMR_POSITION_MASK ((UINT64_C(1) << SHMR_POSITION_BITS) - 1)
+#define SHMR_OWNER_MASK    UINT64_C(0xfff)
+#define SHMR_M             (UINT64_C(1) << 60)
+#define SHMR_R             (UINT64_C(1) << 61)
+#define SHMR_FREE          UINT64_C(0)
+#define SHMR_OWN           (UINT64_C(1) << 62)
+#define SHMR_RDY           (UINT64_C(2) << 62)
+#define SHMR_STATE_MASK    (UINT64_C(3) << 62)
+
+static inline uint64_t shmr_descriptor(uint64_t state, uint32_t owner, uint64_t position)
+{
+    return state | (uint64_t)owner << SHMR_POSITION_BITS | (position & SHMR_POSITION_MASK);
+}
+
+static inline uint32_t shmr_owner(uint64_t descriptor)
+{
+    return (uint32_t)(descriptor >> SHMR_POSITION_BITS & SHMR_OWNER_MASK);
+}
+
+/* Is it the message of that position, waiting in the queue? */
+static inline bool shmr_is_ready(uint64_t descriptor, uint64_t position)
+{
+    return (descriptor & SHMR_STATE_MASK) == SHMR_RDY &&
+           ((descriptor ^ position) & SHMR_POSITION_MASK) == 0;
+}
+
+/* Entry: block in bits 0-23, cycle in 24-63. Both wrap; cycles are compared by their difference. */
+#define SHMR_BLOCK_BITS 24
+#define SHMR_BLOCK_MASK ((UINT64_C(1) << SHMR_BLOCK_BITS) - 1)
+
+struct shmr_mpmc {
+    uint8_t *blocks;
+    /* For each block: where its message was first published, if it was delivered before. */
+    _Atomic uint64_t *origins;
+    uint64_t mask;   /* entries, and blocks, - 1 */
+    uint32_t shift;  /* log2 of the entries */
+    uint32_t stride; /* bytes from block to block */
+    uint32_t max_message;
+    uint32_t me;
+    uint64_t tail; /* cursors */
+    uint64_t head;
+    struct shmr_mpmc_page *tail_page;
+    struct shmr_mpmc_page *head_page;
+    uint64_t scan;   /* where to look for a free block when those nearby are not */
+    uint32_t pauses; /* to fall back for, see SHMR_BACK_OFF_NS */
+    uint32_t send_misses;
+    uint32_t receive_misses;
+    const char *damage; /* what cannot be, after -EBADMSG */
+};
+
+/*
+ * Looks for a free block before a call gives up, all blocks of a queue of up to 64; and every how
+ * many positions a hint is left. The models of two blocks have other numbers.
+ */
+#ifndef SHMR_MPMC_NEARBY
+#define SHMR_MPMC_NEARBY     8
+#define SHMR_MPMC_LOOKS      (SHMR_MPMC_NEARBY + 64)
+#define SHMR_MPMC_HINT_EVERY 32
+#endif
+
+/* Positions between two looks at the high-water mark, at least; 0: none is looked at (models). */
+#ifndef SHMR_MPMC_SAMPLE_LEAST
+#define SHMR_MPMC_SAMPLE_LEAST 256
+#endif
+
+/* A recovery walks for so many times the steps of a call. */
+#define SHMR_MPMC_RECOVERY 8
+
+/* How long to fall back after a lost race, in times of SHMR_BACK_OFF_NS. */
+#define SHMR_MPMC_GIVE_WAY 4
+
+/* Steps of a cursor in one call: a lap, and room for others to go on meanwhile. */
+static inline uint64_t shmr_mpmc_budget(const struct shmr_mpmc *q)
+{
+    return 2 * (q->mask + 1) + 1024;
+}
+
+static inline struct shmr_block *shmr_mpmc_block(const struct shmr_mpmc *q, uint64_t index)
+{
+    return (struct shmr_block *)(void *)(q->blocks + (index & q->mask) * q->stride);
+}
+
+static inline uint64_t shmr_mpmc_entry(const struct shmr_mpmc *q, uint64_t position, uint64_t block)
+{
+    return ((position >> q->shift) + 1) << SHMR_BLOCK_BITS | block;
+}
+
+/* A block of mine, with the message that was taken in it if there is one. */
+struct shmr_mine {
+    struct shmr_block *block; /* NULL: none, and index says why */
+    int32_t index;            /* or -errno */
+    uint32_t length;
+};
+
+static inline struct shmr_mine shmr_mine_none(int why)
+{
+    return (struct shmr_mine){.index = why};
+}
+
+/* How many laps the entry is ahead of that position: 0 published, -1 not yet, more: I was away. */
+static inline int64_t shmr_mpmc_laps(const struct shmr_mpmc *q, uint64_t entry, uint64_t position)
+{
+    uint64_t ahead = (entry >> SHMR_BLOCK_BITS) - ((position >> q->shift) + 1);
+
+    return (int64_t)(ahead << SHMR_BLOCK_BITS) >> SHMR_BLOCK_BITS;
+}
+
+static inline uint64_t shmr_mpmc_look(const struct shmr_mpmc *q, uint64_t position)
+{
+    /* A1, pairs with R1 in shmr_mpmc_try_publish */
+    return atomic_load_explicit(&shmr_mpmc_block(q, position)->entry, memory_order_acquire);
+}
+
+/*
+ * Another one was faster, and we would meet again at the next position, and the next: each then
+ * waits for the other's lines. Let it go ahead, some dozen messages.
+ */
+static inline void shmr_mpmc_give_way(const struct shmr_mpmc *q)
+{
+    shmr_pause(SHMR_MPMC_GIVE_WAY * q->pauses);
+}
+
+/* Is the message of a position gone? So are all before it: see the top. */
+static inline bool shmr_mpmc_is_taken(const struct shmr_mpmc *q, uint64_t position)
+{
+    uint64_t entry = shmr_mpmc_look(q, position);
+    const struct shmr_block *block = shmr_mpmc_block(q, entry & SHMR_BLOCK_MASK);
+
+    return shmr_mpmc_laps(q, entry, position) != 0 ||
+           !shmr_is_ready(atomic_load_explicit(&block->descriptor, memory_order_relaxed), position);
+}
+
+/*
+ * The high-water mark: how many messages wait? Looked at every SHMR_MPMC_SAMPLE_LEAST positions, or
+ * every 1/16 of a queue that is larger, and when the queue is full.
+ */
+__attribute__((noinline, unused)) static void shmr_mpmc_sample(const struct shmr_mpmc *q)
+{
+    uint64_t hint = atomic_load_explicit(&q->head_page->hint, memory_order_relaxed);
+    uint64_t from = q->tail - hint <= q->mask + 1 ? hint : q->tail - q->mask - 1, to = q->tail;
+    uint64_t mark = atomic_load_explicit(&q->tail_page->high_water, memory_order_relaxed);
+
+    while (from != to) { /* between the two lies the first that waits */
+        uint64_t middle = from + (to - from) / 2;
+        if (shmr_mpmc_is_taken(q, middle))
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    /* Who fails has met somebody else's mark, and there is one higher at most a participant. */
+    while (q->tail - from > mark && !atomic_compare_exchange_strong_explicit(
+                                        &q->tail_page->high_water, &mark, q->tail - from,
+                                        memory_order_relaxed, memory_order_relaxed))
+        ;
+}
+
+static inline void shmr_mpmc_sample_at(const struct shmr_mpmc *q, uint64_t position)
+{
+    uint64_t every = (q->mask + 1) / 16;
+
+    if (SHMR_MPMC_SAMPLE_LEAST != 0 &&
+        position % (every > SHMR_MPMC_SAMPLE_LEAST ? every : SHMR_MPMC_SAMPLE_LEAST) == 0)
+        shmr_mpmc_sample(q);
+}
+
+/*
+ * A hint is never ahead of the truth; take it if it is ahead of me. Who takes it comes after what
+ * it tells of: else a message could be sent behind one whose entry a consumer does not see yet, and
+ * be missed though its send has returned.
+ */
+static inline uint64_t shmr_mpmc_take_hint(const _Atomic uint64_t *hint, uint64_t cursor)
+{
+    uint64_t seen = atomic_load_explicit(hint, memory_order_acquire); /* A5, pairs with R5 */
+
+    return (int64_t)(seen - cursor) > 0 ? seen : cursor;
+}
+
+static inline bool shmr_mpmc_leave_hint(_Atomic uint64_t *hint, uint64_t position)
+{
+    if (__builtin_expect(position % SHMR_MPMC_HINT_EVERY != 0, 1))
+        return false;
+    atomic_store_explicit(hint, position, memory_order_release); /* R5, pairs with A5 */
+    return true;
+}
+
+/* ---- Sending -------------------------------------------------------------------------------- */
+
+/*
+ * Walk my cursor to the first position that is not published, in so many steps at most; those made
+ * are taken off them. Its entry, or false when none are left.
+ */
+static inline bool shmr_mpmc_walk(struct shmr_mpmc *q, uint64_t *entry, uint64_t *steps)
+{
+    while (*steps > 0) {
+        --*steps;
+        *entry = shmr_mpmc_look(q, q->tail);
+        int64_t laps = shmr_mpmc_laps(q, *entry, q->tail);
+        if (laps < 0)
+            return true;
+        /* Published, and so is everything before it. */
+        q->tail += ((uint64_t)laps << q->shift) + 1;
+        if (*steps % SHMR_MPMC_NEARBY == 0)
+            q->tail = shmr_mpmc_take_hint(&q->tail_page->hint, q->tail);
+    }
+    return false;
+}
+
+static inline bool shmr_mpmc_find_tail(struct shmr_mpmc *q, uint64_t *entry)
+{
+    uint64_t steps = shmr_mpmc_budget(q);
+
+    return shmr_mpmc_walk(q, entry, &steps);
+}
+
+static inline bool shmr_mpmc_is_free(const struct shmr_block *block)
+{
+    uint64_t d = atomic_load_explicit(&block->descriptor, memory_order_relaxed);
+
+    return (d & SHMR_STATE_MASK) == SHMR_FREE;
+}
+
+static inline bool shmr_mpmc_try_own(const struct shmr_mpmc *q, struct shmr_block *block)
+{
+    uint64_t free = atomic_load_explicit(&block->descriptor, memory_order_relaxed);
+
+    if ((free & SHMR_STATE_MASK) != SHMR_FREE)
+        return false;
+    /* A2, pairs with R2 in shmr_mpmc_free: whoever read the last message is done with it. */
+    if (__builtin_expect(atomic_compare_exchange_strong_explicit(
+                             &block->descriptor, &free, shmr_descriptor(SHMR_OWN, q->me, 0),
+                             memory_order_acquire, memory_order_relaxed),
+                         1))
+        return true;
+    shmr_mpmc_give_way(q);
+    return false;
+}
+
+/* Is every block a message that waits? Then that of a lap ago does; else some are merely held. */
+static inline bool shmr_mpmc_is_full(const struct shmr_mpmc *q, uint64_t entry)
+{
+    const struct shmr_block *oldest = shmr_mpmc_block(q, entry & SHMR_BLOCK_MASK);
+
+    return entry >> SHMR_BLOCK_BITS != 0 &&
+           shmr_is_ready(atomic_load_explicit(&oldest->descriptor, memory_order_relaxed),
+                         q->tail - q->mask - 1);
+}
+
+/* The block in place is not to be had, or my cursor is behind: look on. */
+__attribute__((noinline)) static struct shmr_mine shmr_mpmc_own_elsewhere(struct shmr_mpmc *q)
+{
+    uint64_t entry;
+
+    if (!shmr_mpmc_find_tail(q, &entry))
+        return shmr_mine_none(-EAGAIN);
+    for (int i = 0; i < SHMR_MPMC_LOOKS; i++) {
+        uint64_t index = (i < SHMR_MPMC_NEARBY ? q->tail + (uint64_t)i : q->scan++) & q->mask;
+        struct shmr_block *block = shmr_mpmc_block(q, index);
+        if (shmr_mpmc_try_own(q, block))
+            return (struct shmr_mine){.block = block, .index = (int32_t)index};
+        if (i == 0 && shmr_mpmc_is_full(q, entry))
+            break;
+    }
+    return shmr_mine_none(-EAGAIN);
+}
+
+/* Own a block: the one in place if it can be, else one nearby, else one found by and by. */
+static inline struct shmr_mine shmr_mpmc_own(struct shmr_mpmc *q)
+{
+    uint64_t index = q->tail & q->mask;
+    struct shmr_block *block = shmr_mpmc_block(q, index);
+
+    if (__builtin_expect(shmr_mpmc_laps(q, shmr_mpmc_look(q, q->tail), q->tail) < 0, 1) &&
+        __builtin_expect(shmr_mpmc_try_own(q, block), 1))
+        return (struct shmr_mine){.block = block, .index = (int32_t)index};
+    return shmr_mpmc_own_elsewhere(q);
+}
+
+/* Publish a block of mine at my cursor, whose place had that entry: not published. False: somebody
+ * else was faster. */
+static inline bool shmr_mpmc_try_publish(struct shmr_mpmc *q, struct shmr_mine mine, uint64_t again,
+                                         struct shmr_block *place, uint64_t entry)
+{
+    uint64_t tail = q->tail;
+
+    /* Means nothing yet: no entry of that position names this block before R1. */
+    atomic_store_explicit(&mine.block->descriptor, shmr_descriptor(SHMR_RDY | again, q->me, tail),
+                          memory_order_relaxed);
+    /* R1: contents and descriptor before it; pairs with A1 in shmr_mpmc_look. */
+    if (!atomic_compare_exchange_strong_explicit(&place->entry, &entry,
+                                                 shmr_mpmc_entry(q, tail, (uint32_t)mine.index),
+                                                 memory_order_release, memory_order_relaxed))
+        return false;
+    q->tail = tail + 1;
+    if (shmr_mpmc_leave_hint(&q->tail_page->hint, q->tail))
+        shmr_mpmc_sample_at(q, q->tail);
+    return true;
+}
+
+/* As shmr_mpmc_publish(), in so many steps of my cursor; those made are taken off them. */
+static inline int shmr_mpmc_publish_within(struct shmr_mpmc *q, struct shmr_mine mine,
+                                           uint64_t again, uint64_t *steps)
+{
+    uint64_t entry;
+
+    while (shmr_mpmc_walk(q, &entry, steps))
+        if (shmr_mpmc_try_publish(q, mine, again, shmr_mpmc_block(q, q->tail), entry))
+            return 0;
+    return -EAGAIN;
+}
+
+__attribute__((noinline)) static int shmr_mpmc_publish_later(struct shmr_mpmc *q,
+                                                             struct shmr_mine mine, uint64_t again)
+{
+    uint64_t steps = shmr_mpmc_budget(q);
+
+    return shmr_mpmc_publish_within(q, mine, again, &steps);
+}
+
+/*
+ * Publish a block of mine at the end of the queue; again: SHMR_M | SHMR_R, a message that was
+ * delivered before, or 0. 0, or -EAGAIN when the budget is used up: then the block is still mine,
+ * and says RDY, which means nothing (see shmr_mpmc_keep()).
+ */
+static inline int shmr_mpmc_publish(struct shmr_mpmc *q, struct shmr_mine mine, uint64_t again)
+{
+    struct shmr_block *place = shmr_mpmc_block(q, q->tail);
+    uint64_t entry = shmr_mpmc_look(q, q->tail);
+
+    if (__builtin_expect(shmr_mpmc_laps(q, entry, q->tail) < 0, 1) &&
+        __builtin_expect(shmr_mpmc_try_publish(q, mine, again, place, entry), 1))
+        return 0;
+    return shmr_mpmc_publish_later(q, mine, again);
+}
+
+/* It was not published: mine as before. */
+static inline void shmr_mpmc_keep(const struct shmr_mpmc *q, struct shmr_block *block)
+{
+    atomic_store_explicit(&block->descriptor, shmr_descriptor(SHMR_OWN, q->me, 0),
+                          memory_order_relaxed);
+}
+
+/* R2: after the last look at the contents; pairs with A2 in shmr_mpmc_try_own. */
+static inline void shmr_mpmc_free(struct shmr_block *block)
+{
+    atomic_store_explicit(&block->descriptor, SHMR_FREE, memory_order_release);
+}
+
+/* How often the message in a block was taken before. */
+static inline uint32_t shmr_mpmc_deliveries(const struct shmr_block *block)
+{
+    return atomic_load_explicit(&block->deliveries, memory_order_relaxed);
+}
+
+/* Describe the message in a block of mine. */
+static inline void shmr_mpmc_fill(struct shmr_block *block, uint32_t len)
+{
+    atomic_store_explicit(&block->deliveries, 0, memory_order_relaxed);
+    /* R4, pairs with A4 in shmr_mpmc_check_length. */
+    atomic_store_explicit(&block->length, len, memory_order_release);
+}
+
+/* ---- Receiving ------------------------------------------------------------------------------ */
+
+/* May the message whose descriptor was read as `ready` be taken? 0, -EMSGSIZE, -EBADMSG; 1: look
+ * again. */
+static inline int shmr_mpmc_check_length(struct shmr_mpmc *q, const struct shmr_block *block,
+                                         uint64_t ready, size_t size, uint32_t *len)
+{
+    /* A4, pairs with R4 in shmr_mpmc_fill: a later message's length shows with its descriptor. */
+    *len = atomic_load_explicit(&block->length, memory_order_acquire);
+    if (__builtin_expect(*len <= size && *len <= q->max_message, 1))
+        return 0;
+    if (atomic_load_explicit(&block->descriptor, memory_order_relaxed) != ready)
+        return 1; /* taken meanwhile, and this was another message's length */
+    if (*len <= q->max_message)
+        return -EMSGSIZE;
+    q->damage = "corrupt: the next block's length is longer than max_message";
+    return -EBADMSG;
+}
+
+/*
+ * Try to take the message at my cursor, which is published in that block: 0 taken, 1 somebody else
+ * has it, or -EMSGSIZE, -EBADMSG and it stays.
+ */
+static inline int shmr_mpmc_try_take(struct shmr_mpmc *q, struct shmr_block *block, size_t size,
+                                     uint32_t *len)
+{
+    uint64_t ready = atomic_load_explicit(&block->descriptor, memory_order_relaxed);
+
+    if (__builtin_expect(!shmr_is_ready(ready, q->head), 0))
+        return 1;
+    int r = shmr_mpmc_check_length(q, block, ready, size, len);
+    if (__builtin_expect(r != 0, 0))
+        return r;
+    /* R3, pairs with A3 in shmr_mpmc_recover_block. */
+    if (__builtin_expect(atomic_compare_exchange_strong_explicit(
+                             &block->descriptor, &ready,
+                             shmr_descriptor(SHMR_OWN | SHMR_M, q->me, q->head),
+                             memory_order_acq_rel, memory_order_relaxed),
+                         1))
+        return 0;
+    shmr_mpmc_give_way(q);
+    return 1;
+}
+
+/*
+ * Take the next message; or -EAGAIN, -EMSGSIZE if it is longer than size (then it stays), or
+ * -EBADMSG for an entry or a length that cannot be.
+ */
+static inline struct shmr_mine shmr_mpmc_take(struct shmr_mpmc *q, size_t size)
+{
+    uint64_t steps = shmr_mpmc_budget(q);
+    uint32_t len;
+
+    for (uint64_t i = 0; i < steps; i++) {
+        struct shmr_block *block = shmr_mpmc_block(q, q->head);
+        uint64_t entry = shmr_mpmc_look(q, q->head), index = entry & SHMR_BLOCK_MASK;
+        int64_t laps = shmr_mpmc_laps(q, entry, q->head);
+        if (laps < 0)
+            return shmr_mine_none(-EAGAIN);
+        if (__builtin_expect(laps > 0, 0)) { /* what is a lap older was taken, and all before it */
+            q->head += ((uint64_t)(laps - 1) << q->shift) + 1;
+            continue;
+        }
+        /* Mostly the entry names the block it stands in, and the processor need not wait for it. */
+        if (__builtin_expect(index != (q->head & q->mask), 0)) {
+            if (index > q->mask) {
+                q->damage = "corrupt: the next entry names no block";
+                return shmr_mine_none(-EBADMSG);
+            }
+            block = shmr_mpmc_block(q, index);
+        }
+
+        int r = shmr_mpmc_try_take(q, block, size, &len);
+        if (r < 0)
+            return shmr_mine_none(r);
+        q->head++; /* taken, by me or by somebody else, alive or dead */
+        if (__builtin_expect(r == 0, 1)) {
+            shmr_mpmc_leave_hint(&q->head_page->hint, q->head);
+            return (struct shmr_mine){.block = block, .index = (int32_t)index, .length = len};
+        }
+        if (i % SHMR_MPMC_NEARBY == SHMR_MPMC_NEARBY - 1)
+            q->head = shmr_mpmc_take_hint(&q->head_page->hint, q->head);
+    }
+    return shmr_mine_none(-EAGAIN);
+}
+
+/* ---- Recovery ------------------------------------------------------------------------------- */
+
+struct shmr_mpmc_recovered {
+    uint64_t freed;       /* blocks that held no message */
+    uint64_t redelivered; /* messages published again */
+    uint64_t dropped;     /* messages given up: at most once */
+    uint64_t left;        /* messages that are still the dead one's */
+};
+
+/* Does the ring name a block whose descriptor says RDY? */
+static inline bool shmr_mpmc_is_published(const struct shmr_mpmc *q, uint64_t index, uint64_t ready)
+{
+    uint64_t position = ready & SHMR_POSITION_MASK;
+    uint64_t entry = shmr_mpmc_look(q, position);
+    /* Both are cut off somewhere: compare the bits that both have. */
+    uint64_t known = SHMR_POSITION_MASK >> q->shift & UINT64_MAX >> SHMR_BLOCK_BITS;
+    uint64_t differ = ((entry >> SHMR_BLOCK_BITS) - 1) ^ position >> q->shift;
+
+    return (entry & SHMR_BLOCK_MASK) == index && (differ & known) == 0;
+}
+
+static inline struct shmr_block *shmr_mpmc_pending(const struct shmr_mpmc *q, uint64_t pending,
+                                                   uint64_t *descriptor)
+{
+    struct shmr_block *block = shmr_mpmc_block(q, pending & SHMR_PENDING_BLOCK);
+
+    /* With what its owner did before; who has died did all of it. */
+    *descriptor = atomic_load_explicit(&block->descriptor, memory_order_acquire);
+    return block;
+}
+
+static inline bool shmr_mpmc_is_held(uint64_t descriptor, uint32_t row)
+{
+    return shmr_descriptor(SHMR_OWN | SHMR_M, row, descriptor) == descriptor;
+}
+
+/* The block that a row's tally of messages sent names, and its descriptor: is it still the
+ * sender's? Its message was not published then. */
+static inline bool shmr_mpmc_is_unsent(const struct shmr_mpmc *q, uint32_t row, uint64_t pending,
+                                       uint64_t d)
+{
+    return shmr_descriptor(SHMR_OWN, row, d) == d ||
+           (shmr_descriptor(SHMR_RDY, row, d) == d &&
+            !shmr_mpmc_is_published(q, pending & SHMR_PENDING_BLOCK, d));
+}
+
+/* What a row's tally of messages sent comes to, or of those received. */
+static inline struct shmr_count shmr_mpmc_sent(const struct shmr_mpmc *q, uint32_t row,
+                                               const struct shmr_tally *sent)
+{
+    uint64_t pending = shmr_tally_pending(sent), d;
+    struct shmr_count stored = shmr_tally_stored(sent);
+    struct shmr_block *block = shmr_mpmc_pending(q, pending, &d);
+
+    if (pending & SHMR_PENDING && shmr_mpmc_is_unsent(q, row, pending, d))
+        return shmr_count_without(stored, pending,
+                                  atomic_load_explicit(&block->length, memory_order_relaxed));
+    return stored;
+}
+
+static inline struct shmr_count shmr_mpmc_received(const struct shmr_mpmc *q, uint32_t row,
+                                                   const struct shmr_tally *received)
+{
+    uint64_t pending = shmr_tally_pending(received), d;
+    struct shmr_count stored = shmr_tally_stored(received);
+    struct shmr_block *block = shmr_mpmc_pending(q, pending, &d);
+
+    /* The receiver still holds it: it was not released. */
+    if (pending & SHMR_PENDING && shmr_mpmc_is_held(d, row))
+        return shmr_count_without(stored, pending,
+                                  atomic_load_explicit(&block->length, memory_order_relaxed));
+    return stored;
+}
+
+/*
+ * shmr_row.recovered: how many messages were taken back from the row's dead owners, in bits 26-63;
+ * written before the last of them is, whose block is in bits 0-23, with F in bit 25. It was not if
+ * the block is still the dead one's.
+ */
+static inline uint64_t shmr_mpmc_taken_back(const struct shmr_mpmc *q, uint32_t row,
+                                            const _Atomic uint64_t *recovered)
+{
+    uint64_t noted = atomic_load_explicit(recovered, memory_order_acquire), d;
+
+    (void)shmr_mpmc_pending(q, noted, &d);
+    return (noted >> SHMR_PENDING_COUNT) - (noted & SHMR_PENDING && shmr_mpmc_is_held(d, row));
+}
+
+static inline void shmr_mpmc_note_back(_Atomic uint64_t *recovered, uint64_t count, uint64_t block)
+{
+    /* After what went before, and before the block changes hands, which is a release. */
+    atomic_store_explicit(recovered, count << SHMR_PENDING_COUNT | block, memory_order_release);
+}
+
+/* The counters of a row whose owner makes no more steps: whatever becomes of its blocks. */
+static inline void shmr_mpmc_settle(const struct shmr_mpmc *q, uint32_t dead, struct shmr_row *row)
+{
+    /* Who is killed here has stored nothing that does not come to the same. */
+    shmr_tally_store(&row->sent, shmr_mpmc_sent(q, dead, &row->sent));
+    shmr_tally_end(&row->sent);
+    shmr_tally_store(&row->received, shmr_mpmc_received(q, dead, &row->received));
+    shmr_tally_end(&row->received);
+    shmr_mpmc_note_back(&row->recovered, shmr_mpmc_taken_back(q, dead, &row->recovered), 0);
+}
+
+/*
+ * The descriptor by which a recoverer takes a message whose descriptor was `was`. It carries the
+ * number of deliveries, so that a recoverer that dies on the way leaves none counted twice.
+ */
+static inline uint64_t shmr_mpmc_retake(const struct shmr_mpmc *q, const struct shmr_block *block,
+                                        uint64_t was)
+{
+    uint64_t count = 0; /* RDY: a recoverer was about to publish it, and had counted */
+
+    if ((was & SHMR_STATE_MASK) == SHMR_OWN)
+        count = was & SHMR_R ? was : (uint64_t)shmr_mpmc_deliveries(block) + 1;
+    return shmr_descriptor(SHMR_OWN | SHMR_M | SHMR_R, q->me, count);
+}
+
+/*
+ * Make usable again what the dead participant of a row held. The caller holds the row's lock, so
+ * nobody else does the same, and the dead one makes no more steps. If the caller dies on the way,
+ * what it has re-tagged is its own, and the rest is still the dead one's.
+ */
+static inline void shmr_mpmc_recover_block(struct shmr_mpmc *q, uint32_t dead, struct shmr_row *row,
+                                           uint64_t index, bool at_most_once, uint64_t *steps,
+                                           struct shmr_mpmc_recovered *report)
+{
+    struct shmr_block *block = shmr_mpmc_block(q, index);
+    /* A3, pairs with R3 in shmr_mpmc_try_take: with its contents as the dead one saw them. */
+    uint64_t was = atomic_load_explicit(&block->descriptor, memory_order_acquire);
+
+    if ((was & SHMR_STATE_MASK) == SHMR_FREE || shmr_owner(was) != dead)
+        return;
+    if ((was & SHMR_STATE_MASK) == SHMR_RDY && shmr_mpmc_is_published(q, index, was))
+        return;
+
+    bool message = (was & SHMR_M) != 0;
+    /* Else a recoverer had it in hand, and everything is noted. */
+    bool first = shmr_mpmc_is_held(was, dead);
+    /* Before anything else changes: who goes on in my place finds it, and does not look here. */
+    if (first && shmr_mpmc_deliveries(block) == 0)
+        atomic_store_explicit(&q->origins[index], was & SHMR_POSITION_MASK, memory_order_relaxed);
+    if (first)
+        shmr_mpmc_note_back(&row->recovered, shmr_mpmc_taken_back(q, dead, &row->recovered) + 1,
+                            SHMR_PENDING | index);
+    uint64_t now = message && !at_most_once ? shmr_mpmc_retake(q, block, was) : SHMR_FREE;
+    /* Fails if it was published after all and somebody has taken it meanwhile. */
+    if (!atomic_compare_exchange_strong_explicit(&block->descriptor, &was, now,
+                                                 memory_order_acq_rel, memory_order_relaxed))
+        return;
+    if (now == SHMR_FREE) {
+        report->dropped += message;
+        report->freed += !message;
+        return;
+    }
+    if ((now & SHMR_POSITION_MASK) != 0)
+        atomic_store_explicit(&block->deliveries, (uint32_t)now, memory_order_relaxed);
+    struct shmr_mine mine = {.block = block, .index = (int32_t)index};
+    if (shmr_mpmc_publish_within(q, mine, SHMR_M | SHMR_R, steps) == 0) {
+        report->redelivered++;
+    } else { /* out of budget: leave it to whoever recovers this row next */
+        atomic_store_explicit(&block->descriptor,
+                              shmr_descriptor(SHMR_OWN | SHMR_M | SHMR_R, dead, 0),
+                              memory_order_release);
+        report->left++;
+    }
+}
+
+/*
+ * Of blocks from FIRST on, `count` at most, and in so many steps of a cursor. Returns the first
+ * block that was not done: the count of blocks when all are.
+ */
+static inline uint64_t shmr_mpmc_recover_some(struct shmr_mpmc *q, uint32_t dead,
+                                              struct shmr_row *row, bool at_most_once,
+                                              uint64_t first, uint64_t count, uint64_t steps,
+                                              struct shmr_mpmc_recovered *report)
+{
+    const uint64_t left = report->left;
+    uint64_t next = first;
+
+    shmr_mpmc_settle(q, dead, row); /* first: the blocks are what it is known by */
+    for (; next <= q->mask && next - first < count && report->left == left; next++)
+        shmr_mpmc_recover_block(q, dead, row, next, at_most_once, &steps, report);
+    shmr_mpmc_note_back(&row->recovered, shmr_mpmc_taken_back(q, dead, &row->recovered), 0);
+    if (report->left == left)
+        return next;
+    report->left = left; /* is tried again */
+    return next - 1;
+}
+
+static inline void shmr_mpmc_recover(struct shmr_mpmc *q, uint32_t dead, struct shmr_row *row,
+                                     bool at_most_once, struct shmr_mpmc_recovered *report)
+{
+    uint64_t steps = SHMR_MPMC_RECOVERY * shmr_mpmc_budget(q); /* for all its messages together */
+
+    shmr_mpmc_settle(q, dead, row); /* first: the blocks are what it is known by */
+    for (uint64_t i = 0; i <= q->mask; i++)
+        shmr_mpmc_recover_block(q, dead, row, i, at_most_once, &steps, report);
+    shmr_mpmc_note_back(&row->recovered, shmr_mpmc_taken_back(q, dead, &row->recovered), 0);
+}
+
+/* A position that was cut off to 48 bits, as the one of its kind nearest to another. */
+static inline uint64_t shmr_whole_position(uint64_t cut, uint64_t near)
+{
+    const int bits = 64 - SHMR_POSITION_BITS;
+
+    return near - (uint64_t)((int64_t)((near - cut) << bits) >> bits);
+}
+
+/* ---- Looking -------------------------------------------------------------------------------- */
+
+/* Messages waiting now. Moves only private cursors; q may be an observer's. */
+static inline uint64_t shmr_mpmc_depth(struct shmr_mpmc *q)
+{
+    uint64_t steps = shmr_mpmc_budget(q), entry;
+
+    for (uint64_t i = 0; i < steps; i++) {
+        entry = shmr_mpmc_look(q, q->head);
+        int64_t laps = shmr_mpmc_laps(q, entry, q->head);
+        const struct shmr_block *block = shmr_mpmc_block(q, entry & SHMR_BLOCK_MASK);
+        if (laps < 0 || (laps == 0 && shmr_is_ready(atomic_load_explicit(&block->descriptor,
+                                                                         memory_order_relaxed),
+                                                    q->head)))
+            break;
+        q->head += laps > 0 ? ((uint64_t)(laps - 1) << q->shift) + 1 : 1;
+    }
+    if ((int64_t)(q->head - q->tail) > 0)
+        q->tail = q->head;
+    (void)shmr_mpmc_find_tail(q, &entry);
+    uint64_t depth = q->tail - q->head;
+    return depth <= q->mask + 1 ? depth : q->mask + 1;
+}
+
+/* For each row, blocks that carry its tag and are not messages waiting in the queue: a message that
+ * was not published yet is still in its sender's, or its recoverer's, hands. */
+static inline void shmr_mpmc_count_held(const struct shmr_mpmc *q, uint32_t rows, uint32_t held[])
+{
+    for (uint64_t i = 0; i <= q->mask; i++) {
+        uint64_t d = atomic_load_explicit(&shmr_mpmc_block(q, i)->descriptor, memory_order_relaxed);
+        uint32_t owner = shmr_owner(d);
+        if (owner < rows &&
+            ((d & SHMR_STATE_MASK) == SHMR_OWN ||
+             ((d & SHMR_STATE_MASK) == SHMR_RDY && !shmr_mpmc_is_published(q, i, d))))
+            held[owner]++;
+    }
+}
+
+#endif

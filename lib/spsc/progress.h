@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Progress records: what each side of an spsc queue tells about itself, in the pairs R3, R4, R5 and
+ * A3, A4, A5 of spsc.h. Why two a side: see struct shmr_progress.
+ */
+#ifndef SHMR_PROGRESS_H
+#define SHMR_PROGRESS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/layout.h"
+
+/* The whole one of two progress records: the one that is further, see struct shmr_progress. */
+static inline const struct shmr_progress *
+shmr_progress_whole(const struct shmr_progress progress[2])
+{
+    /* A3, A4: pairs with R3, R4 in shmr_progress_store */
+    uint64_t a = atomic_load_explicit(&progress[0].position, memory_order_acquire);
+    uint64_t b = atomic_load_explicit(&progress[1].position, memory_order_acquire);
+
+    return &progress[(int64_t)(b - a) > 0];
+}
+
+static inline void shmr_progress_store(struct shmr_progress progress[2], uint32_t *turn,
+                                       uint64_t position, uint64_t bytes, uint64_t messages)
+{
+    struct shmr_progress *mine = &progress[*turn];
+
+    *turn ^= 1;
+    /* R5: whoever meets one of these sees that the other record is the whole one by now; pairs with
+     * A5 in shmr_progress_read. */
+    atomic_store_explicit(&mine->messages, messages, memory_order_release);
+    atomic_store_explicit(&mine->bytes, bytes, memory_order_release);
+    /* R3, R4: after the last look at the payload. The record is whole; pairs with A3, A4. */
+    atomic_store_explicit(&mine->position, position, memory_order_release);
+}
+
+/* What a progress record says. */
+struct shmr_progress_copy {
+    uint64_t position, bytes, messages;
+};
+
+/*
+ * Read a whole record of somebody at work. The writer may come round again while it is read: false
+ * after so many tries, and the numbers are a moment apart.
+ */
+#define SHMR_PROGRESS_TRIES 8
+static inline bool shmr_progress_read(const struct shmr_progress progress[2],
+                                      struct shmr_progress_copy *copy)
+{
+    for (int i = 0; i < SHMR_PROGRESS_TRIES; i++) {
+        const struct shmr_progress *whole = shmr_progress_whole(progress);
+        copy->position = atomic_load_explicit(&whole->position, memory_order_acquire); /* A3, A4 */
+        /* A5, pairs with R5 in shmr_progress_store */
+        copy->messages = atomic_load_explicit(&whole->messages, memory_order_acquire);
+        copy->bytes = atomic_load_explicit(&whole->bytes, memory_order_acquire);
+        /* The writer comes back to this record only when it has made the other one whole. */
+        if (shmr_progress_whole(progress) == whole &&
+            atomic_load_explicit(&whole->position, memory_order_relaxed) == copy->position)
+            return true;
+    }
+    return false;
+}
+
+#endif

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "wait/notifier.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/deadline.h"
+#include "base/error.h"
+#include "core/file_system.h"
+#include "core/handle.h"
+
+#define NEVER_BLOCK (O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY)
+
+/* A doorbell can vanish between two steps, but only if somebody removes it each time. */
+#define TRIES 100
+
+static const char letters[SHMR_EVENTS] = {[SHMR_READABLE] = 'r', [SHMR_WRITABLE] = 'w'};
+
+char *shmr_doorbell_path(int segment, int64_t created_ns)
+{
+    char link[SHMR_FD_PATH], target[PATH_MAX], *slash, *path;
+    struct stat st;
+    ssize_t n;
+
+    shmr_fd_path(link, segment);
+    n = readlink(link, target, sizeof target - 1);
+    if (n <= 0 || target[0] != '/' || fstat(segment, &st) < 0)
+        return NULL;
+    target[n] = 0;
+    slash = strrchr(target, '/');
+    *slash = 0;
+    if (asprintf(&path, "%s/" SHMR_DOORBELL_PREFIX "%" PRIx64 "-%" PRIx64 ".?",
+                 shmr_is_memfd(segment) ? SHMR_POSIX_DIRECTORY : target, (uint64_t)created_ns,
+                 (uint64_t)st.st_ino) < 0)
+        return NULL;
+    return path;
+}
+
+/* The path of the event's doorbell, until the next call. */
+static const char *path_of(char *path, int event)
+{
+    path[strlen(path) - 1] = letters[event];
+    return path;
+}
+
+/* Was it made by one who may write to the segment, and so could do worse? */
+static bool is_trusted(const struct stat *bell, const struct stat *segment)
+{
+    return bell->st_uid == segment->st_uid || bell->st_uid == geteuid() || bell->st_uid == 0 ||
+           segment->st_mode & S_IWOTH ||
+           (segment->st_mode & S_IWGRP && bell->st_gid == segment->st_gid);
+}
+
+/*
+ * Open what stands there and keep it from being removed. -errno; -EEXIST: it is not a doorbell;
+ * -EBUSY: it is being removed. Signal-safe.
+ */
+static int open_there(const char *path, const struct stat *segment)
+{
+    struct stat st;
+    /* Both: no SIGPIPE, no POLLHUP. */
+    int r = 0, fd = shmr_process_keep_fd(open(path, O_RDWR | NEVER_BLOCK));
+
+    if (fd < 0) /* a link, a directory, a socket */
+        return errno == ELOOP || errno == EISDIR || errno == ENXIO ? -EEXIST : -errno;
+    if (fstat(fd, &st) < 0)
+        r = -errno;
+    else if (!S_ISFIFO(st.st_mode) || !is_trusted(&st, segment))
+        r = -EEXIST;
+    else if (flock(fd, LOCK_SH | LOCK_NB) < 0)
+        r = errno == EWOULDBLOCK ? -EBUSY : -errno;
+    else if (fstat(fd, &st) == 0 && st.st_nlink == 0)
+        r = -EBUSY;
+    if (r < 0)
+        close(fd);
+    return r < 0 ? r : fd;
+}
+
+/* The segment's owner if that is allowed, else at least its group; else whoever may open it may. */
+static void give_to_owner(int fd, const struct stat *segment)
+{
+    if (fchown(fd, segment->st_uid, segment->st_gid) < 0)
+        (void)!fchown(fd, (uid_t)-1, segment->st_gid);
+}
+
+/* The umask may have taken the owner's permission from a new FIFO: give it back. */
+static bool allow_owner(const char *path)
+{
+    char link[SHMR_FD_PATH];
+    struct stat st;
+    bool done = false;
+    int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+
+    if (fd < 0)
+        return false;
+    shmr_fd_path(link, fd);
+    if (fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode) && st.st_uid == geteuid())
+        done = chmod(link, 0600) == 0;
+    close(fd);
+    return done;
+}
+
+/* Make it under another name, so that whoever opens it finds it complete. As open_there(). */
+static int make(const char *path, const struct stat *segment)
+{
+    char own[PATH_MAX];
+    int fd;
+
+    if ((size_t)snprintf(own, sizeof own, "%s.%x.%" PRIx64, path, (unsigned)getpid(),
+                         (uint64_t)shmr_now()) >= sizeof own)
+        return -ENAMETOOLONG;
+    if (mkfifo(own, 0600) < 0)
+        return errno == EEXIST ? -EBUSY : -errno;
+    fd = open_there(own, segment);
+    if (fd == -EACCES && allow_owner(own))
+        fd = open_there(own, segment);
+    if (fd >= 0) {
+        give_to_owner(fd, segment);
+        if (fchmod(fd, segment->st_mode & 0666) < 0 || link(own, path) < 0) {
+            int error = errno;
+            close(fd);
+            fd = error == EEXIST ? -EBUSY : -error;
+        }
+    } else if (fd == -ENOENT) {
+        fd = -EBUSY; /* taken for a dead one's and removed, before it was locked */
+    }
+    unlink(own);
+    return fd;
+}
+
+int shmr_doorbell_open(shmring_t *q, int event)
+{
+    struct stat segment;
+    const char *path;
+    int fd = -EBUSY;
+
+    if (!q->doorbell)
+        return shmr_fail(ENOENT,
+                         "the queue's directory is not known here: no place for a doorbell");
+    path = path_of(q->doorbell, event);
+    if (fstat(q->fd, &segment) < 0)
+        return shmr_fail(errno, "the segment: %s", strerror(errno));
+    for (int tries = TRIES; fd == -EBUSY && tries > 0; tries--) {
+        fd = open_there(path, &segment);
+        if (fd == -ENOENT)
+            fd = make(path, &segment);
+    }
+    if (fd == -EEXIST)
+        return shmr_fail(EEXIST, "%s is not a doorbell that can be trusted: remove it", path);
+    if (fd == -EBUSY)
+        return shmr_fail(EBUSY, "%s is being removed: try again", path);
+    if (fd == -EPERM || fd == -ENOSYS || fd == -EOPNOTSUPP)
+        return shmr_fail(
+            EOPNOTSUPP,
+            "the doorbell %s: %s (has %s no FIFOs or links?): use shmring_wait() in place "
+            "of a descriptor",
+            path, strerror(-fd), shmr_file_system_name(q->fd));
+    if (fd < 0)
+        return shmr_fail(shmr_not_again(-fd, EBUSY), "the doorbell %s: %s", path, strerror(-fd));
+    return fd;
+}
+
+bool shmr_doorbell_is_removed(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && st.st_nlink == 0;
+}
+
+/*
+ * A full FIFO is readable all the same. Where there is none, nobody waits, or a waiter cannot be
+ * reached and rechecks.
+ *
+ * Somebody may have removed the FIFO that this handle holds. Those who wait and have not noticed
+ * still poll that one, and those who have poll a new one: both get a byte.
+ */
+void shmr_doorbell_ring(shmring_t *q, int event)
+{
+    struct shmr_polled *p = &q->polled[event];
+    struct stat segment;
+    int fd = -1;
+
+    SHMR_NO_CANCEL();
+    if (p->bell >= 0) {
+        (void)!write(p->bell, "", 1);
+        if (!shmr_doorbell_is_removed(p->bell))
+            return;
+    }
+    if (q->doorbell && fstat(q->fd, &segment) == 0)
+        fd = open_there(path_of(q->doorbell, event), &segment);
+    if (fd < 0)
+        return;
+    (void)!write(fd, "", 1);
+    if (p->fd >= 0) { /* this handle waits by the old one, until it arms the next time */
+        close(fd);
+        return;
+    }
+    if (p->bell >= 0)
+        close(p->bell);
+    p->bell = fd;
+}
+
+void shmr_doorbell_remove(char *path)
+{
+    for (int e = 0; path && e < SHMR_EVENTS; e++)
+        (void)shmr_doorbell_remove_idle(AT_FDCWD, path_of(path, e), false);
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Waiting in somebody else's event loop. The descriptor is an epoll instance that has the event's
+ * doorbell in it, and a timer: it makes the handle look by itself, as those do who sleep at a
+ * futex.
+ */
+#include <config.h>
+
+#include "wait/poll.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "base/deadline.h"
+#include "wait/notifier.h"
+#include "wait/sleep.h"
+
+void shmr_fd_init(shmring_t *q)
+{
+    for (int e = 0; e < SHMR_EVENTS; e++)
+        q->polled[e] = (struct shmr_polled){.bell = -1, .timer = -1, .fd = -1};
+}
+
+static void close_one(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+void shmr_fd_close(shmring_t *q)
+{
+    struct stat segment;
+    bool used = false;
+
+    for (int e = 0; e < SHMR_EVENTS; e++) {
+        used |= q->polled[e].bell >= 0;
+        close_one(&q->polled[e].fd);
+        close_one(&q->polled[e].timer);
+        close_one(&q->polled[e].bell);
+    }
+    /* Looked at after closing: shmring_unlink() removes the name first and the doorbells then. */
+    if (used && fstat(q->fd, &segment) == 0 && segment.st_nlink == 0)
+        shmr_doorbell_remove(q->doorbell);
+    free(q->doorbell);
+}
+
+/* Let the timer make the descriptor readable after so long. */
+static int set_timer(int timer, int64_t ns)
+{
+    const struct itimerspec once = {
+        .it_value = {.tv_sec = (time_t)(ns / SHMR_SECOND), .tv_nsec = (long)(ns % SHMR_SECOND)}};
+
+    return timerfd_settime(timer, 0, &once, NULL);
+}
+
+static const struct epoll_event readable = {.events = EPOLLIN};
+
+static bool watch(const struct shmr_polled *p, int fd)
+{
+    struct epoll_event event = readable;
+
+    return epoll_ctl(p->fd, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+static int open_descriptor(shmring_t *q, int event)
+{
+    struct shmr_polled *p = &q->polled[event];
+    const char *refused = NULL;
+
+    if (p->bell < 0) {
+        int r = shmr_doorbell_open(q, event);
+        if (r < 0)
+            return r;
+        p->bell = r;
+    }
+    p->timer = shmr_process_keep_fd(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
+    p->fd = p->timer < 0 ? -1 : shmr_process_keep_fd(epoll_create1(EPOLL_CLOEXEC));
+    if (p->timer < 0)
+        refused = "timerfd_create(2)";
+    else if (p->fd < 0)
+        refused = "epoll_create1(2)";
+    else if (!watch(p, p->bell) || !watch(p, p->timer))
+        refused = "epoll_ctl(2)";
+    else if (set_timer(p->timer, 1) < 0) /* readable at first, so that whoever polls it arms it */
+        refused = "timerfd_settime(2)";
+    if (refused) {
+        int error = errno;
+        close_one(&p->fd);
+        close_one(&p->timer);
+        return shmr_fail(error, "a descriptor to wait by: %s: %s", refused, strerror(error));
+    }
+    return 0;
+}
+
+/*
+ * Somebody has removed the doorbell alone: those who ring from now on would not find it. If no new
+ * one can be made, the rechecks are what is left.
+ */
+static void renew_doorbell(shmring_t *q, int event)
+{
+    struct shmr_polled *p = &q->polled[event];
+    int fd = shmr_doorbell_open(q, event);
+
+    if (fd < 0)
+        return;
+    if (!watch(p, fd)) {
+        close(fd);
+        return;
+    }
+    /* By name: a forked child may keep the old one open, and with it its place in the set. */
+    (void)epoll_ctl(p->fd, EPOLL_CTL_DEL, p->bell, NULL);
+    close(p->bell);
+    p->bell = fd;
+}
+
+/* The descriptor of the event, opened if need be. */
+static int get(shmring_t *q, unsigned event)
+{
+    const int e = shmr_event_index(event);
+    int r = shmr_wait_check(q, event);
+
+    if (r == 0 && event == (SHMRING_READABLE | SHMRING_WRITABLE))
+        return shmr_fail_fast(EINVAL, "one descriptor is for one event: call twice", 0, 0);
+    if (r == 0 && q->polled[e].fd < 0)
+        r = open_descriptor(q, e);
+    return r < 0 ? r : q->polled[e].fd;
+}
+
+int shmring_fd(shmring_t *q, unsigned event)
+{
+    int r = shmr_handle_check(q);
+
+    if (r < 0)
+        return r;
+    SHMR_NO_CANCEL();
+    SHMR_ALONE(q);
+    return get(q, event);
+}
+
+int shmring_fd_arm(shmring_t *q, unsigned event)
+{
+    uint32_t value[SHMR_EVENTS];
+    char bytes[256];
+    int64_t limit;
+    int r = shmr_handle_check(q);
+
+    if (r < 0)
+        return r;
+    SHMR_NO_CANCEL();
+    SHMR_ALONE(q);
+    r = get(q, event);
+    if (r < 0)
+        return r;
+
+    const int e = shmr_event_index(event);
+    struct shmr_polled *p = &q->polled[e];
+    if (shmr_doorbell_is_removed(p->bell))
+        renew_doorbell(q, e);
+    /* What is left of very many only wakes once too often. */
+    if (read(p->bell, bytes, sizeof bytes) < 0 && errno != EAGAIN)
+        return shmr_fail(errno, "reading the doorbell: %s", strerror(errno));
+    if (p->limit && read(p->timer, bytes, sizeof(uint64_t)) > 0)
+        shmr_wait_have_passed(q, p->armed, p->limit);
+    r = shmr_wait_arm(q, event, SHMR_BELL_POLLED, value, &limit);
+    p->armed = shmr_wait_now(q);
+    p->limit = r == 0 ? limit : 0;
+    if (r == 0 && set_timer(p->timer, limit) < 0)
+        return shmr_fail(errno, "setting the timer: %s", strerror(errno));
+    return r;
+}

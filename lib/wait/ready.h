@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Would a receive find a message now, or a send find room? What a waiting participant asks before
+ * it sleeps. Nothing is claimed; only private cursors move. What cannot be is ready as well, so
+ * that the operation itself reports it. No system call, bounded.
+ */
+#ifndef SHMR_READY_H
+#define SHMR_READY_H
+
+#include "mpmc/blocks.h"
+#include "spsc/ring.h"
+
+static inline bool shmr_spsc_is_readable(const struct shmr_spsc_consumer *c)
+{
+    return shmr_spsc_look(c->data, c->mask, c->position) != 0;
+}
+
+/* Room for a message of len bytes, at most max_message? */
+static inline bool shmr_spsc_is_writable(struct shmr_spsc_producer *p, size_t len)
+{
+    return !shmr_spsc_see_head(p, shmr_spsc_exact_head(p)) ||
+           shmr_spsc_has_room(p, shmring_record_size((uint32_t)len) + SHMR_SPSC_SPARE);
+}
+
+/* Are there at least so many messages to take? */
+static inline bool shmr_mpmc_is_readable(struct shmr_mpmc *q, unsigned least)
+{
+    uint64_t steps = shmr_mpmc_budget(q), at = q->head;
+    unsigned found = 0;
+
+    for (uint64_t i = 0; i < steps; i++) {
+        uint64_t entry = shmr_mpmc_look(q, at), index = entry & SHMR_BLOCK_MASK;
+        int64_t laps = shmr_mpmc_laps(q, entry, at);
+        if (laps < 0)
+            return false;
+        if (laps > 0) {
+            at += ((uint64_t)(laps - 1) << q->shift) + 1;
+            continue;
+        }
+        const struct shmr_block *block = shmr_mpmc_block(q, index);
+        uint64_t ready = atomic_load_explicit(&block->descriptor, memory_order_relaxed);
+        if (index > q->mask || (shmr_is_ready(ready, at) && ++found == least))
+            return true;
+        at++;
+        if (found == 0)
+            q->head = at; /* taken, and all before it */
+    }
+    return false;
+}
+
+/*
+ * Is there a free block? Looks at the one in place, and at so many others if some are merely held;
+ * the next send finds the one that was found.
+ */
+static inline bool shmr_mpmc_is_writable(struct shmr_mpmc *q, uint64_t looks)
+{
+    uint64_t entry;
+
+    if (!shmr_mpmc_find_tail(q, &entry))
+        return false;
+    if (shmr_mpmc_is_free(shmr_mpmc_block(q, q->tail)))
+        return true;
+    if (shmr_mpmc_is_full(q, entry))
+        return false;
+    for (uint64_t i = 0; i < looks; i++, q->scan++)
+        if (shmr_mpmc_is_free(shmr_mpmc_block(q, q->scan)))
+            return true;
+    return false;
+}
+
+/* Are so many blocks free? Looks at all of them, if need be. */
+static inline bool shmr_mpmc_has_room(struct shmr_mpmc *q, unsigned least)
+{
+    unsigned found = 0;
+
+    for (uint64_t i = 0; i <= q->mask; i++)
+        if (shmr_mpmc_is_free(shmr_mpmc_block(q, q->tail + i)) && ++found == least)
+            return true;
+    return false;
+}
+
+#endif
