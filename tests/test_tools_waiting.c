@@ -95,6 +95,25 @@ Test(tools_waiting, all_readers_of_an_mpmc_queue_end)
     }
 }
 
+/* A producer that is attached when the reader starts counts as new, though the reader never asks
+ * while it is there. */
+Test(tools_waiting, a_sender_that_is_there_already_is_new)
+{
+    for (int k = 0; k < 2; k++) {
+        const char *name = queue_of(kinds[k]);
+        int input[2];
+        test_pipe(input);
+        struct program sender = START(input[0], -1, "send", name);
+        close(input[0]);
+        await_stat(name, "\"producers_ever\":1,");
+        struct program reader = sleeping_reader("--new-producer", name);
+        cr_assert_eq(write(input[1], "one\n", 4), 4);
+        close(input[1]);
+        EXPECT(program_finish(&sender), 0, "", "");
+        EXPECT(program_finish(&reader), 0, "one\n", "");
+    }
+}
+
 Test(tools_waiting, a_killed_sender_has_left)
 {
     for (int k = 0; k < 2; k++) {

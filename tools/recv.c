@@ -190,18 +190,30 @@ static int receive(struct receiver *r, const struct patience *patience)
     return EXIT_OK;
 }
 
-/* Open the queue; and note before how many producers had come: from then on one may come and leave.
- */
+/* --new-producer: note how many producers had come before us. One of them that is still here
+ * counts. */
+static int note_producers(struct receiver *r, shmring_t *q)
+{
+    struct view view;
+    int rc = view_take(q, &view);
+    if (rc < 0)
+        return rc;
+    r->producers_before = view.stat.producers_ever;
+    for (int i = 0; i < view.n; i++)
+        r->met_producer =
+            r->met_producer || (view.rows[i].alive && view.rows[i].role & SHMRING_PRODUCER);
+    view_free(&view);
+    return 0;
+}
+
 static int open_queue(struct receiver *r, const struct patience *patience)
 {
     shmring_t *observer;
-    struct shmring_stat stat;
     int status = attach(&observer, r->name, SHMRING_OBSERVER, patience);
     if (status != EXIT_OK)
         return status;
-    int rc = shmring_stat(observer, &stat);
+    int rc = r->new_producer ? note_producers(r, observer) : 0;
     if (rc == 0) {
-        r->producers_before = stat.producers_ever;
         rc = shmring_dup(&r->q, observer, SHMRING_CONSUMER);
         if (rc == 0 && r->eof)
             rc = heed_hangup(r, true);
