@@ -49,6 +49,9 @@ void ledger_begin(unsigned waiting, unsigned taken_before, const struct shmring_
 /* A participant that will die is attached. */
 void ledger_doomed(struct crash_world *w);
 
+/* Has its successor, or the one that was to recover it, died as well? */
+bool ledger_double_death(const struct crash_world *w);
+
 /* A call that sent it has returned. */
 void ledger_sent(struct crash_world *w, struct message m);
 /* Somebody who will die has taken it; or has even received it. */

@@ -110,11 +110,6 @@ static void open_survivors(struct crash_world *w)
     allow_sweep(here.consumer);
 }
 
-static bool double_death(const struct crash_world *w)
-{
-    return !w->paused && w->shared->seat[CRASH_PAUSED].stage != CRASH_READY;
-}
-
 /* A send found no room: are there no more blocks than the living and the dead can hold? */
 static void check_full(struct crash_world *w)
 {
@@ -128,7 +123,7 @@ static void check_full(struct crash_world *w)
     if (id == DEAD_NEIGHBOUR || id == CROWDED)
         dead += 2;
     crash_check(w,
-                double_death(w) ||
+                ledger_double_death(w) ||
                     st.depth + (unsigned)here.held_count + (here.reservation != NULL) + dead >=
                         CAPACITY,
                 "full, with only %u messages waiting", (unsigned)st.depth);
@@ -258,7 +253,7 @@ static void settle(struct crash_world *w)
                                         : here.holder ? 2
                                                       : 1),
                     "%u alive", st.participants);
-        ledger_balance(w, &st, traits_of(w->operation) | (double_death(w) ? RECOVERS : 0));
+        ledger_balance(w, &st, traits_of(w->operation) | (ledger_double_death(w) ? RECOVERS : 0));
     }
     close_all();
     ledger_forget();
