@@ -128,8 +128,11 @@ static uint64_t sent[ROWS];
 #define DELIVERIES_BEFORE 1
 #endif
 
-/* What it has got: a byte for each message, the last one lowest. */
-#define AGAIN 64 /* delivered before, says the delivery count */
+/* What it has got: a byte for each message, the last one lowest. The number of the message is in
+ * bits 0-5, how often it was delivered before in bits 6-7. */
+#define AGAIN 64
+#define NUMBER(m) ((m) & (AGAIN - 1))
+#define BEFORE(m) ((m) / AGAIN)
 static uint64_t history[ROWS];
 
 /* How many messages recovery gave up: at most once. */
@@ -150,7 +153,7 @@ static inline bool send(struct actor *a)
 static inline void note(struct actor *a, uint64_t n, uint32_t deliveries_before)
 {
     assert(deliveries_before <= DELIVERIES_BEFORE);
-    a->history = a->history << 8 | n | (deliveries_before ? AGAIN : 0);
+    a->history = a->history << 8 | n | deliveries_before * AGAIN;
     history[a->p.queue.me] = a->history;
 }
 
@@ -185,7 +188,32 @@ static inline void recover(struct actor *a, uint32_t dead)
 /* May message b come after a, for whoever got both? Not before an older one of the same sender. */
 static inline bool in_order(uint64_t a, uint64_t b)
 {
-    return a / 10 != b / 10 || a < b || (a | b) & AGAIN;
+    return BEFORE(a | b) || a / 10 != b / 10 || a < b;
+}
+
+/*
+ * The tallies, when all is quiet: of each row as many messages sent as came from it and were
+ * dropped, all of them received by somebody, and each delivery that a death ended taken back once.
+ */
+static inline void tallied(const struct shmr_mpmc *q, const uint64_t came[ROWS], uint64_t ended)
+{
+    uint64_t all = 0, received = 0, taken_back = 0, missing = 0;
+
+    for (uint32_t row = 0; row < ROWS; row++) {
+        struct shmr_count s = shmr_mpmc_sent(q, row, &rows[row].sent);
+        struct shmr_count r = shmr_mpmc_received(q, row, &rows[row].received);
+        uint64_t from = (uint64_t)__builtin_popcountll(came[row]);
+
+        assert(shmr_count_bytes(s) == 8 * s.messages && shmr_count_bytes(r) == 8 * r.messages);
+        assert(s.messages >= from);
+        missing += s.messages - from;
+        all += s.messages;
+        received += r.messages;
+        taken_back += shmr_mpmc_taken_back(q, row, &rows[row].recovered);
+    }
+    assert(missing <= dropped);
+    assert(received == all - dropped);
+    assert(taken_back == ended + dropped);
 }
 
 /*
@@ -196,7 +224,8 @@ static inline bool in_order(uint64_t a, uint64_t b)
 static inline void conserved(struct actor *a, uint32_t dead)
 {
     uint64_t first = 0, again = 0; /* a bit for each message that came */
-    uint64_t lost = 0;
+    uint64_t lost = 0, ended = 0;
+    uint64_t from[ROWS], before[AGAIN] = {0}; /* how often each was delivered before */
 
     while (receive(a))
         ;
@@ -205,13 +234,15 @@ static inline void conserved(struct actor *a, uint32_t dead)
                SHMR_FREE);
     for (uint32_t row = 0; row < ROWS; row++) {
         for (uint64_t h = history[row]; h; h >>= 8) {
-            uint64_t m = h & 0xff;
-            assert((m & AGAIN) == 0 || dead);
-            assert((m & AGAIN) != 0 || (first >> m & 1) == 0);
-            if (m & AGAIN)
-                again |= UINT64_C(1) << (m - AGAIN);
+            uint64_t m = h & 0xff, n = NUMBER(m);
+            assert(BEFORE(m) == 0 || dead);
+            assert(BEFORE(m) != 0 || (first >> n & 1) == 0);
+            if (BEFORE(m))
+                again |= UINT64_C(1) << n;
             else
-                first |= UINT64_C(1) << m;
+                first |= UINT64_C(1) << n;
+            if (BEFORE(m) > before[n])
+                before[n] = BEFORE(m);
             for (uint64_t e = h >> 8; e; e >>= 8)
                 assert(in_order(e & 0xff, m));
             for (uint64_t l = row == a->p.queue.me ? 0 : a->history; l; l >>= 8)
@@ -223,8 +254,12 @@ static inline void conserved(struct actor *a, uint32_t dead)
         uint64_t sure = (UINT64_C(1) << sent[s]) - 1;
         lost += (uint64_t)__builtin_popcountll(sure & ~came);
         assert((came & ~sure) == 0 || ((dead >> s & 1) && (came & ~sure) == sure + 1));
+        from[s] = came;
     }
     assert(lost <= dropped);
+    for (uint32_t n = 0; n < AGAIN; n++)
+        ended += before[n];
+    tallied(&a->p.queue, from, ended);
 }
 
 #endif

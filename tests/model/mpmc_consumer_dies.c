@@ -4,7 +4,7 @@
  * it, beside a producer who needs the blocks; CONSUMER: beside
  * another consumer.
  */
-#define DEATHS 12
+#define DEATHS 16
 #include "mpmc.h"
 
 static void *first(void *unused)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Of two dead participants, one has taken a message and the other owns a block, and has described a
- * message in it that is not published. Who recovers them dies before any of its stores; another one
- * recovers him and goes on with them, beside a producer; CONSUMER: beside a consumer.
+ * Of two dead participants, one has taken a message and the other owns a block, and has counted and
+ * described a message in it that is not published. A third recovers them and dies before any of its
+ * stores; a fourth recovers the third and goes on with both, beside a producer; CONSUMER: beside a
+ * consumer.
  */
-#define DEATHS 12
+#define DEATHS 26
 #define ROWS   6
 #include "mpmc.h"
 
@@ -62,6 +63,8 @@ int main(void)
     attach(&dead, 1);
     mine = shmr_mpmc_own_elsewhere(&dead.p.queue);
     assert(mine.block);
+    shmr_mpmc_fill(mine.block, 8);
+    shmr_mpmc_count_sent(&dead.p, mine, 8);
     atomic_store_explicit(&mine.block->descriptor, shmr_descriptor(SHMR_RDY, 1, dead.p.queue.tail),
                           memory_order_relaxed);
     together(first_and_second, other, NULL);

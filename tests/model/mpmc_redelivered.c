@@ -4,7 +4,7 @@
  * stores, and again, beside a producer. AT_MOST_ONCE: it is not; what was taken and not freed is
  * dropped.
  */
-#define DEATHS  6
+#define DEATHS  8
 #define MORTALS 2
 #define ROWS    5
 

@@ -43,7 +43,7 @@ int main(void)
     together(produce, consume, NULL);
     assert(sent[2] >= 2);
     note(&stopped[0], *(uint64_t *)(void *)shmr_block_payload(taken.block), 0);
-    shmr_mpmc_free(taken.block);
+    shmr_mpmc_give_back(&stopped[0].p, taken, 8);
     shmr_mpmc_free(owned.block);
     attach_later(&me, 4);
     conserved(&me, 0);

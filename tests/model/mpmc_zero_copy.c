@@ -32,7 +32,7 @@ static void take(struct actor *me)
         return;
     assert(r == 8 && info.deliveries == 1 && info.flags == 0);
     note(me, *(const uint64_t *)msg, 0);
-    BOUNDED(6, r = shmr_mpmc_release(&me->p, msg));
+    BOUNDED(8, r = shmr_mpmc_release(&me->p, msg));
     assert(r == 0 && !shmr_mpmc_holds_any(&me->p));
     BOUNDED(1, assert(shmr_mpmc_release(&me->p, msg) == -EINVAL));
 }

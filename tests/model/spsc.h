@@ -23,6 +23,7 @@
 #define SEND_STEPS 20
 #define RECV_STEPS 20
 #define TAKEOVER_STEPS 40
+#define LOOK_STEPS 80
 
 /* A queue that has been in use up to START. */
 static uint64_t ring[RING / 8];
@@ -82,6 +83,19 @@ static inline uint64_t receive(struct shmr_spsc_consumer *c)
     BOUNDED(RECV_STEPS, r = shmr_spsc_recv(c, &n, sizeof n));
     assert(r == 8 || r == -EAGAIN);
     return r == 8 ? n : 0;
+}
+
+/* What an observer finds that the producer has sent, while nobody is the producer. */
+static inline uint64_t observed(void)
+{
+    struct shmr_spsc_view view;
+
+    BOUNDED(LOOK_STEPS, shmr_spsc_look_at((const uint8_t *)ring, RING - 1, 8, &producer_page,
+                                          &consumer_page, &view));
+    assert(view.tail.position == START + RECORD * view.tail.messages);
+    assert(view.head.position == START + RECORD * view.head.messages);
+    assert(view.tail.bytes == 8 * view.tail.messages && view.head.messages <= view.tail.messages);
+    return view.tail.messages;
 }
 
 /* What the producer has counted, and what the consumer has, when nobody is at work. */

@@ -3,6 +3,7 @@
  * A producer dies before any of its stores, and its successor sends on, beside the consumer. What
  * was sent arrives, what was being sent arrives or not, nothing else does, and all is counted. The
  * second call of the one that dies is a batch. SUCCESSOR_DIES: it dies as well, and has one.
+ * OBSERVER: in place of the successor, one that only counts what was sent, exactly.
  */
 #define RING 64
 #ifdef SUCCESSOR_DIES
@@ -16,6 +17,9 @@
 /* Of each producer in turn: how many messages it knows that it sent, and how many came. */
 static uint64_t sent[3], came[3];
 static uint64_t received, last;
+#ifdef OBSERVER
+static uint64_t seen;
+#endif
 
 /* Messages of the first producer: 10, 11, 12; of its successors: 20, 21; 30. */
 static void *first_producer(void *unused)
@@ -55,7 +59,11 @@ static void *produce(void *unused)
     struct shmr_spsc_producer producer;
 
     (void)unused;
-#ifdef SUCCESSOR_DIES
+#ifdef OBSERVER
+    (void)producer;
+    live(first_producer);
+    seen = observed();
+#elif defined SUCCESSOR_DIES
     live(second_producer);
     become_producer(&producer);
     sent[2] += send(&producer, 30) == 0;
@@ -92,6 +100,11 @@ int main(void)
     consume(NULL);
     for (int i = 0; i < 3; i++)
         assert(came[i] >= sent[i]);
+#ifdef OBSERVER
+    struct shmr_spsc_producer successor;
+    assert(seen == received);
+    become_producer(&successor);
+#endif
     assert(counted(producer_page.progress) == received);
     assert(counted(consumer_page.progress) == received);
     return 0;
