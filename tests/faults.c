@@ -172,7 +172,8 @@ REPLACE_PLAIN(chmod, CALL_CHMOD, int, -1, (const char *path, mode_t mode), (path
 REPLACE_PLAIN(epoll_create1, CALL_EPOLL_CREATE, int, -1, (int flags), (flags))
 REPLACE_PLAIN(epoll_ctl, CALL_EPOLL_CTL, int, -1,
               (int epoll, int how, int fd, struct epoll_event *event), (epoll, how, fd, event))
-REPLACE_PLAIN(fchmod, CALL_FCHMOD, int, -1, (int fd, mode_t mode), (fd, mode))
+REPLACE_PLAIN(fchmod, CALL_FCHMOD, int, plan.error == DOES_NOTHING ? 0 : -1, (int fd, mode_t mode),
+              (fd, mode))
 REPLACE_PLAIN(dup3, CALL_DUP, int, -1, (int from, int to, int flags), (from, to, flags))
 REPLACE_PLAIN(fchown, CALL_FCHOWN, int, -1, (int fd, uid_t uid, gid_t gid), (fd, uid, gid))
 REPLACE_PLAIN(fgets, CALL_FGETS, char *, NULL, (char *line, int size, FILE *f), (line, size, f))

@@ -8,8 +8,9 @@
 
 #include <stdbool.h>
 
-/* Not an errno: bytes are read or written, but fewer than were asked for. */
-enum { CUT_SHORT = 10000 };
+/* No errors: bytes are read or written, but fewer than were asked for; the call does nothing, and says
+ * that it succeeded (fchmod). */
+enum { CUT_SHORT = 10000, DOES_NOTHING };
 
 enum function {
     CALL_ACCESS, CALL_ASPRINTF, CALL_CALLOC, CALL_CHMOD, CALL_CLOCK, CALL_CLOSE, CALL_DUP, CALL_EPOLL_CREATE, CALL_EPOLL_CTL, CALL_FCHMOD, CALL_FCHOWN,

@@ -682,6 +682,44 @@ Test(faults, holes_that_cannot_be_filled)
     close(fd);
 }
 
+/* A file system that does not allocate: the creator writes each block, and the room is there. */
+Test(faults, a_new_queue_has_its_room)
+{
+    static const int errors[] = {EOPNOTSUPP, ENOSYS};
+    struct stat st;
+
+    enter();
+    for (int k = 0; k < 2; k++)
+        for (int i = 0; i < 2; i++) {
+            kind = k == 0 ? SHMRING_SPSC : SHMRING_MPMC;
+            plan_fault(CALL_FALLOCATE, errors[i], 1, true);
+            must(create(&q, name, 0)); /* without a role: whoever attaches allocates what lacks */
+            plan_end();
+            cr_assert(plan.fired);
+            cr_assert_eq(fstat(shmring_segment_fd(q), &st), 0);
+            cr_assert_geq((long long)st.st_blocks * 512, (long long)st.st_size);
+            shmring_close(&q);
+            must(shmring_unlink(name));
+        }
+}
+
+/* A file system that says it has set the mode, and has not. */
+Test(faults, a_mode_that_is_not_kept)
+{
+    struct shmring_config config;
+
+    kind = SHMRING_SPSC;
+    enter();
+    config = config_with(BOTH);
+    config.mode = 0640;
+    plan_fault(CALL_FCHMOD, DOES_NOTHING, 1, true);
+    assert_refused(shmring_create(&q, name, &config), EOPNOTSUPP, "makes its mode 0600, not 0640");
+    plan_end();
+    cr_assert(plan.fired);
+    must(shmring_create(&q, name, &config));
+    shmring_close(&q);
+}
+
 /* What is done once a process, by its first call. */
 struct first {
     int function, error, expected;
