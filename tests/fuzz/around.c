@@ -20,12 +20,6 @@
 
 #include "fuzz.h"
 
-#if defined SYS_futex_time64
-#define FUTEX SYS_futex_time64
-#else
-#define FUTEX SYS_futex
-#endif
-
 enum { GUARD = 1 << 16, GUARDED_MOST = 64, TICK = 1000000 };
 
 void *__real_mmap(void *at, size_t length, int protection, int flags, int fd, off_t offset);
@@ -83,6 +77,19 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
     return 0;
 }
 
+static bool is_futex(long number)
+{
+#if defined SYS_futex_time64
+    if (number == SYS_futex_time64)
+        return true;
+#endif
+#if defined SYS_futex
+    return number == SYS_futex;
+#else
+    return false;
+#endif
+}
+
 static int end_of_sleep(long word, uint32_t value)
 {
     const _Atomic uint32_t *now = (const _Atomic uint32_t *)word;
@@ -96,7 +103,7 @@ long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f)
 {
     int error = 0;
 
-    if (stopped && number == FUTEX && b == FUTEX_WAIT_BITSET && d)
+    if (stopped && is_futex(number) && (b & ~FUTEX_PRIVATE_FLAG) == FUTEX_WAIT && d)
         error = end_of_sleep(a, (uint32_t)c);
 #if defined SYS_futex_waitv
     const struct futex_waitv *w = (const void *)a;
