@@ -14,10 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
-static void pause_briefly(void)
-{
-    nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
-}
+/* After that long without the other process each looks whether it is still there. */
+static const struct timespec patience = {.tv_nsec = 10000000};
 
 static int child(shmring_t *inherited, pid_t parent, uint64_t count)
 {
@@ -31,11 +29,9 @@ static int child(shmring_t *inherited, pid_t parent, uint64_t count)
     shmring_close(&inherited);
     for (uint64_t number = 0; number < count; number++) {
         int rc;
-        while ((rc = shmring_send(q, &number, sizeof number)) == -EAGAIN) {
+        while ((rc = shmring_send_wait(q, &number, sizeof number, &patience)) == -ETIMEDOUT)
             if (getppid() != parent)
                 return 1; /* nobody is left to make room */
-            pause_briefly();
-        }
         if (rc < 0)
             return 1;
     }
@@ -68,18 +64,17 @@ int main(int argc, char **argv)
     uint64_t number, received = 0, sum = 0;
     int status = 0, gone = 0;
     for (;;) {
-        ssize_t n = shmring_recv(q, &number, sizeof number);
+        ssize_t n = shmring_recv_wait(q, &number, sizeof number, &patience);
         if (n == sizeof number) {
             received++;
             sum += number;
-        } else if (n != -EAGAIN) {
+        } else if (n != -ETIMEDOUT) {
             fprintf(stderr, "fork_queue: %s\n", shmring_strerror_detail());
             return 1;
         } else if (gone) {
             break; /* empty, and it was so after the child's end */
         } else {
             gone = waitpid(pid, &status, WNOHANG) == pid;
-            pause_briefly();
         }
     }
     shmring_close(&q);

@@ -17,7 +17,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 /* The room in a control message for one descriptor, aligned as it must be. */
@@ -111,16 +110,12 @@ static int fetch(int server, long count)
         return fail(shmring_strerror_detail());
     while (count > 0) {
         char text[32];
-        ssize_t n = shmring_recv(q, text, sizeof text);
-        if (n >= 0) {
-            printf("%.*s\n", (int)n, text);
-            fflush(stdout);
-            count--;
-        } else if (n == -EAGAIN) {
-            nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
-        } else {
+        ssize_t n = shmring_recv_wait(q, text, sizeof text, NULL);
+        if (n < 0)
             return fail(shmring_strerror_detail());
-        }
+        printf("%.*s\n", (int)n, text);
+        fflush(stdout);
+        count--;
     }
     shmring_close(&q);
     return 0;

@@ -32,11 +32,6 @@ static int failed(const char *what, const char *why)
     return 1;
 }
 
-static void pause_briefly(void)
-{
-    nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
-}
-
 static int compose(char *line, size_t size, const char *client, unsigned long number,
                    const char *text)
 {
@@ -55,10 +50,8 @@ static int client(shmring_t *q, const char *name)
     char text[LONGEST - 200], line[LONGEST];
 
     for (unsigned long number = 1; fgets(text, sizeof text, stdin); number++) {
-        int rc, length = compose(line, sizeof line, name, number, text);
-        while ((rc = shmring_send(q, line, (size_t)length)) == -EAGAIN)
-            pause_briefly();
-        if (rc < 0)
+        int length = compose(line, sizeof line, name, number, text);
+        if (shmring_send_wait(q, line, (size_t)length, NULL) < 0) /* sleeps while it is full */
             return failed("sending", shmring_strerror_detail());
         printf("%lu\n", number);
         fflush(stdout);
@@ -88,11 +81,7 @@ static int logger(shmring_t *q, const char *path)
         char line[LONGEST + 2];
         const void *message;
         struct shmring_info info;
-        ssize_t n = shmring_peek(q, &message, &info);
-        if (n == -EAGAIN) {
-            pause_briefly();
-            continue;
-        }
+        ssize_t n = shmring_peek_wait(q, &message, &info, NULL); /* sleeps while it is empty */
         if (n < 0)
             return failed("receiving", shmring_strerror_detail());
         line[0] = info.flags & SHMRING_REDELIVERED ? '*' : ' ';

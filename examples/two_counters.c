@@ -16,23 +16,16 @@
  * always holds the next number. Who is killed in between finds it again and answers again; the
  * other side then sees a number that is not larger than what it knows, and drops it.
  */
-#include <errno.h>
 #include <inttypes.h>
 #include <shmring/shmring.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static void die(const char *what)
 {
     fprintf(stderr, "two_counters: %s: %s\n", what, shmring_strerror_detail());
     exit(1);
-}
-
-static void pause_briefly(void)
-{
-    nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
 }
 
 static shmring_t *attach(const char *chase, const char *direction, uint32_t role)
@@ -50,11 +43,7 @@ static shmring_t *attach(const char *chase, const char *direction, uint32_t role
 
 static void send_number(shmring_t *q, uint64_t number)
 {
-    int rc;
-
-    while ((rc = shmring_send(q, &number, sizeof number)) == -EAGAIN)
-        pause_briefly();
-    if (rc < 0)
+    if (shmring_send_wait(q, &number, sizeof number, NULL) < 0)
         die("sending");
 }
 
@@ -62,11 +51,9 @@ static void send_number(shmring_t *q, uint64_t number)
 static const void *take_number(shmring_t *q, uint64_t *number)
 {
     const void *message;
-    ssize_t n;
 
-    while ((n = shmring_peek(q, &message, NULL)) == -EAGAIN)
-        pause_briefly();
-    if (n != sizeof *number)
+    /* It sleeps until the other counter has sent one, however often that is killed meanwhile. */
+    if (shmring_peek_wait(q, &message, NULL, NULL) != sizeof *number)
         die("receiving");
     memcpy(number, message, sizeof *number);
     return message;

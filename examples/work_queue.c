@@ -10,28 +10,19 @@
  *
  * A job that three workers died of is given up, rather than kill them all.
  */
-#include <errno.h>
 #include <shmring/shmring.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { MOST_TRIES = 3 };
 
-static void pause_briefly(void)
-{
-    nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
-}
-
 static int submit(shmring_t *q, char **jobs)
 {
     for (; *jobs; jobs++) {
-        int rc;
-        while ((rc = shmring_send(q, *jobs, strlen(*jobs))) == -EAGAIN)
-            pause_briefly();
-        if (rc < 0) {
+        /* Sleeps while the queue is full. */
+        if (shmring_send_wait(q, *jobs, strlen(*jobs), NULL) < 0) {
             fprintf(stderr, "'%s' not submitted: %s\n", *jobs, shmring_strerror_detail());
             return 1;
         }
@@ -44,11 +35,8 @@ static int work(shmring_t *q, unsigned seconds)
     for (;;) {
         const void *job;
         struct shmring_info info;
-        ssize_t n = shmring_peek(q, &job, &info);
-        if (n == -EAGAIN) {
-            pause_briefly();
-            continue;
-        }
+        /* Sleeps while the queue is empty, and looks for jobs of dead workers meanwhile. */
+        ssize_t n = shmring_peek_wait(q, &job, &info, NULL);
         if (n < 0) {
             fprintf(stderr, "work: %s\n", shmring_strerror_detail());
             return 1;

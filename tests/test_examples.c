@@ -50,6 +50,35 @@ Test(examples, two_counters)
     remove_queues_of(name);
 }
 
+/* An example that has nothing to do waits as the library does, in a futex: it does not poll. */
+Test(examples, sleep_while_there_is_nothing)
+{
+    const char *name = queue_name();
+    struct program counter = EXAMPLE("examples/two_counters", "client", name, "1000");
+    struct program worker = EXAMPLE("examples/work_queue", "work", queue_name(), "0");
+    struct program logger = EXAMPLE("examples/system_logger", "log", queue_name(), "/dev/null");
+    test_await_sleep(counter.pid);
+    test_await_sleep(worker.pid);
+    test_await_sleep(logger.pid);
+    KILL(&counter);
+    KILL(&worker);
+    KILL(&logger);
+    remove_queues_of(name);
+}
+
+Test(examples, sleep_while_there_is_no_room)
+{
+    enum { JOBS = 257 }; /* one more than the queue of the example has room for */
+    const char *name = queue_name();
+    const char *argv[3 + JOBS + 1] = {"examples/work_queue", "submit", name};
+    for (int i = 0; i < JOBS; i++)
+        argv[3 + i] = "job";
+    struct program submitter = program_start(-1, -1, argv);
+    test_await_sleep(submitter.pid);
+    EXPECT(TOOL("", "recv", "--count", "1", name), 0, "job\n", "");
+    EXPECT(program_finish(&submitter), 0, "", "");
+}
+
 Test(examples, two_counters_come_back_after_kill)
 {
     const char *name = queue_name();
