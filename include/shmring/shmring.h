@@ -179,7 +179,7 @@ struct shmring_stat {
     uint32_t uid;  /* owner now */
     uint32_t gid;
     uint64_t segment_bytes; /* whole segment, allocated */
-    uint64_t depth;         /* messages waiting now */
+    uint64_t depth;         /* messages waiting now; spsc: and those that the consumer holds */
     uint64_t depth_bytes;   /* bytes of the data section they take */
     uint64_t high_water;    /* most of the capacity ever in use, in its unit, sampled now and then */
     uint64_t sent;          /* messages committed since creation */
