@@ -3,12 +3,14 @@
 #include <config.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -388,19 +390,43 @@ static int check_in_another_root(void *directory)
     if (chroot(directory) < 0)
         return 77;
     child_assert(shmring_check(consumer) == 0);
+    /* There the name may also lead to another file. */
+    child_assert(mkdir("/dev", 0700) == 0 && mkdir("/dev/shm", 0700) == 0);
+    const int fd = open(q->name.path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+    child_assert(fd >= 0 && close(fd) == 0);
+    child_assert(shmring_check(consumer) == 0);
     shmring_close(&consumer);
     return 0;
 }
 
-/* There the name leads nowhere, and the queue was not moved. */
+static int check_removed_in_another_root(void *directory)
+{
+    shmring_t *consumer = child_open(SHMRING_CONSUMER);
+
+    child_assert(unlink(q->name.path) == 0);
+    if (chroot(directory) < 0)
+        return 77;
+    child_refused(shmring_check(consumer), ESTALE, "removed");
+    shmring_close(&consumer);
+    return 0;
+}
+
+/* There the name leads nowhere, or to another file, and the queue was not moved. */
 Test(wait, another_root_says_nothing, .init = setup)
 {
-    char directory[] = "/tmp/shmring-test-XXXXXX";
+    char directory[TEST_NAME_SIZE], path[PATH_MAX + TEST_NAME_SIZE];
 
     q = test_create(name, SHMRING_PRODUCER, 4096);
-    cr_assert_not_null(mkdtemp(directory));
-    const int r = test_run(check_in_another_root, directory);
-    rmdir(directory);
+    test_directory(directory);
+    int r = test_run(check_in_another_root, directory);
+    snprintf(path, sizeof path, "%s%s", directory, q->name.path);
+    unlink(path);
+    snprintf(path, sizeof path, "%s/dev/shm", directory);
+    rmdir(path);
+    snprintf(path, sizeof path, "%s/dev", directory);
+    rmdir(path);
+    if (r == 0)
+        r = test_run(check_removed_in_another_root, directory);
     shmring_close(&q);
     if (r == 77)
         cr_skip_test("chroot(2) is for root");

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -60,6 +61,24 @@ static int parse_file(struct shmr_name *name, const char *path)
     return 0;
 }
 
+static void note_root(struct shmr_name *name)
+{
+    struct stat root;
+
+    if (stat("/", &root) < 0)
+        return;
+    name->root_device = root.st_dev;
+    name->root_inode = root.st_ino;
+}
+
+bool shmr_name_has_another_root(const struct shmr_name *name)
+{
+    struct stat root;
+
+    return name->root_inode != 0 && stat("/", &root) == 0 &&
+           (root.st_dev != name->root_device || root.st_ino != name->root_inode);
+}
+
 int shmr_name_parse(struct shmr_name *name, const char *text)
 {
     int r;
@@ -81,7 +100,10 @@ int shmr_name_parse(struct shmr_name *name, const char *text)
         if (r == 0)
             snprintf(name->path, sizeof name->path, SHMR_POSIX_DIRECTORY "/%s", text);
     }
-    if (r == 0)
-        strcpy(name->text, text);
-    return r;
+    if (r < 0)
+        return r;
+    strcpy(name->text, text);
+    if (name->backend != SHMR_MEMFD)
+        note_root(name);
+    return 0;
 }

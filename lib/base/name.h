@@ -4,6 +4,8 @@
 #define SHMR_NAME_H
 
 #include <limits.h>
+#include <stdbool.h>
+#include <sys/types.h>
 
 #include <shmring/shmring.h>
 
@@ -16,9 +18,17 @@ struct shmr_name {
     enum shmr_backend backend;
     char text[256];      /* as given: fits shmr_header.name */
     char path[PATH_MAX]; /* absolute; for memfd: its label */
+    dev_t root_device;   /* the root directory that the path began at; inode 0: not known */
+    ino_t root_inode;
 };
 
 /* Returns 0, -EINVAL, -ENAMETOOLONG or what getcwd says, with the detail set. */
 int shmr_name_parse(struct shmr_name *name, const char *text);
+
+/*
+ * Does the path begin at another root directory by now, after chroot(2), pivot_root(2) or setns(2)?
+ * Then what stands there says nothing about the queue.
+ */
+bool shmr_name_has_another_root(const struct shmr_name *name);
 
 #endif

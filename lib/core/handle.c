@@ -112,7 +112,8 @@ int shmr_handle_check_name(const shmring_t *q)
     if (!q->name.text[0])
         return 0;
     if (stat(q->name.path, &there) == 0)
-        return there.st_ino == mine.st_ino && there.st_dev == mine.st_dev
+        return (there.st_ino == mine.st_ino && there.st_dev == mine.st_dev) ||
+                       shmr_name_has_another_root(&q->name)
                    ? 0
                    : shmr_fail_fast(ESTALE, "the queue's name now leads to another one", 0, 0);
     if ((errno == ENOENT || errno == ENOTDIR) && is_elsewhere(q, &mine))
