@@ -104,6 +104,7 @@ const struct command create_command = {
     .name = "create",
     .arguments = "[OPTION]... NAME",
     .summary = "make a queue",
+    .missing = "make the directory first",
     .options = "      --kind KIND        spsc: one producer, one consumer (the default);\n"
                "                         mpmc: many of both\n"
                "      --capacity SIZE    a power of two. spsc: bytes for messages (1M);\n"

@@ -23,8 +23,7 @@ struct command {
     const char *summary;
     const char *options; /* a line each, --help aside */
     const char *notes;   /* NULL: none */
-    const char
-        *missing; /* what to do about a queue that does not exist; NULL: see which there are */
+    const char *missing; /* what to do about what does not exist; NULL: see which there are */
     int (*run)(const struct command *self, int argc, char **argv);
 };
 
