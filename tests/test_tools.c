@@ -184,6 +184,8 @@ Test(tools, what_is_not_there)
     snprintf(make_it, sizeof make_it, "%s'shmring create' makes it, --wait-open waits for it\n",
              expected);
     snprintf(list_them, sizeof list_them, "%s'shmring ls' lists the queues\n", expected);
+    EXPECT(TOOL("", "create", "file:/nonexistent/queue"), 1, "",
+           "No such file or directory: make the directory first\n");
     EXPECT(TOOL("", "stat", name), 1, "", list_them);
     EXPECT(TOOL("", "ls", name), 1, "", list_them);
     EXPECT(TOOL("", "send", name), 1, "", make_it);
@@ -539,6 +541,7 @@ Test(tools, no_permission, .fini = be_root_again)
     cr_assert(shmring_create(&q, queue, &config) == 0, "%s", shmring_strerror_detail());
     shmring_close(&q);
     cr_assert(chmod(directory, 0755) == 0);
+    cr_assert(mkfifo(path_in(directory, "fifo"), 0) == 0); /* it may not be read, and is no queue */
     if (geteuid() == 0 && !test_is_root())
         cr_skip_test("root of a user namespace");
     if (geteuid() == 0) { /* to whom nothing is forbidden: be nobody */
@@ -562,6 +565,7 @@ Test(tools, no_permission, .fini = be_root_again)
     cr_assert(outcome.status == 0, "%s", outcome.err);
     cr_assert(strstr(outcome.out, "queue  no-access  -  "), "%s", outcome.out);
     cr_assert(strstr(outcome.out, "  0200  "), "%s", outcome.out);
+    cr_assert(!strstr(outcome.out, "fifo"), "%s", outcome.out);
     outcome_free(&outcome);
     EXPECT(TOOL("", "rm", queue), 1, "", "cannot remove: ");
 }

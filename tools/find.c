@@ -36,8 +36,11 @@ static int is_segment(int dirfd, const char *file)
     uint64_t magic;
     struct stat st;
     int fd = openat(dirfd, file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0)
-        return -errno;
+    if (fd < 0) { /* who may not read a directory, a socket or a device still sees that it is one */
+        const int error = errno;
+        return fstatat(dirfd, file, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISREG(st.st_mode) ? 0
+                                                                                           : -error;
+    }
     bool regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
     bool found =
         regular && pread(fd, &magic, sizeof magic, 0) == (ssize_t)sizeof magic &&
