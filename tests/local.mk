@@ -289,7 +289,7 @@ tests_test_bench_parts_LDADD = bench/libshmring-bench.la $(test_libs)
 program_tests = \
 	tests/json_check.h tests/program.c tests/program.h tests/tool.c tests/tool.h
 suites += tests/test_examples tests/test_send_recv tests/test_tools tests/test_tools_dump_gc \
-	tests/test_tools_mpmc tests/test_tools_openmetrics tests/test_tools_top \
+	tests/test_tools_figures tests/test_tools_mpmc tests/test_tools_openmetrics tests/test_tools_top \
 	tests/test_tools_waiting
 tests_test_examples_SOURCES = tests/test_examples.c $(program_tests)
 tests_test_examples_LDADD = $(test_libs)
@@ -299,6 +299,8 @@ tests_test_tools_SOURCES = tests/test_tools.c $(program_tests)
 tests_test_tools_LDADD = $(test_libs)
 tests_test_tools_dump_gc_SOURCES = tests/test_tools_dump_gc.c $(program_tests)
 tests_test_tools_dump_gc_LDADD = $(test_libs)
+tests_test_tools_figures_SOURCES = tests/test_tools_figures.c $(program_tests)
+tests_test_tools_figures_LDADD = $(test_libs)
 tests_test_tools_mpmc_SOURCES = tests/test_tools_mpmc.c $(program_tests)
 tests_test_tools_mpmc_LDADD = $(test_libs)
 tests_test_tools_openmetrics_SOURCES = \
