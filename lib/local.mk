@@ -5,10 +5,15 @@ noinst_LTLIBRARIES += lib/libshmring-core.la
 # Not vectorized: pairs of counters would be added at once and then taken apart again.
 lib_libshmring_core_la_CFLAGS = $(AM_CFLAGS) -fvisibility=hidden -fno-tree-vectorize
 lib_libshmring_core_la_SOURCES = \
+	lib/api/create.c \
 	lib/api/dump.c \
+	lib/api/hot.h \
 	lib/api/inspect.c \
+	lib/api/open.c \
+	lib/api/open.h \
 	lib/api/open_wait.c \
-	lib/api/ops.c \
+	lib/api/receive.c \
+	lib/api/send.c \
 	lib/api/version.c \
 	lib/base/back_off.h \
 	lib/base/clock.h \
@@ -31,6 +36,8 @@ lib_libshmring_core_la_SOURCES = \
 	lib/core/attach.h \
 	lib/core/backend_file.c \
 	lib/core/backend_memfd.c \
+	lib/core/claim.c \
+	lib/core/claim.h \
 	lib/core/file_system.c \
 	lib/core/file_system.h \
 	lib/core/guard.c \
@@ -41,31 +48,51 @@ lib_libshmring_core_la_SOURCES = \
 	lib/core/layout.h \
 	lib/core/recovery.c \
 	lib/core/recovery.h \
-	lib/core/roles.c \
-	lib/core/roles.h \
 	lib/core/room.c \
 	lib/core/room.h \
 	lib/core/rows.c \
 	lib/core/rows.h \
 	lib/core/segment.c \
 	lib/core/segment.h \
+	lib/core/side.h \
+	lib/kind.h \
 	lib/mpmc/blocks.h \
+	lib/mpmc/dump.c \
+	lib/mpmc/dump.h \
+	lib/mpmc/hot.h \
+	lib/mpmc/kind.c \
+	lib/mpmc/layout.h \
 	lib/mpmc/participant.h \
+	lib/mpmc/ready.h \
+	lib/mpmc/recovery.h \
 	lib/mpmc/tally.h \
 	lib/spsc/batch.h \
+	lib/spsc/dump.c \
+	lib/spsc/dump.h \
+	lib/spsc/hot.h \
+	lib/spsc/kind.c \
+	lib/spsc/layout.h \
 	lib/spsc/progress.h \
+	lib/spsc/ready.h \
 	lib/spsc/ring.h \
+	lib/spsc/takeover.h \
 	lib/wait/fence.c \
 	lib/wait/fence.h \
 	lib/wait/futex.h \
 	lib/wait/notifier.c \
 	lib/wait/notifier.h \
+	lib/wait/peers.c \
+	lib/wait/peers.h \
 	lib/wait/poll.c \
 	lib/wait/poll.h \
-	lib/wait/ready.h \
 	lib/wait/sleep.c \
 	lib/wait/sleep.h \
-	lib/wait/waitword.h
+	lib/wait/spin.c \
+	lib/wait/spin.h \
+	lib/wait/waiting.c \
+	lib/wait/waitword.h \
+	lib/wait/wake.c \
+	lib/wait/wake.h
 
 # The same, showing the names in lib/libshmring.map only: what is installed.
 lib_LTLIBRARIES += lib/libshmring.la

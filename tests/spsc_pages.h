@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #include "lib/core/segment.h"
+#include "lib/spsc/layout.h"
 
 struct pages {
     struct shmr_spsc_producer_page *producer;

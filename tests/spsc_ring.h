@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "lib/spsc/batch.h"
+#include "lib/spsc/takeover.h"
 
 enum { RING_PAGE = 4096 };
 

@@ -23,8 +23,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "lib/core/rows.h"
 #include "lib/core/recovery.h"
+#include "lib/core/rows.h"
 #include "mpmc_pages.h"
 #include "support.h"
 
@@ -716,7 +716,7 @@ static void sweep_now(shmring_t *q)
 {
     q->mpmc.queue.tail_page->swept = 0;
     q->swept = 0;
-    shmr_sweep(q, SHMR_SWEEP_BLOCKS);
+    shmr_sweep(q, SHMR_SWEEP_UNITS);
 }
 
 Test(alive, a_sweep_tests_few_locks)
@@ -750,7 +750,7 @@ Test(alive, a_sweep_tests_few_locks)
 /* A large queue: a dead row is recovered piece by piece, and freed at the end, not before. */
 Test(alive, a_sweep_looks_at_few_blocks)
 {
-    const uint64_t capacity = 8 * SHMR_SWEEP_BLOCKS;
+    const uint64_t capacity = 8 * SHMR_SWEEP_UNITS;
     struct shmring_recovery report;
     shmring_t *q, *dying;
     void *msg;
@@ -765,13 +765,13 @@ Test(alive, a_sweep_looks_at_few_blocks)
         const struct shmr_row *dead = shmr_row_at(q->map.table, row);
         for (unsigned i = 1; i < 8; i++) {
             sweep_now(q);
-            cr_assert_eq(q->sweep.next, i * SHMR_SWEEP_BLOCKS);
+            cr_assert_eq(q->sweep.next, i * SHMR_SWEEP_UNITS);
             cr_assert_eq(dead->state, SHMR_ROW_ATTACHED);
             cr_assert_eq(shmr_row_holder(q->fd, &q->geometry, row), SHMR_NOBODY);
             if (round == 1 && i == 4) { /* somebody else finished it, and its successor died too */
                 shmr_row_at(q->map.table, row)->generation++;
                 sweep_now(q);
-                cr_assert(!q->sweep.active || q->sweep.next <= SHMR_SWEEP_BLOCKS);
+                cr_assert(!q->sweep.active || q->sweep.next <= SHMR_SWEEP_UNITS);
                 break;
             }
         }

@@ -9,9 +9,11 @@
 #include "turns.h"
 
 #include "fuzz/fuzz.h"
-#include "lib/api/dump.c"
-#include "lib/wait/ready.h"
 #include "lib/core/recovery.c"
+#include "lib/mpmc/dump.c"
+#include "lib/mpmc/ready.h"
+#include "lib/spsc/dump.c"
+#include "lib/spsc/ready.h"
 #include "messages.h"
 #include "mpmc_pages.h"
 #include "support.h"
@@ -112,7 +114,7 @@ Test(budget, publishing, .init = open_mpmc, .fini = close_queue)
 
 Test(budget, recovery, .init = open_mpmc, .fini = close_queue)
 {
-    struct shmr_mpmc_recovered report = {0};
+    struct shmr_recovered report = {0};
     const uint32_t dead = other->row;
     const void *msg;
 
@@ -150,7 +152,7 @@ Test(budget, receiving, .init = open_mpmc, .fini = close_queue)
     uint8_t buf[LONGEST];
     struct iovec two[2] = {{buf, LONGEST}, {buf, LONGEST}};
 
-    q->mpmc.queue.receive_misses = 0;
+    q->mpmc.queue.receiving.misses = 0;
     peer = offer_nothing;
     cr_assert_eq(shmr_mpmc_recv(&q->mpmc, buf, sizeof buf), -EAGAIN);
     cr_assert_eq(looks, 2 * BUDGET, "and once more after it has fallen back");
@@ -246,7 +248,7 @@ Test(budget, a_message_too_long_that_comes_late, .init = open_mpmc, .fini = clos
     cr_assert_eq(shmr_mpmc_recv(&q->mpmc, buf, 6), 1);
     peer = send_a_long_one;
     cr_assert_eq(shmr_mpmc_recv(&q->mpmc, buf, 6), -EMSGSIZE);
-    cr_assert_eq(q->mpmc.queue.receive_misses, 0, "it was not empty");
+    cr_assert_eq(q->mpmc.queue.receiving.misses, 0, "it was not empty");
 }
 
 /* What the dead one was about to publish is published after all, and taken, as we take it. */
@@ -258,7 +260,7 @@ static void finish_for_the_dead(enum turn turn, volatile void *word)
 
 Test(budget, a_block_that_somebody_has_by_now, .init = open_mpmc, .fini = close_queue)
 {
-    struct shmr_mpmc_recovered report = {0};
+    struct shmr_recovered report = {0};
 
     block(0)->descriptor = shmr_descriptor(SHMR_RDY, other->row, 0);
     peer = finish_for_the_dead;
@@ -294,7 +296,7 @@ Test(budget, a_wrong_clock_makes_no_more_sweeps, .init = open_mpmc, .fini = clos
     for (uint32_t i = 0; i < 2000; i++) {
         q->mpmc.queue.tail_page->swept = clocks[i % 4];
         before = q->swept;
-        shmr_sweep(q, SHMR_SWEEP_BLOCKS);
+        shmr_sweep(q, SHMR_SWEEP_UNITS);
         sweeps += q->swept != before;
     }
     cr_assert_geq(sweeps, 2000 / 50 - 1);
@@ -340,12 +342,12 @@ Test(budget, one_sweep_of_two, .init = open_mpmc, .fini = close_queue)
     q->mpmc.queue.tail_page->swept = 0;
     q->swept = 0;
     peer = sweep_first;
-    shmr_sweep(q, SHMR_SWEEP_BLOCKS);
+    shmr_sweep(q, SHMR_SWEEP_UNITS);
     cr_assert_eq(q->recovered.participants, 0);
     peer = NULL;
     q->mpmc.queue.tail_page->swept = 0;
     q->swept = 0;
-    shmr_sweep(q, SHMR_SWEEP_BLOCKS);
+    shmr_sweep(q, SHMR_SWEEP_UNITS);
     cr_assert_eq(q->recovered.participants, 1);
     cr_assert_eq(shmring_recover(q, &report), 1);
 }
@@ -389,13 +391,13 @@ Test(budget, a_head_that_cannot_be, .init = open_spsc, .fini = close_queue)
     struct shmr_spsc_consumer_page *page = (void *)q->map.consumer;
     char buf[8];
 
-    cr_assert_eq(shmr_spsc_send(&q->producer, "message", 7), 0);
-    cr_assert_eq(shmr_spsc_recv(&q->consumer, buf, sizeof buf), 7);
+    cr_assert_eq(shmr_spsc_send(&q->spsc.producer, "message", 7), 0);
+    cr_assert_eq(shmr_spsc_recv(&q->spsc.consumer, buf, sizeof buf), 7);
     page->progress[0].position = 800;
-    const uint64_t high_water = q->producer.high_water;
-    shmr_spsc_sample(&q->producer);
-    cr_assert_eq(q->producer.high_water, high_water);
-    cr_assert(shmr_spsc_is_writable(&q->producer, 7));
+    const uint64_t high_water = q->spsc.producer.high_water;
+    shmr_spsc_sample(&q->spsc.producer);
+    cr_assert_eq(q->spsc.producer.high_water, high_water);
+    cr_assert(shmr_spsc_is_writable(&q->spsc.producer, 7));
 }
 
 /* ---- Dump ------------------------------------------------------------------------------------ */
@@ -409,12 +411,12 @@ static int tell(void *arg, const struct shmring_message *m)
     return 0;
 }
 
-static struct dump a_dump(void)
+static struct shmr_dump a_dump(void)
 {
     static uint8_t copy[1000];
 
     told = 0;
-    return (struct dump){.q = q, .copy = copy, .each = tell};
+    return (struct shmr_dump){.q = q, .copy = copy, .each = tell};
 }
 
 /* Each message is as long as can be, and consumed as soon as it was copied, as if it were short. */
@@ -433,10 +435,10 @@ static void consume_what_is_copied(enum turn turn, volatile void *word)
 
 Test(budget, dump_of_what_is_consumed_meanwhile, .init = open_spsc, .fini = close_queue)
 {
-    const struct dump d = a_dump();
+    const struct shmr_dump d = a_dump();
 
     peer = consume_what_is_copied;
-    cr_assert_eq(dump_spsc(&d), 0);
+    cr_assert_eq(shmr_spsc_dump(&d), 0);
     cr_assert_eq(told, 0);
     cr_assert_leq(looks, DUMP_RINGS * RING / 1000 + 1);
 }
@@ -452,10 +454,10 @@ static void go_astray(enum turn turn, volatile void *word)
 
 Test(budget, dump_beside_a_consumer_that_goes_astray, .init = open_spsc, .fini = close_queue)
 {
-    const struct dump d = a_dump();
+    const struct shmr_dump d = a_dump();
 
     peer = go_astray;
-    assert_refused(dump_spsc(&d), EBADMSG, "not a multiple of 8");
+    assert_refused(shmr_spsc_dump(&d), EBADMSG, "not a multiple of 8");
 }
 
 /* Block 0's descriptor is another one at each look. */
@@ -468,11 +470,11 @@ static void change_the_descriptor(enum turn turn, volatile void *word)
 
 Test(budget, dump_of_a_message_in_motion, .init = open_mpmc, .fini = close_queue)
 {
-    const struct dump d = a_dump();
+    const struct shmr_dump d = a_dump();
 
     cr_assert_eq(shmring_send(q, "message", 7), 0);
     peer = change_the_descriptor;
-    cr_assert_eq(dump_mpmc(&d), 0);
+    cr_assert_eq(shmr_mpmc_dump(&d), 0);
     cr_assert_eq(told, 0);
     cr_assert_leq(looks, 1 + CAPACITY + 2 * COPY_TRIES);
     peer = NULL;
@@ -480,7 +482,7 @@ Test(budget, dump_of_a_message_in_motion, .init = open_mpmc, .fini = close_queue
     block(0)->descriptor = shmr_descriptor(SHMR_OWN | SHMR_M, 0, 0);
     peer = change_the_descriptor;
     looks = 0;
-    cr_assert_eq(dump_mpmc(&d), 0);
+    cr_assert_eq(shmr_mpmc_dump(&d), 0);
     cr_assert_eq(told, 0);
     cr_assert_leq(looks, 2 + CAPACITY);
 }
@@ -488,10 +490,10 @@ Test(budget, dump_of_a_message_in_motion, .init = open_mpmc, .fini = close_queue
 /* A block that its producer fills, which the ring names although it is no message. */
 Test(budget, dump_of_a_block_without_a_message, .init = open_mpmc, .fini = close_queue)
 {
-    const struct dump d = a_dump();
+    const struct shmr_dump d = a_dump();
 
     cr_assert_eq(shmring_send(q, "message", 7), 0);
     block(0)->descriptor = shmr_descriptor(SHMR_OWN, other->row, 0);
-    cr_assert_eq(dump_mpmc(&d), 0);
+    cr_assert_eq(shmr_mpmc_dump(&d), 0);
     cr_assert_eq(told, 0);
 }

@@ -171,14 +171,14 @@ Test(counters, misses_do_not_wrap, .init = open_mpmc, .fini = close_mpmc)
 {
     char text[LONGEST];
 
-    q->mpmc.queue.receive_misses = UINT32_MAX;
+    q->mpmc.queue.receiving.misses = UINT32_MAX;
     cr_assert_eq(shmring_recv(q, text, sizeof text), -EAGAIN);
-    cr_assert_eq(q->mpmc.queue.receive_misses, 1);
+    cr_assert_eq(q->mpmc.queue.receiving.misses, 1);
     for (int i = 0; i < CAPACITY; i++)
         cr_assert_eq(shmring_send(q, "hello", 5), 0);
-    q->mpmc.queue.send_misses = UINT32_MAX;
+    q->mpmc.queue.sending.misses = UINT32_MAX;
     cr_assert_eq(shmring_send(q, "hello", 5), -EAGAIN);
-    cr_assert_eq(q->mpmc.queue.send_misses, 1);
+    cr_assert_eq(q->mpmc.queue.sending.misses, 1);
     cr_assert_eq(stat_of_queue().empty_events + stat_of_queue().full_events, 0);
 }
 

@@ -569,8 +569,8 @@ static int die_before_ringing(void *unused)
     (void)unused;
 
     child_assert(shmring_open(&q, name, SHMRING_PRODUCER) == 0);
-    if (q->kind == SHMRING_SPSC)
-        child_assert(shmr_spsc_send(&q->producer, "hello", 5) == 0);
+    if (q->number == SHMR_SPSC)
+        child_assert(shmr_spsc_send(&q->spsc.producer, "hello", 5) == 0);
     else
         child_assert(shmr_mpmc_send(&q->mpmc, "hello", 5) == 0);
     raise(SIGKILL);

@@ -8,6 +8,9 @@
 #include <unistd.h>
 
 #include "../lib/core/layout.h"
+#include "../lib/kind.h"
+#include "../lib/mpmc/layout.h"
+#include "../lib/spsc/layout.h"
 #include "crc32c.h"
 #include "support.h"
 
@@ -360,7 +363,7 @@ static void check_random_lies(void (*make)(struct shmr_header *, struct shmr_geo
         cr_assert_eq(g.capacity & (g.capacity - 1), 0);
         cr_assert(g.rows > 0 && g.table + g.rows * sizeof(struct shmr_row) <= g.bells &&
                   g.bells + sizeof(struct shmr_bells) <= g.consumer);
-        if (g.kind == SHMRING_SPSC) {
+        if (g.type->number == SHMR_SPSC) {
             cr_assert_eq(g.data_size, g.capacity);
             cr_assert(g.max_message > 0 && g.max_message <= g.capacity - 16);
         } else {
@@ -422,7 +425,7 @@ Test(layout, same_or_not)
     cr_assert_eq(shmr_geometry(&have, &c), 0);
     want = have;
     cr_assert_eq(shmr_geometry_same(&have, &want), 0);
-    want.kind = 2;
+    want.type = shmr_kind_of(2);
     assert_refused(shmr_geometry_same(&have, &want), EEXIST, "kind 1, not 2");
     want = have;
     want.capacity *= 2;

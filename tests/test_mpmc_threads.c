@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Several producers and consumers in threads, with deaths and recovery. They share one mapping and
- * use lib/mpmc/participant.h on it, so that ThreadSanitizer sees all of them at the same addresses. And
- * threads that open and close handles of one queue all the time.
+ * use lib/mpmc/participant.h on it, so that ThreadSanitizer sees all of them at the same addresses.
+ * And threads that open and close handles of one queue all the time.
  */
 #include <config.h>
 
@@ -177,7 +177,7 @@ static void *consume(void *argument)
 static void *recover(void *unused)
 {
     struct shmr_mpmc_participant p;
-    struct shmr_mpmc_recovered report = {0};
+    struct shmr_recovered report = {0};
 
     (void)unused;
     shmr_mpmc_participant_init(&p, &geometry, &map, ROWS - 1);

@@ -332,7 +332,7 @@ Test(mux_many, looks_are_rationed)
     }
     for (int i = 0; i < 3; i++)
         cr_assert_eq(shmring_mux_wait(mux, events, EVENTS, &moment), -ETIMEDOUT);
-    cr_assert_eq(shmr_spsc_send(&other[50]->producer, "dead", 5), 0, "and nobody rings");
+    cr_assert_eq(shmr_spsc_send(&other[50]->spsc.producer, "dead", 5), 0, "and nobody rings");
     for (int i = 0; i < 3; i++)
         cr_assert_eq(shmring_mux_wait(mux, events, EVENTS, &moment), -ETIMEDOUT);
     send_to(50);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The scribbler: a peer with write permission that does whatever it can do to a queue, while three
- * correct processes send, receive, wait, attach, recover and look. It writes random words everywhere,
- * plausible words where it hurts, hammers single words, wakes sleepers for nothing, locks others' rows,
- * forges participants, punches holes, and at last truncates the file. Messages may be lost and
- * calls may fail, but
+ * correct processes send, receive, wait, attach, recover and look. It writes random words
+ * everywhere, plausible words where it hurts, hammers single words, wakes sleepers for nothing,
+ * locks others' rows, forges participants, punches holes, and at last truncates the file. Messages
+ * may be lost and calls may fail, but
  *
- *   - nobody touches what is not the queue's: mappings lie between guard pages (fuzz/around.c), and so
- *     do the buffers that messages are received into;
+ *   - nobody touches what is not the queue's: mappings lie between guard pages (fuzz/around.c), and
+ * so do the buffers that messages are received into;
  *   - no call goes on and on: each one ends within a second of processor time;
  *   - no call returns what it is not documented to return.
  *
@@ -27,8 +27,8 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#include "lib/wait/waitword.h"
 #include "lib/core/handle.h"
+#include "lib/wait/waitword.h"
 #include "messages.h"
 #include "support.h"
 
@@ -44,7 +44,7 @@ enum { VICTIMS = 3, LONGEST = 1000, ROWS = 8, BURST = 4096, LOCKED_ROWS = 3 };
 static struct shared {
     _Atomic bool over;
     _Atomic uint64_t calls[VICTIMS], messages[VICTIMS], corrupt[VICTIMS], attached[VICTIMS];
-} *shared;
+} * shared;
 
 /* ---- Correct processes ----------------------------------------------------------------------- */
 
@@ -77,8 +77,7 @@ static void look_at_the_clock(int number)
 
 static uint8_t *guarded_buffer(void)
 {
-    uint8_t *p =
-        mmap(NULL, 3 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint8_t *p = mmap(NULL, 3 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     child_assert(p != MAP_FAILED && mprotect(p, 4096, PROT_NONE) == 0 &&
                  mprotect(p + 2 * 4096, 4096, PROT_NONE) == 0);
@@ -194,14 +193,15 @@ static long operate(void)
     case 13:
         return shmring_check(me.q);
     default:
-        return test_random_below(&me.state, 2) ? shmring_send(me.q, me.buffer, size) : receive(size);
+        return test_random_below(&me.state, 2) ? shmring_send(me.q, me.buffer, size)
+                                               : receive(size);
     }
 }
 
 static bool may_be(long r)
 {
-    static const int errors[] = {EAGAIN,      EBADMSG, EMSGSIZE,  EPERM,  EINVAL,
-                                 EINPROGRESS, ENOBUFS, ETIMEDOUT, EINTR,  EUSERS,
+    static const int errors[] = {EAGAIN,      EBADMSG, EMSGSIZE,  EPERM,          EINVAL,
+                                 EINPROGRESS, ENOBUFS, ETIMEDOUT, EINTR,          EUSERS,
                                  EBUSY,       ESTALE,  EPIPE,     EPROTONOSUPPORT};
 
     for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++)
@@ -319,7 +319,7 @@ static uint64_t some_place_of_a_message(struct scribbler *s)
 {
     const struct shmr_geometry *g = &s->g;
 
-    if (g->kind == SHMRING_SPSC)
+    if (g->type->number == SHMR_SPSC)
         return word_of(s, g->data, g->data + g->data_size);
     return (g->data + test_random_below(&s->state, (uint32_t)g->capacity) * g->stride) / 8 +
            test_random_below(&s->state, 3);
@@ -374,7 +374,7 @@ static void run_ahead(struct scribbler *s)
     const struct shmr_geometry *g = &s->g;
 
     for (uint64_t i = 0; i < BURST; i++)
-        if (g->kind == SHMRING_MPMC) {
+        if (g->type->number == SHMR_MPMC) {
             uint64_t index = (g->data + i % g->capacity * g->stride) / 8;
             put(s, index, get(s, index) + (UINT64_C(1) << SHMR_BLOCK_BITS));
         } else {
@@ -406,11 +406,11 @@ static void forge_participants(struct scribbler *s)
 static void grab_locks(struct scribbler *s)
 {
     for (int i = 0; i < LOCKED_ROWS; i++) {
-        struct flock lock = {
-            .l_type = test_random_below(&s->state, 2) ? F_WRLCK : F_UNLCK,
-            .l_start = (off_t)(s->g.table +
-                               test_random_below(&s->state, s->g.rows) * sizeof(struct shmr_row)),
-            .l_len = 1};
+        struct flock lock = {.l_type = test_random_below(&s->state, 2) ? F_WRLCK : F_UNLCK,
+                             .l_start =
+                                 (off_t)(s->g.table + test_random_below(&s->state, s->g.rows) *
+                                                          sizeof(struct shmr_row)),
+                             .l_len = 1};
         (void)!fcntl(s->fd, F_OFD_SETLK, &lock);
     }
 }
@@ -522,7 +522,8 @@ static void scribble_round(struct scribbler *s, uint32_t kind, uint64_t round)
     s->g = q->geometry;
     s->header = q->header;
     s->fd = shmr_segment_reopen(shmring_segment_fd(q), O_RDWR);
-    s->segment = mmap(NULL, (size_t)s->g.segment_size, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
+    s->segment =
+        mmap(NULL, (size_t)s->g.segment_size, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
     s->fresh = malloc((size_t)s->g.segment_size);
     cr_assert(s->fd >= 0 && s->segment != MAP_FAILED && s->fresh);
     memcpy(s->fresh, (void *)(uintptr_t)s->segment, (size_t)s->g.segment_size);
@@ -565,11 +566,12 @@ static void scribble_over(uint32_t kind)
         corrupt += shared->corrupt[i];
         attached += shared->attached[i];
     }
-    fprintf(stderr,
-            "%s: %llu words written; %llu calls, %llu messages, %llu times corrupt, %llu attached\n",
-            kind == SHMRING_SPSC ? "spsc" : "mpmc", (unsigned long long)s.written,
-            (unsigned long long)calls, (unsigned long long)messages, (unsigned long long)corrupt,
-            (unsigned long long)attached);
+    fprintf(
+        stderr,
+        "%s: %llu words written; %llu calls, %llu messages, %llu times corrupt, %llu attached\n",
+        kind == SHMRING_SPSC ? "spsc" : "mpmc", (unsigned long long)s.written,
+        (unsigned long long)calls, (unsigned long long)messages, (unsigned long long)corrupt,
+        (unsigned long long)attached);
     cr_assert(messages > 0 && corrupt > 0, "nothing came through, or nothing was noticed");
 }
 

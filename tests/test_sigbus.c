@@ -202,7 +202,7 @@ Test(sigbus, every_length_is_noticed, .timeout = 60)
             shmring_t *q = create_queue(kinds[k], BOTH);
             const struct shmr_geometry *g = &q->geometry;
             /* Nothing that was delivered once is looked up in the origins. */
-            const uint64_t used = g->kind == SHMRING_MPMC ? g->origins : g->data_size;
+            const uint64_t used = g->type->number == SHMR_MPMC ? g->origins : g->data_size;
             if ((uint64_t)pages * PAGE >= g->data + used) {
                 shmring_close(&q);
                 break;

@@ -20,8 +20,8 @@
 #include <unistd.h>
 
 #include "faults.h"
-#include "lib/core/handle.h"
 #include "lib/base/process.h"
+#include "lib/core/handle.h"
 #include "support.h"
 
 #define BOTH (SHMRING_PRODUCER | SHMRING_CONSUMER)
@@ -201,7 +201,7 @@ static void reserve_one(void)
 static void about_to_look_for_the_name(void)
 {
     take_all();
-    q->mpmc.queue.receive_misses = 65535;
+    q->mpmc.queue.receiving.misses = 65535;
 }
 
 static long do_send(void)

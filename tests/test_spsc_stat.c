@@ -255,13 +255,13 @@ Test(spsc_stat, polling_for_ever_is_one_event, .init = setup, .fini = teardown)
     for (int i = 0; i < ROOM; i++)
         cr_assert_eq(send_one(), 0);
     cr_assert_eq(send_one(), -EAGAIN);
-    producer->producer.misses = UINT32_MAX - 2;
+    producer->sending->misses = UINT32_MAX - 2;
     for (int i = 0; i < 10; i++)
         cr_assert_eq(send_one(), -EAGAIN);
     for (int i = 0; i < ROOM; i++)
         cr_assert_eq(receive_one(), LEN);
     cr_assert_eq(receive_one(), -EAGAIN);
-    consumer->consumer.misses = UINT32_MAX - 2;
+    consumer->receiving->misses = UINT32_MAX - 2;
     for (int i = 0; i < 10; i++)
         cr_assert_eq(receive_one(), -EAGAIN);
     assert_events(1, 1);

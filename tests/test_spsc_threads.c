@@ -234,8 +234,8 @@ static void share_mapping(void)
 
     cr_assert_eq(
         mprotect(map->consumer, (size_t)(map->data - map->consumer), PROT_READ | PROT_WRITE), 0);
-    consumer->consumer.data = map->data;
-    consumer->consumer.page = (void *)map->consumer;
+    consumer->spsc.consumer.data = map->data;
+    consumer->spsc.consumer.page = (void *)map->consumer;
 }
 
 Test(spsc_threads, a_small_ring_at_the_same_addresses, .timeout = 120)

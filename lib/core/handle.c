@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,7 +13,77 @@
 #include "base/error.h"
 #include "base/trace.h"
 #include "core/file_system.h"
+#include "core/guard.h"
 #include "core/rows.h"
+#include "wait/poll.h"
+
+/* ---- From new to free ------------------------------------------------------------------------ */
+
+int shmr_handle_new(shmring_t **out)
+{
+    shmring_t *q = NULL;
+    int error = posix_memalign((void **)&q, SHMR_FALSE_SHARING, sizeof *q);
+
+    if (error)
+        return shmr_fail(error, "%zu bytes for the handle: %s", sizeof *q, strerror(error));
+    memset(q, 0, sizeof *q);
+    q->fd = q->kept.fd = -1;
+    shmr_fd_init(q);
+    q->send_mark = q->receive_mark = SHMR_NO_PROCESS;
+    int r = shmr_process_mark(&q->process);
+    if (r < 0) {
+        free(q);
+        return r;
+    }
+    q->mark = *q->process;
+    *out = q;
+    return 0;
+}
+
+int shmr_handle_map(shmring_t *q, int fd, unsigned flags)
+{
+    int r = shmr_segment_map(&q->map, fd, &q->geometry, flags);
+
+    return r == 0 ? shmr_guard_add(q) : r;
+}
+
+void shmr_handle_unmap(shmring_t *q)
+{
+    shmr_guard_remove(q);
+    shmr_segment_unmap(&q->map);
+}
+
+void shmr_handle_attached(shmring_t *q, uint32_t role)
+{
+    q->attached |= role;
+    if (role & SHMRING_PRODUCER)
+        q->send_mark = q->mark;
+    if (role & SHMRING_CONSUMER)
+        q->receive_mark = q->mark;
+}
+
+/* Take the descriptor out of the list of those that children must not keep, and close it. */
+static void close_kept(struct shmr_kept *kept)
+{
+    const int fd = shmr_kept_take(kept, false);
+
+    if (fd >= 0)
+        close(fd);
+}
+
+void shmr_handle_free(shmring_t *q)
+{
+    shmr_handle_unmap(q);
+    close_kept(&q->kept);
+    shmr_fd_close(q);
+    if (q->fd >= 0)
+        close(q->fd);
+    if (q->geometry.type && q->geometry.type->free)
+        q->geometry.type->free(q);
+    free(q);
+}
+
+/* ---- May it be used? ------------------------------------------------------------------------- */
 
 int shmr_handle_check(const shmring_t *q)
 {

@@ -7,6 +7,8 @@
 #include "base/process.h"
 #include "core/layout.h"
 #include "core/segment.h"
+#include "core/side.h"
+#include "kind.h"
 #include "mpmc/participant.h"
 #include "spsc/ring.h"
 
@@ -45,7 +47,7 @@ struct shmr_sweep {
     uint32_t row,
         generation; /* another generation: another participant finished it, and the row is new */
     uint64_t next;  /* block */
-    struct shmr_mpmc_recovered done;
+    struct shmr_recovered done;
     int error; /* of the last sweep: why the dead cannot be recovered; 0: they can */
 };
 
@@ -58,18 +60,22 @@ struct shmring {
     const volatile uint32_t *process;
     uint32_t send_mark;
     uint32_t receive_mark;
-    uint32_t kind;
+    enum shmr_kind_number number; /* which of the union is in use */
     /* And what every success looks at: does somebody sleep there, or (see bell.h) may somebody? */
     struct shmr_bell *bell[SHMR_EVENTS];
     uint32_t heed[SHMR_EVENTS];
-    struct shmr_spsc_producer producer; /* spsc */
-    struct shmr_spsc_consumer consumer;
-    struct shmr_mpmc_participant mpmc;
+    /* The state of the kind. Only its own folder, and what api/ expands from SHMR_KINDS, look here.
+     */
+    union {
+        struct shmr_spsc spsc;
+        struct shmr_mpmc_participant mpmc;
+    };
 
-    uint32_t mark;      /* of the process that opened the handle */
+    struct shmr_side *sending, *receiving; /* in that state, of the roles attached */
+    uint32_t mark;                         /* of the process that opened the handle */
     uint32_t roles;     /* SHMRING_PRODUCER, SHMRING_CONSUMER; none: an observer */
     uint32_t attached;  /* those of them whose rows say so */
-    uint32_t row;       /* mpmc: mine in the table */
+    uint32_t row;       /* mine in the table, where a handle has one row for all its roles */
     bool poisoned;      /* the segment held something that cannot be */
     volatile bool lost; /* or is not there any more: see guard.h */
     struct shmr_guarded *guarded;
@@ -80,13 +86,13 @@ struct shmring {
     struct shmr_map map;
     struct shmr_name name;             /* text is empty: opened from a descriptor */
     uint32_t next_dead;                /* row to look at first, for the next recovery */
-    uint64_t swept;                    /* mpmc: CLOCK_MONOTONIC, ns: my last look for the dead */
-    struct shmr_sweep sweep;           /* mpmc: a dead row that my last sweep did not finish */
-    bool unfinished;                   /* mpmc: blocks have my tag that are a dead predecessor's */
+    uint64_t swept;                    /* CLOCK_MONOTONIC, ns: my last sweep */
+    struct shmr_sweep sweep;           /* a dead row that my last sweep did not finish */
+    bool unfinished;                   /* what a dead predecessor in my row held is not recovered */
     struct shmring_recovery recovered; /* since the last report */
     struct shmr_waiting waiting;
-    /* How often those of the other side had attached: when I looked last; and, spsc, when I or one
-     * before me was told that they had all left. */
+    /* How often participants of the other role had attached: at my last check; and when I, or my
+     * predecessor, was told that all of them had left (kind.h: hung_up). */
     uint64_t peers_ever[SHMR_EVENTS];
     uint64_t peers_before[SHMR_EVENTS];
     struct shmr_polled polled[SHMR_EVENTS];
@@ -95,6 +101,20 @@ struct shmring {
     _Atomic(const void *) user; /* the thread that is in a call on this handle */
 #endif
 };
+
+/* A new handle, of no queue yet. 0 or -errno with the detail. */
+int shmr_handle_new(shmring_t **out);
+
+/* Unmap, close and free whatever it has. The roles' locks go with that. */
+void shmr_handle_free(shmring_t *q);
+
+/* Map the segment from the description fd, and let the SIGBUS handler know. The handle has its
+ * geometry. */
+int shmr_handle_map(shmring_t *q, int fd, unsigned flags);
+void shmr_handle_unmap(shmring_t *q);
+
+/* The handle is a participant in that role now: its calls are let through. */
+void shmr_handle_attached(shmring_t *q, uint32_t role);
 
 /* May any call use this handle here and now? 0, -EBADF, -ENOTCONN or -EBADMSG, with the detail. */
 int shmr_handle_check(const shmring_t *q);

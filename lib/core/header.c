@@ -12,27 +12,16 @@
 
 #include "base/error.h"
 #include "base/identity.h"
+#include "kind.h"
+#include "mpmc/layout.h"
+#include "spsc/layout.h"
 
-#define HUGE_PAGE         (UINT32_C(2) << 20)
-#define SPSC_CAPACITY_MAX (UINT64_C(1) << 46)
-#define MPMC_CAPACITY_MAX (UINT64_C(1) << 24)
-#define MPMC_ROWS         64
-#define MESSAGE_MAX       (UINT32_C(1) << 30)
-#define BLOCK_ALIGNMENT   64
-#define LAYOUT_FLAGS      (SHMRING_HUGE_PAGES | SHMRING_AT_MOST_ONCE)
+#define HUGE_PAGE    (UINT32_C(2) << 20)
+#define LAYOUT_FLAGS (SHMRING_HUGE_PAGES | SHMRING_AT_MOST_ONCE)
 
-static int is_power_of_two(uint64_t n)
+static bool is_power_of_two(uint64_t n)
 {
     return n != 0 && (n & (n - 1)) == 0;
-}
-
-static uint64_t next_power_of_two(uint64_t n)
-{
-    uint64_t power = 1;
-
-    while (power < n && power < SPSC_CAPACITY_MAX)
-        power *= 2;
-    return power;
 }
 
 static uint64_t round_up(uint64_t n, uint64_t page)
@@ -48,13 +37,7 @@ static void lay_out(struct shmr_geometry *g)
     g->bells = g->table + g->rows * sizeof(struct shmr_row);
     g->consumer = round_up(g->bells + sizeof(struct shmr_bells), g->page_size);
     g->data = g->consumer + g->page_size;
-    uint64_t data = g->capacity;
-    if (g->kind == SHMRING_MPMC) {
-        g->stride = (uint32_t)round_up(sizeof(struct shmr_block) + g->max_message, BLOCK_ALIGNMENT);
-        g->origins = g->capacity * g->stride;
-        data = g->origins + g->capacity * sizeof(uint64_t);
-    }
-    g->data_size = round_up(data, g->page_size);
+    g->data_size = round_up(g->type->sections(g), g->page_size);
     g->segment_size = g->data + g->data_size;
 }
 
@@ -70,7 +53,16 @@ static int check_address_space(const struct shmr_geometry *g)
                      g->capacity, g->segment_size + g->data_size, 8 * sizeof(void *));
 }
 
-static int check_capacity(uint64_t capacity, uint64_t least, uint64_t most, const char *unit)
+static uint64_t next_power_of_two(uint64_t n, uint64_t most)
+{
+    uint64_t power = 1;
+
+    while (power < n && power < most)
+        power *= 2;
+    return power;
+}
+
+int shmr_check_capacity(uint64_t capacity, uint64_t least, uint64_t most, const char *unit)
 {
     if (capacity == 0)
         return shmr_fail(EINVAL, "capacity is 0: give a power of two of at least %" PRIu64 " %s",
@@ -80,64 +72,25 @@ static int check_capacity(uint64_t capacity, uint64_t least, uint64_t most, cons
                          unit);
     if (!is_power_of_two(capacity))
         return shmr_fail(EINVAL, "capacity %" PRIu64 " is not a power of two: the next is %" PRIu64,
-                         capacity, next_power_of_two(capacity));
+                         capacity, next_power_of_two(capacity, most));
     if (capacity < least)
         return shmr_fail(EINVAL, "capacity %" PRIu64 " is less than %" PRIu64 " %s", capacity,
                          least, unit);
     return 0;
 }
 
-static int spsc_geometry(struct shmr_geometry *g, const struct shmring_config *c)
-{
-    int r = check_capacity(c->capacity, g->page_size, SPSC_CAPACITY_MAX, "bytes (a page)");
-
-    if (r < 0)
-        return r;
-    uint64_t longest = c->capacity - 16 < MESSAGE_MAX ? c->capacity - 16 : MESSAGE_MAX;
-    if (c->max_message > longest)
-        return shmr_fail(EINVAL,
-                         "max_message %" PRIu32 ": at most %" PRIu64
-                         " bytes with a capacity of %" PRIu64,
-                         c->max_message, longest, c->capacity);
-    if (c->max_participants != 0)
-        return shmr_fail(EINVAL,
-                         "max_participants %" PRIu32 ": an spsc queue always has two, leave it 0",
-                         c->max_participants);
-    if (c->flags & SHMRING_AT_MOST_ONCE)
-        return shmr_fail(EINVAL, "SHMRING_AT_MOST_ONCE: only for SHMRING_MPMC");
-    g->max_message = c->max_message ? c->max_message : (uint32_t)longest;
-    g->rows = SHMR_SPSC_ROWS;
-    return 0;
-}
-
-static int mpmc_geometry(struct shmr_geometry *g, const struct shmring_config *c)
-{
-    int r = check_capacity(c->capacity, 2, MPMC_CAPACITY_MAX, "messages");
-
-    if (r < 0)
-        return r;
-    if (c->max_message == 0 || c->max_message > MESSAGE_MAX)
-        return shmr_fail(EINVAL, "max_message %" PRIu32 ": 1 to %" PRIu32 " bytes for SHMRING_MPMC",
-                         c->max_message, MESSAGE_MAX);
-    if (c->max_participants > SHMRING_PARTICIPANTS_MAX)
-        return shmr_fail(EINVAL, "max_participants %" PRIu32 ": at most %d", c->max_participants,
-                         SHMRING_PARTICIPANTS_MAX);
-    g->max_message = c->max_message;
-    g->rows = c->max_participants ? c->max_participants : MPMC_ROWS;
-    return 0;
-}
-
 /* Whatever this process can map. */
 static int geometry_of(struct shmr_geometry *g, const struct shmring_config *c)
 {
+    const struct shmr_kind *type = shmr_kind_in_config(c);
     const uint32_t options = SHMRING_PRODUCER | SHMRING_CONSUMER | SHMRING_OBSERVER |
                              SHMRING_OPEN_OR_CREATE | LAYOUT_FLAGS | SHMRING_PREFAULT |
                              SHMRING_MLOCK | SHMRING_ASYMMETRIC_FENCE | SHMRING_CORE_DUMP;
     int r;
 
-    if (c->kind != SHMRING_SPSC && c->kind != SHMRING_MPMC)
-        return shmr_fail(EINVAL, "kind %" PRIu32 " is unknown: use SHMRING_SPSC or SHMRING_MPMC",
-                         c->kind);
+    if (!type)
+        return shmr_fail(EINVAL, "kind %" PRIu32 " is unknown: use " SHMR_KINDS_IN_WORDS,
+                         shmr_config_number(c));
     if (c->flags & ~options)
         return shmr_fail(EINVAL, "flags: unknown bits 0x%" PRIx32, c->flags & ~options);
     for (size_t i = 0; i < sizeof c->reserved / sizeof c->reserved[0]; i++)
@@ -148,12 +101,12 @@ static int geometry_of(struct shmr_geometry *g, const struct shmring_config *c)
         return shmr_fail(EINVAL, "mode 0%" PRIo32 ": only permission bits (0777) are allowed",
                          c->mode);
     *g = (struct shmr_geometry){
-        .kind = c->kind,
+        .type = type,
         .flags = c->flags & LAYOUT_FLAGS,
         .page_size = c->flags & SHMRING_HUGE_PAGES ? HUGE_PAGE : (uint32_t)sysconf(_SC_PAGESIZE),
         .capacity = c->capacity,
     };
-    r = c->kind == SHMRING_MPMC ? mpmc_geometry(g, c) : spsc_geometry(g, c);
+    r = type->configure(g, c);
     if (r < 0)
         return r;
     lay_out(g);
@@ -169,9 +122,9 @@ int shmr_geometry(struct shmr_geometry *g, const struct shmring_config *c)
 
 int shmr_geometry_same(const struct shmr_geometry *have, const struct shmr_geometry *want)
 {
-    if (have->kind != want->kind)
-        return shmr_fail(EEXIST, "it exists with kind %" PRIu32 ", not %" PRIu32, have->kind,
-                         want->kind);
+    if (have->type != want->type)
+        return shmr_fail(EEXIST, "it exists with kind %d, not %d", have->type->number,
+                         want->type->number);
     if (have->capacity != want->capacity)
         return shmr_fail(EEXIST, "it exists with capacity %" PRIu64 ", not %" PRIu64,
                          have->capacity, want->capacity);
@@ -227,7 +180,7 @@ void shmr_header_init(struct shmr_header *h, const struct shmr_geometry *g, cons
         .consumer_bytes = sizeof(struct shmr_spsc_consumer_page),
         .block_bytes = sizeof(struct shmr_block),
         .false_sharing = SHMR_FALSE_SHARING,
-        .kind = g->kind,
+        .kind = g->type->number,
         .flags = g->flags,
         .page_size = g->page_size,
         .capacity = g->capacity,
@@ -270,11 +223,9 @@ static int check_signature(const struct shmr_header *h)
 
 int shmr_header_check(const struct shmr_header *h, uint64_t file_size, struct shmr_geometry *g)
 {
-    struct shmring_config config = {.kind = h->kind,
-                                    .flags = h->flags,
-                                    .capacity = h->capacity,
-                                    .max_message = h->max_message,
-                                    .max_participants = h->kind == SHMRING_MPMC ? h->rows : 0};
+    const struct shmr_kind *type = shmr_kind_in_header(h);
+    struct shmring_config config = {
+        .flags = h->flags, .capacity = h->capacity, .max_message = h->max_message};
     int r;
 
     if (h->magic == __builtin_bswap64(SHMR_MAGIC))
@@ -290,8 +241,11 @@ int shmr_header_check(const struct shmr_header *h, uint64_t file_size, struct sh
     if (h->flags & ~(uint32_t)LAYOUT_FLAGS)
         return shmr_fail(EPROTONOSUPPORT, "flags 0x%" PRIx32 ": written by a later version",
                          h->flags);
-    if (h->kind != SHMRING_SPSC && h->kind != SHMRING_MPMC)
-        return shmr_fail(EPROTONOSUPPORT, "kind %" PRIu32 ": written by a later version", h->kind);
+    if (!type)
+        return shmr_fail(EPROTONOSUPPORT, "kind %" PRIu32 ": written by a later version",
+                         shmr_header_number(h));
+    config.kind = type->number;
+    config.max_participants = type->rows == 0 ? h->rows : 0;
     /* Before what depends on it. */
     if (!(h->flags & SHMRING_HUGE_PAGES) && h->page_size != (uint32_t)sysconf(_SC_PAGESIZE))
         return shmr_fail(EPROTONOSUPPORT,

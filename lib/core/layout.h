@@ -58,7 +58,7 @@ struct shmr_header {
     uint16_t consumer_bytes;
     uint16_t false_sharing;
     uint16_t block_bytes;
-    uint32_t kind;  /* SHMRING_SPSC, SHMRING_MPMC */
+    uint32_t kind;  /* enum shmr_kind_number, see kind.h */
     uint32_t flags; /* SHMRING_HUGE_PAGES, SHMRING_AT_MOST_ONCE */
     uint32_t page_size;
     uint64_t capacity;
@@ -75,40 +75,6 @@ struct shmr_header {
     char name[256]; /* as the creator gave it */
     uint32_t zero2[31];
     uint32_t crc; /* CRC-32C of the bytes from layout_version to here */
-};
-
-/*
- * How far one side has come. There are two of these a side, written in turn, `position` last: the
- * one that is further is whole and the other may be half-written. So a participant killed between
- * any two stores leaves its position and its counters in agreement, and all who look agree on both.
- */
-struct shmr_progress {
-    _Atomic uint64_t messages; /* so far */
-    _Atomic uint64_t bytes;    /* payload so far */
-    _Atomic uint64_t
-        position; /* producer: end of the last published record; consumer: of the last released */
-    uint64_t zero;
-};
-
-struct shmr_spsc_producer_page {
-    struct shmr_progress progress[2];
-    _Atomic uint64_t full_events;
-    _Atomic uint64_t high_water; /* bytes */
-    uint64_t zero[6];
-};
-
-struct shmr_spsc_consumer_page {
-    _Atomic uint64_t
-        head; /* position released, published now and then: the one line the producer polls */
-    uint64_t zero0[15];
-    struct shmr_progress
-        progress[2];        /* the exact position, for takeover, observers and a full producer */
-    _Atomic uint64_t taken; /* end of the last message given out by peek or in a batch */
-    _Atomic uint64_t
-        redelivered_until;         /* messages before this position may have been seen before */
-    _Atomic uint64_t redeliveries; /* how often */
-    _Atomic uint64_t empty_events;
-    uint64_t zero1[4];
 };
 
 /* mpmc: how many messages a participant has sent, or received. See lib/mpmc/tally.h. */
@@ -168,29 +134,7 @@ struct shmr_bells {
     struct shmr_bell writable;
 };
 
-/*
- * mpmc: the producer page's first word is the hint at the tail, the consumer page's the one at the
- * head.
- */
-struct shmr_mpmc_page {
-    _Atomic uint64_t hint;
-    _Atomic uint64_t
-        swept; /* producer page only: CLOCK_MONOTONIC, ns: the last look for the dead */
-    _Atomic uint64_t high_water; /* producer page only: messages */
-    uint64_t zero[13];
-};
-
-/* mpmc: entry i of the ring, and block i. How the two words are made up: lib/mpmc/blocks.h. */
-struct shmr_block {
-    _Atomic uint64_t entry;
-    _Atomic uint64_t descriptor;
-    _Atomic uint32_t length;
-    _Atomic uint32_t deliveries; /* before this one */
-    /* payload */
-};
-
-enum { SHMR_ROW_PRODUCER = 0, SHMR_ROW_CONSUMER = 1, SHMR_SPSC_ROWS = 2 };
-
+/* For the layout files of the kinds, too. */
 #define SHMR_AT(type, field, offset)                                                               \
     static_assert(offsetof(struct type, field) == (offset), #type "." #field)
 SHMR_AT(shmr_header, layout_version, 8);
@@ -212,19 +156,7 @@ SHMR_AT(shmr_header, backend, 104);
 SHMR_AT(shmr_header, name, 128);
 SHMR_AT(shmr_header, crc, 508);
 static_assert(sizeof(struct shmr_header) == 512, "shmr_header");
-SHMR_AT(shmr_progress, bytes, 8);
-SHMR_AT(shmr_progress, position, 16);
-static_assert(sizeof(struct shmr_progress) == 32, "shmr_progress");
 static_assert(sizeof(struct shmr_tally) == 32, "shmr_tally");
-SHMR_AT(shmr_spsc_producer_page, full_events, 64);
-SHMR_AT(shmr_spsc_producer_page, high_water, 72);
-static_assert(sizeof(struct shmr_spsc_producer_page) == 128, "shmr_spsc_producer_page");
-SHMR_AT(shmr_spsc_consumer_page, progress, 128);
-SHMR_AT(shmr_spsc_consumer_page, taken, 192);
-SHMR_AT(shmr_spsc_consumer_page, redelivered_until, 200);
-SHMR_AT(shmr_spsc_consumer_page, redeliveries, 208);
-SHMR_AT(shmr_spsc_consumer_page, empty_events, 216);
-static_assert(sizeof(struct shmr_spsc_consumer_page) == 256, "shmr_spsc_consumer_page");
 SHMR_AT(shmr_row, generation, 4);
 SHMR_AT(shmr_row, pid, 8);
 SHMR_AT(shmr_row, role, 12);
@@ -245,20 +177,16 @@ SHMR_AT(shmr_row, held_since, 208);
 static_assert(sizeof(struct shmr_row) == 256, "shmr_row");
 SHMR_AT(shmr_bells, writable, 128);
 static_assert(sizeof(struct shmr_bells) == 256, "shmr_bells");
-SHMR_AT(shmr_mpmc_page, high_water, 16);
-static_assert(sizeof(struct shmr_mpmc_page) == 128, "shmr_mpmc_page");
-SHMR_AT(shmr_block, descriptor, 8);
-SHMR_AT(shmr_block, length, 16);
-SHMR_AT(shmr_block, deliveries, 20);
-static_assert(sizeof(struct shmr_block) == 24, "shmr_block");
 static_assert(sizeof(_Atomic uint64_t) == 8 && sizeof(_Atomic uint32_t) == 4,
               "atomics are plain words");
 static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2, "atomics are lock-free");
 
+struct shmr_kind;
+
 /* Where everything is, worked out from the few numbers that were validated; never read from the
  * segment again. */
 struct shmr_geometry {
-    uint32_t kind;
+    const struct shmr_kind *type; /* kind.h */
     uint32_t flags;
     uint32_t page_size;
     uint32_t max_message;
@@ -280,6 +208,9 @@ struct shmring_config;
 /* Check the parameters and lay the segment out. Returns 0 or -EINVAL, -EFBIG with the detail set.
  */
 int shmr_geometry(struct shmr_geometry *g, const struct shmring_config *config);
+
+/* Of a configuration: a power of two from `least` to `most`? 0, -EINVAL, -EFBIG with the detail. */
+int shmr_check_capacity(uint64_t capacity, uint64_t least, uint64_t most, const char *unit);
 
 /* Fill in a header for g, magic included, with the creator's identity. */
 void shmr_header_init(struct shmr_header *h, const struct shmr_geometry *g, const char *name,

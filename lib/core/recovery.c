@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/trace.h"
 #include "core/attach.h"
@@ -17,45 +18,37 @@
 #include "wait/sleep.h"
 
 /*
- * Blocks that opening a queue looks at, of as many dead participants as they belong to: a hostile
+ * Units that opening a queue looks at, of as many dead participants as they belong to: a hostile
  * peer could make all rows look like those of dead participants, again and again.
  */
-#define SWEEP_BLOCKS (UINT64_C(1) << 20)
+#define SWEEP_UNITS (UINT64_C(1) << 20)
 
-uint64_t shmr_coarse_now(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
-static void add_sums(struct shmring_recovery *report, const struct shmr_mpmc_recovered *done)
+static void add_sums(struct shmring_recovery *report, const struct shmr_recovered *done)
 {
     report->freed += done->freed;
     report->redelivered += done->redelivered;
     report->dropped += done->dropped;
 }
 
-static void add_to_report(shmring_t *q, uint32_t row, const struct shmring_participant *who,
-                          const struct shmr_mpmc_recovered *done)
+void shmr_recovery_report(shmring_t *q, uint32_t row, const struct shmring_participant *dead,
+                          const struct shmr_recovered *done)
 {
     struct shmring_recovery *report = &q->recovered;
 
     if (report->participants < SHMRING_RECOVERED_MAX) {
         struct shmring_recovered *entry = &report->who[report->participants];
         *entry = (struct shmring_recovered){.row = row,
-                                            .pid = who->pid,
+                                            .pid = dead->pid,
                                             .freed = done->freed,
                                             .redelivered = done->redelivered,
                                             .dropped = done->dropped};
-        memcpy(entry->comm, who->comm, sizeof entry->comm);
+        memcpy(entry->comm, dead->comm, sizeof entry->comm);
     }
     report->participants++;
     add_sums(report, done);
 }
 
-void shmr_trace_recovery(const shmring_t *q, uint32_t row, const struct shmr_mpmc_recovered *done)
+void shmr_recovery_trace(const shmring_t *q, uint32_t row, const struct shmr_recovered *done)
 {
     (void)q, (void)row, (void)done; /* without tracepoints */
     SHMR_TRACE(recovery, q,
@@ -63,8 +56,7 @@ void shmr_trace_recovery(const shmring_t *q, uint32_t row, const struct shmr_mpm
                done->freed, done->redelivered, done->dropped);
 }
 
-/* Blocks were recovered: wake those who wait for one. */
-static void note_recovered(shmring_t *q, const struct shmr_mpmc_recovered *done)
+void shmr_recovery_wake(shmring_t *q, const struct shmr_recovered *done)
 {
     if (done->freed + done->dropped > 0)
         (void)shmr_ring(q, SHMR_WRITABLE, INT_MAX);
@@ -72,44 +64,29 @@ static void note_recovered(shmring_t *q, const struct shmr_mpmc_recovered *done)
         (void)shmr_ring(q, SHMR_READABLE, INT_MAX);
 }
 
-/* A dead participant was recovered: its row still names it. */
-static void note_dead(shmring_t *q, uint32_t row, const struct shmr_mpmc_recovered *done)
+void shmr_recovery_note(shmring_t *q, uint32_t row, const struct shmr_recovered *done)
 {
-    struct shmring_participant who;
+    struct shmring_participant dead;
 
-    shmr_row_read(&who, shmr_row_at(q->map.table, row));
+    shmr_row_read(&dead, shmr_row_at(q->map.table, row));
     shmr_row_note_death(shmr_row_at(q->map.table, row));
-    add_to_report(q, row, &who, done);
-    shmr_trace_recovery(q, row, done);
+    shmr_recovery_report(q, row, &dead, done);
+    shmr_recovery_trace(q, row, done);
 }
 
-bool shmr_recover_row(shmring_t *q, uint32_t row)
+/* A part of the dead row that the sweep found: `units` from where it stopped. Returns the first
+ * unit that is left. */
+static uint64_t recover_part(shmring_t *q, struct shmr_sweep *s, uint64_t units)
 {
-    struct shmr_mpmc_recovered done = {0};
+    struct shmr_recovered done = {0};
+    const uint64_t next = q->geometry.type->recover_some(q, s->row, s->next, units, &done);
 
-    shmr_mpmc_recover(&q->mpmc.queue, row, shmr_row_at(q->map.table, row),
-                      q->geometry.flags & SHMRING_AT_MOST_ONCE, &done);
-    note_recovered(q, &done);
-    if (row != q->row || !q->attached) /* else it is this handle that closes */
-        note_dead(q, row, &done);
-    return done.left == 0;
-}
-
-/* The same for BLOCKS blocks from where the sweep stopped. Returns the first block that is left. */
-static uint64_t recover_some(shmring_t *q, struct shmr_sweep *s, uint64_t blocks)
-{
-    struct shmr_mpmc_recovered done = {0};
-    const uint64_t next =
-        shmr_mpmc_recover_some(&q->mpmc.queue, s->row, shmr_row_at(q->map.table, s->row),
-                               q->geometry.flags & SHMRING_AT_MOST_ONCE, s->next, blocks,
-                               SHMR_MPMC_RECOVERY * blocks, &done);
-
-    note_recovered(q, &done);
+    shmr_recovery_wake(q, &done);
     s->done.freed += done.freed;
     s->done.redelivered += done.redelivered;
     s->done.dropped += done.dropped;
-    if (next > q->mpmc.queue.mask)
-        note_dead(q, s->row, &s->done);
+    if (next >= q->geometry.capacity)
+        shmr_recovery_note(q, s->row, &s->done);
     return next;
 }
 
@@ -122,43 +99,27 @@ static int is_dead(const shmring_t *q, uint32_t row)
     return r < 0 ? r : !r;
 }
 
-/* spsc: make the repairs that a successor would make, and leave the role free. */
-static int recover_role(shmring_t *q, uint32_t index)
-{
-    const struct shmr_mpmc_recovered nothing = {0};
-    struct shmring_participant who;
-
-    shmr_row_read(&who, shmr_row_at(q->map.table, index));
-    int r = shmr_attach_repair(q, index);
-    if (r == 0)
-        add_to_report(q, index, &who, &nothing);
-    return r;
-}
-
 /*
  * Recover one dead participant, all of it. 1; 0: there was nothing left to do. -EBUSY: another
  * participant recovers it.
  */
-static int recover_participant(shmring_t *q, uint32_t index)
+static int recover_participant(shmring_t *q, uint32_t row)
 {
-    struct shmr_row *row = shmr_row_at(q->map.table, index);
-    int r = shmr_row_lock_dead(q->kept.fd, &q->geometry, index);
+    int r = shmr_row_lock_dead(q->kept.fd, &q->geometry, row);
 
     if (r < 0)
         return r;
-    if (shmr_row_is_attached(row)) {
-        r = q->kind == SHMRING_SPSC ? recover_role(q, index) : 0;
-        if (q->kind == SHMRING_MPMC && shmr_recover_row(q, index))
-            shmr_row_detach(row);
+    if (shmr_row_is_attached(shmr_row_at(q->map.table, row))) {
+        r = q->geometry.type->recover(q, row);
         r = r < 0 ? r : 1;
     }
-    shmr_row_unlock(q->kept.fd, &q->geometry, index);
+    shmr_row_unlock(q->kept.fd, &q->geometry, row);
     return r;
 }
 
 uint32_t shmr_sweep_rows(const shmring_t *q)
 {
-    const uint64_t rows = SWEEP_BLOCKS / q->geometry.capacity;
+    const uint64_t rows = SWEEP_UNITS / q->geometry.capacity;
 
     return rows < 1 ? 1 : rows < q->geometry.rows ? (uint32_t)rows : q->geometry.rows;
 }
@@ -191,7 +152,7 @@ static int find_dead(shmring_t *q, uint32_t *tests)
             q->sweep.row = row;
             q->sweep.generation = generation_of(shmr_row_at(q->map.table, row));
             q->sweep.next = 0;
-            q->sweep.done = (struct shmr_mpmc_recovered){0};
+            q->sweep.done = (struct shmr_recovered){0};
             return 1;
         }
     }
@@ -199,11 +160,11 @@ static int find_dead(shmring_t *q, uint32_t *tests)
 }
 
 /*
- * Go on with the dead row that was found, for *blocks blocks. Between two calls other participants
- * may lock the row. The one that has recovered all blocks frees the row. Its next owner makes its
+ * Go on with the dead row that was found, for *units units. Between two calls other participants
+ * may lock the row. The one that has recovered all units frees the row. Its next owner makes its
  * generation another one, and what this sweep has done before is then worth nothing.
  */
-static int go_on(shmring_t *q, uint64_t *blocks)
+static int go_on(shmring_t *q, uint64_t *units)
 {
     struct shmr_sweep *s = &q->sweep;
     struct shmr_row *row = shmr_row_at(q->map.table, s->row);
@@ -216,13 +177,13 @@ static int go_on(shmring_t *q, uint64_t *blocks)
     }
     if (shmr_row_is_attached(row) && generation_of(row) == s->generation) {
         const uint64_t from = s->next;
-        s->next = recover_some(q, s, *blocks);
-        *blocks -= s->next - from < *blocks ? s->next - from : *blocks;
-        if (s->next <= q->mpmc.queue.mask)
-            *blocks = 0; /* or out of the budget for steps: not again at once */
+        s->next = recover_part(q, s, *units);
+        *units -= s->next - from < *units ? s->next - from : *units;
+        if (s->next < q->geometry.capacity)
+            *units = 0; /* or out of the budget for steps: not again at once */
         else
             shmr_row_detach(row);
-        s->active = s->next <= q->mpmc.queue.mask;
+        s->active = s->next < q->geometry.capacity;
     } else {
         s->active = false;
         add_sums(&q->recovered, &s->done); /* another participant did the rest */
@@ -231,27 +192,29 @@ static int go_on(shmring_t *q, uint64_t *blocks)
     return 0;
 }
 
-static int sweep(shmring_t *q, uint64_t blocks)
+static int sweep(shmring_t *q, uint64_t units)
 {
     uint32_t tests = SWEEP_TESTS;
     int r = 0;
 
-    while (r >= 0 && blocks > 0 && tests > 0) {
+    while (r >= 0 && units > 0 && tests > 0) {
         if (!q->sweep.active && (r = find_dead(q, &tests)) <= 0)
             break;
-        r = go_on(q, &blocks);
+        r = go_on(q, &units);
     }
     return r;
 }
 
-void shmr_sweep(shmring_t *q, uint64_t blocks)
+void shmr_sweep(shmring_t *q, uint64_t units)
 {
-    struct shmr_mpmc_page *page = q->mpmc.queue.tail_page;
-    uint64_t now = shmr_coarse_now();
-    uint64_t last = atomic_load_explicit(&page->swept, memory_order_relaxed);
+    if (!q->geometry.type->recover_some)
+        return;
+
+    const uint64_t now = shmr_coarse_now();
+    _Atomic uint64_t *const swept = q->geometry.type->swept(q, now);
+    uint64_t last = atomic_load_explicit(swept, memory_order_relaxed);
     int r;
 
-    q->mpmc.now = now;
     if (q->sweep.running) /* a signal handler interrupts one */
         return;
     /* In whatever way the word was damaged, or clocks differ between namespaces: looks go on, and
@@ -260,8 +223,8 @@ void shmr_sweep(shmring_t *q, uint64_t blocks)
         if (now - q->swept < SHMR_SWEEP_ON_NS)
             return;
     } else if (now - last < SHMR_SWEEP_NS || now - q->swept < SHMR_SWEEP_NS ||
-               !atomic_compare_exchange_strong_explicit(
-                   &page->swept, &last, now, memory_order_relaxed, memory_order_relaxed)) {
+               !atomic_compare_exchange_strong_explicit(swept, &last, now, memory_order_relaxed,
+                                                        memory_order_relaxed)) {
         return;
     }
     q->swept = now;
@@ -272,7 +235,7 @@ void shmr_sweep(shmring_t *q, uint64_t blocks)
     const int error = errno;
     SHMR_NO_CANCEL();
     q->sweep.running = true;
-    r = sweep(q, blocks);
+    r = sweep(q, units);
     q->sweep.running = false;
     q->sweep.error = r < 0 ? -r : 0;
     shmr_detail_restore(&detail);
@@ -314,7 +277,7 @@ int shmring_recover(shmring_t *q, struct shmring_recovery *report)
         return r;
     SHMR_NO_CANCEL();
     SHMR_ALONE(q);
-    if (q->kind == SHMRING_MPMC && !q->attached)
+    if (q->geometry.type->recover_some && !q->attached)
         return shmr_fail(EPERM,
                          "an observer changes nothing: open the queue as producer or consumer");
     found = shmr_attach_keep(q);

@@ -26,32 +26,6 @@ static struct flock row_bytes(const struct shmr_geometry *g, uint32_t row, short
                           .l_len = bytes};
 }
 
-static const char *role_name(uint32_t row)
-{
-    return row == SHMR_ROW_PRODUCER ? "producer" : "consumer";
-}
-
-int shmr_row_say_who_holds(struct shmr_row *row, uint32_t index)
-{
-    struct shmring_participant holder;
-    struct shmr_identity me;
-
-    shmr_identity_self(&me);
-    shmr_row_read(&holder, row);
-    for (char *c = holder.comm; *c; c++) /* somebody may print the detail on a terminal */
-        if (*c < ' ' || *c > '~')
-            *c = '?';
-    if (atomic_load_explicit(&row->state, memory_order_relaxed) != SHMR_ROW_ATTACHED)
-        return shmr_fail(EBUSY, "the %s's role is being taken by another process: try again",
-                         role_name(index));
-    return shmr_fail(EBUSY,
-                     "the %s's role is held by pid %u%s (%s): an spsc queue has one of each; "
-                     "the role is free when that process closes the queue or ends",
-                     role_name(index), holder.pid,
-                     holder.pid_namespace == me.pid_ns ? "" : " of another pid namespace",
-                     holder.comm);
-}
-
 static int set_lock(int fd, const struct shmr_geometry *g, uint32_t row, short type, off_t bytes)
 {
     struct flock lock = row_bytes(g, row, type, bytes);

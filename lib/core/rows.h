@@ -42,9 +42,6 @@ int shmr_row_lock_dead(int fd, const struct shmr_geometry *g, uint32_t row);
 void shmr_row_unlock(int fd, const struct shmr_geometry *g, uint32_t row);
 void shmr_unlock_all(int fd);
 
-/* Set the detail to who holds the spsc role of that row. Returns -EBUSY. */
-int shmr_row_say_who_holds(struct shmr_row *row, uint32_t index);
-
 /* Whose lock is on the row? fd: any description but the locking one. Or -errno, with the detail. */
 enum shmr_holder { SHMR_NOBODY, SHMR_OWNER, SHMR_RECOVERER, SHMR_REMOVER };
 int shmr_row_holder(int fd, const struct shmr_geometry *g, uint32_t row);

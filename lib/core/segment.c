@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "core/allocate.h"
 #include "core/file_system.h"
+#include "kind.h"
 
 #ifndef MADV_POPULATE_READ /* Linux 5.14 */
 #define MADV_POPULATE_READ 22
@@ -212,13 +213,12 @@ static int say_unmapped(int fd, uint64_t size)
 static int map_pieces(struct shmr_map *map, int fd, const struct shmr_geometry *g, unsigned roles)
 {
     const unsigned any = SHMRING_PRODUCER | SHMRING_CONSUMER;
-    const bool spsc = g->kind == SHMRING_SPSC;
     const struct piece pieces[] = {
-        {g->producer, g->table - g->producer, spsc ? SHMRING_PRODUCER : any},
+        {g->producer, g->table - g->producer, g->type->writers.producer},
         {g->table, g->consumer - g->table, any},
-        {g->consumer, g->data - g->consumer, spsc ? SHMRING_CONSUMER : any},
-        {g->data, g->data_size, spsc ? SHMRING_PRODUCER : any},
-        {g->data, spsc ? g->data_size : 0, SHMRING_PRODUCER}, /* again */
+        {g->consumer, g->data - g->consumer, g->type->writers.consumer},
+        {g->data, g->data_size, g->type->writers.data},
+        {g->data, g->type->writers.twice ? g->data_size : 0, g->type->writers.data}, /* again */
     };
     uint8_t *at = map->base;
 
@@ -269,7 +269,7 @@ int shmr_segment_map(struct shmr_map *map, int fd, const struct shmr_geometry *g
     int r;
 
     map->length =
-        (size_t)(g->segment_size - g->producer + (g->kind == SHMRING_SPSC ? g->data_size : 0));
+        (size_t)(g->segment_size - g->producer + (g->type->writers.twice ? g->data_size : 0));
     map->base = reserve_range(map->length, g->page_size);
     if (!map->base)
         return shmr_fail(ENOMEM,

@@ -49,10 +49,9 @@
 
 #include <shmring/shmring.h>
 
-#include "base/back_off.h"
 #include "base/cpu.h"
-#include "core/layout.h"
-#include "mpmc/tally.h"
+#include "core/side.h"
+#include "mpmc/layout.h"
 
 /* ---- The two words -------------------------------------------------------------------------- */
 
@@ -102,11 +101,8 @@ struct shmr_mpmc {
     uint64_t head;
     struct shmr_mpmc_page *tail_page;
     struct shmr_mpmc_page *head_page;
-    uint64_t scan;   /* where to look for a free block when those nearby are not */
-    uint32_t pauses; /* to fall back for, see SHMR_BACK_OFF_NS */
-    uint32_t send_misses;
-    uint32_t receive_misses;
-    const char *damage; /* what cannot be, after -EBADMSG */
+    uint64_t scan; /* where to look for a free block when those nearby are not */
+    struct shmr_side sending, receiving;
 };
 
 /*
@@ -123,9 +119,6 @@ struct shmr_mpmc {
 #ifndef SHMR_MPMC_SAMPLE_LEAST
 #define SHMR_MPMC_SAMPLE_LEAST 256
 #endif
-
-/* A recovery walks for so many times the steps of a call. */
-#define SHMR_MPMC_RECOVERY 8
 
 /* How long to fall back after a lost race, in times of SHMR_BACK_OFF_NS. */
 #define SHMR_MPMC_GIVE_WAY 4
@@ -176,9 +169,9 @@ static inline uint64_t shmr_mpmc_look(const struct shmr_mpmc *q, uint64_t positi
  * Another one was faster, and we would meet again at the next position, and the next: each then
  * waits for the other's lines. Let it go ahead, some dozen messages.
  */
-static inline void shmr_mpmc_give_way(const struct shmr_mpmc *q)
+static inline void shmr_mpmc_give_way(const struct shmr_side *side)
 {
-    shmr_pause(SHMR_MPMC_GIVE_WAY * q->pauses);
+    shmr_pause(SHMR_MPMC_GIVE_WAY * side->pauses);
 }
 
 /* Is the message of a position gone? So are all before it: see the top. */
@@ -292,7 +285,7 @@ static inline bool shmr_mpmc_try_own(const struct shmr_mpmc *q, struct shmr_bloc
                              memory_order_acquire, memory_order_relaxed),
                          1))
         return true;
-    shmr_mpmc_give_way(q);
+    shmr_mpmc_give_way(&q->sending);
     return false;
 }
 
@@ -435,7 +428,7 @@ static inline int shmr_mpmc_check_length(struct shmr_mpmc *q, const struct shmr_
         return 1; /* taken meanwhile, and this was another message's length */
     if (*len <= q->max_message)
         return -EMSGSIZE;
-    q->damage = "corrupt: the next block's length is longer than max_message";
+    q->receiving.damage = "corrupt: the next block's length is longer than max_message";
     return -EBADMSG;
 }
 
@@ -460,7 +453,7 @@ static inline int shmr_mpmc_try_take(struct shmr_mpmc *q, struct shmr_block *blo
                              memory_order_acq_rel, memory_order_relaxed),
                          1))
         return 0;
-    shmr_mpmc_give_way(q);
+    shmr_mpmc_give_way(&q->receiving);
     return 1;
 }
 
@@ -486,7 +479,7 @@ static inline struct shmr_mine shmr_mpmc_take(struct shmr_mpmc *q, size_t size)
         /* Mostly the entry names the block it stands in, and the processor need not wait for it. */
         if (__builtin_expect(index != (q->head & q->mask), 0)) {
             if (index > q->mask) {
-                q->damage = "corrupt: the next entry names no block";
+                q->receiving.damage = "corrupt: the next entry names no block";
                 return shmr_mine_none(-EBADMSG);
             }
             block = shmr_mpmc_block(q, index);
@@ -504,254 +497,6 @@ static inline struct shmr_mine shmr_mpmc_take(struct shmr_mpmc *q, size_t size)
             q->head = shmr_mpmc_take_hint(&q->head_page->hint, q->head);
     }
     return shmr_mine_none(-EAGAIN);
-}
-
-/* ---- Recovery ------------------------------------------------------------------------------- */
-
-struct shmr_mpmc_recovered {
-    uint64_t freed;       /* blocks that held no message */
-    uint64_t redelivered; /* messages published again */
-    uint64_t dropped;     /* messages given up: at most once */
-    uint64_t left;        /* messages that are still the dead one's */
-};
-
-/* Does the ring name a block whose descriptor says RDY? */
-static inline bool shmr_mpmc_is_published(const struct shmr_mpmc *q, uint64_t index, uint64_t ready)
-{
-    uint64_t position = ready & SHMR_POSITION_MASK;
-    uint64_t entry = shmr_mpmc_look(q, position);
-    /* Both are cut off somewhere: compare the bits that both have. */
-    uint64_t known = SHMR_POSITION_MASK >> q->shift & UINT64_MAX >> SHMR_BLOCK_BITS;
-    uint64_t differ = ((entry >> SHMR_BLOCK_BITS) - 1) ^ position >> q->shift;
-
-    return (entry & SHMR_BLOCK_MASK) == index && (differ & known) == 0;
-}
-
-static inline struct shmr_block *shmr_mpmc_pending(const struct shmr_mpmc *q, uint64_t pending,
-                                                   uint64_t *descriptor)
-{
-    struct shmr_block *block = shmr_mpmc_block(q, pending & SHMR_PENDING_BLOCK);
-
-    /* With what its owner did before; who has died did all of it. */
-    *descriptor = atomic_load_explicit(&block->descriptor, memory_order_acquire);
-    return block;
-}
-
-static inline bool shmr_mpmc_is_held(uint64_t descriptor, uint32_t row)
-{
-    return shmr_descriptor(SHMR_OWN | SHMR_M, row, descriptor) == descriptor;
-}
-
-/* The block that a row's tally of messages sent names, and its descriptor: is it still the
- * sender's? Its message was not published then. */
-static inline bool shmr_mpmc_is_unsent(const struct shmr_mpmc *q, uint32_t row, uint64_t pending,
-                                       uint64_t d)
-{
-    return shmr_descriptor(SHMR_OWN, row, d) == d ||
-           (shmr_descriptor(SHMR_RDY, row, d) == d &&
-            !shmr_mpmc_is_published(q, pending & SHMR_PENDING_BLOCK, d));
-}
-
-/* What a row's tally of messages sent comes to, or of those received. */
-static inline struct shmr_count shmr_mpmc_sent(const struct shmr_mpmc *q, uint32_t row,
-                                               const struct shmr_tally *sent)
-{
-    uint64_t pending = shmr_tally_pending(sent), d;
-    struct shmr_count stored = shmr_tally_stored(sent);
-    struct shmr_block *block = shmr_mpmc_pending(q, pending, &d);
-
-    if (pending & SHMR_PENDING && shmr_mpmc_is_unsent(q, row, pending, d))
-        return shmr_count_without(stored, pending,
-                                  atomic_load_explicit(&block->length, memory_order_relaxed));
-    return stored;
-}
-
-static inline struct shmr_count shmr_mpmc_received(const struct shmr_mpmc *q, uint32_t row,
-                                                   const struct shmr_tally *received)
-{
-    uint64_t pending = shmr_tally_pending(received), d;
-    struct shmr_count stored = shmr_tally_stored(received);
-    struct shmr_block *block = shmr_mpmc_pending(q, pending, &d);
-
-    /* The receiver still holds it: it was not released. */
-    if (pending & SHMR_PENDING && shmr_mpmc_is_held(d, row))
-        return shmr_count_without(stored, pending,
-                                  atomic_load_explicit(&block->length, memory_order_relaxed));
-    return stored;
-}
-
-/*
- * shmr_row.recovered: how many messages were taken back from the row's dead owners, in bits 26-63;
- * written before the last of them is, whose block is in bits 0-23, with F in bit 25. It was not if
- * the block is still the dead one's.
- */
-static inline uint64_t shmr_mpmc_taken_back(const struct shmr_mpmc *q, uint32_t row,
-                                            const _Atomic uint64_t *recovered)
-{
-    uint64_t noted = atomic_load_explicit(recovered, memory_order_acquire), d;
-
-    (void)shmr_mpmc_pending(q, noted, &d);
-    return (noted >> SHMR_PENDING_COUNT) - (noted & SHMR_PENDING && shmr_mpmc_is_held(d, row));
-}
-
-static inline void shmr_mpmc_note_back(_Atomic uint64_t *recovered, uint64_t count, uint64_t block)
-{
-    /* After what went before, and before the block changes hands, which is a release. */
-    atomic_store_explicit(recovered, count << SHMR_PENDING_COUNT | block, memory_order_release);
-}
-
-/* The counters of a row whose owner makes no more steps: whatever becomes of its blocks. */
-static inline void shmr_mpmc_settle(const struct shmr_mpmc *q, uint32_t dead, struct shmr_row *row)
-{
-    /* Who is killed here has stored nothing that does not come to the same. */
-    shmr_tally_store(&row->sent, shmr_mpmc_sent(q, dead, &row->sent));
-    shmr_tally_end(&row->sent);
-    shmr_tally_store(&row->received, shmr_mpmc_received(q, dead, &row->received));
-    shmr_tally_end(&row->received);
-    shmr_mpmc_note_back(&row->recovered, shmr_mpmc_taken_back(q, dead, &row->recovered), 0);
-}
-
-/*
- * The descriptor by which a recoverer takes a message whose descriptor was `was`. It carries the
- * number of deliveries, so that a recoverer that dies on the way leaves none counted twice.
- */
-static inline uint64_t shmr_mpmc_retake(const struct shmr_mpmc *q, const struct shmr_block *block,
-                                        uint64_t was)
-{
-    uint64_t count = 0; /* RDY: a recoverer was about to publish it, and had counted */
-
-    if ((was & SHMR_STATE_MASK) == SHMR_OWN)
-        count = was & SHMR_R ? was : (uint64_t)shmr_mpmc_deliveries(block) + 1;
-    return shmr_descriptor(SHMR_OWN | SHMR_M | SHMR_R, q->me, count);
-}
-
-/*
- * Make usable again what the dead participant of a row held. The caller holds the row's lock, so
- * nobody else does the same, and the dead one makes no more steps. If the caller dies on the way,
- * what it has re-tagged is its own, and the rest is still the dead one's.
- */
-static inline void shmr_mpmc_recover_block(struct shmr_mpmc *q, uint32_t dead, struct shmr_row *row,
-                                           uint64_t index, bool at_most_once, uint64_t *steps,
-                                           struct shmr_mpmc_recovered *report)
-{
-    struct shmr_block *block = shmr_mpmc_block(q, index);
-    /* A3, pairs with R3 in shmr_mpmc_try_take: with its contents as the dead one saw them. */
-    uint64_t was = atomic_load_explicit(&block->descriptor, memory_order_acquire);
-
-    if ((was & SHMR_STATE_MASK) == SHMR_FREE || shmr_owner(was) != dead)
-        return;
-    if ((was & SHMR_STATE_MASK) == SHMR_RDY && shmr_mpmc_is_published(q, index, was))
-        return;
-
-    bool message = (was & SHMR_M) != 0;
-    /* Else a recoverer had it in hand, and everything is noted. */
-    bool first = shmr_mpmc_is_held(was, dead);
-    /* Before anything else changes: who goes on in my place finds it, and does not look here. */
-    if (first && shmr_mpmc_deliveries(block) == 0)
-        atomic_store_explicit(&q->origins[index], was & SHMR_POSITION_MASK, memory_order_relaxed);
-    if (first)
-        shmr_mpmc_note_back(&row->recovered, shmr_mpmc_taken_back(q, dead, &row->recovered) + 1,
-                            SHMR_PENDING | index);
-    uint64_t now = message && !at_most_once ? shmr_mpmc_retake(q, block, was) : SHMR_FREE;
-    /* Fails if it was published after all and somebody has taken it meanwhile. */
-    if (!atomic_compare_exchange_strong_explicit(&block->descriptor, &was, now,
-                                                 memory_order_acq_rel, memory_order_relaxed))
-        return;
-    if (now == SHMR_FREE) {
-        report->dropped += message;
-        report->freed += !message;
-        return;
-    }
-    if ((now & SHMR_POSITION_MASK) != 0)
-        atomic_store_explicit(&block->deliveries, (uint32_t)now, memory_order_relaxed);
-    struct shmr_mine mine = {.block = block, .index = (int32_t)index};
-    if (shmr_mpmc_publish_within(q, mine, SHMR_M | SHMR_R, steps) == 0) {
-        report->redelivered++;
-    } else { /* out of budget: leave it to whoever recovers this row next */
-        atomic_store_explicit(&block->descriptor,
-                              shmr_descriptor(SHMR_OWN | SHMR_M | SHMR_R, dead, 0),
-                              memory_order_release);
-        report->left++;
-    }
-}
-
-/*
- * Of blocks from FIRST on, `count` at most, and in so many steps of a cursor. Returns the first
- * block that was not done: the count of blocks when all are.
- */
-static inline uint64_t shmr_mpmc_recover_some(struct shmr_mpmc *q, uint32_t dead,
-                                              struct shmr_row *row, bool at_most_once,
-                                              uint64_t first, uint64_t count, uint64_t steps,
-                                              struct shmr_mpmc_recovered *report)
-{
-    const uint64_t left = report->left;
-    uint64_t next = first;
-
-    shmr_mpmc_settle(q, dead, row); /* first: the blocks are what it is known by */
-    for (; next <= q->mask && next - first < count && report->left == left; next++)
-        shmr_mpmc_recover_block(q, dead, row, next, at_most_once, &steps, report);
-    shmr_mpmc_note_back(&row->recovered, shmr_mpmc_taken_back(q, dead, &row->recovered), 0);
-    if (report->left == left)
-        return next;
-    report->left = left; /* is tried again */
-    return next - 1;
-}
-
-static inline void shmr_mpmc_recover(struct shmr_mpmc *q, uint32_t dead, struct shmr_row *row,
-                                     bool at_most_once, struct shmr_mpmc_recovered *report)
-{
-    uint64_t steps = SHMR_MPMC_RECOVERY * shmr_mpmc_budget(q); /* for all its messages together */
-
-    shmr_mpmc_settle(q, dead, row); /* first: the blocks are what it is known by */
-    for (uint64_t i = 0; i <= q->mask; i++)
-        shmr_mpmc_recover_block(q, dead, row, i, at_most_once, &steps, report);
-    shmr_mpmc_note_back(&row->recovered, shmr_mpmc_taken_back(q, dead, &row->recovered), 0);
-}
-
-/* A position that was cut off to 48 bits, as the one of its kind nearest to another. */
-static inline uint64_t shmr_whole_position(uint64_t cut, uint64_t near)
-{
-    const int bits = 64 - SHMR_POSITION_BITS;
-
-    return near - (uint64_t)((int64_t)((near - cut) << bits) >> bits);
-}
-
-/* ---- Looking -------------------------------------------------------------------------------- */
-
-/* Messages waiting now. Moves only private cursors; q may be an observer's. */
-static inline uint64_t shmr_mpmc_depth(struct shmr_mpmc *q)
-{
-    uint64_t steps = shmr_mpmc_budget(q), entry;
-
-    for (uint64_t i = 0; i < steps; i++) {
-        entry = shmr_mpmc_look(q, q->head);
-        int64_t laps = shmr_mpmc_laps(q, entry, q->head);
-        const struct shmr_block *block = shmr_mpmc_block(q, entry & SHMR_BLOCK_MASK);
-        if (laps < 0 || (laps == 0 && shmr_is_ready(atomic_load_explicit(&block->descriptor,
-                                                                         memory_order_relaxed),
-                                                    q->head)))
-            break;
-        q->head += laps > 0 ? ((uint64_t)(laps - 1) << q->shift) + 1 : 1;
-    }
-    if ((int64_t)(q->head - q->tail) > 0)
-        q->tail = q->head;
-    (void)shmr_mpmc_find_tail(q, &entry);
-    uint64_t depth = q->tail - q->head;
-    return depth <= q->mask + 1 ? depth : q->mask + 1;
-}
-
-/* For each row, blocks that carry its tag and are not messages waiting in the queue: a message that
- * was not published yet is still in its sender's, or its recoverer's, hands. */
-static inline void shmr_mpmc_count_held(const struct shmr_mpmc *q, uint32_t rows, uint32_t held[])
-{
-    for (uint64_t i = 0; i <= q->mask; i++) {
-        uint64_t d = atomic_load_explicit(&shmr_mpmc_block(q, i)->descriptor, memory_order_relaxed);
-        uint32_t owner = shmr_owner(d);
-        if (owner < rows &&
-            ((d & SHMR_STATE_MASK) == SHMR_OWN ||
-             ((d & SHMR_STATE_MASK) == SHMR_RDY && !shmr_mpmc_is_published(q, i, d))))
-            held[owner]++;
-    }
 }
 
 #endif

@@ -10,7 +10,7 @@
 #include <sys/uio.h>
 
 #include "core/segment.h"
-#include "mpmc/blocks.h"
+#include "mpmc/recovery.h"
 
 /* Blocks reserved and not committed yet, in no particular order. */
 struct shmr_held {
@@ -25,8 +25,6 @@ struct shmr_mpmc_participant {
     uint64_t sent, received;
     uint64_t sent_twice, received_twice; /* see struct shmr_count */
     uint64_t full_events, empty_events;
-    struct shmr_stream filled;    /* when the queue was last found full after a success */
-    struct shmr_stream caught_up; /* when it was last found empty */
     uint64_t now; /* CLOCK_MONOTONIC, ns, kept up by the caller: for shmr_row.held_since */
     struct shmr_held reserved;
     uint64_t taken; /* messages given out by peek: their blocks' descriptors say that I own them */
@@ -69,9 +67,9 @@ static inline void shmr_mpmc_participant_init(struct shmr_mpmc_participant *p,
     p->received_twice = received.twice;
     p->full_events = atomic_load_explicit(&mine->full_events, memory_order_relaxed);
     p->empty_events = atomic_load_explicit(&mine->empty_events, memory_order_relaxed);
-    shmr_stream_start(&p->filled, p->sent, p->sent * g->stride);
-    shmr_stream_start(&p->caught_up, p->received, p->received * g->stride);
-    p->queue.receive_misses = 1; /* an empty queue is no event before the first message */
+    shmr_stream_start(&p->queue.sending.stream, p->sent, p->sent * g->stride);
+    shmr_stream_start(&p->queue.receiving.stream, p->received, p->received * g->stride);
+    p->queue.receiving.misses = 1; /* an empty queue is no event before the first message */
     atomic_store_explicit(&mine->held_since, 0, memory_order_relaxed);
 }
 
@@ -161,11 +159,11 @@ static inline void shmr_mpmc_give_back(struct shmr_mpmc_participant *p, struct s
 }
 
 /* Found full, or empty, after so many messages of mine. */
-static inline void shmr_mpmc_fall_back(const struct shmr_mpmc *q, struct shmr_stream *s,
+static inline void shmr_mpmc_fall_back(const struct shmr_mpmc *q, struct shmr_side *side,
                                        uint64_t messages)
 {
-    shmr_pause(
-        shmr_back_off(s, q->pauses, messages, messages * q->stride, (q->mask + 1) * q->stride));
+    shmr_pause(shmr_back_off(&side->stream, side->pauses, messages, messages * q->stride,
+                             (q->mask + 1) * q->stride));
 }
 
 /* ---- Sending -------------------------------------------------------------------------------- */
@@ -175,16 +173,16 @@ shmr_mpmc_own_again(struct shmr_mpmc_participant *p)
 {
     struct shmr_mine mine = shmr_mine_none(-EAGAIN);
 
-    if (p->queue.send_misses == 0) { /* full after a success: let the consumers make some room */
+    if (p->queue.sending.misses == 0) { /* full after a success: let the consumers make some room */
         p->full_events++;
         atomic_store_explicit(&p->row->full_events, p->full_events, memory_order_relaxed);
-        shmr_mpmc_fall_back(&p->queue, &p->filled, p->sent);
+        shmr_mpmc_fall_back(&p->queue, &p->queue.sending, p->sent);
         mine = shmr_mpmc_own(&p->queue);
         if (!mine.block && SHMR_MPMC_SAMPLE_LEAST != 0)
             shmr_mpmc_sample(&p->queue);
     }
     if (!mine.block)
-        p->queue.send_misses = shmr_missed_again(p->queue.send_misses);
+        p->queue.sending.misses = shmr_missed_again(p->queue.sending.misses);
     return mine;
 }
 
@@ -212,7 +210,7 @@ static inline int shmr_mpmc_send(struct shmr_mpmc_participant *p, const void *ms
         return r;
     }
     shmr_tally_end(&p->row->sent);
-    p->queue.send_misses = 0;
+    p->queue.sending.misses = 0;
     return 0;
 }
 
@@ -258,7 +256,7 @@ static inline int shmr_mpmc_commit(struct shmr_mpmc_participant *p, const void *
         return r;
     }
     shmr_tally_end(&p->row->sent);
-    p->queue.send_misses = 0;
+    p->queue.sending.misses = 0;
     shmr_held_remove(&p->reserved, at);
     shmr_mpmc_note_held(p);
     return 0;
@@ -283,15 +281,15 @@ shmr_mpmc_take_again(struct shmr_mpmc_participant *p, size_t size)
 {
     struct shmr_mine mine = shmr_mine_none(-EAGAIN);
 
-    if (p->queue.receive_misses == 0) {
+    if (p->queue.receiving.misses == 0) {
         p->empty_events++;
         atomic_store_explicit(&p->row->empty_events, p->empty_events, memory_order_relaxed);
         /* Right behind a producer, every look takes the line it is writing: fall back. */
-        shmr_mpmc_fall_back(&p->queue, &p->caught_up, p->received);
+        shmr_mpmc_fall_back(&p->queue, &p->queue.receiving, p->received);
         mine = shmr_mpmc_take(&p->queue, size);
     }
     if (!mine.block && mine.index == -EAGAIN)
-        p->queue.receive_misses = shmr_missed_again(p->queue.receive_misses);
+        p->queue.receiving.misses = shmr_missed_again(p->queue.receiving.misses);
     return mine;
 }
 
@@ -302,7 +300,7 @@ static inline struct shmr_mine shmr_mpmc_next(struct shmr_mpmc_participant *p, s
     if (__builtin_expect(!mine.block && mine.index == -EAGAIN, 0))
         mine = shmr_mpmc_take_again(p, size);
     if (mine.block)
-        p->queue.receive_misses = 0;
+        p->queue.receiving.misses = 0;
     return mine;
 }
 

@@ -204,7 +204,7 @@ static inline int shmr_spsc_recv_batch(struct shmr_spsc_consumer *c, struct iove
     }
     if (received == 0)
         return r;
-    c->misses = 0;
+    c->side.misses = 0;
     shmr_spsc_retire(c, position, bytes, (uint64_t)received);
     return received;
 }

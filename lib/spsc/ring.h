@@ -41,9 +41,9 @@
 
 #include <shmring/shmring.h>
 
-#include "base/back_off.h"
 #include "base/cpu.h"
-#include "core/layout.h"
+#include "core/side.h"
+#include "spsc/layout.h"
 #include "spsc/progress.h"
 
 /* Kept free so that the terminator never overwrites a record. */
@@ -83,12 +83,9 @@ struct shmr_spsc_producer {
     uint32_t max_message;
     uint32_t quick_most; /* bytes of the longest message that shmr_spsc_send_quick() takes */
     uint32_t turn;       /* progress record to write next */
-    uint32_t misses;     /* -EAGAIN in a row */
-    uint32_t pauses;     /* to fall back for, see SHMR_BACK_OFF_NS */
     bool reserved;       /* a reservation is open */
     uint32_t reservation;
-    /* When the ring was last found full after a success. */
-    struct shmr_stream filled;
+    struct shmr_side side;
     /* When the high-water mark was last looked at. */
     uint64_t sampled_ticks, sampled_messages;
     uint32_t ticks; /* that SHMR_BACK_OFF_NS lasts for */
@@ -97,7 +94,6 @@ struct shmr_spsc_producer {
     struct shmr_spsc_trial trial;
     uint64_t high_water;
     uint64_t full_events;
-    const char *damage; /* what cannot be, after -EBADMSG */
 };
 
 struct shmr_spsc_consumer {
@@ -112,15 +108,17 @@ struct shmr_spsc_consumer {
     struct shmr_spsc_consumer_page *page;
     uint32_t max_message;
     uint32_t turn;
-    uint32_t pauses;
-    uint32_t misses;
-    /* When the ring was last found empty after a success. */
-    struct shmr_stream caught_up;
+    struct shmr_side side;
     uint64_t held; /* messages given out by peek: those from released to position */
     uint32_t redeliveries;
     uint64_t redelivered_until;
     uint64_t empty_events;
-    const char *damage; /* what cannot be, after -EBADMSG */
+};
+
+/* A handle's part: of the roles that it has. */
+struct shmr_spsc {
+    struct shmr_spsc_producer producer;
+    struct shmr_spsc_consumer consumer;
 };
 
 static inline uint64_t shmr_spsc_capacity(uint64_t mask)
@@ -160,7 +158,7 @@ static inline bool shmr_spsc_see_head(struct shmr_spsc_producer *p, uint64_t hea
     if ((int64_t)(head - p->head) <= 0)
         return true;
     if ((int64_t)(p->position - head) < 0) {
-        p->damage = "corrupt: the consumer's head is not in the ring";
+        p->side.damage = "corrupt: the consumer's head is not in the ring";
         return false;
     }
     p->head = head;
@@ -205,8 +203,8 @@ __attribute__((noinline)) static int shmr_spsc_find_room(struct shmr_spsc_produc
     if (shmr_spsc_has_room(p, need))
         return 0;
     /* The first time, give the consumer time to make more room than for one message. */
-    if (patient && p->misses == 0)
-        shmr_pause(shmr_back_off(&p->filled, p->pauses, p->messages, p->position,
+    if (patient && p->side.misses == 0)
+        shmr_pause(shmr_back_off(&p->side.stream, p->side.pauses, p->messages, p->position,
                                  shmr_spsc_capacity(p->mask)));
     if (!shmr_spsc_see_head(p, shmr_spsc_exact_head(p)))
         return -EBADMSG;
@@ -214,12 +212,12 @@ __attribute__((noinline)) static int shmr_spsc_find_room(struct shmr_spsc_produc
         return 0;
     if (!patient)
         return -EAGAIN;
-    if (p->misses == 0) {
+    if (p->side.misses == 0) {
         p->full_events++;
         atomic_store_explicit(&p->page->full_events, p->full_events, memory_order_relaxed);
         shmr_spsc_note_high_water(p, p->position - p->head);
     }
-    p->misses = shmr_missed_again(p->misses);
+    p->side.misses = shmr_missed_again(p->side.misses);
     return -EAGAIN;
 }
 
@@ -317,7 +315,7 @@ static inline void shmr_spsc_advance(struct shmr_spsc_producer *p, uint64_t end,
     p->position = end;
     p->bytes = bytes;
     p->messages = messages;
-    p->misses = 0;
+    p->side.misses = 0;
     shmr_progress_store(p->page->progress, &p->turn, end, bytes, messages); /* R4 */
 }
 
@@ -432,57 +430,6 @@ static inline int shmr_spsc_cancel(struct shmr_spsc_producer *p, const void *msg
     return r;
 }
 
-/*
- * Become the producer, where the last one left off. It may have died after it published and before
- * it stored its progress: the records it published since are found by walking to the terminator.
- */
-static inline int shmr_spsc_resume_producer(struct shmr_spsc_producer *p)
-{
-    const struct shmr_progress *last = shmr_progress_whole(p->page->progress);
-    uint64_t capacity = shmr_spsc_capacity(p->mask), noted;
-
-    p->position = atomic_load_explicit(&last->position, memory_order_relaxed);
-    p->bytes = atomic_load_explicit(&last->bytes, memory_order_relaxed);
-    p->messages = noted = atomic_load_explicit(&last->messages, memory_order_relaxed);
-    p->turn = last == &p->page->progress[0];
-    p->high_water = atomic_load_explicit(&p->page->high_water, memory_order_relaxed);
-    p->full_events = atomic_load_explicit(&p->page->full_events, memory_order_relaxed);
-    /* Read after the position: the consumer may have passed it, in-band, but by no more than a
-     * ring. */
-    p->head = shmr_spsc_exact_head(p);
-    p->damage = "the producer's page: its position does not fit the consumer's";
-    if (p->position % 8 != 0 || p->head % 8 != 0 || p->position - p->head + capacity > 2 * capacity)
-        return -EBADMSG;
-    for (;;) {
-        uint32_t header = shmr_spsc_look(p->data, p->mask, p->position);
-        if (header == 0)
-            break;
-        if (header - 1 > p->max_message) {
-            p->damage =
-                "the header of one of the producer's last records is longer than max_message";
-            return -EBADMSG;
-        }
-        p->position += shmring_record_size(header - 1);
-        if ((int64_t)(p->position + SHMR_SPSC_SPARE - p->head) > (int64_t)capacity) {
-            p->damage = "the producer's last records are longer than the ring";
-            return -EBADMSG;
-        }
-        p->bytes += header - 1;
-        p->messages++;
-    }
-    if (p->position - p->head > capacity)
-        return -EBADMSG;
-    p->next_sample = p->position;
-    p->quick_most = p->max_message < SHMR_COPY_SHORT ? p->max_message : SHMR_COPY_SHORT;
-    shmr_spsc_renew_quick(p);
-    shmr_stream_start(&p->filled, p->messages, p->position);
-    p->misses = 1; /* a full queue is no event before the first message */
-    if (p->messages != noted)
-        shmr_progress_store(p->page->progress, &p->turn, p->position, p->bytes,
-                            p->messages); /* R4 */
-    return 0;
-}
-
 /* ---- Consumer ------------------------------------------------------------------------------- */
 
 static inline void shmr_spsc_publish_head(struct shmr_spsc_consumer *c)
@@ -511,19 +458,19 @@ __attribute__((noinline)) static uint32_t shmr_spsc_look_again(struct shmr_spsc_
 {
     uint32_t header = 0;
 
-    if (c->misses == 0) {
+    if (c->side.misses == 0) {
         shmr_spsc_publish_head(c);
         /* Right behind the producer, every look takes the line it is writing: fall back. */
-        shmr_pause(shmr_back_off(&c->caught_up, c->pauses, c->messages, c->position,
+        shmr_pause(shmr_back_off(&c->side.stream, c->side.pauses, c->messages, c->position,
                                  shmr_spsc_capacity(c->mask)));
         header = shmr_spsc_look(c->data, c->mask, c->position);
     }
     if (header == 0) {
-        if (c->misses == 0) {
+        if (c->side.misses == 0) {
             c->empty_events++;
             atomic_store_explicit(&c->page->empty_events, c->empty_events, memory_order_relaxed);
         }
-        c->misses = shmr_missed_again(c->misses);
+        c->side.misses = shmr_missed_again(c->side.misses);
         /* A message that straddles two lines is to arrive in one transfer, not in two. While a long
          * one is written, that line would be taken away again and again. */
         if (c->usual <= SHMR_COPY_SHORT)
@@ -546,10 +493,10 @@ static inline ssize_t shmr_spsc_next(struct shmr_spsc_consumer *c, bool patient)
             return -EAGAIN;
     }
     if (__builtin_expect(header - 1 > c->max_message, 0)) {
-        c->damage = "corrupt: the next record's header is longer than max_message";
+        c->side.damage = "corrupt: the next record's header is longer than max_message";
         return -EBADMSG;
     }
-    c->misses = 0;
+    c->side.misses = 0;
 
     ssize_t len = (ssize_t)(header - 1);
     /*
@@ -607,7 +554,7 @@ static inline bool shmr_spsc_recv_quick(struct shmr_spsc_consumer *c, void *buf,
         return false;
     shmr_copy_short(buf, data + (position & mask) + 8, len);
     c->position = position + shmring_record_size((uint32_t)len);
-    c->misses = 0;
+    c->side.misses = 0;
     shmr_spsc_retire(c, c->position, len, 1);
     *received = (ssize_t)len;
     return true;
@@ -676,139 +623,12 @@ static inline int shmr_spsc_release(struct shmr_spsc_consumer *c, const void *ms
     if (__builtin_expect(header - 1 > c->max_message || (int64_t)(c->position - next) < 0 ||
                              (c->held == 1) != (next == c->position),
                          0)) {
-        c->damage = "corrupt: the header of a message held was overwritten";
+        c->side.damage = "corrupt: the header of a message held was overwritten";
         return -EBADMSG;
     }
     c->held--;
     shmr_spsc_retire(c, next, header - 1, 1);
     return 0;
-}
-
-/* Which messages may have been seen before, by whom the last consumer's successor takes over. */
-struct shmr_spsc_seen {
-    uint64_t until; /* those before this position */
-    uint32_t times; /* at most; exactly those of the first of them */
-};
-
-/*
- * What a successor will say that takes over at a position, with that header there: the last
- * consumer left, or `died` with the message that it may have been copying out.
- */
-static inline struct shmr_spsc_seen
-shmr_spsc_seen_before(const struct shmr_spsc_consumer_page *page, uint64_t mask, uint64_t position,
-                      uint32_t header, bool died)
-{
-    uint64_t seen = atomic_load_explicit(&page->taken, memory_order_relaxed);
-    uint64_t again = atomic_load_explicit(&page->redelivered_until, memory_order_relaxed);
-    uint64_t times = atomic_load_explicit(&page->redeliveries, memory_order_relaxed);
-
-    if (seen - position > shmr_spsc_capacity(mask))
-        seen = position;
-    if (died && header != 0 && seen == position)
-        seen += shmring_record_size(header - 1);
-    if (again - position > shmr_spsc_capacity(mask))
-        again = position;
-    if (seen != position)
-        times = again != position ? times + 1 : 1;
-    if (seen - position > again - position)
-        again = seen;
-    return (struct shmr_spsc_seen){again,
-                                   times < UINT32_MAX - 1 ? (uint32_t)times : UINT32_MAX - 1};
-}
-
-/*
- * Become the consumer, where the last one left off: at the last message released. What it may have
- * seen beyond that is flagged: all that it was known to have taken and, if it died, the message it
- * may have been copying out.
- */
-static inline int shmr_spsc_resume_consumer(struct shmr_spsc_consumer *c,
-                                            const struct shmr_spsc_producer_page *producer,
-                                            bool died)
-{
-    const struct shmr_progress *last = shmr_progress_whole(c->page->progress);
-    const struct shmr_progress *sent = shmr_progress_whole(producer->progress);
-    uint64_t capacity = shmr_spsc_capacity(c->mask);
-    uint64_t tail = atomic_load_explicit(&sent->position, memory_order_relaxed);
-
-    c->position = atomic_load_explicit(&last->position, memory_order_relaxed);
-    c->bytes = atomic_load_explicit(&last->bytes, memory_order_relaxed);
-    c->messages = atomic_load_explicit(&last->messages, memory_order_relaxed);
-    shmr_stream_start(&c->caught_up, c->messages, c->position);
-    c->turn = last == &c->page->progress[0];
-    c->empty_events = atomic_load_explicit(&c->page->empty_events, memory_order_relaxed);
-    /* In-band, the consumer may have passed the position that a producer stores after publishing.
-     */
-    c->damage = "the consumer's page: its position does not fit the producer's";
-    if (c->position % 8 != 0 || tail - c->position + capacity > 2 * capacity)
-        return -EBADMSG;
-
-    uint32_t header = shmr_spsc_look(c->data, c->mask, c->position);
-    c->damage = "the next record's header is longer than max_message";
-    if (header != 0 && header - 1 > c->max_message)
-        return -EBADMSG;
-    const struct shmr_spsc_seen seen =
-        shmr_spsc_seen_before(c->page, c->mask, c->position, header, died);
-    c->redeliveries = seen.times;
-    c->redelivered_until = seen.until;
-    atomic_store_explicit(&c->page->redeliveries, seen.times, memory_order_relaxed);
-    atomic_store_explicit(&c->page->redelivered_until, seen.until, memory_order_relaxed);
-
-    c->released = c->position;
-    c->misses = 1; /* an empty queue is no event before the first message */
-    shmr_spsc_note_taken(c);
-    shmr_spsc_publish_head(c);
-    return 0;
-}
-
-/* ---- Looking -------------------------------------------------------------------------------- */
-
-/* How far a queue is: what was sent, and what was received. */
-struct shmr_spsc_view {
-    struct shmr_progress_copy tail, head;
-};
-
-/*
- * As a successor of the producer would find it, exactly: it may have died after it published and
- * before it stored its progress. Then the records that it published since are there, up to the
- * terminator; and the consumer may have gone past what the producer stored. The producer never
- * overwrites what lies behind the consumer's position: so a header counts if the consumer is not
- * past it when it has been read (F; as in dump.c). While the producer is at work its progress
- * record is as good, and does for an answer; at most a ring is walked.
- */
-static inline void shmr_spsc_look_at(const uint8_t *data, uint64_t mask, uint32_t max_message,
-                                     const struct shmr_spsc_producer_page *producer,
-                                     const struct shmr_spsc_consumer_page *consumer,
-                                     struct shmr_spsc_view *v)
-{
-    shmr_progress_read(consumer->progress, &v->head);
-    shmr_progress_read(producer->progress, &v->tail);
-
-    const uint64_t stored = v->tail.position;
-    for (;;) {
-        if ((int64_t)(v->head.position - v->tail.position) > 0)
-            v->tail = v->head;
-        if (v->tail.position % 8 != 0 || v->tail.position - stored >= shmr_spsc_capacity(mask))
-            return;
-        uint32_t header = shmr_spsc_look(data, mask, v->tail.position), len = header - 1;
-        atomic_thread_fence(memory_order_acquire); /* F */
-        shmr_progress_read(consumer->progress, &v->head);
-        if ((int64_t)(v->head.position - v->tail.position) > 0)
-            continue;
-        if (header == 0 || len > max_message ||
-            v->tail.position + shmring_record_size(len) + SHMR_SPSC_SPARE - v->head.position >
-                shmr_spsc_capacity(mask))
-            return;
-        const struct shmr_progress *now = shmr_progress_whole(producer->progress);
-        if (atomic_load_explicit(&now->position, memory_order_relaxed) != stored) {
-            shmr_progress_read(producer->progress, &v->tail);
-            if ((int64_t)(v->head.position - v->tail.position) > 0)
-                v->tail = v->head;
-            return;
-        }
-        v->tail.position += shmring_record_size(len);
-        v->tail.bytes += len;
-        v->tail.messages++;
-    }
 }
 
 #endif

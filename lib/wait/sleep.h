@@ -1,34 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Waiting: look for a while, then sleep on the futex of the event's bell (bell.h). At least every
- * waiting.recheck a sleeper wakes and looks by itself: it may have been the dead one's turn to
- * ring.
+ * Waiting: poll for a while (spin.h), then sleep on the futex of the event's bell (waitword.h). At
+ * least every waiting.recheck a sleeper wakes and looks by itself: it may have been the dead one's
+ * turn to ring. No function here asks for the kind: what is ready, and who else is to be woken, is
+ * in the kind's table.
  */
-#ifndef SHMR_WAIT_H
-#define SHMR_WAIT_H
+#ifndef SHMR_SLEEP_H
+#define SHMR_SLEEP_H
 
 #include "core/handle.h"
-#include "wait/waitword.h"
+#include "wait/wake.h"
 
-#define SHMR_SPIN_MOST_NS UINT32_C(50000) /* unless told otherwise: about what sleeping costs */
-#define SHMR_RECHECK_NS   INT64_C(50000000)
+#define SHMR_RECHECK_NS INT64_C(50000000)
 
 /* Make an attached handle ring and wait. The roles' fence: SHMRING_ASYMMETRIC_FENCE in flags. */
 void shmr_wait_init(shmring_t *q, unsigned flags);
-
-/* Wake up to n of those who sleep at the event's bell. Signal-safe. 0, or -EBADMSG: the segment's
- * memory is gone, see guard.h. */
-int shmr_ring(shmring_t *q, int event, int n);
-
-/* shmring_send() and shmring_recv() said -EAGAIN: wait, and try again. */
-int shmr_send_later(shmring_t *q, const void *msg, size_t len, const struct timespec *timeout);
-ssize_t shmr_recv_later(shmring_t *q, void *buf, size_t size, const struct timespec *timeout);
-
-/* The bell of SHMRING_READABLE or SHMRING_WRITABLE. */
-static inline int shmr_event_index(unsigned event)
-{
-    return event == SHMRING_READABLE ? SHMR_READABLE : SHMR_WRITABLE;
-}
 
 /* May this handle wait for the events? 0, or why not. */
 int shmr_wait_check(const shmring_t *q, unsigned events);
@@ -45,16 +31,19 @@ int shmr_wait_arm(shmring_t *q, unsigned event, uint32_t how, uint32_t value[SHM
 int64_t shmr_wait_now(const shmring_t *q);
 void shmr_wait_have_passed(shmring_t *q, int64_t then, int64_t ns);
 
-/* The one look of a success at the bell: is there anything to do about it? */
-static inline bool shmr_is_heeded(const shmring_t *q, int event)
-{
-    return __builtin_expect(shmr_bell_heeded(q->bell[event], q->heed[event]), 0);
-}
+/* When a timeout is over by that time; NULL: never. 0, or -EINVAL with the detail. */
+int shmr_wait_deadline(const shmring_t *q, const struct timespec *timeout, int64_t *deadline);
 
-/* Somebody published: n messages, or room for n. As shmr_ring(). */
-static inline int shmr_tell(shmring_t *q, int event, int n)
-{
-    return shmr_is_heeded(q, event) ? shmr_ring(q, event, n) : 0;
-}
+/* Attempts at an operation, until it is possible or the time is over: shmring_send_wait() and its
+ * sisters. */
+struct shmr_attempts {
+    const struct timespec *timeout;
+    int64_t deadline;
+    unsigned event;
+    bool waited;
+};
+
+/* Between two of them: r is what the last one returned. True: make another one. */
+bool shmr_try_again(shmring_t *q, struct shmr_attempts *a, ssize_t *r);
 
 #endif

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "../../lib/base/clock.h"
 #include "../../lib/core/recovery.h"
 #include "mpmc.h"
 
@@ -20,7 +21,7 @@ shmring_t *join(struct crash_world *w)
     int r = shmring_open_fd(&q, w->fd, BOTH);
 
     if (crash_check(w, r == 0, "attaching: %d, %s", r, shmring_strerror_detail()))
-        q->mpmc.queue.pauses = 1; /* to fall back is only to wait */
+        q->sending->pauses = q->receiving->pauses = 1; /* to fall back is only to wait */
     return q;
 }
 

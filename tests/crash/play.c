@@ -139,7 +139,7 @@ uint64_t play_digest(struct crash_world *w)
         memset(row + offsetof(struct shmr_row, pid), 0,
                sizeof(struct shmr_row) - offsetof(struct shmr_row, pid));
     }
-    if (s->geometry.kind == SHMRING_MPMC) { /* a time */
+    if (s->geometry.type->number == SHMR_MPMC) { /* a time */
         struct shmr_mpmc_page *page = (void *)(s->copy + s->geometry.producer);
         atomic_store(&page->swept, 0);
     }

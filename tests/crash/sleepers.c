@@ -48,8 +48,10 @@ shmring_t *join(struct crash_world *w, unsigned role)
 
     if (!crash_check(w, r == 0, "attaching: %d, %s", r, shmring_strerror_detail()))
         return NULL;
-    q->mpmc.queue.pauses = q->producer.pauses = q->consumer.pauses =
-        1; /* to fall back is only to wait */
+    if (q->sending)
+        q->sending->pauses = 1; /* to fall back is only to wait */
+    if (q->receiving)
+        q->receiving->pauses = 1;
     return q;
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "../../lib/base/clock.h"
 #include "../../lib/core/recovery.h"
 #include "waits.h"
 

@@ -39,9 +39,9 @@ static void repair_geometry(struct shmr_header *h)
     }
     if (shmr_geometry(&g, &config) < 0) /* max_message: more than the ring is long */
         return;
-    h->kind = g.kind;
+    h->kind = g.type->number;
     h->flags &= SHMRING_AT_MOST_ONCE;
-    if (g.kind == SHMRING_SPSC)
+    if (g.type->number == SHMR_SPSC)
         h->flags = 0;
     h->page_size = g.page_size;
     h->capacity = g.capacity;

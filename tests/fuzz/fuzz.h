@@ -12,6 +12,9 @@
 #include <stdlib.h>
 
 #include "lib/core/layout.h"
+#include "lib/kind.h"
+#include "lib/mpmc/layout.h"
+#include "lib/spsc/layout.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 

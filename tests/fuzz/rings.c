@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The algorithms alone, lib/spsc/ring.h and lib/mpmc/participant.h, on memory that changes between any two
- * steps: no system call, so that many more inputs are tried than by operations.c.
+ * The algorithms alone, lib/spsc/ring.h and lib/mpmc/participant.h, on memory that changes between
+ * any two steps: no system call, so that many more inputs are tried than by operations.c.
  *
  * As the callers in the library do, a participant that found something corrupt does nothing more.
  */
@@ -13,13 +13,15 @@
 #include <shmring/shmring.h>
 
 #include "fuzz.h"
-#include "lib/mpmc/participant.h"
-#include "lib/wait/ready.h"
 #include "lib/core/segment.h"
+#include "lib/mpmc/participant.h"
+#include "lib/mpmc/ready.h"
 /* Batches are put together where few messages fit. */
 #define SHMR_SPSC_STAGE       1024
 #define SHMR_SPSC_STAGE_LEAST 256
 #include "lib/spsc/batch.h"
+#include "lib/spsc/ready.h"
+#include "lib/spsc/takeover.h"
 
 enum { CALLS = 96, PARTICIPANTS = 3, BUFFER = 8192 };
 
@@ -91,7 +93,7 @@ static void become_producer(void)
     producer = (struct shmr_spsc_producer){.data = map->data,
                                            .mask = world->geometry.capacity - 1,
                                            .max_message = world->geometry.max_message,
-                                           .pauses = 1,
+                                           .side.pauses = 1,
                                            .stage = stage,
                                            .page = (void *)map->producer,
                                            .consumer = (void *)map->consumer};
@@ -103,7 +105,7 @@ static void become_consumer(bool died)
     consumer = (struct shmr_spsc_consumer){.data = map->data,
                                            .mask = world->geometry.capacity - 1,
                                            .max_message = world->geometry.max_message,
-                                           .pauses = 1,
+                                           .side.pauses = 1,
                                            .page = (void *)map->consumer};
     consumes =
         CHECKED(shmr_spsc_resume_consumer(&consumer, (void *)map->producer, died), EBADMSG) == 0;
@@ -232,7 +234,7 @@ static void join(unsigned i)
     const uint32_t row = i % world->geometry.rows;
 
     shmr_mpmc_participant_init(&participants[i].p, &world->geometry, map, row);
-    participants[i].p.queue.pauses = 1;
+    participants[i].p.queue.sending.pauses = participants[i].p.queue.receiving.pauses = 1;
     participants[i].works = true;
 }
 
@@ -311,7 +313,7 @@ static long receive_side(struct shmr_mpmc_participant *p, struct input *in, unsi
 static void look_or_recover(struct shmr_mpmc_participant *p, struct input *in, unsigned operation)
 {
     const uint32_t row = input_below(in, world->geometry.rows);
-    struct shmr_mpmc_recovered done = {0};
+    struct shmr_recovered done = {0};
     uint32_t held[SHMRING_PARTICIPANTS_MAX] = {0};
     struct shmr_mpmc look;
 
@@ -374,7 +376,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         received = malloc(BUFFER);
     world = world_choose(&in);
     map = map_of(world);
-    if (world->geometry.kind == SHMRING_SPSC)
+    if (world->geometry.type->number == SHMR_SPSC)
         run_spsc(&in);
     else
         run_mpmc(&in);

@@ -10,10 +10,10 @@
 #include <shmring/shmring.h>
 
 #include "fuzz.h"
-#include "lib/mpmc/blocks.h"
 #include "lib/base/name.h"
 #include "lib/base/process.h"
 #include "lib/core/segment.h"
+#include "lib/mpmc/blocks.h"
 
 static const struct shmring_config configurations[WORLDS] = {
     {.kind = SHMRING_SPSC, .capacity = 4096},
@@ -75,7 +75,7 @@ static void start_at(struct world *w, uint64_t position)
 {
     const struct shmr_geometry *g = &w->geometry;
 
-    if (g->kind == SHMRING_SPSC) {
+    if (g->type->number == SHMR_SPSC) {
         struct shmr_spsc_producer_page *p = (void *)(w->image + g->producer);
         struct shmr_spsc_consumer_page *c = (void *)(w->image + g->consumer);
         position &= ~UINT64_C(7);
@@ -129,7 +129,7 @@ static uint8_t *place_in_data(struct world *w, struct input *in, unsigned *size)
     const struct shmr_geometry *g = &w->geometry;
     const uint64_t at = input_number(in, 1);
 
-    if (g->kind == SHMRING_MPMC) {
+    if (g->type->number == SHMR_MPMC) {
         uint8_t *block = w->image + g->data + (at & (g->capacity - 1)) * g->stride;
         static const uint8_t fields[] = {0, 8, 8, 16, 20, 24};
         unsigned field = fields[input_below(in, sizeof fields)];

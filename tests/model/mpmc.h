@@ -47,7 +47,7 @@ static_assert(N == 1 << SHIFT, "two or four entries");
 #define RECOVER_STEPS (40 * N)
 
 /* A queue that has been in use up to START: each block went out last in its own entry. */
-#define CYCLE(i) ((((START - N + (((i) - START) & (N - 1))) >> SHIFT) + 1) << SHMR_BLOCK_BITS)
+#define CYCLE(i) ((((START - N + (((i)-START) & (N - 1))) >> SHIFT) + 1) << SHMR_BLOCK_BITS)
 
 static struct {
     struct shmr_block block;
@@ -92,15 +92,15 @@ static inline void attach_at(struct actor *a, uint32_t row, uint64_t tail, uint6
     q->tail_page = &tail_page;
     q->head_page = &head_page;
     q->scan = 0;
-    q->pauses = 0;
-    q->send_misses = q->receive_misses = 1;
+    q->sending.pauses = q->receiving.pauses = 0;
+    q->sending.misses = q->receiving.misses = 1;
     q->tail = tail;
     q->head = head;
     p->row = &rows[row];
     p->sent = p->sent_twice = p->received = p->received_twice = 0;
     p->full_events = p->empty_events = 0;
-    shmr_stream_start(&p->filled, 0, 0);
-    shmr_stream_start(&p->caught_up, 0, 0);
+    shmr_stream_start(&q->sending.stream, 0, 0);
+    shmr_stream_start(&q->receiving.stream, 0, 0);
     p->now = 0;
     p->reserved.count = 0;
     p->taken = 0;
@@ -177,13 +177,14 @@ static inline bool receive(struct actor *a)
 /* Recover the dead one of a row. */
 static inline void recover(struct actor *a, uint32_t dead)
 {
-    struct shmr_mpmc_recovered report = {0, 0, 0, 0};
+    struct shmr_recovered report = {0, 0, 0, 0};
 
     BOUNDED(RECOVER_STEPS, shmr_mpmc_recover(&a->p.queue, dead, &rows[dead], false, &report));
     assert(report.left == 0);
 }
 
-/* ---- What must hold at the end ---------------------------------------------------------------- */
+/* ---- What must hold at the end ----------------------------------------------------------------
+ */
 
 /* May message b come after a, for whoever got both? Not before an older one of the same sender. */
 static inline bool in_order(uint64_t a, uint64_t b)

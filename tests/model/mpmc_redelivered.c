@@ -19,7 +19,7 @@
 
 static void again(struct actor *me, uint32_t dead)
 {
-    struct shmr_mpmc_recovered report = {0, 0, 0, 0};
+    struct shmr_recovered report = {0, 0, 0, 0};
 
     BOUNDED(RECOVER_STEPS, shmr_mpmc_recover(&me->p.queue, dead, &rows[dead], ONCE, &report));
     assert(report.freed == 0 && report.left == 0);

@@ -10,18 +10,19 @@
 #include "model.h"
 
 #include "../../lib/spsc/batch.h"
+#include "../../lib/spsc/takeover.h"
 
 #ifndef RING
 #define RING 32
 #endif
 
 /* Positions pass 2^64 on the way. */
-#define START (UINT64_C(0) - 16)
+#define START  (UINT64_C(0) - 16)
 #define RECORD 16
 
 /* Most shared accesses of a call, whatever the others do. */
-#define SEND_STEPS 20
-#define RECV_STEPS 20
+#define SEND_STEPS     20
+#define RECV_STEPS     20
 #define TAKEOVER_STEPS 40
 #define LOOK_STEPS 80
 
@@ -45,8 +46,8 @@ static inline void become_producer(struct shmr_spsc_producer *p)
     p->max_message = 8;
     p->page = &producer_page;
     p->consumer = &consumer_page;
-    p->misses = 0;
-    p->pauses = 0;
+    p->side.misses = 0;
+    p->side.pauses = 0;
     p->ticks = 0;
     p->sampled_ticks = p->sampled_messages = 0;
     p->reserved = false;
@@ -60,7 +61,7 @@ static inline void become_consumer(struct shmr_spsc_consumer *c, bool died)
     c->max_message = 8;
     c->page = &consumer_page;
     c->usual = 0;
-    c->pauses = 0;
+    c->side.pauses = 0;
     c->held = 0;
     BOUNDED(TAKEOVER_STEPS, assert(shmr_spsc_resume_consumer(c, &producer_page, died) == 0));
 }

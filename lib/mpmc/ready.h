@@ -1,26 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Would a receive find a message now, or a send find room? What a waiting participant asks before
- * it sleeps. Nothing is claimed; only private cursors move. What cannot be is ready as well, so
- * that the operation itself reports it. No system call, bounded.
+ * MPMC: would a receive find a message now, or a send find room? What a waiting participant asks
+ * before it sleeps. Nothing is claimed; only private cursors move. A corrupt queue counts as ready,
+ * so that the next send or receive returns -EBADMSG. No system call, bounded.
  */
-#ifndef SHMR_READY_H
-#define SHMR_READY_H
+#ifndef SHMR_MPMC_READY_H
+#define SHMR_MPMC_READY_H
 
 #include "mpmc/blocks.h"
-#include "spsc/ring.h"
-
-static inline bool shmr_spsc_is_readable(const struct shmr_spsc_consumer *c)
-{
-    return shmr_spsc_look(c->data, c->mask, c->position) != 0;
-}
-
-/* Room for a message of len bytes, at most max_message? */
-static inline bool shmr_spsc_is_writable(struct shmr_spsc_producer *p, size_t len)
-{
-    return !shmr_spsc_see_head(p, shmr_spsc_exact_head(p)) ||
-           shmr_spsc_has_room(p, shmring_record_size((uint32_t)len) + SHMR_SPSC_SPARE);
-}
 
 /* Are there at least so many messages to take? */
 static inline bool shmr_mpmc_is_readable(struct shmr_mpmc *q, unsigned least)

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What sending and receiving have in common. The first lines of each call: may this handle make it?
+ * And the switch over the kinds.
+ */
+#ifndef SHMR_API_HOT_H
+#define SHMR_API_HOT_H
+
+#include <errno.h>
+
+#include "base/error.h"
+#include "core/handle.h"
+#include "core/recovery.h"
+#include "mpmc/hot.h"
+#include "spsc/hot.h"
+#include "wait/sleep.h"
+
+#define likely(x)   __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+/* What is on the way of every message in one piece, and what is not out of its way. */
+#define HOT  __attribute__((flatten, noinline, aligned(64)))
+#define COLD __attribute__((cold, noinline))
+
+/*
+ * The rest of the calling function: SHMR_CASE(KIND, kind) for the handle's kind, which returns. The
+ * switch has no default, so that the compiler names a kind that is missing.
+ */
+#define SHMR_SWITCH(q, SHMR_CASE)                                                                  \
+    switch ((q)->number) {                                                                         \
+        SHMR_KINDS(SHMR_CASE)                                                                      \
+    }                                                                                              \
+    __builtin_unreachable()
+
+/* A participant sweeps after this many -EAGAIN in a row. */
+#define SHMR_MISSES_PER_SWEEP 16
+
+/* After this many it asks the kernel whether the queue still has its name. */
+#define SHMR_MISSES_PER_NAME_CHECK 65536
+
+/* Leaves errno as it is: a signal handler may be running. */
+static inline bool shmr_name_is_gone(const shmring_t *q)
+{
+    const int error = errno;
+    const bool gone = shmr_handle_check_name(q) < 0;
+
+    errno = error;
+    return gone;
+}
+
+/* Full, or empty: is there a queue at all, and is what others held in dead hands? */
+static inline int shmr_nothing_now(shmring_t *q, uint32_t misses)
+{
+    if (misses % SHMR_MISSES_PER_NAME_CHECK == 0 && shmr_name_is_gone(q))
+        return -ESTALE;
+    if (misses % SHMR_MISSES_PER_SWEEP == 1)
+        shmr_sweep(q, SHMR_SWEEP_UNITS);
+    return -EAGAIN;
+}
+
+/* The mark does not let the call through: why not. `role`: for a handle that has another role. */
+static inline int shmr_refuse(const shmring_t *q, const char *role)
+{
+    int r = shmr_handle_check(q);
+
+    return r < 0 ? r : shmr_fail_fast(EPERM, role, 0, 0);
+}
+
+#endif

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+/* Opening queues by name and by descriptor; closing them; removing their names. */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <shmring/shmring.h>
+
+#include "api/open.h"
+#include "base/error.h"
+#include "base/trace.h"
+
+/* What is removed each time after it was opened is not opened for ever. */
+#define OPEN_TRIES 100
+
+static int check_open_flags(unsigned flags)
+{
+    const unsigned roles = flags & (SHMR_ROLES | SHMRING_OBSERVER);
+
+    if (flags & ~(unsigned)(SHMR_ROLES | SHMRING_OBSERVER | SHMR_OPEN_OPTIONS))
+        return shmr_fail(EINVAL,
+                         "flags 0x%x: only roles, SHMRING_PREFAULT, SHMRING_MLOCK, "
+                         "SHMRING_ASYMMETRIC_FENCE, SHMRING_CORE_DUMP and SHMRING_SEALED",
+                         flags);
+    if (roles == 0)
+        return shmr_fail(EINVAL,
+                         "no role: give SHMRING_PRODUCER, SHMRING_CONSUMER or SHMRING_OBSERVER");
+    if (roles & SHMRING_OBSERVER && roles != SHMRING_OBSERVER)
+        return shmr_fail(EINVAL, "an observer has no other role");
+    return 0;
+}
+
+static int check_wanted(const shmring_t *q, const struct shmr_wanted *wanted)
+{
+    struct stat st;
+    int r = shmr_geometry_same(&q->geometry, wanted->geometry);
+
+    if (r == 0 && fstat(q->fd, &st) < 0) /* unknown is not the same */
+        r = shmr_fail(errno, "descriptor %d: %s", q->fd, strerror(errno));
+    if (r == 0 && (st.st_mode & 0777) != wanted->mode)
+        r = shmr_fail(EEXIST, "it exists with mode 0%o, not 0%" PRIo32, st.st_mode & 0777,
+                      wanted->mode);
+    return r;
+}
+
+/*
+ * Open the segment that fd refers to; fd becomes the handle's. name and wanted may be NULL.
+ * by_name: the name led to it just now.
+ */
+static int open_segment(shmring_t **out, int fd, const struct shmr_name *name, bool by_name,
+                        unsigned flags, const struct shmr_wanted *wanted)
+{
+    shmring_t *q = NULL;
+    int r = shmr_handle_new(&q);
+
+    if (r < 0) {
+        close(fd);
+        return r;
+    }
+    q->fd = shmr_process_keep_fd(fd);
+    if (q->fd < 0)
+        r = shmr_fail(errno, "moving the segment's descriptor: %s", strerror(errno));
+    if (name)
+        q->name = *name;
+    if (r == 0 && flags & SHMRING_SEALED)
+        r = shmr_memfd_check_seals(q->fd);
+    if (r == 0)
+        r = shmr_segment_read(q->fd, &q->header, &q->geometry);
+    if (r == -EAGAIN && !name) /* who waits for a creator waits for a name */
+        r = -EBADMSG;
+    if (r == 0 && wanted)
+        r = check_wanted(q, wanted);
+    if (r == 0)
+        r = shmr_attach(q, flags, by_name);
+    if (r == -EBADMSG)
+        SHMR_TRACE_NAMED(corrupt, q, q->name.text, shmring_strerror_detail());
+    if (r < 0) {
+        shmr_handle_free(q);
+        return r;
+    }
+    *out = q;
+    return 0;
+}
+
+static int open_access(unsigned flags)
+{
+    return flags & SHMR_ROLES ? O_RDWR : O_RDONLY;
+}
+
+int shmr_open_named(shmring_t **q, const struct shmr_name *name, unsigned flags,
+                    const struct shmr_wanted *wanted)
+{
+    int r = -ENOENT, fd = 0;
+
+    if (name->backend == SHMR_MEMFD)
+        return shmr_fail(EINVAL, "a memfd queue has no name to open: use shmring_open_fd()");
+    /* What was removed between opening and attaching was not there: perhaps there is a new one. */
+    for (int tries = OPEN_TRIES; r == -ENOENT && fd >= 0 && tries > 0; tries--) {
+        r = fd = shmr_file_open(name, open_access(flags));
+        if (fd >= 0)
+            r = open_segment(q, fd, name, true, flags, wanted);
+    }
+    return r;
+}
+
+int shmring_open(shmring_t **q, const char *name, unsigned flags)
+{
+    struct shmr_name parsed;
+    int r;
+
+    SHMR_NO_CANCEL();
+    if (!q)
+        return shmr_fail(EINVAL, "the place for the handle is NULL");
+    *q = NULL;
+    r = check_open_flags(flags);
+    if (r == 0)
+        r = shmr_name_parse(&parsed, name);
+    return r < 0 ? r : shmr_open_named(q, &parsed, flags, NULL);
+}
+
+/* name: of the handle whose descriptor it is, or NULL. */
+static int open_fd(shmring_t **q, int fd, const struct shmr_name *name, unsigned flags)
+{
+    int own, r;
+
+    SHMR_NO_CANCEL();
+    if (!q)
+        return shmr_fail(EINVAL, "the place for the handle is NULL");
+    *q = NULL;
+    r = check_open_flags(flags);
+    if (r < 0)
+        return r;
+    /* A description of its own: the one received is shared with whoever sent it, locks and all. */
+    own = shmr_attach_reopen(fd, name, open_access(flags));
+    return own < 0 ? own : open_segment(q, own, name, false, flags, NULL);
+}
+
+int shmring_open_fd(shmring_t **q, int fd, unsigned flags)
+{
+    return open_fd(q, fd, NULL, flags);
+}
+
+int shmring_dup(shmring_t **copy, const shmring_t *q, unsigned flags)
+{
+    if (!copy)
+        return shmr_fail(EINVAL, "the place for the handle is NULL");
+    *copy = NULL;
+    if (!q)
+        return shmr_fail(EBADF, "the handle is NULL: closed already?");
+    return open_fd(copy, q->fd, &q->name, flags);
+}
+
+int shmring_unlink(const char *text)
+{
+    struct shmr_name name;
+    int r = shmr_name_parse(&name, text);
+
+    if (r < 0)
+        return r;
+    SHMR_NO_CANCEL();
+    if (name.backend == SHMR_MEMFD)
+        return shmr_fail(
+            EINVAL, "a memfd queue has no name to remove: it goes when its last holder closes it");
+    return shmr_file_unlink(&name);
+}
+
+void shmring_close(shmring_t **handle)
+{
+    shmring_t *q;
+
+    if (!handle || !*handle)
+        return;
+    SHMR_NO_CANCEL();
+    q = *handle;
+    if (*q->process == q->mark) {
+        if (!SHMR_IS_IDLE(q))
+            return;
+        shmr_attach_leave(q);
+        SHMR_TRACE(close, q, q->roles, q->row);
+    } else {
+        q->map.base = NULL; /* the parent's: never mapped here */
+    }
+    shmr_handle_free(q);
+    *handle = NULL;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+#include <config.h>
+
+#include "core/claim.h"
+
+#include <errno.h>
+#include <time.h>
+
+#include <shmring/shmring.h>
+
+#include "base/error.h"
+#include "core/rows.h"
+
+/* Attempts, a millisecond apart, to lock a row that a recoverer or a remover has locked. It may
+ * have been stopped, so the caller does not wait for ever. */
+#define LOCK_TRIES 200
+
+/* Lock a row that is free if there is one, else one whose owner died. -EBUSY: each of them is
+ * locked already. */
+static int try_any_row(shmring_t *q, int fd)
+{
+    for (int attached = 0; attached <= 1; attached++)
+        for (uint32_t row = 0; row < q->geometry.rows; row++) {
+            if (shmr_row_is_attached(shmr_row_at(q->map.table, row)) != attached)
+                continue;
+            int r = shmr_row_lock(fd, &q->geometry, row);
+            if (r != -EBUSY) {
+                q->row = row;
+                return r;
+            }
+        }
+    return -EBUSY;
+}
+
+/* The holder of some row's lock that lets go of it soon; SHMR_OWNER: owners have all of them. */
+static int find_passing_holder(const shmring_t *q)
+{
+    for (uint32_t row = 0; row < q->geometry.rows; row++) {
+        const int holder = shmr_row_holder(q->fd, &q->geometry, row);
+        if (holder != SHMR_OWNER)
+            return holder;
+    }
+    return SHMR_OWNER;
+}
+
+int shmr_claim(shmring_t *q, int fd, uint32_t row, int *holder)
+{
+    static const struct timespec millisecond = {.tv_nsec = 1000000};
+    const bool any = row == SHMR_ANY_ROW;
+    int r = -EBUSY;
+
+    *holder = SHMR_NOBODY;
+    for (int tries = LOCK_TRIES; r == -EBUSY && *holder != SHMR_OWNER && tries > 0; tries--) {
+        if (tries < LOCK_TRIES)
+            nanosleep(&millisecond, NULL);
+        r = any ? try_any_row(q, fd) : shmr_row_lock(fd, &q->geometry, row);
+        if (r == -EBUSY)
+            *holder = any ? find_passing_holder(q) : shmr_row_holder(q->fd, &q->geometry, row);
+        if (*holder < 0)
+            return *holder;
+    }
+    return r;
+}
+
+int shmr_claim_say_removed(void)
+{
+    return shmr_fail(EBUSY, "a process that removes queues nobody is attached to (shmring gc) has "
+                            "just locked this one, or was stopped doing so: try again");
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * MPMC: reading the messages without taking them. Each is copied first, and told of only if its
+ * block's descriptor did not change meanwhile. The acquire fence (F) puts that second look after
+ * the copy; a producer overwrites the block after the release (R2 in blocks.h) of the participant
+ * that was done with it.
+ */
+#include <config.h>
+
+#include "mpmc/dump.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "core/handle.h"
+
+/* Copies of a message that is being taken, before it is passed over. */
+#define COPY_TRIES 3
+
+static uint64_t descriptor_of(const struct shmr_mpmc *q, uint64_t index)
+{
+    return atomic_load_explicit(&shmr_mpmc_block(q, index)->descriptor, memory_order_acquire);
+}
+
+/* A message that a recoverer has taken, and not given a position of its own yet. */
+static bool is_retaken(uint64_t descriptor)
+{
+    return (descriptor & SHMR_STATE_MASK) == SHMR_OWN && descriptor & SHMR_R;
+}
+
+/* Held: by the consumer that took it, or by a recoverer about to publish it again. */
+static bool is_held(const struct shmr_mpmc *q, uint64_t index, uint64_t descriptor)
+{
+    return (descriptor & SHMR_STATE_MASK) == SHMR_OWN ||
+           !shmr_mpmc_is_published(q, index, descriptor);
+}
+
+/* Tell of the message in a block, whose descriptor was read. -EAGAIN: that has changed. */
+static int tell_block(const struct shmr_dump *d, const struct shmr_mpmc *q, uint64_t index,
+                      uint64_t descriptor)
+{
+    const struct shmr_block *block = shmr_mpmc_block(q, index);
+    const bool retaken = is_retaken(descriptor), held = is_held(q, index, descriptor);
+    struct shmring_message m = {
+        .data = d->copy,
+        .length = atomic_load_explicit(&block->length, memory_order_acquire),
+        .state = held ? SHMRING_HELD : SHMRING_WAITING,
+        .row = held ? shmr_owner(descriptor) : 0,
+        .deliveries = shmr_mpmc_deliveries(block),
+    };
+
+    if (retaken && (descriptor & SHMR_POSITION_MASK) != 0) /* it may not stand in the block yet */
+        m.deliveries = (uint32_t)(descriptor & SHMR_POSITION_MASK);
+    m.position = shmr_whole_position(
+        m.deliveries == 0 ? descriptor
+                          : atomic_load_explicit(&q->origins[index], memory_order_relaxed),
+        q->tail);
+    if (held && !(descriptor & SHMR_R))
+        m.deliveries++;
+
+    if (m.length <= q->max_message)
+        memcpy(d->copy, shmr_mpmc_payload(q, index), m.length);
+    atomic_thread_fence(memory_order_acquire); /* F */
+    if (atomic_load_explicit(&block->descriptor, memory_order_relaxed) != descriptor)
+        return -EAGAIN;
+    if (m.length > q->max_message)
+        return shmr_fail(EBADMSG, "corrupt: a message is longer than max_message");
+    return d->each(d->arg, &m);
+}
+
+/* Does the ring still lead to the message in that block? */
+static bool is_in_ring(const struct shmr_mpmc *q, uint64_t index, uint64_t descriptor)
+{
+    uint64_t position = shmr_whole_position(descriptor, q->tail);
+
+    return !is_retaken(descriptor) &&
+           shmr_mpmc_look(q, position) == shmr_mpmc_entry(q, position, index);
+}
+
+/* Messages taken so long ago that the ring has gone round since, or that a recoverer has in hand:
+ * delivered before, and no entry names their block. */
+static int dump_adrift(const struct shmr_dump *d, const struct shmr_mpmc *q)
+{
+    for (uint64_t i = 0; i <= q->mask; i++) {
+        uint64_t descriptor = descriptor_of(q, i);
+        if ((descriptor & SHMR_STATE_MASK) == SHMR_FREE || !(descriptor & SHMR_M) ||
+            is_in_ring(q, i, descriptor))
+            continue;
+        int r = tell_block(d, q, i, descriptor);
+        if (r != 0 && r != -EAGAIN)
+            return r;
+    }
+    return 0;
+}
+
+static int dump_position(const struct shmr_dump *d, const struct shmr_mpmc *q, uint64_t position)
+{
+    int r = -EAGAIN;
+
+    for (int tries = 0; r == -EAGAIN && tries < COPY_TRIES; tries++) {
+        uint64_t entry = shmr_mpmc_look(q, position), index = entry & SHMR_BLOCK_MASK;
+        if (index > q->mask || shmr_mpmc_laps(q, entry, position) != 0)
+            return 0;
+        uint64_t descriptor = descriptor_of(q, index), state = descriptor & SHMR_STATE_MASK;
+        if (((descriptor ^ position) & SHMR_POSITION_MASK) != 0 || is_retaken(descriptor) ||
+            (state != SHMR_RDY && (state != SHMR_OWN || !(descriptor & SHMR_M))))
+            return 0;
+        r = tell_block(d, q, index, descriptor);
+    }
+    return r == -EAGAIN ? 0 : r;
+}
+
+int shmr_mpmc_dump(const struct shmr_dump *d)
+{
+    struct shmr_mpmc look;
+    uint64_t entry;
+    int r;
+
+    shmr_mpmc_init(&look, &d->q->geometry, &d->q->map, 0);
+    (void)shmr_mpmc_find_tail(&look, &entry); /* as far as it got */
+    r = dump_adrift(d, &look);
+    for (uint64_t back = look.mask + 1; r == 0 && back > 0; back--)
+        r = dump_position(d, &look, look.tail - back);
+    return r;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/* What is in the pages and blocks of an mpmc segment. As in core/layout.h: an ABI, byte by byte. */
+#ifndef SHMR_MPMC_LAYOUT_H
+#define SHMR_MPMC_LAYOUT_H
+
+#include "core/layout.h"
+
+/*
+ * mpmc: the producer page's first word is the hint at the tail, the consumer page's the one at the
+ * head.
+ */
+struct shmr_mpmc_page {
+    _Atomic uint64_t hint;
+    _Atomic uint64_t
+        swept; /* producer page only: CLOCK_MONOTONIC, ns: the last look for the dead */
+    _Atomic uint64_t high_water; /* producer page only: messages */
+    uint64_t zero[13];
+};
+
+/* mpmc: entry i of the ring, and block i. How the two words are made up: lib/mpmc/blocks.h. */
+struct shmr_block {
+    _Atomic uint64_t entry;
+    _Atomic uint64_t descriptor;
+    _Atomic uint32_t length;
+    _Atomic uint32_t deliveries; /* before this one */
+    /* payload */
+};
+
+SHMR_AT(shmr_mpmc_page, high_water, 16);
+static_assert(sizeof(struct shmr_mpmc_page) == 128, "shmr_mpmc_page");
+SHMR_AT(shmr_block, descriptor, 8);
+SHMR_AT(shmr_block, length, 16);
+SHMR_AT(shmr_block, deliveries, 20);
+static_assert(sizeof(struct shmr_block) == 24, "shmr_block");
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/* What is in the pages of an spsc segment. As in core/layout.h: an ABI, byte by byte. */
+#ifndef SHMR_SPSC_LAYOUT_H
+#define SHMR_SPSC_LAYOUT_H
+
+#include "core/layout.h"
+
+enum { SHMR_ROW_PRODUCER = 0, SHMR_ROW_CONSUMER = 1, SHMR_SPSC_ROWS = 2 };
+
+/*
+ * How far one side has come. There are two of these a side, written in turn, `position` last: the
+ * one that is further is whole and the other may be half-written. So a participant killed between
+ * any two stores leaves its position and its counters in agreement, and all who look agree on both.
+ */
+struct shmr_progress {
+    _Atomic uint64_t messages; /* so far */
+    _Atomic uint64_t bytes;    /* payload so far */
+    _Atomic uint64_t
+        position; /* producer: end of the last published record; consumer: of the last released */
+    uint64_t zero;
+};
+
+struct shmr_spsc_producer_page {
+    struct shmr_progress progress[2];
+    _Atomic uint64_t full_events;
+    _Atomic uint64_t high_water; /* bytes */
+    uint64_t zero[6];
+};
+
+struct shmr_spsc_consumer_page {
+    _Atomic uint64_t
+        head; /* position released, published now and then: the one line the producer polls */
+    uint64_t zero0[15];
+    struct shmr_progress
+        progress[2];        /* the exact position, for takeover, observers and a full producer */
+    _Atomic uint64_t taken; /* end of the last message given out by peek or in a batch */
+    _Atomic uint64_t
+        redelivered_until;         /* messages before this position may have been seen before */
+    _Atomic uint64_t redeliveries; /* how often */
+    _Atomic uint64_t empty_events;
+    uint64_t zero1[4];
+};
+
+SHMR_AT(shmr_progress, bytes, 8);
+SHMR_AT(shmr_progress, position, 16);
+static_assert(sizeof(struct shmr_progress) == 32, "shmr_progress");
+SHMR_AT(shmr_spsc_producer_page, full_events, 64);
+SHMR_AT(shmr_spsc_producer_page, high_water, 72);
+static_assert(sizeof(struct shmr_spsc_producer_page) == 128, "shmr_spsc_producer_page");
+SHMR_AT(shmr_spsc_consumer_page, progress, 128);
+SHMR_AT(shmr_spsc_consumer_page, taken, 192);
+SHMR_AT(shmr_spsc_consumer_page, redelivered_until, 200);
+SHMR_AT(shmr_spsc_consumer_page, redeliveries, 208);
+SHMR_AT(shmr_spsc_consumer_page, empty_events, 216);
+static_assert(sizeof(struct shmr_spsc_consumer_page) == 256, "shmr_spsc_consumer_page");
+
+#endif
