@@ -369,6 +369,11 @@ CLEANFILES += tests/running
 dist_check_SCRIPTS += $(script_tests)
 EXTRA_DIST += tests/beside tests/checked tests/installed.sh tests/summary tests/stand-in/criterion/criterion.h
 
+# All that the tests need, and nothing run.
+.PHONY: check-programs
+check-programs:
+	$(MAKE) $(AM_MAKEFLAGS) check TESTS=
+
 # The tests, and last one line in Criterion's own form that adds up all suites.
 .PHONY: check-summary
 check-summary:
@@ -457,9 +462,10 @@ check-refusing: tests/refusing
 
 # The tests under valgrind. Any report of a test's own process fails; its forked children, many of
 # which end by a signal or without cleaning up on purpose, fail by their exit code.
-.PHONY: check-memcheck
-check-memcheck:
-	@$(MAKE) $(AM_MAKEFLAGS) check-summary TESTS='$(memcheck_suites)' \
+.PHONY: check-memcheck memcheck-programs
+memcheck-programs: $(memcheck_suites)
+check-memcheck: memcheck-programs
+	@$(MAKE) $(AM_MAKEFLAGS) check-summary TESTS='$(memcheck_suites)' check_PROGRAMS= \
 		LOG_FLAGS="$(LIBTOOL) --mode=execute valgrind --quiet --log-file=%q{REPORTS}/%p \
 			--trace-children=yes --child-silent-after-fork=yes --error-exitcode=99 \
 			--leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=none"
