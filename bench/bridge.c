@@ -26,6 +26,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "kind.h"
+
 enum {
     LONGEST = 1024,
     ROUNDS_MAX = 99,
@@ -194,8 +196,7 @@ static void *receive_all(void *sink)
 
 static void make_queue(shmring_t **sender, shmring_t **receiver, const char *name)
 {
-    struct shmring_config config = {
-        .kind = SHMRING_SPSC, .capacity = CAPACITY, .flags = SHMRING_PRODUCER};
+    const struct shmring_config config = kind_pair(CAPACITY, SHMRING_PRODUCER);
 
     (void)shmring_unlink(name);
     need(shmring_create(sender, name, &config), name);

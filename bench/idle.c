@@ -18,6 +18,7 @@
 #include <shmring/shmring.h>
 
 #include "clock.h"
+#include "kind.h"
 
 enum { IDLE = 100, BUSY = IDLE, ALL, SETTLE_NS = 500000000, GAP_NS = 100000 };
 
@@ -59,8 +60,7 @@ static int complain(const char *call, int error)
 
 static int start(struct idle *run)
 {
-    const struct shmring_config config = {
-        .kind = SHMRING_SPSC, .flags = SHMRING_PRODUCER, .capacity = 4096};
+    const struct shmring_config config = kind_pair(4096, SHMRING_PRODUCER);
     const pid_t parent = getpid();
 
     for (int i = 0; i < ALL; i++) {

@@ -18,13 +18,27 @@ dist_report_DATA = \
 EXTRA_DIST += bench/check bench/goals
 .PHONY: bench-check bench-goals
 bench-check: bench/shmring-bench
-	@$(srcdir)/bench/check $(srcdir)/bench/goals bench/shmring-bench || test $$? = 77
+	@$(srcdir)/bench/check $(srcdir)/bench/goals bench/shmring-bench || test $$? = 77 -a "$$SKIPPED" != failed
 bench-goals: bench/shmring-bench
 	@$(srcdir)/bench/check --renew $(srcdir)/bench/goals bench/shmring-bench >bench/goals.new
 	@cat bench/goals.new && mv bench/goals.new $(srcdir)/bench/goals
 
+# The page of results, of one run: RUN is the run.json that shmring-bench-report left.
+.PHONY: bench-results
+bench-results:
+	@test -n '$(RUN)' || { echo 'usage: make bench-results RUN=report/run.json' >&2; exit 2; }
+	@$(srcdir)/bench/shmring-bench-report --results results.md.new \
+		--source "$${SOURCE:-commit $$(git -C $(srcdir) describe --always --dirty)}" '$(RUN)'
+	@printf '\n## Goals\n\n%s\n\n' \
+		'A ratio to the best peer, more than 1 is shmring ahead; bold: the goal of bench/goals is reached.' \
+		>>results.md.new
+	@$(srcdir)/bench/check --table $(srcdir)/bench/goals '$(RUN)' >>results.md.new
+	@mv results.md.new $(srcdir)/doc/benchmarks/results.md
+
 # Instructions of each call, which tests/instructions.sh compares.
 check_PROGRAMS += bench/operations
+bench_operations_SOURCES = bench/operations.c bench/kind.c bench/kind.h
+bench_operations_CPPFLAGS = $(AM_CPPFLAGS)
 bench_operations_LDADD = lib/libshmring.la
 EXTRA_DIST += bench/instructions bench/instructions.counts
 .PHONY: bench-instructions
@@ -43,6 +57,8 @@ bench_libshmring_bench_la_SOURCES = \
 	bench/idle.c \
 	bench/idle.h \
 	bench/json.c \
+	bench/kind.c \
+	bench/kind.h \
 	bench/machine.c \
 	bench/machine.h \
 	bench/many.c \

@@ -24,6 +24,7 @@
 
 #include "clock.h"
 #include "histogram.h"
+#include "kind.h"
 #include "machine.h"
 #include "measure.h"
 #include "report.h"
@@ -156,8 +157,7 @@ static int measure_phase(struct bench *b, enum phase phase, double *figure)
 
 static int make_queues(struct bench *b, int count)
 {
-    const struct shmring_config config = {
-        .kind = SHMRING_SPSC, .flags = SHMRING_CONSUMER, .capacity = 4096};
+    const struct shmring_config config = kind_pair(4096, SHMRING_CONSUMER);
     int r = shmring_mux_create(&b->mux, NULL);
 
     for (int i = 0; r == 0 && i < count; i++) {

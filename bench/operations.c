@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kind.h"
+
 enum { TIMES = 1024, BATCH = 32, SIZE_MAX_HERE = 64 /* bytes */ };
 
 #if defined __clang__ /* which clones none */
@@ -87,20 +89,14 @@ SEPARATE static void recv_batch_all(void)
 
 int main(int argc, char **argv)
 {
-    struct shmring_config config = {
-        .kind = argc == 3 && strcmp(argv[1], "mpmc") == 0 ? SHMRING_MPMC : SHMRING_SPSC,
-        .flags = SHMRING_PRODUCER | SHMRING_CONSUMER,
-    };
-    if (argc != 3 || (size = (size_t)atoi(argv[2])) == 0 || size > SIZE_MAX_HERE) {
+    const struct kind *kind = argc == 3 ? kind_named(argv[1]) : NULL;
+
+    if (!kind || (size = (size_t)atoi(argv[2])) == 0 || size > SIZE_MAX_HERE) {
         fputs("usage: operations spsc|mpmc SIZE\n", stderr);
         return 2;
     }
-    if (config.kind == SHMRING_MPMC) {
-        config.capacity = TIMES;
-        config.max_message = (uint32_t)size;
-    } else {
-        config.capacity = 2 * TIMES * SIZE_MAX_HERE;
-    }
+    struct shmring_config config = kind->configure(size, 2 * TIMES, 0);
+    config.flags = SHMRING_PRODUCER | SHMRING_CONSUMER;
     check(shmring_create(&q, "memfd:operations", &config), 0);
     send_all();
     recv_all();

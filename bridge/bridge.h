@@ -78,7 +78,7 @@ void say(enum level level, const char *format, ...) __attribute__((format(printf
 /* Tell the service manager, if there is one: "READY=1" and the like. */
 void notify(const char *state);
 
-/* ---- The whole (bridge.c) ---------------------------------------------------------------------
+/* ---- The whole (main.c) -----------------------------------------------------------------------
  */
 
 /* Where the main thread sleeps when it cannot sleep in the mux, and how it is called. */
@@ -140,11 +140,12 @@ int stream_find(struct bridge *b, const struct route_config *route, struct strea
  */
 
 /*
- * An mpmc queue counts, in the row of each participant, what was sent by whoever had it. The count
- * of one who was killed tells whether its last message is in the queue, up to the few instructions
- * between publishing and counting.
+ * Which count tells whether the last message of a bridge that was killed is in the queue: of a
+ * queue with one producer the queue's own, of others that in the participant's row, of what was
+ * sent by whoever had it, up to the few instructions between publishing and counting.
  */
 struct row {
+    bool only_producer; /* the queue has no other: its count is this one's */
     uint32_t index;
     uint32_t generation; /* 0: not known */
     uint64_t sent;
@@ -165,8 +166,7 @@ struct route {
     const struct route_config *config;
     shmring_t *q;
     shmring_t *dead_letter;
-    uint32_t kind;
-    struct row row; /* to an mpmc queue */
+    struct row row; /* to queue only */
     bool in_mux;
     bool stopped;        /* for good, after an error */
     bool lost;           /* the queue is not there: look for it again */

@@ -44,6 +44,7 @@ bridge_shmring_bridge_LDADD = mux/libshmring-mux.la lib/libshmring.la $(LIBNATS_
 # What it costs: bench/bridge, beside libnats on its own.
 if HAVE_BRIDGE
 noinst_PROGRAMS += bench/bridge
+bench_bridge_SOURCES = bench/bridge.c bench/kind.c bench/kind.h
 endif
 bench_bridge_CPPFLAGS = $(AM_CPPFLAGS) $(LIBNATS_CFLAGS)
 bench_bridge_LDADD = lib/libshmring.la $(LIBNATS_LIBS)

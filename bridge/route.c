@@ -13,21 +13,15 @@ enum { FIND_EVERY = 500 /* ms */ };
 static int open_queues(struct route *r, const char **name)
 {
     const struct route_config *c = r->config;
-    struct shmring_stat st;
 
     *name = c->queue;
     int result = c->direction == TO_SUBJECT ? shmring_open(&r->q, c->queue, SHMRING_CONSUMER)
                                             : row_open(&r->q, c->queue, &r->row);
-    if (result == 0)
-        result = shmring_stat(r->q, &st);
     if (result == 0 && c->dead_letter && !r->dead_letter) {
         *name = c->dead_letter;
         result = shmring_open(&r->dead_letter, c->dead_letter, SHMRING_PRODUCER);
     }
-    if (result < 0)
-        return result;
-    r->kind = st.kind;
-    return 0;
+    return result;
 }
 
 /* May it be there later? */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Rows of an mpmc queue: the own one, and what one who died has sent from it. */
+/* Rows of the participants: the own one, and what one who died has sent from it. */
 #include <config.h>
 
 #include <errno.h>
@@ -7,6 +7,12 @@
 #include <unistd.h>
 
 #include "bridge.h"
+
+/* The kinds, and whether a queue of that kind has one producer at a time. */
+static const struct {
+    uint32_t kind;
+    bool one_producer;
+} kinds[] = {{SHMRING_SPSC, true}, {SHMRING_MPMC, false}};
 
 struct list {
     struct shmring_participant *rows;
@@ -36,6 +42,23 @@ static bool is_new(const struct shmring_participant *p, const struct list *befor
     return !old || old->generation != p->generation;
 }
 
+/* -EPROTONOSUPPORT: of a kind that is not in the table. */
+static int has_one_producer(shmring_t *q, const char *name, bool *answer)
+{
+    struct shmring_stat st;
+    const int r = shmring_stat(q, &st);
+
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (kinds[i].kind == st.kind) {
+            *answer = kinds[i].one_producer;
+            return 0;
+        }
+    say(LOG_ERROR, "%s: a queue of kind %u: this bridge knows none", name, st.kind);
+    return -EPROTONOSUPPORT;
+}
+
 int row_open(shmring_t **q, const char *name, struct row *row)
 {
     struct list before = {0}, after = {0};
@@ -45,21 +68,26 @@ int row_open(shmring_t **q, const char *name, struct row *row)
 
     if (r < 0)
         return r;
+    *row = (struct row){0};
     r = read_list(&before, observer);
     shmring_close(&observer);
     if (r >= 0)
         r = shmring_open(q, name, SHMRING_PRODUCER);
+    if (r == 0)
+        r = has_one_producer(*q, name, &row->only_producer);
     if (r == 0)
         r = read_list(&after, *q);
     for (int i = 0; i < after.count; i++) {
         const struct shmring_participant *p = &after.rows[i];
         if (p->pid != me || !is_new(p, &before))
             continue;
-        *row = (struct row){p->row, p->generation, p->sent};
+        row->index = p->row;
+        row->generation = p->generation;
+        row->sent = p->sent;
         found++;
     }
     if (found != 1) /* a process of another namespace has the same pid */
-        *row = (struct row){0};
+        *row = (struct row){.only_producer = row->only_producer};
     free(before.rows);
     free(after.rows);
     return r < 0 ? r : 0;

@@ -77,7 +77,7 @@ static bool count_of_last(const struct seen *s, const struct route *r, uint64_t 
                       .generation = (uint32_t)s->state->generation};
 
     *sent = s->sent;
-    if (r->kind == SHMRING_SPSC)
+    if (r->row.only_producer)
         return true;
     if (!row_of_dead(r->q, r->config->queue, &row))
         return false;
@@ -139,7 +139,7 @@ int seen_open(struct seen **made, const struct route *r, const char *path)
         return s ? result : -ENOMEM;
     }
     s->route = r->config->name;
-    s->sent = st.kind == SHMRING_SPSC ? st.sent : r->row.sent;
+    s->sent = r->row.only_producer ? st.sent : r->row.sent;
     s->path = strdup(path);
     s->fd = s->path ? open_file(path, r->config->name) : -1;
     void *memory =

@@ -9,39 +9,19 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { ROOM = 8 }; /* messages a ring must hold at least */
-
 int shmring_ends_fail(struct link *l, const char *call, long result)
 {
     return link_fail(l, "%s: %s: %s", call, strerror((int)-result), shmring_strerror_detail());
 }
 
-/* A ring of at least l->capacity bytes that holds some messages. */
-static struct shmring_config configure(const struct link *l, uint32_t kind)
-{
-    struct shmring_config config = {.kind = kind, .capacity = 4096};
-    const uint64_t record = shmring_record_size((uint32_t)l->size);
-    if (kind == SHMRING_SPSC) {
-        const uint64_t least = (l->messages > 0 ? l->messages : ROOM) * record;
-        while (config.capacity < least || (l->messages == 0 && config.capacity < l->capacity))
-            config.capacity *= 2;
-        return config;
-    }
-    const size_t block = (l->size + 24 + 63) / 64 * 64;
-    config.capacity = link_slots(l, block);
-    config.max_message = (uint32_t)l->size;
-    config.max_participants = CREW_MAX;
-    return config;
-}
-
 int shmring_ends_open(struct link *l)
 {
-    return shmring_ends_open_kind(l, SHMRING_SPSC);
+    return shmring_ends_open_kind(l, &kind_spsc);
 }
 
-int shmring_ends_open_kind(struct link *l, uint32_t kind)
+int shmring_ends_open_kind(struct link *l, const struct kind *kind)
 {
-    const struct shmring_config config = configure(l, kind);
+    const struct shmring_config config = kind->configure(l->size, l->messages, l->capacity);
     struct shmring_ends *s = calloc(1, sizeof *s);
     if (!s)
         return link_errno(l, "calloc");

@@ -5,6 +5,7 @@
 
 #include <shmring/shmring.h>
 
+#include "../kind.h"
 #include "all.h"
 
 struct shmring_ends {
@@ -16,7 +17,7 @@ struct shmring_ends {
 };
 
 int shmring_ends_open(struct link *l); /* spsc */
-int shmring_ends_open_kind(struct link *l, uint32_t kind);
+int shmring_ends_open_kind(struct link *l, const struct kind *kind);
 int shmring_ends_attach(struct link *l);
 void shmring_ends_close(struct link *l);
 

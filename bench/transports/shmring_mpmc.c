@@ -7,7 +7,7 @@
 
 static int open_mpmc(struct link *l)
 {
-    return shmring_ends_open_kind(l, SHMRING_MPMC);
+    return shmring_ends_open_kind(l, &kind_mpmc);
 }
 
 const struct transport shmring_mpmc_transport = {

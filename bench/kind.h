@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/* The kinds of queue, and how large the bench makes one of each: the only place that tells them
+ * apart. */
+#ifndef BENCH_KIND_H
+#define BENCH_KIND_H
+
+#include <shmring/shmring.h>
+
+struct kind {
+    const char *name;
+    /* A queue for messages of size bytes, with room for so many of them, or, where messages is 0,
+     * for eight of them and for that many bytes. */
+    struct shmring_config (*configure)(size_t size, uint64_t messages, uint64_t bytes);
+};
+
+extern const struct kind kind_spsc, kind_mpmc;
+
+/* NULL: there is none of that name. */
+const struct kind *kind_named(const char *name);
+
+/* A small queue of one producer and one consumer, opened as flags say. */
+struct shmring_config kind_pair(uint64_t bytes, unsigned flags);
+
+#endif
