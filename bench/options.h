@@ -20,7 +20,8 @@ enum {
 };
 
 struct options {
-    const char *patterns[PATTERNS_MAX + 1]; /* of transports, NULL at the end; none: all but peers */
+    /* of transports, NULL at the end; none: all but peers */
+    const char *patterns[PATTERNS_MAX + 1];
     size_t sizes[SIZES_MAX];
     int n_sizes;
     bool throughput, latency, many, alone, by_capacity, participants, stopped, idle, mux;

@@ -102,8 +102,8 @@ void results_free(struct results *r);
 void results_add(struct cell *c, const struct shared *s, int round);
 
 /* Give every round its placement: near when its probes are below near_limit_ns, which is one and a
- * half times the lower decile of all probes of the session; where that is more than NEAR_NS_MAX, all
- * of the session was far. */
+ * half times the lower decile of all probes of the session; where that is more than NEAR_NS_MAX,
+ * all of the session was far. */
 enum { NEAR_NS_MAX = 250 };
 void results_classify(struct results *r);
 

@@ -2,7 +2,6 @@
 
 dist_doc_DATA += \
 	doc/abi.md \
-	doc/benchmarks.md \
 	doc/bridge.md \
 	doc/design.md \
 	doc/evidence.md \
@@ -13,5 +12,11 @@ dist_doc_DATA += \
 	doc/system-calls.md \
 	doc/tracing.md
 
+benchmarksdir = $(docdir)/benchmarks
+dist_benchmarks_DATA = \
+	doc/benchmarks/method.md \
+	doc/benchmarks/results.md \
+	doc/benchmarks/transports.md
+
 # The picture in README.md, drawn from the table there: tests/readme.sh.
-EXTRA_DIST += doc/comparison.awk doc/comparison.svg
+EXTRA_DIST += doc/evidence.tsv doc/comparison.awk doc/comparison.svg

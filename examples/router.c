@@ -8,7 +8,8 @@
  *   echo from the north | shmring send north
  *   shmring recv all
  *
- * Needs libshmring-mux: cc -o router router.c $(pkg-config --cflags --libs libshmring libshmring-mux)
+ * Needs libshmring-mux:
+ *     cc -o router router.c $(pkg-config --cflags --libs libshmring libshmring-mux)
  */
 #include <errno.h>
 #include <shmring/mux.h>

@@ -42,7 +42,10 @@ struct pair {
     }
     pair(const pair &) = delete;
     pair &operator=(const pair &) = delete;
-    ~pair() { (void)shmr::queue::unlink(name.c_str()); }
+    ~pair()
+    {
+        (void)shmr::queue::unlink(name.c_str());
+    }
 
     std::string name;
     shmr::queue out, in;

@@ -34,9 +34,9 @@
 /* ---- What can fail, and how ------------------------------------------------------------------ */
 
 /*
- * EINTR and EIO are those of file systems on other machines, and in user space. Not here: what has no
- * way to fail when it is called as the library calls it (munmap of a whole mapping, clock_gettime,
- * getpid, prctl(PR_GET_NAME), sigaction).
+ * EINTR and EIO are those of file systems on other machines, and in user space. Not here: what has
+ * no way to fail when it is called as the library calls it (munmap of a whole mapping,
+ * clock_gettime, getpid, prctl(PR_GET_NAME), sigaction).
  */
 const struct fallible fallible[FALLIBLE] = {
     [CALL_ACCESS] = {"access", {ENOENT, EACCES}},
@@ -75,10 +75,12 @@ const struct fallible fallible[FALLIBLE] = {
     [CALL_MKFIFO] = {"mkfifo", {EEXIST, EACCES, ENOSPC, EROFS, ENOENT, EDQUOT}},
     [CALL_MLOCK] = {"mlock", {ENOMEM, EAGAIN, EPERM}},
     [CALL_MMAP] = {"mmap", {ENOMEM, EAGAIN, EACCES, ENODEV, EPERM, ENFILE}},
-    [CALL_OPEN] = {"open", {EACCES, EMFILE, ENFILE, ENOMEM, ENOENT, EAGAIN, EINTR, EIO, ELOOP, ENOTDIR,
-                         EISDIR, ENOSPC, EROFS, EPERM, EDQUOT}},
-    [CALL_TMPFILE] = {"open(O_TMPFILE)", {EOPNOTSUPP, EISDIR, EACCES, EMFILE, ENFILE, ENOMEM, ENOENT,
-                                          EAGAIN, EINTR, EIO, ENOTDIR, ENOSPC, EROFS, EPERM, EDQUOT}},
+    [CALL_OPEN] = {"open",
+                   {EACCES, EMFILE, ENFILE, ENOMEM, ENOENT, EAGAIN, EINTR, EIO, ELOOP, ENOTDIR,
+                    EISDIR, ENOSPC, EROFS, EPERM, EDQUOT}},
+    [CALL_TMPFILE] = {"open(O_TMPFILE)",
+                      {EOPNOTSUPP, EISDIR, EACCES, EMFILE, ENFILE, ENOMEM, ENOENT, EAGAIN, EINTR,
+                       EIO, ENOTDIR, ENOSPC, EROFS, EPERM, EDQUOT}},
     [CALL_OPENAT] = {"openat", {ENOENT, EACCES, EMFILE}},
     [CALL_DONTDUMP] = {"madvise(MADV_DONTDUMP)", {EINVAL, ENOMEM, EAGAIN}},
     [CALL_FALLOCATE] = {"fallocate", {ENOSPC, EFBIG, EIO, EDQUOT, EINTR, EOPNOTSUPP, ENOSYS}},
@@ -94,8 +96,7 @@ const struct fallible fallible[FALLIBLE] = {
     [CALL_STATFS] = {"statfs", {ENOSYS, EINTR, EIO}},
     [CALL_CLOCK] = {"clock_gettime(2)", {EPERM, ENOSYS}},
     [CALL_FUTEX_WAIT] = {"futex(FUTEX_WAIT)", {EINTR, EAGAIN, ETIMEDOUT, ENOSYS, EPERM}},
-    [CALL_FUTEX_WAITV] = {"futex_waitv",
-                          {ENOSYS, EPERM, EINVAL, EINTR, EAGAIN, ETIMEDOUT, ENOMEM}},
+    [CALL_FUTEX_WAITV] = {"futex_waitv", {ENOSYS, EPERM, EINVAL, EINTR, EAGAIN, ETIMEDOUT, ENOMEM}},
     [CALL_FUTEX_WAKE] = {"futex(FUTEX_WAKE)", {ENOSYS, EPERM}},
     [CALL_MEMBARRIER] = {"membarrier", {ENOSYS, EPERM, EINVAL}},
     [CALL_TIMERFD_CREATE] = {"timerfd_create", {EMFILE, ENFILE, ENOMEM, ENODEV}},
@@ -109,8 +110,13 @@ struct plan plan;
 
 void plan_fault(int function, int error, int nth, bool on)
 {
-    plan = (struct plan){.function = function, .error = error, .nth = nth, .for_ever = on,
-                         .active = true, .no_tmpfile = plan.no_tmpfile, .on_sleep = plan.on_sleep,
+    plan = (struct plan){.function = function,
+                         .error = error,
+                         .nth = nth,
+                         .for_ever = on,
+                         .active = true,
+                         .no_tmpfile = plan.no_tmpfile,
+                         .on_sleep = plan.on_sleep,
                          .file_system = plan.file_system};
 }
 
@@ -135,7 +141,7 @@ static bool fails(enum function function)
     return true;
 }
 
-/* ---- In the place of the functions ------------------------------------------------------------ */
+/* ---- In the place of the functions ----------------------------------------------------------- */
 
 /*
  * Each by the name that the linker knows it by: in a build for 32 bits with wide offsets, or times,
@@ -146,7 +152,8 @@ static bool fails(enum function function)
 #else
 #define LARGE ""
 #endif
-#if defined __USE_TIME_BITS64 && __TIMESIZE == 32 /* glibc 2.40 and later defines it for 64 bits too */
+/* glibc 2.40 and later defines __USE_TIME_BITS64 for 64 bits too. */
+#if defined __USE_TIME_BITS64 && __TIMESIZE == 32
 #define TIMED(Name, Wide) Wide
 #else
 #define TIMED(Name, Wide) Name
@@ -179,7 +186,8 @@ REPLACE_PLAIN(fchown, CALL_FCHOWN, int, -1, (int fd, uid_t uid, gid_t gid), (fd,
 REPLACE_PLAIN(fgets, CALL_FGETS, char *, NULL, (char *line, int size, FILE *f), (line, size, f))
 REPLACE_PLAIN(flock, CALL_FLOCK, int, -1, (int fd, int how), (fd, how))
 REPLACE_LARGE(fopen, CALL_FOPEN, FILE *, NULL, (const char *path, const char *how), (path, how))
-REPLACE_PLAIN_AS(TIMED("fstat" LARGE, "__fstat64_time64"), fstat, CALL_FSTAT, int, -1, (int fd, struct stat *st), (fd, st))
+REPLACE_PLAIN_AS(TIMED("fstat" LARGE, "__fstat64_time64"), fstat, CALL_FSTAT, int, -1,
+                 (int fd, struct stat *st), (fd, st))
 REPLACE_LARGE(fstatvfs, CALL_FSTATVFS, int, -1, (int fd, struct statvfs *fs), (fd, fs))
 REPLACE_PLAIN(getcwd, CALL_GETCWD, char *, NULL, (char *path, size_t size), (path, size))
 REPLACE_LARGE(getrlimit, CALL_GETRLIMIT, int, -1, (__rlimit_resource_t what, struct rlimit *limit),
@@ -191,7 +199,8 @@ REPLACE_PLAIN(link, CALL_LINK, int, -1, (const char *from, const char *to), (fro
 REPLACE_PLAIN(linkat, CALL_LINKAT, int, -1,
               (int from_fd, const char *from, int to_fd, const char *to, int flags),
               (from_fd, from, to_fd, to, flags))
-REPLACE_PLAIN_AS(TIMED("lstat" LARGE, "__lstat64_time64"), lstat, CALL_LSTAT, int, -1, (const char *path, struct stat *st), (path, st))
+REPLACE_PLAIN_AS(TIMED("lstat" LARGE, "__lstat64_time64"), lstat, CALL_LSTAT, int, -1,
+                 (const char *path, struct stat *st), (path, st))
 REPLACE_PLAIN(malloc, CALL_MALLOC, void *, NULL, (size_t size), (size))
 REPLACE_PLAIN(memfd_create, CALL_MEMFD, int, -1, (const char *name, unsigned flags), (name, flags))
 REPLACE_PLAIN(mkfifo, CALL_MKFIFO, int, -1, (const char *path, mode_t mode), (path, mode))
@@ -201,23 +210,26 @@ REPLACE_LARGE(mmap, CALL_MMAP, void *, MAP_FAILED,
               (at, length, protection, flags, fd, offset))
 REPLACE_LARGE(fallocate, CALL_FALLOCATE, int, -1, (int fd, int mode, off_t offset, off_t length),
               (fd, mode, offset, length))
-REPLACE_LARGE(lseek, CALL_LSEEK, off_t, -1, (int fd, off_t offset, int whence), (fd, offset, whence))
-REPLACE_PLAIN(uname, CALL_UNAME, int, -1, (struct utsname *name), (name))
+REPLACE_LARGE(lseek, CALL_LSEEK, off_t, -1, (int fd, off_t offset, int whence),
+              (fd, offset, whence))
+REPLACE_PLAIN(uname, CALL_UNAME, int, -1, (struct utsname * name), (name))
 REPLACE_PLAIN(posix_memalign, CALL_MEMALIGN, int, plan.error,
               (void **memory, size_t alignment, size_t size), (memory, alignment, size))
-REPLACE_PLAIN_AS(TIMED("stat" LARGE, "__stat64_time64"), stat, CALL_STAT, int, -1, (const char *path, struct stat *st), (path, st))
+REPLACE_PLAIN_AS(TIMED("stat" LARGE, "__stat64_time64"), stat, CALL_STAT, int, -1,
+                 (const char *path, struct stat *st), (path, st))
 REPLACE_LARGE(statfs, CALL_STATFS, int, -1, (const char *path, struct statfs *fs), (path, fs))
 REPLACE_PLAIN(timerfd_create, CALL_TIMERFD_CREATE, int, -1, (int clock, int flags), (clock, flags))
-REPLACE_PLAIN_AS(TIMED("timerfd_settime", "__timerfd_settime64"), timerfd_settime, CALL_TIMERFD_SET, int, -1,
-              (int fd, int flags, const struct itimerspec *time, struct itimerspec *was),
-              (fd, flags, time, was))
+REPLACE_PLAIN_AS(TIMED("timerfd_settime", "__timerfd_settime64"), timerfd_settime, CALL_TIMERFD_SET,
+                 int, -1,
+                 (int fd, int flags, const struct itimerspec *time, struct itimerspec *was),
+                 (fd, flags, time, was))
 REPLACE_PLAIN(unlink, CALL_UNLINK, int, -1, (const char *path), (path))
 REPLACE_PLAIN(unlinkat, CALL_UNLINKAT, int, -1, (int fd, const char *path, int flags),
               (fd, path, flags))
 
 /* Cut short, they do half of what they are asked for. */
 #define REPLACE_BYTES(Symbol, Name, Function, Parameters, Arguments)                               \
-    REPLACE_AS(Symbol, Name, ssize_t, Parameters)                                                           \
+    REPLACE_AS(Symbol, Name, ssize_t, Parameters)                                                  \
     {                                                                                              \
         if (fails(Function)) {                                                                     \
             if (plan.error != CUT_SHORT)                                                           \
@@ -227,10 +239,13 @@ REPLACE_PLAIN(unlinkat, CALL_UNLINKAT, int, -1, (int fd, const char *path, int f
         return __real_##Name Arguments;                                                            \
     }
 
-REPLACE_BYTES("pread" LARGE, pread, CALL_PREAD, (int fd, void *bytes, size_t n, off_t at), (fd, bytes, n, at))
-REPLACE_BYTES("pwrite" LARGE, pwrite, CALL_PWRITE, (int fd, const void *bytes, size_t n, off_t at), (fd, bytes, n, at))
+REPLACE_BYTES("pread" LARGE, pread, CALL_PREAD, (int fd, void *bytes, size_t n, off_t at),
+              (fd, bytes, n, at))
+REPLACE_BYTES("pwrite" LARGE, pwrite, CALL_PWRITE, (int fd, const void *bytes, size_t n, off_t at),
+              (fd, bytes, n, at))
 REPLACE_BYTES("read", read, CALL_READ, (int fd, void *bytes, size_t n), (fd, bytes, n))
-REPLACE_BYTES("readlink", readlink, CALL_READLINK, (const char *path, char *bytes, size_t n), (path, bytes, n))
+REPLACE_BYTES("readlink", readlink, CALL_READLINK, (const char *path, char *bytes, size_t n),
+              (path, bytes, n))
 REPLACE_BYTES("write", write, CALL_WRITE, (int fd, const void *bytes, size_t n), (fd, bytes, n))
 
 /* The descriptor is closed whatever close() says. */
@@ -336,16 +351,16 @@ REPLACE_AS(TIMED("fcntl" LARGE, "__fcntl_time64"), fcntl, int, (int fd, int comm
 
 REPLACE(madvise, int, (void *at, size_t length, int advice))
 {
-    const enum function function = advice == MADV_WIPEONFORK   ? CALL_WIPE
+    const enum function function = advice == MADV_WIPEONFORK ? CALL_WIPE
                                    : advice == MADV_DONTFORK ? CALL_MADVISE
-                                 : advice == MADV_DONTDUMP ? CALL_DONTDUMP
-                                                           : CALL_POPULATE;
+                                   : advice == MADV_DONTDUMP ? CALL_DONTDUMP
+                                                             : CALL_POPULATE;
 
     return fails(function) ? -1 : __real_madvise(at, length, advice);
 }
 
 REPLACE_AS(TIMED("ppoll", "__ppoll64"), ppoll, int,
-        (struct pollfd *polled, nfds_t n, const struct timespec *limit, const sigset_t *mask))
+           (struct pollfd * polled, nfds_t n, const struct timespec *limit, const sigset_t *mask))
 {
     if (fails(CALL_PPOLL))
         return -1;
@@ -386,7 +401,8 @@ REPLACE(syscall, long, (long number, ...))
     const enum function function = function_of(number, a[1]);
     if (fails(function))
         return -1;
-    if (plan.active && plan.on_sleep && (function == CALL_FUTEX_WAIT || function == CALL_FUTEX_WAITV)) {
+    if (plan.active && plan.on_sleep &&
+        (function == CALL_FUTEX_WAIT || function == CALL_FUTEX_WAITV)) {
         plan.active = false;
         plan.on_sleep();
         plan.active = true;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Makes functions of the C library fail that lib/ calls. They are replaced when a program is linked,
- * by $(faults_ldflags) in local.mk; until a plan says otherwise they do what they always do.
+ * Makes functions of the C library fail that lib/ calls. They are replaced when a program is
+ * linked, by $(faults_ldflags) in local.mk; until a plan says otherwise they do what they always
+ * do.
  */
 #ifndef FAULTS_H
 #define FAULTS_H
@@ -13,13 +14,68 @@
 enum { CUT_SHORT = 10000, DOES_NOTHING };
 
 enum function {
-    CALL_ACCESS, CALL_ASPRINTF, CALL_CALLOC, CALL_CHMOD, CALL_CLOCK, CALL_CLOSE, CALL_DUP, CALL_EPOLL_CREATE, CALL_EPOLL_CTL, CALL_FCHMOD, CALL_FCHOWN,
-    CALL_GET_LOCK, CALL_GET_SEALS, CALL_SEAL, CALL_SET_LOCK, CALL_FGETS, CALL_FLOCK, CALL_FOPEN, CALL_FSTAT, CALL_FSTATFS,
-    CALL_FSTATVFS, CALL_GETCWD, CALL_GETRLIMIT, CALL_INOTIFY_ADD, CALL_INOTIFY_INIT, CALL_LINK, CALL_LINKAT, CALL_LSTAT,
-    CALL_MADVISE, CALL_POPULATE, CALL_WIPE, CALL_MALLOC, CALL_MEMALIGN, CALL_MEMFD, CALL_MKFIFO, CALL_MLOCK, CALL_MMAP, CALL_OPEN,
-    CALL_OPENAT, CALL_DONTDUMP, CALL_FALLOCATE, CALL_IOCTL, CALL_LSEEK, CALL_UNAME, CALL_PPOLL, CALL_PREAD, CALL_PWRITE, CALL_READ, CALL_READLINK, CALL_STAT, CALL_STATFS,
-    CALL_FUTEX_WAIT, CALL_FUTEX_WAITV, CALL_FUTEX_WAKE, CALL_MEMBARRIER, CALL_TIMERFD_CREATE, CALL_TIMERFD_SET,
-    CALL_UNLINK, CALL_UNLINKAT, CALL_WRITE, CALL_TMPFILE, FALLIBLE
+    CALL_ACCESS,
+    CALL_ASPRINTF,
+    CALL_CALLOC,
+    CALL_CHMOD,
+    CALL_CLOCK,
+    CALL_CLOSE,
+    CALL_DUP,
+    CALL_EPOLL_CREATE,
+    CALL_EPOLL_CTL,
+    CALL_FCHMOD,
+    CALL_FCHOWN,
+    CALL_GET_LOCK,
+    CALL_GET_SEALS,
+    CALL_SEAL,
+    CALL_SET_LOCK,
+    CALL_FGETS,
+    CALL_FLOCK,
+    CALL_FOPEN,
+    CALL_FSTAT,
+    CALL_FSTATFS,
+    CALL_FSTATVFS,
+    CALL_GETCWD,
+    CALL_GETRLIMIT,
+    CALL_INOTIFY_ADD,
+    CALL_INOTIFY_INIT,
+    CALL_LINK,
+    CALL_LINKAT,
+    CALL_LSTAT,
+    CALL_MADVISE,
+    CALL_POPULATE,
+    CALL_WIPE,
+    CALL_MALLOC,
+    CALL_MEMALIGN,
+    CALL_MEMFD,
+    CALL_MKFIFO,
+    CALL_MLOCK,
+    CALL_MMAP,
+    CALL_OPEN,
+    CALL_OPENAT,
+    CALL_DONTDUMP,
+    CALL_FALLOCATE,
+    CALL_IOCTL,
+    CALL_LSEEK,
+    CALL_UNAME,
+    CALL_PPOLL,
+    CALL_PREAD,
+    CALL_PWRITE,
+    CALL_READ,
+    CALL_READLINK,
+    CALL_STAT,
+    CALL_STATFS,
+    CALL_FUTEX_WAIT,
+    CALL_FUTEX_WAITV,
+    CALL_FUTEX_WAKE,
+    CALL_MEMBARRIER,
+    CALL_TIMERFD_CREATE,
+    CALL_TIMERFD_SET,
+    CALL_UNLINK,
+    CALL_UNLINKAT,
+    CALL_WRITE,
+    CALL_TMPFILE,
+    FALLIBLE
 };
 
 enum { ERRORS_MAX = 20 };
@@ -31,13 +87,13 @@ extern const struct fallible fallible[FALLIBLE];
 
 struct plan {
     int function, error;
-    int nth;       /* the call that fails, from 1 */
-    bool for_ever; /* and all after it */
-    bool no_tmpfile;          /* as on a file system without O_TMPFILE */
-    long file_system;         /* statfs.f_type says so, and files have the attribute C; 0: as it is */
-    void (*on_sleep)(void);   /* done before a call that would sleep; may be NULL */
+    int nth;                /* the call that fails, from 1 */
+    bool for_ever;          /* and all after it */
+    bool no_tmpfile;        /* as on a file system without O_TMPFILE */
+    long file_system;       /* statfs.f_type says so, and files have the attribute C; 0: as it is */
+    void (*on_sleep)(void); /* done before a call that would sleep; may be NULL */
     bool active, fired;
-    int calls[FALLIBLE];      /* of each, since the plan was made */
+    int calls[FALLIBLE]; /* of each, since the plan was made */
 };
 extern struct plan plan;
 

@@ -111,6 +111,23 @@ perl -0777 -ne '
     die "the crews are not in order\n" if !@crews || grep { !/1P1C<.*2P2C</s } @crews;
 ' "$dir/many/index.html"
 
+# All in one file say the same. One page of it says of what it was made; of two versions there is none.
+"$report" -o "$dir/again" "$dir/report/run.json"
+grep -v 'json)' "$dir/report/report.md" >"$dir/one.md"
+grep -v 'json)' "$dir/again/report.md" >"$dir/two.md"
+cmp "$dir/one.md" "$dir/two.md"
+"$report" --results "$dir/results.md" --source 'commit 1234567' "$dir/report/run.json"
+grep -q '^Made by `make bench-results` of one run, of commit 1234567: ' "$dir/results.md" ||
+    fail "results.md does not say of what it was made: $(head "$dir/results.md")"
+for words in '## Throughput by size' '    shmring-bench .* -m mpmc' '| shmring-mpmc | '; do
+    grep -q "^$words" "$dir/results.md" || fail "no $words in results.md"
+done
+sed 's/"library": "[^"]*"/"library": "0.0.1"/' "$dir/mpmc.json" >"$dir/older.json"
+if "$report" --results "$dir/mixed.md" --source x "$dir/pairs.json" "$dir/older.json" 2>"$dir/out"; then
+    fail 'two versions on one page'
+fi
+grep -q 'not of one run' "$dir/out" && grep -q 'shmring 0.0.1' "$dir/out" || fail "$(cat "$dir/out")"
+
 # Who had half of a processor was not alone on it, unless both were put there.
 for cpus in '0, 1' '0, 0'; do
     sed 's/"cpus_busy": [0-9.]*/"cpus_busy": 0.5/; s/"cpus": \[[^]]*\]/"cpus": ['"$cpus"']/' \
@@ -133,6 +150,7 @@ echo '{"rounds": 1}' >"$dir/other.json"
 expect 0 Usage --help
 expect 2 Usage
 expect 2 Usage --no-such-option "$dir/pairs.json"
+expect 2 Usage --results "$dir/results.md" "$dir/pairs.json"
 expect 1 'No such file' "$dir/none.json"
 expect 1 'not what shmring-bench' "$dir/other.json"
 expect 1 'No such file' -o "$dir/no/such" "$dir/pairs.json"

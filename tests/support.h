@@ -114,8 +114,8 @@ struct holdings {
 struct holdings test_holdings(void);
 
 /*
- * Nothing has leaked since BEFORE. Address space may have grown by LEEWAY bytes: the allocator's. Under
- * valgrind, which takes some for itself, it is not compared.
+ * Nothing has leaked since BEFORE. Address space may have grown by LEEWAY bytes: the allocator's.
+ * Under valgrind, which takes some for itself, it is not compared.
  */
 void assert_holds_no_more_than(const struct holdings *before, int64_t leeway);
 

@@ -45,8 +45,9 @@ struct contained {
 };
 
 /*
- * The body is process 1 of a namespace of its own, and dies with this one. Both end without _exit():
- * LeakSanitizer cannot work in one whose children belong to another namespace, nor in those children.
+ * The body is process 1 of a namespace of its own, and dies with this one. Both end without
+ * _exit(): LeakSanitizer cannot work in one whose children belong to another namespace, nor in
+ * those children.
  */
 static int run_contained(void *argument)
 {
@@ -204,7 +205,7 @@ static int be_bob(void *argument)
     (void)argument;
     become(BOB, TEAM);
     shmring_t *q = child_open(SHMRING_CONSUMER);
-    /* Both ways to sleep: by futex and, with a doorbell that belongs to the group, by descriptor. */
+    /* Both ways to sleep: by futex, and by descriptor with a doorbell that belongs to the group. */
     child_assert(shmring_recv_wait(q, message, LEN, LONG_TIME) == LEN);
     child_assert(shmring_fd(q, SHMRING_READABLE) >= 0);
     while (shmring_recv(q, message, LEN) == -EAGAIN)
@@ -227,10 +228,8 @@ static int be_mallory(void *argument)
 
 static int be_alice(void *argument)
 {
-    const struct shmring_config config = {.kind = SHMRING_SPSC,
-                                          .flags = SHMRING_PRODUCER,
-                                          .capacity = 4096,
-                                          .mode = 0660};
+    const struct shmring_config config = {
+        .kind = SHMRING_SPSC, .flags = SHMRING_PRODUCER, .capacity = 4096, .mode = 0660};
     char message[LEN] = {1};
     shmring_t *q;
 
@@ -328,7 +327,7 @@ Test(containers, an_observer_of_another_user, .timeout = 60)
     test_kill(alice);
 }
 
-/* ---- Descriptors from others ------------------------------------------------------------------- */
+/* ---- Descriptors from others ----------------------------------------------------------------- */
 
 Test(containers, only_sealed_memory)
 {
@@ -338,7 +337,8 @@ Test(containers, only_sealed_memory)
     file = test_create(name, 0, 4096);
     assert_refused(shmring_open_fd(&q, shmring_segment_fd(file), BOTH | SHMRING_SEALED), EPERM,
                    "not a memfd sealed");
-    assert_refused(shmring_open(&q, name, SHMRING_OBSERVER | SHMRING_SEALED), EPERM, "F_SEAL_SHRINK");
+    assert_refused(shmring_open(&q, name, SHMRING_OBSERVER | SHMRING_SEALED), EPERM,
+                   "F_SEAL_SHRINK");
     cr_assert_null(q);
     cr_assert_eq(shmring_open_fd(&q, shmring_segment_fd(memory), BOTH | SHMRING_SEALED), 0);
     shmring_close(&q);
@@ -359,7 +359,7 @@ Test(containers, what_is_no_file_is_not_opened)
     close(fd);
 }
 
-/* ---- What a container has little of ------------------------------------------------------------ */
+/* ---- What a container has little of ---------------------------------------------------------- */
 
 static int use_small_shm(void *argument)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Every call that the library makes to the kernel, and for memory, fails: in each operation each of
- * them, by itself and all its calls at once, with each errno that it may have. The operation succeeds all the same,
- * or returns an error that its documentation has, with a detail; it keeps nothing; and when
- * nothing fails any more it succeeds.
+ * them, by itself and all its calls at once, with each errno that it may have. The operation
+ * succeeds all the same, or returns an error that its documentation has, with a detail; it keeps
+ * nothing; and when nothing fails any more it succeeds.
  */
 #include "config.h"
 
@@ -33,7 +33,7 @@ static char directory[TEST_NAME_SIZE + 16], name[TEST_NAME_SIZE + 32];
 static uint32_t kind;
 static shmring_t *q, *other; /* closed after each round */
 
-/* ---- What operations may return --------------------------------------------------------------- */
+/* ---- What operations may return -------------------------------------------------------------- */
 
 enum { DOCUMENTED_MAX = 32 };
 
@@ -50,8 +50,8 @@ static bool is_in(const int *errors, int error)
 }
 
 #define OPENING                                                                                    \
-    ENOENT, EBUSY, EBADMSG, ELOOP, EISDIR, EUSERS, ENOSYS, ENOTDIR, ENOSPC, EFBIG, EROFS, ENAMETOOLONG, \
-    EOPNOTSUPP
+    ENOENT, EBUSY, EBADMSG, ELOOP, EISDIR, EUSERS, ENOSYS, ENOTDIR, ENOSPC, EFBIG, EROFS,          \
+        ENAMETOOLONG, EOPNOTSUPP
 
 struct operation {
     const char *name;
@@ -63,7 +63,7 @@ struct operation {
     bool mpmc_only;
 };
 
-/* ---- Operations ------------------------------------------------------------------------------- */
+/* ---- Operations ------------------------------------------------------------------------------ */
 
 static struct shmring_config config_with(unsigned flags)
 {
@@ -397,12 +397,30 @@ static void polled_by_dead(void)
 
 static const struct operation operations[] = {
     {"create", nothing_before, run_create, {OPENING, EEXIST, EOPNOTSUPP}, NULL, false, false},
-    {"create in place", nothing_before, run_create, {OPENING, EEXIST, EOPNOTSUPP}, NULL, true, false},
+    {"create in place",
+     nothing_before,
+     run_create,
+     {OPENING, EEXIST, EOPNOTSUPP},
+     NULL,
+     true,
+     false},
     {"create on btrfs", btrfs_before, run_create, {OPENING, EEXIST}, NULL, false, false},
     {"open on btrfs", queue_on_btrfs, run_open, {OPENING}, NULL, false, false},
-    {"create or open", queue, run_create_or_open, {OPENING, EEXIST, EOPNOTSUPP}, NULL, false, false},
+    {"create or open",
+     queue,
+     run_create_or_open,
+     {OPENING, EEXIST, EOPNOTSUPP},
+     NULL,
+     false,
+     false},
     {"create a memfd", nothing_before, run_create_memfd, {OPENING, EOPNOTSUPP}, NULL, false, false},
-    {"create here", nothing_before, run_create_here, {OPENING, EEXIST, EOPNOTSUPP}, NULL, false, false},
+    {"create here",
+     nothing_before,
+     run_create_here,
+     {OPENING, EEXIST, EOPNOTSUPP},
+     NULL,
+     false,
+     false},
     {"open", queue, run_open, {OPENING}, NULL, false, false},
     {"open, somebody died", queue_of_dead, run_open, {OPENING}, NULL, false, false},
     {"observe", queue, run_observe, {OPENING}, NULL, false, false},
@@ -411,10 +429,27 @@ static const struct operation operations[] = {
     {"dup", queue_observed, run_dup, {OPENING}, NULL, false, false},
     {"recv_wait", two_sides, run_recv_wait, {ETIMEDOUT, ESTALE}, other_sends, false, false},
     {"send_wait", two_sides_full, run_send_wait, {ETIMEDOUT, ESTALE}, other_receives, false, false},
-    {"wait for both", two_sides_stuck, run_wait_for_both, {ETIMEDOUT, ESTALE}, other_releases, false,
+    {"wait for both",
+     two_sides_stuck,
+     run_wait_for_both,
+     {ETIMEDOUT, ESTALE},
+     other_releases,
+     false,
      true},
-    {"fd", queue_empty, run_fd, {EEXIST, EBUSY, ENOENT, EROFS, ENOSPC, ENOTDIR, EOPNOTSUPP}, NULL, false, false},
-    {"fd_arm", queue_empty, run_fd_arm, {EEXIST, EBUSY, ENOENT, EROFS, ENOSPC, ENOTDIR, EOPNOTSUPP}, NULL, false, false},
+    {"fd",
+     queue_empty,
+     run_fd,
+     {EEXIST, EBUSY, ENOENT, EROFS, ENOSPC, ENOTDIR, EOPNOTSUPP},
+     NULL,
+     false,
+     false},
+    {"fd_arm",
+     queue_empty,
+     run_fd_arm,
+     {EEXIST, EBUSY, ENOENT, EROFS, ENOSPC, ENOTDIR, EOPNOTSUPP},
+     NULL,
+     false,
+     false},
     {"fd_arm again", polled, run_fd_arm, {0}, NULL, false, false},
     {"send, waking", asleep, run_send, {0}, NULL, false, false},
     {"send, ringing", polled_by_other, run_send, {0}, NULL, false, false},
@@ -428,7 +463,7 @@ static const struct operation operations[] = {
     {"unlink", polled_by_dead, run_unlink, {OPENING}, NULL, false, false},
 };
 
-/* ---- One round -------------------------------------------------------------------------------- */
+/* ---- One round ------------------------------------------------------------------------------- */
 
 struct round {
     const struct operation *operation;
@@ -491,8 +526,14 @@ static bool may_stay(const struct round *round)
     switch (round->function) {
     case CALL_UNLINK:
         return true;
-    case CALL_UNLINKAT: case CALL_OPENAT: case CALL_FLOCK: case CALL_FSTAT: case CALL_READLINK: case CALL_ASPRINTF:
-    case CALL_LSTAT: case CALL_OPEN:
+    case CALL_UNLINKAT:
+    case CALL_OPENAT:
+    case CALL_FLOCK:
+    case CALL_FSTAT:
+    case CALL_READLINK:
+    case CALL_ASPRINTF:
+    case CALL_LSTAT:
+    case CALL_OPEN:
         return round->for_ever || round->operation->run == run_close ||
                round->operation->run == run_unlink;
     default:
@@ -600,8 +641,8 @@ Test(faults, mpmc)
 }
 
 /* Or the library calls it by another name than the linker was told to replace. Of these access()
- * comes after a linkat() that has failed, chmod() after a umask that takes everything, calloc() with
- * many handles, and lseek() where nothing allocates: see below. */
+ * comes after a linkat() that has failed, chmod() after a umask that takes everything, calloc()
+ * with many handles, and lseek() where nothing allocates: see below. */
 Test(faults, each_function_is_called)
 {
     static const uint32_t kinds[] = {SHMRING_SPSC, SHMRING_MPMC};
@@ -618,7 +659,8 @@ Test(faults, each_function_is_called)
                 sums[f] += calls[f];
         }
     for (int f = 0; f < FALLIBLE; f++)
-        cr_assert(sums[f] > 0 || f == CALL_ACCESS || f == CALL_CALLOC || f == CALL_CHMOD || f == CALL_LSEEK,
+        cr_assert(sums[f] > 0 || f == CALL_ACCESS || f == CALL_CALLOC || f == CALL_CHMOD ||
+                      f == CALL_LSEEK,
                   "%s", fallible[f].name);
 }
 

@@ -460,8 +460,9 @@ static int check_reflink(void *argument)
 
 /* ---- The file systems ------------------------------------------------------------------------ */
 
+#define LAYERS "mkdir $D/o && mount -t tmpfs -o size=4m none $D/o && mkdir $D/o/l $D/o/u $D/o/w"
+
 #define IMAGE(Size, Make) "{ truncate -s " Size " $D/image && " Make " $D/image; } >$D/log 2>&1 && "
-#define LAYERS            "mkdir $D/o && mount -t tmpfs -o size=4m none $D/o && mkdir $D/o/l $D/o/u $D/o/w"
 #define LOOP              "mount -o loop $D/image $M 2>>$D/log"
 
 #define ON(Case, ...)                                                                              \
@@ -505,7 +506,8 @@ ON(fuse_overlayfs, .name = "FUSE: fuse-overlayfs",
    .mount = LAYERS,
    .daemon = "fuse-overlayfs -f -o lowerdir=$D/o/l,upperdir=$D/o/u,workdir=$D/o/w $M")
 ON(sshfs, .name = "FUSE: sshfs",
-   .mount = "mkdir $D/from && mount -t tmpfs -o size=4m none $D/from && test -x /usr/lib/openssh/sftp-server && "
+   .mount = "mkdir $D/from && mount -t tmpfs -o size=4m none $D/from && "
+            "test -x /usr/lib/openssh/sftp-server && "
             "printf '#!/bin/sh\nexec /usr/lib/openssh/sftp-server\n' >$D/ssh && chmod +x $D/ssh",
    .daemon = "sshfs -f -o ssh_command=$D/ssh host:$D/from $M")
 ON(overlayfs, .name = "overlayfs on tmpfs",
@@ -515,8 +517,7 @@ ON(overlayfs_ext4, .name = "overlayfs on ext4",
             "mkdir $D/o/l $D/o/u $D/o/w && "
             "mount -t overlay none -o lowerdir=$D/o/l,upperdir=$D/o/u,workdir=$D/o/w $M")
 
-/* In a directory with the attribute C btrfs writes in place: from Linux 6.16 on also through mappings.
- */
+/* Where a directory has the attribute C btrfs writes in place: mappings too from Linux 6.16 on. */
 #define BTRFS_C IMAGE("120M", "mkfs.btrfs -q -f") LOOP " && chattr +C $M 2>>$D/log"
 
 static bool is_linux_6_16(void)
@@ -540,7 +541,10 @@ Test(mounts, btrfs_in_place, .timeout = 120)
 Test(mounts, btrfs_in_place_of_an_older_kernel)
 {
     static const struct file_system fs = {
-        .name = "btrfs, attribute C, Linux 6.15", .mount = BTRFS_C, .refused = "btrfs of Linux 2.6"};
+        .name = "btrfs, attribute C, Linux 6.15",
+        .mount = BTRFS_C,
+        .refused = "btrfs of Linux 2.6",
+    };
 
     cr_assert_geq(personality(UNAME26), 0);
     on(&fs, check_queues);
@@ -548,7 +552,10 @@ Test(mounts, btrfs_in_place_of_an_older_kernel)
 
 Test(mounts, xfs_reflink)
 {
-    static const struct file_system fs = {.name = "xfs", .mount = IMAGE("300M", "mkfs.xfs -q -f") LOOP};
+    static const struct file_system fs = {
+        .name = "xfs",
+        .mount = IMAGE("300M", "mkfs.xfs -q -f") LOOP,
+    };
 
     on(&fs, check_reflink);
 }

@@ -178,7 +178,7 @@ Test(mpmc_damage, a_wrong_clock_does_not_end_recovery, .init = open_queue, .fini
     }
 }
 
-/* No position is the first that is not published: each entry is some laps ahead of the one before. */
+/* No position is the first that is not published: each entry is laps ahead of the one before. */
 static void make_ring_endless(void)
 {
     for (uint64_t i = 0; i < CAPACITY; i++)

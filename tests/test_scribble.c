@@ -7,7 +7,7 @@
  * may be lost and calls may fail, but
  *
  *   - nobody touches what is not the queue's: mappings lie between guard pages (fuzz/around.c), and
- * so do the buffers that messages are received into;
+ *     so do the buffers that messages are received into;
  *   - no call goes on and on: each one ends within a second of processor time;
  *   - no call returns what it is not documented to return.
  *

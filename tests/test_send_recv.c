@@ -508,8 +508,8 @@ Test(send_recv, pipelines)
 
     /* The producers of the pipeline before have left, so --eof alone could end at once. */
     snprintf(script, sizeof script,
-             "$TOOL recv --new-producer %s | wc -l & yes | head -n 50000 | $TOOL send %s; wait", name,
-             name);
+             "$TOOL recv --new-producer %s | wc -l & yes | head -n 50000 | $TOOL send %s; wait",
+             name, name);
     through = program_start(-1, -1, (const char *const[]){"/bin/sh", "-c", script, NULL});
     EXPECT(program_finish(&through), 0, "50000\n", "");
 

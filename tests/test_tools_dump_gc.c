@@ -256,8 +256,8 @@ Test(tools_dump_gc, gc_removes_doorbells_that_nobody_has_open)
     cr_assert(test_count_files(directory) == 1);
     test_kill(pid);
     for (int dry_run = 1; dry_run >= 0; dry_run--) {
-        struct outcome outcome = dry_run ? TOOL("", "gc", "--dry-run", directory)
-                                         : TOOL("", "gc", directory);
+        struct outcome outcome =
+            dry_run ? TOOL("", "gc", "--dry-run", directory) : TOOL("", "gc", directory);
         cr_assert(outcome.status == 0 && *outcome.err == '\0', "%s", outcome.err);
         cr_assert(strncmp(outcome.out, ".shmring-bell-", 14) == 0, "%s", outcome.out);
         cr_assert(strstr(outcome.out, dry_run ? ": would be removed: a doorbell that nobody has"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The store-buffering shape between two processes, made of the very functions of lib/wait/waitword.h and
- * lib/wait/fence.h: one publishes and then looks at the bell, the other announces and then looks for what
- * is published. That neither sees the other must never happen with the fences in place; and without
- * them it does, or else this test would say nothing.
+ * The store-buffering shape between two processes, made of the very functions of
+ * lib/wait/waitword.h and lib/wait/fence.h: one publishes and then looks at the bell, the other
+ * announces and then looks for what is published. That neither sees the other must never happen
+ * with the fences in place; and without them it does, or else this test would say nothing.
  *
  * SHMRING_TEST_ROUNDS: how many rounds, 200,000 unless told otherwise.
  */
@@ -175,7 +175,7 @@ Test(fence, the_publishers_fence_alone_is_not_enough, .init = setup)
     check_it_takes_both();
 }
 
-/* ---- Where membarrier is forbidden ------------------------------------------------------------ */
+/* ---- Where membarrier is forbidden ----------------------------------------------------------- */
 
 static char name[TEST_NAME_SIZE];
 

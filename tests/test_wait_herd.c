@@ -33,7 +33,7 @@ static char name[TEST_NAME_SIZE];
 /* In memory that all share. */
 static struct counts {
     _Atomic long slept, woke, received;
-} *counts;
+} * counts;
 
 /* Nobody looks by itself. */
 static const struct shmring_waiting sleepy = {.recheck_ms = 3600000};

@@ -66,7 +66,7 @@ static void disturb(const pid_t *pid, int n)
         cr_assert_eq(test_wait(pid[i]), 0);
 }
 
-/* ---- Two who answer each other ---------------------------------------------------------------- */
+/* ---- Two who answer each other --------------------------------------------------------------- */
 
 static int asker(void *unused)
 {
@@ -107,7 +107,7 @@ static void check_answers(uint32_t kind)
     disturb(pid, 2);
 }
 
-/* ---- A crowd at a queue that is always full or empty ------------------------------------------- */
+/* ---- A crowd at a queue that is always full or empty ----------------------------------------- */
 
 static int crowd_producer(void *unused)
 {
@@ -160,7 +160,7 @@ static void check_crowd(uint64_t capacity, int producers, int consumers)
     shmring_close(&q);
 }
 
-/* ---- Every way to wait ------------------------------------------------------------------------ */
+/* ---- Every way to wait ----------------------------------------------------------------------- */
 
 #define STORMS(Way, Spin, Fence)                                                                   \
     Test(storm, Way##_answers, .init = setup)                                                      \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tracing NAME: meets each tracepoint of doc/tracing.md, and says on standard output which are to be
- * seen, with their arguments from the second on. For tests/tracing.sh.
+ * tracing NAME: meets each tracepoint of doc/tracing.md, and says on standard output which are to
+ * be seen, with their arguments from the second on. For tests/tracing.sh.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -50,9 +50,8 @@ static pid_t die_in_debt(const char *name)
 static void spsc(const char *name)
 {
     const struct timespec moment = {.tv_nsec = 1000000};
-    struct shmring_config config = {.kind = SHMRING_SPSC,
-                                    .capacity = 4096,
-                                    .flags = SHMRING_PRODUCER | SHMRING_CONSUMER};
+    struct shmring_config config = {
+        .kind = SHMRING_SPSC, .capacity = 4096, .flags = SHMRING_PRODUCER | SHMRING_CONSUMER};
     char msg[1000] = {0};
     shmring_t *q;
     long r;
@@ -75,10 +74,8 @@ static void spsc(const char *name)
 
 static void mpmc(const char *name)
 {
-    struct shmring_config config = {.kind = SHMRING_MPMC,
-                                    .capacity = 8,
-                                    .max_message = 16,
-                                    .flags = SHMRING_PRODUCER};
+    struct shmring_config config = {
+        .kind = SHMRING_MPMC, .capacity = 8, .max_message = 16, .flags = SHMRING_PRODUCER};
     shmring_t *q;
     pid_t pid;
 
@@ -96,9 +93,8 @@ static void mpmc(const char *name)
 /* Found corrupt when a message is received, and when the queue is opened. */
 static void corrupt(const char *name)
 {
-    struct shmring_config config = {.kind = SHMRING_SPSC,
-                                    .capacity = 4096,
-                                    .flags = SHMRING_PRODUCER | SHMRING_CONSUMER};
+    struct shmring_config config = {
+        .kind = SHMRING_SPSC, .capacity = 4096, .flags = SHMRING_PRODUCER | SHMRING_CONSUMER};
     shmring_t *q, *other;
 
     must(shmring_create(&q, name, &config), "create");
@@ -116,10 +112,8 @@ static void corrupt(const char *name)
 
 static void lost(const char *name)
 {
-    struct shmring_config config = {.kind = SHMRING_MPMC,
-                                    .capacity = 8,
-                                    .max_message = 16,
-                                    .flags = SHMRING_PRODUCER};
+    struct shmring_config config = {
+        .kind = SHMRING_MPMC, .capacity = 8, .max_message = 16, .flags = SHMRING_PRODUCER};
     shmring_t *q;
 
     must(shmring_guard_sigbus(), "guard");

@@ -188,10 +188,10 @@ sub missing {
       grep { !$seen{$_}++ } map { "$_->{transport}, $_->{mode}: $_->{reason}" } @{$data->{missing}};
 }
 
-sub markdown {
+sub markdown_body {
     my ($data, $summary, @sections) = @_;
     my ($head, $rows) = summary_table(@$summary);
-    my $out = "# shmring and its peers, measured\n\n" . join '', map { "$_\n\n" } facts($data);
+    my $out = '';
     $out .= "## Summary\n\n" . markdown_table($head, $rows) if @$rows;
     for my $s (@sections) {
         $out .= "## $s->{title}\n\n$s->{intro}\n\n";
@@ -202,12 +202,49 @@ sub markdown {
           . markdown_table($_->{head}, $_->{rows})
           for @{$s->{figures}};
     }
-    $out .= "## Raw data\n\n" . join '',
-      map { "- [$_->{copy}]($_->{copy}): `shmring-bench $_->{options}{command_line}`\n" }
-      @{$data->{runs}};
-    my @missing = missing($data);
-    $out .= "\n## Not measured\n\n" . join '', map { "- $_\n" } @missing if @missing;
     return $out;
+}
+
+sub markdown_missing {
+    my ($data) = @_;
+    my @missing = missing($data);
+    return @missing ? "\n## Not measured\n\n" . join('', map { "- $_\n" } @missing) : '';
+}
+
+sub markdown {
+    my ($data, @rest) = @_;
+    return
+        "# shmring and its peers, measured\n\n"
+      . join('', map { "$_\n\n" } facts($data))
+      . markdown_body($data, @rest)
+      . "## Raw data\n\n"
+      . join('',
+        map { "- [$_->{copy}]($_->{copy}): `shmring-bench $_->{options}{command_line}`\n" }
+          @{$data->{runs}})
+      . markdown_missing($data);
+}
+
+# Words in lines of at most 110 columns.
+sub wrapped {
+    my ($text) = @_;
+    $text =~ s/(.{1,110})(?: |$)/$1\n/g;
+    return $text;
+}
+
+# The page of the project's documents: which run it was made of is its first sentence.
+sub results {
+    my ($data, $source, @rest) = @_;
+    my ($machine, @facts) = facts($data);
+    return
+        "<!-- SPDX-License-Identifier: MIT -->\n# Results\n\n"
+      . wrapped("Made by `make bench-results` of one run, of $source: $machine "
+          . 'What the columns mean, and how it is measured, is in [method.md](method.md).')
+      . "\n"
+      . join('', map { wrapped($_) . "\n" } @facts)
+      . markdown_body($data, @rest)
+      . "## Commands\n\n"
+      . join('', map { "    shmring-bench $_->{options}{command_line}\n" } @{$data->{runs}})
+      . markdown_missing($data);
 }
 
 1;

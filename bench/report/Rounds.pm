@@ -14,21 +14,41 @@ sub median {
     return ($v[$#v >> 1] + $v[@v >> 1]) / 2;
 }
 
+sub text_of {
+    my ($file) = @_;
+    open my $f, '<:raw', $file or die "$file: $!\n";
+    local $/;
+    return <$f>;
+}
+
+# Several files in one, as load() takes it.
+sub join_files {
+    return '{"parts": [' . join(",\n", map { text_of($_) } @_) . "]}\n";
+}
+
+# Add one part, or all parts of a file that has several.
+sub add {
+    my ($data, $file, $run) = @_;
+    if (ref $run eq 'HASH' && ref $run->{parts} eq 'ARRAY') {
+        add($data, $file, $_) for @{$run->{parts}};
+        return;
+    }
+    die "$file: not what shmring-bench --json writes\n"
+      unless ref $run eq 'HASH' && ref $run->{rounds} eq 'ARRAY' && $run->{machine};
+    $_->{run} = @{$data->{runs}} for @{$run->{rounds}};
+    push @{$data->{rounds}},  @{delete $run->{rounds}};
+    push @{$data->{missing}}, @{$run->{missing}};
+    push @{$data->{runs}}, {%$run, file => $file};
+    return;
+}
+
 # Returns { runs => [what each file says about itself], rounds => [those of all files], near_limit }.
 sub load {
     my @files = @_;
     my %data  = (runs => [], rounds => [], missing => []);
     for my $file (@files) {
-        open my $f, '<:raw', $file or die "$file: $!\n";
-        my $json = do { local $/; <$f> };
-        close $f;
-        my $run = eval { JSON::PP::decode_json($json) };
-        die "$file: not what shmring-bench --json writes\n"
-          unless ref $run eq 'HASH' && ref $run->{rounds} eq 'ARRAY' && $run->{machine};
-        $_->{run} = @{$data{runs}} for @{$run->{rounds}};
-        push @{$data{rounds}},  @{delete $run->{rounds}};
-        push @{$data{missing}}, @{$run->{missing}};
-        push @{$data{runs}}, {%$run, file => $file};
+        my $text = text_of($file);
+        add(\%data, $file, scalar eval { JSON::PP::decode_json($text) });
     }
 
     # Of those who did nothing before, nothing can be said.
@@ -38,6 +58,19 @@ sub load {
     }
     place(\%data);
     return \%data;
+}
+
+# Dies unless all parts are of one version on one machine, made by one compiler.
+sub must_be_one_run {
+    my ($data) = @_;
+    my %of;
+    for my $run (@{$data->{runs}}) {
+        my $what = join '; ', "shmring $run->{library}", @{$run->{machine}}{qw(cpu kernel compiler)};
+        $of{$what} //= $run->{options}{command_line};
+    }
+    die join("\n", 'not of one run:', map { "  $_ (shmring-bench $of{$_})" } sort keys %of) . "\n"
+      if keys %of > 1;
+    return;
 }
 
 # Processors farther apart than this do not share a cache: NEAR_NS_MAX in bench/results.h.

@@ -5,8 +5,8 @@
  * also takes and gives arrays of messages (-batch); queue, which is for many, does not.
  *
  * On a busy machine queue gives some messages twice, and others not at all. What it compares before
- * it changes a pointer is an index and a count of 16 bits, which would explain it: who is interrupted
- * in between while the others make a multiple of 65,536 changes sees none.
+ * it changes a pointer is an index and a count of 16 bits, which would explain it: who is
+ * interrupted in between while the others make a multiple of 65,536 changes sees none.
  */
 #include <config.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * shmring/mux.h in C++17 and later, beside shmring.hpp: a mux that ends itself. Every call is one of
- * mux.h, where its guarantees and errors are told.
+ * shmring/mux.h in C++17 and later, beside shmring.hpp: a mux that ends itself. Every call is one
+ * of mux.h, where its guarantees and errors are told.
  *
  *   shmr::queue orders("orders", SHMRING_CONSUMER);
  *   shmr::mux mux(shmring_mux_config{});                   throws std::system_error
@@ -12,10 +12,10 @@
  *           while (auto message = static_cast<shmr::queue *>(events[i].data)->peek())
  *               std::cout << message->text() << '\n';
  *
- * The queues stay their owners': take one out with remove() before it is closed, assigned to or goes
- * out of scope, and end the mux first where both go. Moving one is all right for the mux, but not for
- * a pointer to it in its events. Messages that were taken from a borrowed queue end before it is
- * given back, by done() or the next wait().
+ * The queues stay their owners': take one out with remove() before it is closed, assigned to or
+ * goes out of scope, and end the mux first where both go. Moving one is all right for the mux, but
+ * not for a pointer to it in its events. Messages that were taken from a borrowed queue end before
+ * it is given back, by done() or the next wait().
  *
  * Link with libshmring-mux. With -fno-exceptions there is only create(), as for a queue.
  */

@@ -13,7 +13,8 @@
  * Names
  *   "orders"        POSIX shared memory (/dev/shm/orders). Letters, digits, '.', '_' and '-', not
  *                   starting with '.' or '-', at most SHMRING_NAME_MAX bytes.
- *   "file:PATH"     a file at PATH: tmpfs, disk, hugetlbfs. It survives what its file system survives.
+ *   "file:PATH"     a file at PATH: tmpfs, disk, hugetlbfs. It survives what its file system
+ *                   survives.
  *   "memfd:LABEL"   no name at all: a sealed memfd that is passed on by shmring_segment_fd().
  *
  * Results
@@ -34,10 +35,10 @@
  *              shmring_close(), which returns nothing, the handle comes back open.
  *
  * Errors of the kernel
- *   Calls that ask the kernel pass on what it refuses, with the step that failed in the detail: besides
- *   the errors listed at each -ENOMEM, -EMFILE, -ENFILE, -EACCES, -EPERM, -EIO, -EOVERFLOW and, by
- *   file systems that have them, -EINTR, -ENOLCK, -EDQUOT, -ENODEV. Such a call has changed nothing, and
- *   may be made again.
+ *   Calls that ask the kernel pass on what it refuses, with the step that failed in the detail:
+ *   besides the errors listed at each -ENOMEM, -EMFILE, -ENFILE, -EACCES, -EPERM, -EIO, -EOVERFLOW
+ *   and, by file systems that have them, -EINTR, -ENOLCK, -EDQUOT, -ENODEV. Such a call has changed
+ *   nothing, and may be made again.
  *
  * Threads and signals
  *   A handle is used by one thread at a time; only shmring_dup() and shmring_segment_fd() may be
@@ -60,7 +61,8 @@
  *     is delivered again, with SHMRING_REDELIVERED set in its info.
  *   - A process killed between its last message and the return of shmring_send() may have sent it.
  *   - Everybody who may write to a segment may also damage its messages. Choose the mode
- *     accordingly; peers that do not trust each other use memfd segments, which cannot be truncated.
+ *     accordingly; peers that do not trust each other use memfd segments, which cannot be
+ *     truncated.
  *   - Of a file that is truncated the next access raises SIGBUS, unless shmring_guard_sigbus() was
  *     called.
  */
@@ -105,7 +107,7 @@ enum {
 enum {
     SHMRING_PRODUCER = 0x1,
     SHMRING_CONSUMER = 0x2, /* PRODUCER | CONSUMER: one handle that is both */
-    SHMRING_OBSERVER = 0x4 /* reads counters; read-only mapping, never disturbs anybody */
+    SHMRING_OBSERVER = 0x4  /* reads counters; read-only mapping, never disturbs anybody */
 };
 
 /* Options, or-ed to the roles. */
@@ -113,18 +115,19 @@ enum {
     /* shmring_create() only */
     SHMRING_OPEN_OR_CREATE = 0x10, /* open the name if it exists already with the same parameters */
     SHMRING_HUGE_PAGES = 0x20,     /* 2 MiB pages; every section becomes a multiple of that */
-    SHMRING_AT_MOST_ONCE = 0x100,  /* mpmc: a message whose consumer died is dropped, not redelivered */
+    /* mpmc: a message whose consumer died is dropped, not redelivered */
+    SHMRING_AT_MOST_ONCE = 0x100,
     /* shmring_create(), shmring_open() and their kin; they concern this handle's mapping */
     SHMRING_PREFAULT = 0x40, /* touch every page now rather than at the first message */
     SHMRING_MLOCK = 0x80,    /* lock the mapping into memory */
-    /* Send and receive without a fence of their own also while others may sleep; those who go to sleep
-       interrupt this process instead, by membarrier(2). For many messages and few sleeps. Where the
-       kernel does not do that, it has no effect. */
+    /* Send and receive without a fence of their own also while others may sleep; those who go to
+       sleep interrupt this process instead, by membarrier(2). For many messages and few sleeps.
+       Where the kernel does not do that, it has no effect. */
     SHMRING_ASYMMETRIC_FENCE = 0x200,
     /* shmring_open_fd() and its kin: only a sealed memfd, not any file whose descriptor it is. */
     SHMRING_SEALED = 0x400,
-    /* Core files of this process hold the queue, as far as /proc/PID/coredump_filter lets them: memfd
-       queues, and with its bit 3 named ones. Without this they are left out. */
+    /* Core files of this process hold the queue, as far as /proc/PID/coredump_filter lets them:
+       memfd queues, and with its bit 3 named ones. Without this they are left out. */
     SHMRING_CORE_DUMP = 0x800
 };
 
@@ -132,11 +135,11 @@ enum {
  * What shmring_create() makes. Start from zeroes: struct shmring_config config = {.kind = …};
  */
 struct shmring_config {
-    uint32_t kind;        /* SHMRING_SPSC or SHMRING_MPMC */
-    uint32_t flags;       /* roles and options; no role at all means SHMRING_OBSERVER */
-    uint64_t capacity;    /* A power of two. spsc: bytes, at least a page (4096); a message of n bytes
-                             takes shmring_record_size(n) of them, 8 always stay free.
-                             mpmc: messages, 2 to 2^24. */
+    uint32_t kind;     /* SHMRING_SPSC or SHMRING_MPMC */
+    uint32_t flags;    /* roles and options; no role at all means SHMRING_OBSERVER */
+    uint64_t capacity; /* A power of two. spsc: bytes, at least a page (4096); a message of n bytes
+                          takes shmring_record_size(n) of them, 8 always stay free.
+                          mpmc: messages, 2 to 2^24. */
     uint32_t max_message; /* longest message, bytes, at most 2^30. spsc: at most capacity - 16; 0 is
                              the most there can be. mpmc: not 0; every message takes a block of
                              this size and 24 bytes more, rounded up to 64. */
@@ -148,7 +151,7 @@ struct shmring_config {
 
 enum { SHMRING_PARTICIPANTS_MAX = 1024 };
 
-/* Bytes of an spsc ring that a message of len bytes takes: its 4-byte header and padding included. */
+/* Bytes of an spsc ring that a message of len bytes takes, with its 4-byte header and padding. */
 static inline uint64_t shmring_record_size(uint32_t len)
 {
     return (UINT64_C(4) + len + 7) & ~UINT64_C(7);
@@ -156,23 +159,26 @@ static inline uint64_t shmring_record_size(uint32_t len)
 
 /* About a message, filled in by shmring_peek(). */
 struct shmring_info {
-    uint32_t deliveries; /* 1 the first time; larger when an earlier consumer had it and never released it */
+    uint32_t deliveries; /* 1 the first time; larger when an earlier consumer had it and did not
+                            release it */
     uint32_t flags;      /* SHMRING_REDELIVERED */
-    uint64_t position;   /* Where it was first published, since the queue's creation: no two messages
-                            of a queue have the same, and it stays when one is delivered again. spsc:
-                            in bytes; mpmc: in messages. */
+    uint64_t position; /* Where it was first published, since the queue's creation: no two messages
+                          of a queue have the same, and it stays when one is delivered again. spsc:
+                          in bytes; mpmc: in messages. */
 };
 enum {
     SHMRING_REDELIVERED = 0x1 /* somebody may have seen this message before */
 };
 
 /*
- * A queue's description and counters, filled in by shmring_stat(). While nobody is at work they are exact,
- * wherever those who died were killed: sent = received + messages that shmring_dump() shows + dropped.
+ * A queue's description and counters, filled in by shmring_stat(). While nobody is at work they are
+ * exact, wherever those who died were killed: sent = received + messages that shmring_dump() shows
+ * + dropped.
  */
 struct shmring_stat {
     uint32_t kind;
-    uint32_t flags; /* SHMRING_HUGE_PAGES, SHMRING_AT_MOST_ONCE; SHMRING_STALE when its name is gone */
+    /* SHMRING_HUGE_PAGES, SHMRING_AT_MOST_ONCE; SHMRING_STALE when its name is gone */
+    uint32_t flags;
     uint64_t capacity;
     uint32_t max_message;
     uint32_t mode; /* permission bits now */
@@ -181,10 +187,10 @@ struct shmring_stat {
     uint64_t segment_bytes; /* whole segment, allocated */
     uint64_t depth;         /* messages waiting now; spsc: and those that the consumer holds */
     uint64_t depth_bytes;   /* bytes of the data section they take */
-    uint64_t high_water;    /* most of the capacity ever in use, in its unit, sampled now and then */
-    uint64_t sent;          /* messages committed since creation */
-    uint64_t sent_bytes;    /* their payload */
-    uint64_t received;      /* messages released since creation */
+    uint64_t high_water; /* most of the capacity ever in use, in its unit, sampled now and then */
+    uint64_t sent;       /* messages committed since creation */
+    uint64_t sent_bytes; /* their payload */
+    uint64_t received;   /* messages released since creation */
     uint64_t received_bytes;
     uint64_t full_events;  /* times a send found the queue full after a success */
     uint64_t empty_events; /* times a receive found it empty after a success */
@@ -199,8 +205,8 @@ struct shmring_stat {
     char creator_comm[16];
     char name[256]; /* as given to shmring_create() */
     uint32_t max_participants;
-    uint32_t asleep; /* SHMRING_READABLE, SHMRING_WRITABLE: somebody sleeps until that is so, or gave up
-                        doing so and was not missed yet */
+    uint32_t asleep; /* SHMRING_READABLE, SHMRING_WRITABLE: somebody sleeps until that is so, or
+                        gave up doing so and was not missed yet */
     uint64_t producers_ever; /* how often a participant attached as a producer, since creation */
     uint64_t consumers_ever;
     uint64_t reserved[3];
@@ -223,8 +229,8 @@ struct shmring_participant {
     char comm[16];
     uint64_t sent; /* by all owners of this row, since creation */
     uint64_t received;
-    uint64_t held;     /* mpmc: blocks it owns now: being filled, reserved, or taken and not released */
-    int64_t held_ns;   /* for how long it has held any between two calls; 0: it does not */
+    uint64_t held; /* mpmc: blocks it owns now: being filled, reserved, or taken and not released */
+    int64_t held_ns; /* for how long it has held any between two calls; 0: it does not */
     uint64_t reserved[4];
 };
 
@@ -241,32 +247,34 @@ struct shmring_participant {
  *   -EINVAL      a bad name or parameter; the detail names it
  *   -ENAMETOOLONG  more than SHMRING_NAME_MAX (SHMRING_PATH_MAX) bytes
  *   -EEXIST      the name exists; with SHMRING_OPEN_OR_CREATE: with other parameters
- *   -ENOSPC      the file system, memory or this process's memory cgroup has not enough room; the detail
- *                has both numbers
+ *   -ENOSPC      the file system, memory or this process's memory cgroup has not enough room; the
+ *                detail has both numbers
  *   -EFBIG       larger than RLIMIT_FSIZE or than this process can map
  *   -ENOMEM      no address space, or RLIMIT_MEMLOCK too low for SHMRING_MLOCK
- *   -EOPNOTSUPP  SHMRING_HUGE_PAGES where the backend has none; a file system where a queue cannot be
- *                all that it should: shmring_create(3), "File systems"
+ *   -EOPNOTSUPP  SHMRING_HUGE_PAGES where the backend has none; a file system where a queue cannot
+ *                be all that it should: shmring_create(3), "File systems"
  *   -ENOSYS      /proc is not mounted, or the kernel is older than Linux 4.14
- *   -EACCES, -EPERM, -EROFS, -ENOENT and -ENOTDIR (the directory), -EMFILE, -ENFILE  from the kernel
+ *   -EACCES, -EPERM, -EROFS, -ENOENT and -ENOTDIR (the directory), -EMFILE, -ENFILE  from the
+ *                kernel
  *   and, when opening, what shmring_open() returns.
  * May sleep in the kernel. Blocking; a crash on the way leaves no name behind.
  */
-SHMRING_API int shmring_create(shmring_t **q, const char *name, const struct shmring_config *config);
+SHMRING_API int shmring_create(shmring_t **q, const char *name,
+                               const struct shmring_config *config);
 
 /*
  * Attach to the existing queue NAME; flags: one role or SHMRING_PRODUCER | SHMRING_CONSUMER, and
- * SHMRING_PREFAULT, SHMRING_MLOCK, SHMRING_ASYMMETRIC_FENCE, SHMRING_CORE_DUMP, SHMRING_SEALED. A role
- * whose holder died is taken over: everything it had committed is still there, and what it had taken without releasing
- * is delivered again.
+ * SHMRING_PREFAULT, SHMRING_MLOCK, SHMRING_ASYMMETRIC_FENCE, SHMRING_CORE_DUMP, SHMRING_SEALED. A
+ * role whose holder died is taken over: everything it had committed is still there, and what it had
+ * taken without releasing is delivered again.
  *
  * Returns 0 and sets *q, or with *q set to NULL
  *   -EINVAL           a bad name, no role or an unknown flag
  *   -ENAMETOOLONG     see shmring_create()
  *   -ENOENT           there is no such queue
- *   -EBUSY            the role is held by a live process; the detail says by whom. Or another process
- *                     removes the queue just now (shmring gc), recovers the role, or has a lease on
- *                     the file (fcntl(2), F_SETLEASE): the detail says which; try again
+ *   -EBUSY            the role is held by a live process; the detail says by whom. Or another
+ *                     process removes the queue just now (shmring gc), recovers the role, or has a
+ *                     lease on the file (fcntl(2), F_SETLEASE): the detail says which; try again
  *   -EBADMSG          not a queue, damaged, or shorter than its header says
  *   -EPROTONOSUPPORT  a queue of another layout, byte order or page size
  *   -EFBIG            a queue larger than this process, of 32 bits, can map
@@ -288,8 +296,8 @@ SHMRING_API int shmring_open(shmring_t **q, const char *name, unsigned flags);
 
 /*
  * As shmring_open(), but wait for the name to appear: timeout is relative, NULL waits for ever,
- * zero does not wait. Sleeps on inotify; where that is not to be had (fs.inotify.max_user_instances is
- * used up) the name is looked up every 20 ms. Waits for the name only, not for a role.
+ * zero does not wait. Sleeps on inotify; where that is not to be had (fs.inotify.max_user_instances
+ * is used up) the name is looked up every 20 ms. Waits for the name only, not for a role.
  *
  * Returns as shmring_open(), and -ETIMEDOUT, -EINTR (a signal handler ran), -EINVAL (a timeout
  * out of range).
@@ -302,8 +310,8 @@ SHMRING_API int shmring_open_wait(shmring_t **q, const char *name, unsigned flag
  * any descriptor from shmring_segment_fd(). fd stays the caller's and may be closed at once.
  *
  * Returns as shmring_open(), and -EBADF for a bad descriptor. A memfd that is not sealed against
- * shrinking is refused with -EPERM: whoever holds it could make this process die of SIGBUS. So could
- * whoever sends the descriptor of a file: with SHMRING_SEALED that is refused, too.
+ * shrinking is refused with -EPERM: whoever holds it could make this process die of SIGBUS. So
+ * could whoever sends the descriptor of a file: with SHMRING_SEALED that is refused, too.
  */
 SHMRING_API int shmring_open_fd(shmring_t **q, int fd, unsigned flags);
 
@@ -349,7 +357,7 @@ struct shmring_recovered {
     uint32_t row;
     uint32_t pid;
     char comm[16];
-    uint64_t freed; /* blocks */
+    uint64_t freed;       /* blocks */
     uint64_t redelivered; /* messages */
     uint64_t dropped;
 };
@@ -371,18 +379,19 @@ SHMRING_API int shmring_recover(shmring_t *q, struct shmring_recovery *report);
 SHMRING_API int shmring_segment_fd(const shmring_t *q);
 
 /*
- * Survive the loss of a segment's memory. A file can be truncated by whoever may write to it, or have
- * holes punched into it that its file system has no memory left for; the next access raises SIGBUS,
- * which ends the process. Once this was called, in every process that wants it, such an access goes
- * on in memory of this process alone. The call on the handle that was interrupted returns -EBADMSG, and
- * so does every later one; so what was read meanwhile is not told as a message. Only a message from
- * shmring_peek() may lose its rest, which then reads as zeroes, before the caller's eyes:
- * shmring_release() says -EBADMSG. Other handles, also of the same queue, are not concerned.
+ * Survive the loss of a segment's memory. A file can be truncated by whoever may write to it, or
+ * have holes punched into it that its file system has no memory left for; the next access raises
+ * SIGBUS, which ends the process. Once this was called, in every process that wants it, such an
+ * access goes on in memory of this process alone. The call on the handle that was interrupted
+ * returns -EBADMSG, and so does every later one; so what was read meanwhile is not told as a
+ * message. Only a message from shmring_peek() may lose its rest, which then reads as zeroes, before
+ * the caller's eyes: shmring_release() says -EBADMSG. Other handles, also of the same queue, are
+ * not concerned.
  *
  * It installs a handler for SIGBUS for the whole process; it cannot be undone, and calling it again
- * changes nothing, unless the program has put the default action back. What is not the memory of a handle is
- * passed on to what was installed before: install yours first, or have it call this one. A thread
- * that blocks SIGBUS is not protected.
+ * changes nothing, unless the program has put the default action back. What is not the memory of a
+ * handle is passed on to what was installed before: install yours first, or have it call this one.
+ * A thread that blocks SIGBUS is not protected.
  *
  * Returns 0. Handles opened before are protected as well. Thread-safe. Not inherited over exec.
  */
@@ -398,10 +407,11 @@ SHMRING_API int shmring_guard_sigbus(void);
  *   -EMSGSIZE     longer than max_message
  *   -EPERM        not a producer's handle
  *   -EINPROGRESS  spsc: a reservation is open: commit or cancel it first
- * spsc: wait-free. mpmc: lock-free; a queue that is nearly full may say -EAGAIN once or twice although
- * a block is free, while others hold blocks out of turn. Signal-safe. Calls the kernel only on every
- * 65,536th -EAGAIN in a row, to see whether the name is still there (-ESTALE), mpmc at most every
- * 50 ms to look for dead participants, see shmring_recover(), and to wake somebody who sleeps.
+ * spsc: wait-free. mpmc: lock-free; a queue that is nearly full may say -EAGAIN once or twice
+ * although a block is free, while others hold blocks out of turn. Signal-safe. Calls the kernel
+ * only on every 65,536th -EAGAIN in a row, to see whether the name is still there (-ESTALE), mpmc
+ * at most every 50 ms to look for dead participants, see shmring_recover(), and to wake somebody
+ * who sleeps.
  */
 SHMRING_API int shmring_send(shmring_t *q, const void *msg, size_t len);
 
@@ -464,9 +474,9 @@ SHMRING_API int shmring_recv_batch(shmring_t *q, struct iovec *msgs, int n);
 SHMRING_API ssize_t shmring_peek(shmring_t *q, const void **msg, struct shmring_info *info);
 
 /*
- * Give back, as done with, the oldest message held; mpmc: any of them. Returns 0; -EINVAL: msg is not it
- * (released already, or out of turn); -EPERM as shmring_recv(). Wait-free. Signal-safe. Calls the
- * kernel as shmring_send().
+ * Give back, as done with, the oldest message held; mpmc: any of them. Returns 0; -EINVAL: msg is
+ * not it (released already, or out of turn); -EPERM as shmring_recv(). Wait-free. Signal-safe.
+ * Calls the kernel as shmring_send().
  */
 SHMRING_API int shmring_release(shmring_t *q, const void *msg);
 
@@ -474,13 +484,14 @@ SHMRING_API int shmring_release(shmring_t *q, const void *msg);
 
 /*
  * As shmring_send(), shmring_reserve(), shmring_recv() and shmring_peek(), but instead of returning
- * -EAGAIN they wait: look again for a while, and then sleep. timeout is relative and counts from the
- * first look that failed (CLOCK_MONOTONIC); NULL waits for ever, zero is one attempt.
+ * -EAGAIN they wait: look again for a while, and then sleep. timeout is relative and counts from
+ * the first look that failed (CLOCK_MONOTONIC); NULL waits for ever, zero is one attempt.
  *
- * While nobody sleeps, neither these nor the calls on the other side make a system call. A sleeper is
- * woken by the call that sends, or makes room; of several, one for each message. It looks by itself
- * at least every 50 ms (see shmring_set_waiting()): so a peer that was killed or stopped between
- * publishing and waking costs that long at the most, and what dead participants held comes back.
+ * While nobody sleeps, neither these nor the calls on the other side make a system call. A sleeper
+ * is woken by the call that sends, or makes room; of several, one for each message. It looks by
+ * itself at least every 50 ms (see shmring_set_waiting()): so a peer that was killed or stopped
+ * between publishing and waking costs that long at the most, and what dead participants held comes
+ * back.
  *
  * They return what the call they wait for returns, except -EAGAIN, and
  *   -ETIMEDOUT  the time is over
@@ -488,8 +499,8 @@ SHMRING_API int shmring_release(shmring_t *q, const void *msg);
  *   -EINVAL     a timeout that is negative, or with more than 999,999,999 ns
  *   -ESTALE     the name is gone; noticed within a second or so, or recheck_ms if that is longer
  *   -EPERM, -ENOSYS  every system call that sleeps is refused to this process, by a seccomp filter
- *   -EPIPE      only with SHMRING_WAIT_PEERS or SHMRING_WAIT_HANGUP: nothing can come, the other side
- *               has no live participant
+ *   -EPIPE      only with SHMRING_WAIT_PEERS or SHMRING_WAIT_HANGUP: nothing can come, the other
+ *               side has no live participant
  * Blocking. Not for signal handlers.
  */
 SHMRING_API int shmring_send_wait(shmring_t *q, const void *msg, size_t len,
@@ -525,7 +536,8 @@ struct shmring_waiting {
     uint32_t reserved[5];
 };
 enum {
-    SHMRING_WAIT_PEERS = 0x1, /* -EPIPE rather than to wait for a side that has no live participant */
+    /* -EPIPE rather than to wait for a side that has no live participant */
+    SHMRING_WAIT_PEERS = 0x1,
     /* The same, but only once the other side has had a participant since the queue was made: so a
        consumer that starts first waits for a producer, and ends when all have left. spsc: since a
        handle of this role was last told -EPIPE, so that a queue can be used again and again. */
@@ -552,8 +564,8 @@ SHMRING_API int shmring_set_waiting(shmring_t *q, const struct shmring_waiting *
  * first, so that the loop begins with the handler.
  *
  * shmring_fd_arm() returns 1: the event is there already, go on receiving or sending. 0: armed; the
- * descriptor becomes readable when the event may be there, at the latest when it is time to look for
- * peers that died (see shmring_set_waiting()): then call the handler, which arms it again. A
+ * descriptor becomes readable when the event may be there, at the latest when it is time to look
+ * for peers that died (see shmring_set_waiting()): then call the handler, which arms it again. A
  * descriptor that is readable stays so until a call to shmring_fd_arm(), so under level triggering
  * a handler may return early, without arming. All who wait by descriptor for the same event of an
  * mpmc queue wake for each message, and one gets it.
@@ -567,8 +579,8 @@ SHMRING_API int shmring_set_waiting(shmring_t *q, const struct shmring_waiting *
  * directory (memfd: /dev/shm) with the queue's mode and group. Where those who send (or make room)
  * cannot open it, the timed look is all there is. When the FIFO alone is removed, the next call to
  * shmring_fd_arm() makes a new one. shmring_unlink() removes it, or, while it is open,
- * and for memfd queues, the last to close. It takes three descriptors an event to wait, one to ring.
- * Not for signal handlers. Do not sleep.
+ * and for memfd queues, the last to close. It takes three descriptors an event to wait, one to
+ * ring. Not for signal handlers. Do not sleep.
  */
 SHMRING_API int shmring_fd(shmring_t *q, unsigned event);
 SHMRING_API int shmring_fd_arm(shmring_t *q, unsigned event);
@@ -578,10 +590,10 @@ SHMRING_API int shmring_fd_arm(shmring_t *q, unsigned event);
  * is about to sleep until the event (one of them), and say on which futex.
  *
  * Returns 1: it is there already, do not sleep. Or 0: sleep while *word is value (a shared 32-bit
- * futex, in a mapping of this handle: it is gone after shmring_close()), for limit_ns at the most, and
- * then, woken or not, arm again before anything else: that passes the wake-up on to another sleeper
- * where need be. Or what shmring_wait() returns, except -ETIMEDOUT and -EINTR. Not for signal
- * handlers. Does not sleep; calls the kernel now and then.
+ * futex, in a mapping of this handle: it is gone after shmring_close()), for limit_ns at the most,
+ * and then, woken or not, arm again before anything else: that passes the wake-up on to another
+ * sleeper where need be. Or what shmring_wait() returns, except -ETIMEDOUT and -EINTR. Not for
+ * signal handlers. Does not sleep; calls the kernel now and then.
  */
 struct shmring_futex {
     const uint32_t *word;
@@ -589,8 +601,8 @@ struct shmring_futex {
     uint32_t flags;
     int64_t limit_ns;
 };
-/* In flags: somebody may not know yet that this handle sleeps, and so not ring. Otherwise limit_ns is
- * only the handle's recheck_ms, and who sleeps for longer is later to hear of the dead. */
+/* In flags: somebody may not know yet that this handle sleeps, and so not ring. Otherwise limit_ns
+ * is only the handle's recheck_ms, and who sleeps for longer is later to hear of the dead. */
 enum { SHMRING_FUTEX_UNSURE = 1 };
 SHMRING_API int shmring_futex_arm(shmring_t *q, unsigned event, struct shmring_futex *futex);
 
@@ -600,7 +612,8 @@ SHMRING_API int shmring_futex_arm(shmring_t *q, unsigned event, struct shmring_f
  * Description and counters. Reads each counter once: they are exact when nobody is at work and a
  * moment old otherwise. Never disturbs the participants. Calls the kernel. Returns 0.
  */
-#if defined __cplusplus && defined __GNUC__ /* a structure and a function of one name, as with stat() */
+/* A structure and a function of one name, as with stat(). */
+#if defined __cplusplus && defined __GNUC__
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wshadow"
 #endif
@@ -637,8 +650,8 @@ struct shmring_message {
     uint64_t reserved[2];
 };
 enum { SHMRING_WAITING = 1, SHMRING_HELD = 2 };
-SHMRING_API int shmring_dump(shmring_t *q,
-                             int (*each)(void *arg, const struct shmring_message *m), void *arg);
+SHMRING_API int shmring_dump(shmring_t *q, int (*each)(void *arg, const struct shmring_message *m),
+                             void *arg);
 
 /*
  * Can the queue still be reached by its name? Returns 0 or -ESTALE. Calls the kernel. A memfd
@@ -650,8 +663,8 @@ SHMRING_API int shmring_check(shmring_t *q);
 
 /*
  * What was wrong with this thread's last call that failed, in words: a sentence without a newline,
- * never NULL. Valid until the thread's next failing call, also one in a signal handler. -EAGAIN from
- * sending and receiving leaves it as it was.
+ * never NULL. Valid until the thread's next failing call, also one in a signal handler. -EAGAIN
+ * from sending and receiving leaves it as it was.
  */
 SHMRING_API const char *shmring_strerror_detail(void);
 

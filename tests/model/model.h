@@ -36,7 +36,7 @@
  * by this convention they are returned in memory, until that is optimised away.
  */
 #define noinline always_inline, ms_abi
-#define inline   inline __attribute__((always_inline, ms_abi))
+#define inline inline __attribute__((always_inline, ms_abi))
 
 /* ---- Dying ---------------------------------------------------------------------------------- */
 
@@ -144,7 +144,7 @@ static inline void count_step(void)
 
 #undef atomic_compare_exchange_strong_explicit
 #define atomic_compare_exchange_strong_explicit(object, expected, value, success, failure)         \
-    (count_step(), before_store(),                                                                      \
+    (count_step(), before_store(),                                                                 \
      __c11_atomic_compare_exchange_strong(object, expected, value, success, failure))
 
 #undef atomic_signal_fence /* between a thread and its own death: what GenMC does is in order */

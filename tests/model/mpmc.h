@@ -183,8 +183,7 @@ static inline void recover(struct actor *a, uint32_t dead)
     assert(report.left == 0);
 }
 
-/* ---- What must hold at the end ----------------------------------------------------------------
- */
+/* ---- What must hold at the end --------------------------------------------------------------- */
 
 /* May message b come after a, for whoever got both? Not before an older one of the same sender. */
 static inline bool in_order(uint64_t a, uint64_t b)

@@ -2,8 +2,8 @@
 /*
  * The part of Criterion's interface that the suites in $(thread_suites) use, for builds with
  * --enable-sanitizer=thread: Criterion itself cannot start there, because it maps its memory at a
- * fixed address (between 0x200000000000 and 0x600000000000) that ThreadSanitizer keeps for itself. And
- * for builds with --with-criterion=stand-in, with another libc than Criterion's.
+ * fixed address (between 0x200000000000 and 0x600000000000) that ThreadSanitizer keeps for itself.
+ * And for builds with --with-criterion=stand-in, with another libc than Criterion's.
  *
  * Each test runs in a forked process, as with Criterion, and the last line is Criterion's.
  */
@@ -47,7 +47,7 @@ _Noreturn void stand_in_skip(const char *format, ...) __attribute__((format(prin
 /* Each takes a printf format and its arguments after the values, or nothing. */
 #define cr_assert(Condition, ...)                                                                  \
     ((Condition) ? (void)0 : stand_in_fail(__FILE__, __LINE__, #Condition, " " __VA_ARGS__))
-#define cr_assert_fail(...)               stand_in_fail(__FILE__, __LINE__, "reached", " " __VA_ARGS__)
+#define cr_assert_fail(...)               cr_assert(!"reached", ##__VA_ARGS__)
 #define cr_assert_not(Condition, ...)     cr_assert(!(Condition), ##__VA_ARGS__)
 #define cr_assert_eq(A, B, ...)           cr_assert((A) == (B), ##__VA_ARGS__)
 #define cr_assert_neq(A, B, ...)          cr_assert((A) != (B), ##__VA_ARGS__)
