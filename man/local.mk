@@ -33,45 +33,45 @@ man/shmring_layout.5: doc/layout.md man/layout.awk configure.ac
 
 # A function without a page of its own: a line that sends the reader to the page it is on.
 aliases_of_create = \
-	man/shmring_close.3 \
-	man/shmring_dup.3 \
-	man/shmring_open.3 \
-	man/shmring_open_fd.3 \
-	man/shmring_open_wait.3 \
-	man/shmring_record_size.3 \
-	man/shmring_segment_fd.3 \
-	man/shmring_unlink.3
+	man/aliases/shmring_close.3 \
+	man/aliases/shmring_dup.3 \
+	man/aliases/shmring_open.3 \
+	man/aliases/shmring_open_fd.3 \
+	man/aliases/shmring_open_wait.3 \
+	man/aliases/shmring_record_size.3 \
+	man/aliases/shmring_segment_fd.3 \
+	man/aliases/shmring_unlink.3
 aliases_of_fd = \
-	man/shmring_fd_arm.3
+	man/aliases/shmring_fd_arm.3
 aliases_of_mux = \
-	man/shmring_mux_add.3 \
-	man/shmring_mux_create.3 \
-	man/shmring_mux_destroy.3 \
-	man/shmring_mux_done.3 \
-	man/shmring_mux_remove.3 \
-	man/shmring_mux_wait.3 \
-	man/shmring_mux_wake.3
+	man/aliases/shmring_mux_add.3 \
+	man/aliases/shmring_mux_create.3 \
+	man/aliases/shmring_mux_destroy.3 \
+	man/aliases/shmring_mux_done.3 \
+	man/aliases/shmring_mux_remove.3 \
+	man/aliases/shmring_mux_wait.3 \
+	man/aliases/shmring_mux_wake.3
 aliases_of_recv = \
-	man/shmring_peek.3 \
-	man/shmring_recv_batch.3 \
-	man/shmring_release.3
+	man/aliases/shmring_peek.3 \
+	man/aliases/shmring_recv_batch.3 \
+	man/aliases/shmring_release.3
 aliases_of_send = \
-	man/shmring_cancel.3 \
-	man/shmring_commit.3 \
-	man/shmring_reserve.3 \
-	man/shmring_send_batch.3
+	man/aliases/shmring_cancel.3 \
+	man/aliases/shmring_commit.3 \
+	man/aliases/shmring_reserve.3 \
+	man/aliases/shmring_send_batch.3
 aliases_of_stat = \
-	man/shmring_check.3 \
-	man/shmring_participants.3
+	man/aliases/shmring_check.3 \
+	man/aliases/shmring_participants.3
 aliases_of_strerror_detail = \
-	man/shmring_version.3
+	man/aliases/shmring_version.3
 aliases_of_wait = \
-	man/shmring_futex_arm.3 \
-	man/shmring_peek_wait.3 \
-	man/shmring_recv_wait.3 \
-	man/shmring_reserve_wait.3 \
-	man/shmring_send_wait.3 \
-	man/shmring_set_waiting.3
+	man/aliases/shmring_futex_arm.3 \
+	man/aliases/shmring_peek_wait.3 \
+	man/aliases/shmring_recv_wait.3 \
+	man/aliases/shmring_reserve_wait.3 \
+	man/aliases/shmring_send_wait.3 \
+	man/aliases/shmring_set_waiting.3
 
 man_aliases = \
 	$(aliases_of_create) \
@@ -91,21 +91,21 @@ endif
 CLEANFILES += $(aliases_of_mux)
 
 $(aliases_of_create):
-	$(AM_V_GEN)$(MKDIR_P) man && echo '.so man3/shmring_create.3' >$@
+	$(AM_V_GEN)$(MKDIR_P) $(@D) && echo '.so man3/shmring_create.3' >$@
 $(aliases_of_fd):
-	$(AM_V_GEN)$(MKDIR_P) man && echo '.so man3/shmring_fd.3' >$@
+	$(AM_V_GEN)$(MKDIR_P) $(@D) && echo '.so man3/shmring_fd.3' >$@
 $(aliases_of_mux):
-	$(AM_V_GEN)$(MKDIR_P) man && echo '.so man3/shmring_mux.3' >$@
+	$(AM_V_GEN)$(MKDIR_P) $(@D) && echo '.so man3/shmring_mux.3' >$@
 $(aliases_of_recv):
-	$(AM_V_GEN)$(MKDIR_P) man && echo '.so man3/shmring_recv.3' >$@
+	$(AM_V_GEN)$(MKDIR_P) $(@D) && echo '.so man3/shmring_recv.3' >$@
 $(aliases_of_send):
-	$(AM_V_GEN)$(MKDIR_P) man && echo '.so man3/shmring_send.3' >$@
+	$(AM_V_GEN)$(MKDIR_P) $(@D) && echo '.so man3/shmring_send.3' >$@
 $(aliases_of_stat):
-	$(AM_V_GEN)$(MKDIR_P) man && echo '.so man3/shmring_stat.3' >$@
+	$(AM_V_GEN)$(MKDIR_P) $(@D) && echo '.so man3/shmring_stat.3' >$@
 $(aliases_of_strerror_detail):
-	$(AM_V_GEN)$(MKDIR_P) man && echo '.so man3/shmring_strerror_detail.3' >$@
+	$(AM_V_GEN)$(MKDIR_P) $(@D) && echo '.so man3/shmring_strerror_detail.3' >$@
 $(aliases_of_wait):
-	$(AM_V_GEN)$(MKDIR_P) man && echo '.so man3/shmring_wait.3' >$@
+	$(AM_V_GEN)$(MKDIR_P) $(@D) && echo '.so man3/shmring_wait.3' >$@
 
 if HAVE_BRIDGE
 dist_man_MANS += man/shmring-bridge.1

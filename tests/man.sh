@@ -24,8 +24,8 @@ functions=$($CC -E -I"$srcdir/include" "$header" | tr '\n' ' ' | grep -o 'visibi
 
 for function in $functions shmring_record_size; do
     page=$srcdir/man/$function.3
-    if [ ! -e "$page" ] || grep -q '^\.so ' "$page"; then
-        alias=$builddir/man/$function.3
+    if [ ! -e "$page" ]; then
+        alias=$builddir/man/aliases/$function.3
         [ -e "$alias" ] || { fail "$function has no man page"; continue; }
         page=$srcdir/man/$(sed -n 's/^\.so man3\///p' "$alias")
     fi
@@ -33,9 +33,8 @@ for function in $functions shmring_record_size; do
     grep -q "^\.Fn $function " "$page" || fail "$page does not declare $function"
 done
 
-# Where source and build are one folder the aliases are there, too. What grep -L returns differs.
-written=$(grep -L '^\.so ' "$srcdir"/man/*.[137] || :)
-functions_pages=$(grep -L '^\.so ' "$srcdir"/man/*.3 || :)
+written=$(echo "$srcdir"/man/*.[137])
+functions_pages=$(echo "$srcdir"/man/*.3)
 pages="$written $builddir/man/shmring_layout.5"
 version=$(sed -n 's/^#define PACKAGE_VERSION "\(.*\)"/\1/p' "$builddir/config.h")
 for page in $pages; do
@@ -66,7 +65,8 @@ done
 sed -n 's/^\.Xr \(shmring[a-z_-]*\) \([0-9]\).*/\1.\2/p' $written | sort -u >"$dir/referred"
 while read -r page; do
     case $page in shmring_mux*) continue ;; esac # built with the mux only
-    [ -e "$srcdir/man/$page" ] || [ -e "$builddir/man/$page" ] || fail "no page $page, and some refer to it"
+    [ -e "$srcdir/man/$page" ] || [ -e "$builddir/man/$page" ] || [ -e "$builddir/man/aliases/$page" ] ||
+        fail "no page $page, and some refer to it"
 done <"$dir/referred"
 
 if command -v mandoc >/dev/null; then

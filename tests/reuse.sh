@@ -6,7 +6,6 @@
 set -eu
 : "${srcdir:?}"
 
-cmp "$srcdir/LICENSE" "$srcdir/LICENSES/MIT.txt"
 command -v reuse >/dev/null || {
     echo 'the licences were not looked at: no reuse (Debian: apt-get install reuse)'
     exit 77
