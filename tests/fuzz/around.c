@@ -84,10 +84,10 @@ static bool is_futex(long number)
         return true;
 #endif
 #if defined SYS_futex
-    return number == SYS_futex;
-#else
-    return false;
+    if (number == SYS_futex)
+        return true;
 #endif
+    return false;
 }
 
 static int end_of_sleep(long word, uint32_t value)
@@ -103,8 +103,11 @@ long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f)
 {
     int error = 0;
 
-    if (stopped && is_futex(number) && (b & ~FUTEX_PRIVATE_FLAG) == FUTEX_WAIT && d)
+    if (stopped && is_futex(number) && (b & FUTEX_CMD_MASK) != FUTEX_WAKE) {
+        fuzz_check((b & FUTEX_CMD_MASK) == FUTEX_WAIT && d, "operation %ld: sleeps in the kernel",
+                   b);
         error = end_of_sleep(a, (uint32_t)c);
+    }
 #if defined SYS_futex_waitv
     const struct futex_waitv *w = (const void *)a;
     if (stopped && number == SYS_futex_waitv && d)
