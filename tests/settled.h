@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * As if somebody had slept at the queue long ago: see "The first sleep" in lib/wait/waitword.h. Whoever
- * sleeps there from now on may do so for its recheck_ms. For tests that link the core library.
+ * As if somebody had slept at the queue long ago: see "The first sleep" in lib/wait/waitword.h.
+ * Whoever sleeps there from now on may do so for its recheck_ms. For tests that link the core
+ * library.
  */
 #ifndef TEST_SETTLED_H
 #define TEST_SETTLED_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The first sleep at a queue, see "The first sleep" in lib/wait/waitword.h: every order in which the steps
- * of a publisher and of two sleepers can happen, on processors with store buffers (total store
- * order).
+ * The first sleep at a queue, see "The first sleep" in lib/wait/waitword.h: every order in which
+ * the steps of a publisher and of two sleepers can happen, on processors with store buffers (total
+ * store order).
  *
  * Every thread is a list of steps; a step is one load, one store into the thread's store buffer, or
  * one locked instruction, which empties the buffer first. A buffer may be emptied at any time, and
@@ -10,7 +10,8 @@
  * long only; its timed look is the end of its sleep here. A sleeper that is certain sleeps on,
  * unless it is woken: nobody may sleep so while the message is there.
  *
- * Rules for being certain: the one of lib/wait/sleep.c, and those that are not enough and must fail here.
+ * Rules for being certain: the one of lib/wait/sleep.c, and those that are not enough and must fail
+ * here.
  */
 #include <config.h>
 
@@ -35,7 +36,7 @@ enum { ANNOUNCEMENTS = 2 }; /* of each sleeper: it is woken for nothing, and ann
 /* Steps of a sleeper: announce, be certain or not, look, go to sleep. Of the publisher: store the
  * message, look at the word, and when it is heeded fence, look, ring. */
 struct state {
-    uint32_t word; /* in memory, as bell.h has it */
+    uint32_t word; /* in memory, as waitword.h has it */
     bool message;  /* in memory */
     bool buffered; /* the publisher's store of it, in its store buffer */
     bool settled;  /* the note */
@@ -83,7 +84,8 @@ static void flush(struct state *s)
     s->buffered = false;
 }
 
-/* The functions of bell.h on the model's word. They are locked instructions and fences, or a load.
+/* The functions of waitword.h on the model's word. They are locked instructions and fences, or a
+   load.
  */
 static uint32_t announce(struct state *s)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sleeping and waking by lib/wait/waitword.h: producers that publish and ring, consumers that announce, look
- * and sleep. The queue is a count of messages. What the kernel does with the futex is written out
- * here: it compares and puts to sleep, and wakes, one thing at a time.
+ * Sleeping and waking by lib/wait/waitword.h: producers that publish and ring, consumers that
+ * announce, look and sleep. The queue is a count of messages. What the kernel does with the futex
+ * is written out here: it compares and puts to sleep, and wakes, one thing at a time.
  *
  * When all have done what they can, nobody may be asleep while a message waits. Nobody looks by
  * itself after a while. With one of these the bug must be found:

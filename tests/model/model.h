@@ -3,9 +3,9 @@
  * The ground under every model: what the library's own algorithm headers stand on, and threads that
  * can die before any store.
  *
- * A model includes this first and then ../../lib/spsc/ring.h or ../../lib/mpmc/participant.h. It is not compiled
- * by make; GenMC compiles and explores it. Its main() starts a thread for each participant; what
- * must hold is asserted.
+ * A model includes this first and then ../../lib/spsc/ring.h or ../../lib/mpmc/participant.h. It is
+ * not compiled by make; GenMC compiles and explores it. Its main() starts a thread for each
+ * participant; what must hold is asserted.
  *
  * A participant's private memory is a variable of its thread's function, and all is inlined: what
  * nobody else looks at is then in registers, and GenMC has a heap of events less to put in order.
@@ -150,7 +150,7 @@ static inline void count_step(void)
 #undef atomic_signal_fence /* between a thread and its own death: what GenMC does is in order */
 #define atomic_signal_fence(order) (void)(order)
 
-/* ---- The processor: replaces lib/base/cpu.h ------------------------------------------------------- */
+/* ---- The processor: replaces lib/base/cpu.h ----------------------------------------------------- */
 
 #define SHMR_CPU_H
 #define SHMR_LINE 64
