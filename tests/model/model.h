@@ -150,7 +150,7 @@ static inline void count_step(void)
 #undef atomic_signal_fence /* between a thread and its own death: what GenMC does is in order */
 #define atomic_signal_fence(order) (void)(order)
 
-/* ---- The processor: replaces lib/base/cpu.h ----------------------------------------------------- */
+/* ---- The processor: replaces lib/base/cpu.h -------------------------------------------------- */
 
 #define SHMR_CPU_H
 #define SHMR_LINE 64
