@@ -40,7 +40,7 @@ check_PROGRAMS += bench/operations
 bench_operations_SOURCES = bench/operations.c bench/kind.c bench/kind.h
 bench_operations_CPPFLAGS = $(AM_CPPFLAGS)
 bench_operations_LDADD = lib/libshmring.la
-EXTRA_DIST += bench/instructions bench/instructions.counts
+EXTRA_DIST += bench/count-instructions bench/instructions.counts
 .PHONY: bench-instructions
 bench-instructions: bench/operations
 	@$(AM_TESTS_ENVIRONMENT) $(srcdir)/tests/instructions.sh --renew

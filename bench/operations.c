@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * operations KIND SIZE: the operations whose instructions bench/instructions counts, each TIMES
- * times. One process fills a queue, then empties it, so nothing depends on time or on another
+ * operations KIND SIZE: the operations whose instructions bench/count-instructions counts, each
+ * TIMES times. One process fills a queue, then empties it, so nothing depends on time or on another
  * processor. Each operation is called in a function of its own, which a profile knows by its name.
  */
 #include <config.h>

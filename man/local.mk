@@ -117,7 +117,7 @@ html_pages = $(dist_man_MANS) man/shmring_layout.5
 .PHONY: html-pages
 html-local: html-pages
 html-pages: $(html_pages)
-	@$(srcdir)/man/html html $^
-EXTRA_DIST += man/html
+	@$(srcdir)/man/make-html html $^
+EXTRA_DIST += man/make-html
 clean-local:
 	rm -rf html

@@ -32,7 +32,7 @@ dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 # The flags of this build are not the consumers', nor are what its make was told.
 unset CFLAGS MAKEFLAGS MFLAGS
-# Not while other tests run the libraries: see tests/beside.
+# Not while other tests run the libraries: see tests/run-beside.
 set --
 ! flock --version >/dev/null 2>&1 || set -- flock --exclusive --close "$builddir/tests/running"
 quietly "$@" make -C "$builddir" install DESTDIR="$dir/root"

@@ -22,7 +22,7 @@ built=${built% }
 
 now=$(mktemp)
 trap 'rm -f "$now"' EXIT
-"$srcdir"/bench/instructions "$builddir" >"$now"
+"$srcdir"/bench/count-instructions "$builddir" >"$now"
 if [ "$renew" ]; then
     {
         echo '# SPDX-License-''Identifier: MIT'

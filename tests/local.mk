@@ -364,11 +364,11 @@ TEST_EXTENSIONS = .sh
 # Numbers and words are compared: in the C locale, whatever the user's is.
 AM_TESTS_ENVIRONMENT = srcdir='$(srcdir)' builddir='$(builddir)' CC='$(CC)' \
 	CFLAGS='$(AM_CFLAGS) $(CFLAGS)' LC_ALL=C; export srcdir builddir CC CFLAGS LC_ALL;
-LOG_COMPILER = $(srcdir)/tests/beside $(srcdir)/tests/checked
-SH_LOG_COMPILER = $(srcdir)/tests/beside
+LOG_COMPILER = $(srcdir)/tests/run-beside $(srcdir)/tests/run-checked
+SH_LOG_COMPILER = $(srcdir)/tests/run-beside
 CLEANFILES += tests/running
 dist_check_SCRIPTS += $(script_tests)
-EXTRA_DIST += tests/beside tests/checked tests/installed.sh tests/summary tests/stand-in/criterion/criterion.h
+EXTRA_DIST += tests/run-beside tests/run-checked tests/installed.sh tests/summarise tests/stand-in/criterion/criterion.h
 
 # All that the tests need, and nothing run.
 .PHONY: check-programs
@@ -379,7 +379,7 @@ check-programs:
 .PHONY: check-summary
 check-summary:
 	@status=0; $(MAKE) $(AM_MAKEFLAGS) check VERBOSE=1 || status=$$?; \
-	$(srcdir)/tests/summary $(TEST_LOGS) && exit $$status
+	$(srcdir)/tests/summarise $(TEST_LOGS) && exit $$status
 
 # File systems of all sorts, as root: the table in doc/design.md, by name.
 .PHONY: check-mounts

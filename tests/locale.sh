@@ -16,9 +16,9 @@ cat >"$dir/test_some.log" <<'END'
 [====] Synthese: Getestet: 3 | Bestanden: 3 | Fehler: 0 | Abstürze: 0
 END
 echo ':test-result: PASS' >"$dir/test_some.trs"
-"$tests/summary" "$dir/test_some.log" && exit 1
+"$tests/summarise" "$dir/test_some.log" && exit 1
 sed -i 's/.*/[====] Synthesis: Tested: 3 | Passing: 3 | Failing: 0 | Crashing: 0/' "$dir/test_some.log"
-"$tests/summary" "$dir/test_some.log" | grep 'Tested: 3 | Passing: 3 '
+"$tests/summarise" "$dir/test_some.log" | grep 'Tested: 3 | Passing: 3 '
 
 unset LC_ALL LANGUAGE
 LOCPATH=$dir LANG=de_DE.UTF-8
@@ -29,4 +29,4 @@ localedef -i de_DE -f UTF-8 "$dir/de_DE.UTF-8" >"$dir/log" 2>&1 || {
 }
 sh "$tests/readme.sh"
 case ${CFLAGS-} in *-fsanitize=thread*) exit 0 ;; esac # not Criterion
-"$tests/checked" "$builddir/tests/test_version" 2>&1 | grep 'Synthesis: Tested: [1-9]'
+"$tests/run-checked" "$builddir/tests/test_version" 2>&1 | grep 'Synthesis: Tested: [1-9]'

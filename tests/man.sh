@@ -71,7 +71,7 @@ done <"$dir/referred"
 
 if command -v mandoc >/dev/null; then
     # shellcheck disable=SC2086 # a list of words
-    "$srcdir/man/html" "$dir/html" $pages >/dev/null
+    "$srcdir/man/make-html" "$dir/html" $pages >/dev/null
     sed -n 's/.*href="\([^":#]*\.html\)".*/\1/p' "$dir"/html/*.html | sort -u >"$dir/linked"
     while read -r page; do
         [ -s "$dir/html/$page" ] || fail "HTML: no $page, and some link to it"

@@ -17,7 +17,7 @@ void program_begin(int argc, char **argv, const char *usage);
 /* Is this operation, or this state, wanted? */
 bool chosen(const char *option, const char *name);
 
-/* The summary line of a Criterion suite, for tests/summary. Returns the exit code. */
+/* The summary line of a Criterion suite, for tests/summarise. Returns the exit code. */
 int program_end(unsigned cases, unsigned failed, unsigned crashed);
 
 #endif
