@@ -93,8 +93,8 @@ expect_report() # EXPECTED WORD...
 {
     completes _shmring_bench_report "$srcdir/bench/shmring-bench-report" "$@"
 }
-expect_report '--output --help' --
-expect_report '-o --output -h --help' -
+expect_report '--output --results --source --help' --
+expect_report '-o --output -r --results -s --source -h --help' -
 expect_report "$dir/pictures" -o "$dir/"
 expect_report "$dir/spool" "$dir/s"
 
