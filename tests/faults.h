@@ -9,8 +9,8 @@
 
 #include <stdbool.h>
 
-/* No errors: bytes are read or written, but fewer than were asked for; the call does nothing, and says
- * that it succeeded (fchmod). */
+/* No errors: bytes are read or written, but fewer than were asked for; the call does nothing, and
+ * says that it succeeded (fchmod). */
 enum { CUT_SHORT = 10000, DOES_NOTHING };
 
 enum function {
