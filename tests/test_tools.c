@@ -186,6 +186,8 @@ Test(tools, what_is_not_there)
     snprintf(list_them, sizeof list_them, "%s'shmring ls' lists the queues\n", expected);
     EXPECT(TOOL("", "create", "file:/nonexistent/queue"), 1, "",
            "No such file or directory: make the directory first\n");
+    EXPECT(TOOL("", "create", "file:/tmp"), 1, "",
+           "/tmp exists, and is no queue: choose another name\n");
     EXPECT(TOOL("", "stat", name), 1, "", list_them);
     EXPECT(TOOL("", "ls", name), 1, "", list_them);
     EXPECT(TOOL("", "send", name), 1, "", make_it);

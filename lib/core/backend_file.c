@@ -141,7 +141,9 @@ int shmr_file_create(const struct shmr_name *name, uint32_t flags, bool *in_plac
     int fd, r;
 
     /* Told before allocating a lot. */
-    if (exists && !empty && !(S_ISREG(st.st_mode) && remove_unfinished(name, false)))
+    if (exists && !S_ISREG(st.st_mode))
+        return shmr_fail(EEXIST, "%s exists, and is no queue: choose another name", name->path);
+    if (exists && !empty && !remove_unfinished(name, false))
         return shmr_fail(EEXIST, "%s exists: open it, or remove it first", name->path);
     directory_of(name, directory);
     r = check_huge_pages(directory, flags);
