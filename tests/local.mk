@@ -368,7 +368,8 @@ LOG_COMPILER = $(srcdir)/tests/run-beside $(srcdir)/tests/run-checked
 SH_LOG_COMPILER = $(srcdir)/tests/run-beside
 CLEANFILES += tests/running
 dist_check_SCRIPTS += $(script_tests)
-EXTRA_DIST += tests/run-beside tests/run-checked tests/installed.sh tests/summarise tests/stand-in/criterion/criterion.h
+EXTRA_DIST += tests/prove tests/run-beside tests/run-checked tests/summarise tests/installed.sh \
+	tests/stand-in/criterion/criterion.h
 
 # All that the tests need, and nothing run.
 .PHONY: check-programs
