@@ -188,13 +188,20 @@ sub missing {
       grep { !$seen{$_}++ } map { "$_->{transport}, $_->{mode}: $_->{reason}" } @{$data->{missing}};
 }
 
+# Words in lines of at most 110 columns.
+sub wrapped {
+    my ($text) = @_;
+    $text =~ s/(.{1,110})(?: |$)/$1\n/g;
+    return $text;
+}
+
 sub markdown_body {
     my ($data, $summary, @sections) = @_;
     my ($head, $rows) = summary_table(@$summary);
     my $out = '';
     $out .= "## Summary\n\n" . markdown_table($head, $rows) if @$rows;
     for my $s (@sections) {
-        $out .= "## $s->{title}\n\n$s->{intro}\n\n";
+        $out .= "## $s->{title}\n\n" . wrapped($s->{intro}) . "\n";
         $out .=
             "### $_->{title}"
           . ($_->{placement} ? " ($_->{placement})" : '') . "\n\n"
@@ -222,13 +229,6 @@ sub markdown {
         map { "- [$_->{copy}]($_->{copy}): `shmring-bench $_->{options}{command_line}`\n" }
           @{$data->{runs}})
       . markdown_missing($data);
-}
-
-# Words in lines of at most 110 columns.
-sub wrapped {
-    my ($text) = @_;
-    $text =~ s/(.{1,110})(?: |$)/$1\n/g;
-    return $text;
 }
 
 # The page of the project's documents: which run it was made of is its first sentence.
