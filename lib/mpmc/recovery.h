@@ -57,9 +57,11 @@ static inline struct shmr_count shmr_mpmc_sent(const struct shmr_mpmc *q, uint32
 {
     uint64_t pending = shmr_tally_pending(sent), d;
     struct shmr_count stored = shmr_tally_stored(sent);
-    struct shmr_block *block = shmr_mpmc_pending(q, pending, &d);
 
-    if (pending & SHMR_PENDING && shmr_mpmc_is_unsent(q, row, pending, d))
+    if (!(pending & SHMR_PENDING))
+        return stored;
+    struct shmr_block *block = shmr_mpmc_pending(q, pending, &d);
+    if (shmr_mpmc_is_unsent(q, row, pending, d))
         return shmr_count_without(stored, pending,
                                   atomic_load_explicit(&block->length, memory_order_relaxed));
     return stored;
@@ -70,10 +72,12 @@ static inline struct shmr_count shmr_mpmc_received(const struct shmr_mpmc *q, ui
 {
     uint64_t pending = shmr_tally_pending(received), d;
     struct shmr_count stored = shmr_tally_stored(received);
-    struct shmr_block *block = shmr_mpmc_pending(q, pending, &d);
 
+    if (!(pending & SHMR_PENDING))
+        return stored;
+    struct shmr_block *block = shmr_mpmc_pending(q, pending, &d);
     /* The receiver still holds it: it was not released. */
-    if (pending & SHMR_PENDING && shmr_mpmc_is_held(d, row))
+    if (shmr_mpmc_is_held(d, row))
         return shmr_count_without(stored, pending,
                                   atomic_load_explicit(&block->length, memory_order_relaxed));
     return stored;
@@ -89,8 +93,10 @@ static inline uint64_t shmr_mpmc_taken_back(const struct shmr_mpmc *q, uint32_t 
 {
     uint64_t noted = atomic_load_explicit(recovered, memory_order_acquire), d;
 
+    if (!(noted & SHMR_PENDING))
+        return noted >> SHMR_PENDING_COUNT;
     (void)shmr_mpmc_pending(q, noted, &d);
-    return (noted >> SHMR_PENDING_COUNT) - (noted & SHMR_PENDING && shmr_mpmc_is_held(d, row));
+    return (noted >> SHMR_PENDING_COUNT) - shmr_mpmc_is_held(d, row);
 }
 
 static inline void shmr_mpmc_note_back(_Atomic uint64_t *recovered, uint64_t count, uint64_t block)
