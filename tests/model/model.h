@@ -28,6 +28,9 @@
 #include <genmc.h>
 #include <shmring/shmring.h>
 
+/* Of the headers that come with the algorithms' one names it, and GenMC's sys/types.h has none. */
+typedef unsigned long ino_t;
+
 #undef static_assert
 #define static_assert _Static_assert
 
