@@ -419,7 +419,7 @@ static int fork_with_handlers(void *argument)
     return 0;
 }
 
-Test(process, handlers_of_pthread_atfork_open_queues)
+Test(process, handlers_of_pthread_atfork_open_queues, .timeout = 60)
 {
     test_name(name);
     cr_assert_eq(test_run(fork_with_handlers, NULL), 0);
