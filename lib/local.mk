@@ -66,6 +66,7 @@ lib_libshmring_core_la_SOURCES = \
 	lib/mpmc/ready.h \
 	lib/mpmc/recovery.h \
 	lib/mpmc/tally.h \
+	lib/mpmc/tuning.h \
 	lib/spsc/batch.h \
 	lib/spsc/dump.c \
 	lib/spsc/dump.h \
@@ -73,9 +74,13 @@ lib_libshmring_core_la_SOURCES = \
 	lib/spsc/kind.c \
 	lib/spsc/layout.h \
 	lib/spsc/progress.h \
+	lib/spsc/quick.h \
 	lib/spsc/ready.h \
 	lib/spsc/ring.h \
+	lib/spsc/staging.h \
+	lib/spsc/state.h \
 	lib/spsc/takeover.h \
+	lib/spsc/tuning.h \
 	lib/wait/fence.c \
 	lib/wait/fence.h \
 	lib/wait/futex.h \

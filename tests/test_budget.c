@@ -13,6 +13,7 @@
 #include "lib/mpmc/dump.c"
 #include "lib/mpmc/ready.h"
 #include "lib/spsc/dump.c"
+#include "lib/spsc/quick.h"
 #include "lib/spsc/ready.h"
 #include "messages.h"
 #include "mpmc_pages.h"

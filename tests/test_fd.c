@@ -14,6 +14,7 @@
 #include <sys/select.h>
 #include <unistd.h>
 
+#include "../lib/spsc/quick.h"
 #include "settled.h"
 #include "support.h"
 

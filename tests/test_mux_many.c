@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "../lib/core/handle.h"
+#include "../lib/spsc/quick.h"
 #include "messages.h"
 #include "muxed.h"
 #include "settled.h"

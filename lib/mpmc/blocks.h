@@ -50,8 +50,8 @@
 #include <shmring/shmring.h>
 
 #include "base/cpu.h"
-#include "core/side.h"
 #include "mpmc/layout.h"
+#include "mpmc/tuning.h"
 
 /* ---- The two words -------------------------------------------------------------------------- */
 
@@ -105,24 +105,6 @@ struct shmr_mpmc {
     struct shmr_side sending, receiving;
 };
 
-/*
- * Looks for a free block before a call gives up, all blocks of a queue of up to 64; and every how
- * many positions a hint is left. The models of two blocks have other numbers.
- */
-#ifndef SHMR_MPMC_NEARBY
-#define SHMR_MPMC_NEARBY     8
-#define SHMR_MPMC_LOOKS      (SHMR_MPMC_NEARBY + 64)
-#define SHMR_MPMC_HINT_EVERY 32
-#endif
-
-/* Positions between two looks at the high-water mark, at least; 0: none is looked at (models). */
-#ifndef SHMR_MPMC_SAMPLE_LEAST
-#define SHMR_MPMC_SAMPLE_LEAST 256
-#endif
-
-/* How long to fall back after a lost race, in times of SHMR_BACK_OFF_NS. */
-#define SHMR_MPMC_GIVE_WAY 4
-
 /* Steps of a cursor in one call: a lap, and room for others to go on meanwhile. */
 static inline uint64_t shmr_mpmc_budget(const struct shmr_mpmc *q)
 {
@@ -163,15 +145,6 @@ static inline uint64_t shmr_mpmc_look(const struct shmr_mpmc *q, uint64_t positi
 {
     /* A1, pairs with R1 in shmr_mpmc_try_publish */
     return atomic_load_explicit(&shmr_mpmc_block(q, position)->entry, memory_order_acquire);
-}
-
-/*
- * Another one was faster, and we would meet again at the next position, and the next: each then
- * waits for the other's lines. Let it go ahead, some dozen messages.
- */
-static inline void shmr_mpmc_give_way(const struct shmr_side *side)
-{
-    shmr_pause(SHMR_MPMC_GIVE_WAY * side->pauses);
 }
 
 /* Is the message of a position gone? So are all before it: see the top. */
@@ -285,7 +258,7 @@ static inline bool shmr_mpmc_try_own(const struct shmr_mpmc *q, struct shmr_bloc
                              memory_order_acquire, memory_order_relaxed),
                          1))
         return true;
-    shmr_mpmc_give_way(&q->sending);
+    shmr_mpmc_back_off(&q->sending);
     return false;
 }
 
@@ -453,7 +426,7 @@ static inline int shmr_mpmc_try_take(struct shmr_mpmc *q, struct shmr_block *blo
                              memory_order_acq_rel, memory_order_relaxed),
                          1))
         return 0;
-    shmr_mpmc_give_way(&q->receiving);
+    shmr_mpmc_back_off(&q->receiving);
     return 1;
 }
 

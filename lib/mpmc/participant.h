@@ -158,14 +158,6 @@ static inline void shmr_mpmc_give_back(struct shmr_mpmc_participant *p, struct s
     shmr_tally_end(&p->row->received);
 }
 
-/* Found full, or empty, after so many messages of mine. */
-static inline void shmr_mpmc_fall_back(const struct shmr_mpmc *q, struct shmr_side *side,
-                                       uint64_t messages)
-{
-    shmr_pause(shmr_back_off(&side->stream, side->pauses, messages, messages * q->stride,
-                             (q->mask + 1) * q->stride));
-}
-
 /* ---- Sending -------------------------------------------------------------------------------- */
 
 __attribute__((noinline)) static struct shmr_mine
@@ -176,7 +168,7 @@ shmr_mpmc_own_again(struct shmr_mpmc_participant *p)
     if (p->queue.sending.misses == 0) { /* full after a success: let the consumers make some room */
         p->full_events++;
         atomic_store_explicit(&p->row->full_events, p->full_events, memory_order_relaxed);
-        shmr_mpmc_fall_back(&p->queue, &p->queue.sending, p->sent);
+        shmr_mpmc_back_off_stream(&p->queue.sending, p->sent, p->queue.stride, p->queue.mask + 1);
         mine = shmr_mpmc_own(&p->queue);
         if (!mine.block && SHMR_MPMC_SAMPLE_LEAST != 0)
             shmr_mpmc_sample(&p->queue);
@@ -285,7 +277,8 @@ shmr_mpmc_take_again(struct shmr_mpmc_participant *p, size_t size)
         p->empty_events++;
         atomic_store_explicit(&p->row->empty_events, p->empty_events, memory_order_relaxed);
         /* Right behind a producer, every look takes the line it is writing: fall back. */
-        shmr_mpmc_fall_back(&p->queue, &p->queue.receiving, p->received);
+        shmr_mpmc_back_off_stream(&p->queue.receiving, p->received, p->queue.stride,
+                                  p->queue.mask + 1);
         mine = shmr_mpmc_take(&p->queue, size);
     }
     if (!mine.block && mine.index == -EAGAIN)

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "core/layout.h"
+#include "spsc/layout.h"
 
 /* The whole one of two progress records: the one that is further, see struct shmr_progress. */
 static inline const struct shmr_progress *

@@ -42,89 +42,8 @@
 #include <shmring/shmring.h>
 
 #include "base/cpu.h"
-#include "core/side.h"
-#include "spsc/layout.h"
 #include "spsc/progress.h"
-
-/* Kept free so that the terminator never overwrites a record. */
-#define SHMR_SPSC_SPARE 8
-
-/* The consumer publishes its head, and the producer samples the high-water mark, every so often. */
-#define SHMR_SPSC_PUBLISH_FRACTION 8
-#define SHMR_SPSC_SAMPLE_FRACTION  16
-
-/*
- * How far ahead each side fetches lines, and at most how many for a message; in bytes. The
- * producer's are still in the consumer's cache from the lap before; the consumer must keep well
- * clear of the line that is being written.
- */
-#define SHMR_SPSC_WRITE_AHEAD 1024
-#define SHMR_SPSC_READ_AHEAD  256
-#define SHMR_SPSC_FETCH_MOST  2048
-
-/* Two ways to put a long batch into the ring, staged or not: see spsc_batch.h. */
-struct shmr_spsc_trial {
-    uint64_t ticks[2]; /* a KiB took of late */
-    uint32_t turn;     /* batches so far */
-};
-
-struct shmr_spsc_producer {
-    uint8_t *data;
-    uint64_t mask; /* capacity - 1 */
-    uint64_t position;
-    uint64_t head; /* of what the consumer has released, the most that is known here */
-    uint64_t bytes;
-    uint64_t messages;
-    uint64_t next_sample; /* position at which to look at the high-water mark */
-    uint64_t quick_until; /* as far as this there is room, and no sample is due */
-    uint64_t fetch_ahead; /* SHMR_SPSC_WRITE_AHEAD, or 0: only what is about to be written */
-    struct shmr_spsc_producer_page *page;
-    const struct shmr_spsc_consumer_page *consumer;
-    uint32_t max_message;
-    uint32_t quick_most; /* bytes of the longest message that shmr_spsc_send_quick() takes */
-    uint32_t turn;       /* progress record to write next */
-    bool reserved;       /* a reservation is open */
-    uint32_t reservation;
-    struct shmr_side side;
-    /* When the high-water mark was last looked at. */
-    uint64_t sampled_ticks, sampled_messages;
-    uint32_t ticks; /* that SHMR_BACK_OFF_NS lasts for */
-    /* For batches. */
-    uint8_t *stage; /* SHMR_SPSC_STAGE bytes */
-    struct shmr_spsc_trial trial;
-    uint64_t high_water;
-    uint64_t full_events;
-};
-
-struct shmr_spsc_consumer {
-    const uint8_t *data;
-    uint64_t mask;
-    ssize_t usual;     /* length of the last message, a guess at the next one's */
-    uint64_t position; /* next record to take */
-    uint64_t released; /* behind position by the messages held */
-    uint64_t bytes;
-    uint64_t messages;
-    uint64_t next_publish; /* released position at which to publish head */
-    struct shmr_spsc_consumer_page *page;
-    uint32_t max_message;
-    uint32_t turn;
-    struct shmr_side side;
-    uint64_t held; /* messages given out by peek: those from released to position */
-    uint32_t redeliveries;
-    uint64_t redelivered_until;
-    uint64_t empty_events;
-};
-
-/* A handle's part: of the roles that it has. */
-struct shmr_spsc {
-    struct shmr_spsc_producer producer;
-    struct shmr_spsc_consumer consumer;
-};
-
-static inline uint64_t shmr_spsc_capacity(uint64_t mask)
-{
-    return mask + 1;
-}
+#include "spsc/tuning.h"
 
 static inline _Atomic uint32_t *shmr_spsc_header(uint8_t *data, uint64_t mask, uint64_t position)
 {
@@ -140,14 +59,6 @@ static inline uint32_t shmr_spsc_look(const uint8_t *data, uint64_t mask, uint64
 }
 
 /* ---- Producer ------------------------------------------------------------------------------- */
-
-/* To be called when head or next_sample have changed. */
-static inline void shmr_spsc_renew_quick(struct shmr_spsc_producer *p)
-{
-    const uint64_t room = p->head + shmr_spsc_capacity(p->mask) - SHMR_SPSC_SPARE;
-
-    p->quick_until = (int64_t)(room - p->next_sample) < 0 ? room : p->next_sample;
-}
 
 /*
  * Take note of how far the consumer is, if that is news: what it publishes now and then may be
@@ -202,10 +113,8 @@ __attribute__((noinline)) static int shmr_spsc_find_room(struct shmr_spsc_produc
         return -EBADMSG;
     if (shmr_spsc_has_room(p, need))
         return 0;
-    /* The first time, give the consumer time to make more room than for one message. */
     if (patient && p->side.misses == 0)
-        shmr_pause(shmr_back_off(&p->side.stream, p->side.pauses, p->messages, p->position,
-                                 shmr_spsc_capacity(p->mask)));
+        shmr_spsc_back_off_when_full(p);
     if (!shmr_spsc_see_head(p, shmr_spsc_exact_head(p)))
         return -EBADMSG;
     if (shmr_spsc_has_room(p, need))
@@ -221,22 +130,6 @@ __attribute__((noinline)) static int shmr_spsc_find_room(struct shmr_spsc_produc
     return -EAGAIN;
 }
 
-/*
- * Lines are fetched ahead in a stream. In a dialogue the consumer has to wait for the one that it
- * needs while those for later messages are on the way, and polls where they are. Answers take
- * longer than messages of a stream, as back_off.h has it: 50 ns, or a KiB in that time.
- */
-static inline void shmr_spsc_choose_ahead(struct shmr_spsc_producer *p)
-{
-    const uint64_t now = shmr_ticks(), messages = p->messages - p->sampled_messages;
-    const uint64_t kib = shmr_spsc_capacity(p->mask) / SHMR_SPSC_SAMPLE_FRACTION / 1024;
-    const uint64_t stream = (messages > kib ? messages : kib) * p->ticks / SHMR_BACK_OFF_MESSAGES;
-
-    p->fetch_ahead = now - p->sampled_ticks <= stream ? SHMR_SPSC_WRITE_AHEAD : 0;
-    p->sampled_ticks = now;
-    p->sampled_messages = p->messages;
-}
-
 /* How deep has the ring become? Looked at now and then: it costs the consumer's line. */
 __attribute__((noinline)) static void shmr_spsc_sample(struct shmr_spsc_producer *p)
 {
@@ -245,26 +138,6 @@ __attribute__((noinline)) static void shmr_spsc_sample(struct shmr_spsc_producer
     if (shmr_spsc_see_head(p, shmr_spsc_exact_head(p)))
         shmr_spsc_note_high_water(p, p->position - p->head);
     shmr_spsc_renew_quick(p);
-}
-
-/* The lines that start within the record at a position: fetch those that are so far ahead of it. */
-static inline void shmr_spsc_fetch(const uint8_t *data, uint64_t mask, uint64_t position,
-                                   uint64_t record, uint64_t ahead, bool to_write)
-{
-    const uint64_t end = position + record;
-
-    for (uint64_t line = (position + SHMR_LINE - 1) & ~(uint64_t)(SHMR_LINE - 1);
-         (int64_t)(line - end) < 0; line += SHMR_LINE) {
-        if (to_write)
-            shmr_prefetch_to_write(data + ((line + ahead) & mask));
-        else
-            shmr_prefetch(data + ((line + ahead) & mask));
-    }
-}
-
-static inline uint64_t shmr_spsc_fetch_most(uint64_t record)
-{
-    return record < SHMR_SPSC_FETCH_MOST ? record : SHMR_SPSC_FETCH_MOST;
 }
 
 /* Room for a message of len bytes at p->position + ahead? */
@@ -328,43 +201,16 @@ static inline void shmr_spsc_publish_all(struct shmr_spsc_producer *p, uint32_t 
         shmr_spsc_sample(p);
 }
 
+/* The header of a message that is not visible before its batch's first one is, see R1. */
+static inline void shmr_spsc_put_later(uint8_t *data, uint64_t mask, uint64_t position, size_t len)
+{
+    atomic_store_explicit(shmr_spsc_header(data, mask, position), (uint32_t)len + 1,
+                          memory_order_relaxed);
+}
+
 static inline uint8_t *shmr_spsc_payload(const struct shmr_spsc_producer *p, uint64_t position)
 {
     return p->data + (position & p->mask) + 8;
-}
-
-/*
- * Put a message at a position as nearly every one is put: it is short, and there is room as far as
- * is known here. False: it takes shmr_spsc_room(). No call in it and few registers, and data and
- * mask are the caller's copies, which no store can change: this is what a message costs.
- */
-static inline bool shmr_spsc_put_quick(const struct shmr_spsc_producer *p, uint8_t *data,
-                                       uint64_t mask, uint64_t position, const void *msg,
-                                       size_t len)
-{
-    if (__builtin_expect(len > p->quick_most, 0))
-        return false;
-
-    const uint64_t record = shmring_record_size((uint32_t)len);
-    if (__builtin_expect((int64_t)(p->quick_until - position - record) < 0, 0))
-        return false;
-    shmr_spsc_fetch(data, mask, position, record, p->fetch_ahead, true);
-    shmr_copy_short(data + (position & mask) + 8, msg, len);
-    return true;
-}
-
-/* False: it takes shmr_spsc_send_whole(). */
-static inline bool shmr_spsc_send_quick(struct shmr_spsc_producer *p, const void *msg, size_t len)
-{
-    uint8_t *const data = p->data;
-    const uint64_t mask = p->mask, position = p->position;
-    const uint64_t end = position + shmring_record_size((uint32_t)len);
-
-    if (__builtin_expect(p->reserved, 0) || !shmr_spsc_put_quick(p, data, mask, position, msg, len))
-        return false;
-    shmr_spsc_publish(data, mask, position, (uint32_t)len, end);
-    shmr_spsc_advance(p, end, len, 1);
-    return true;
 }
 
 static inline int shmr_spsc_send_whole(struct shmr_spsc_producer *p, const void *msg, size_t len)
@@ -381,11 +227,6 @@ static inline int shmr_spsc_send_whole(struct shmr_spsc_producer *p, const void 
     return 0;
 }
 
-static inline int shmr_spsc_send(struct shmr_spsc_producer *p, const void *msg, size_t len)
-{
-    return shmr_spsc_send_quick(p, msg, len) ? 0 : shmr_spsc_send_whole(p, msg, len);
-}
-
 static inline int shmr_spsc_reserve(struct shmr_spsc_producer *p, size_t len, void **msg)
 {
     if (__builtin_expect(p->reserved, 0))
@@ -394,8 +235,7 @@ static inline int shmr_spsc_reserve(struct shmr_spsc_producer *p, size_t len, vo
     int r = shmr_spsc_room(p, 0, len);
     if (__builtin_expect(r < 0, 0))
         return r;
-    shmr_spsc_fetch(p->data, p->mask, p->position,
-                    shmr_spsc_fetch_most(shmring_record_size((uint32_t)len)), p->fetch_ahead, true);
+    shmr_spsc_fetch_to_write(p, (uint32_t)len);
     p->reserved = true;
     p->reservation = (uint32_t)len;
     *msg = shmr_spsc_payload(p, p->position);
@@ -460,9 +300,7 @@ __attribute__((noinline)) static uint32_t shmr_spsc_look_again(struct shmr_spsc_
 
     if (c->side.misses == 0) {
         shmr_spsc_publish_head(c);
-        /* Right behind the producer, every look takes the line it is writing: fall back. */
-        shmr_pause(shmr_back_off(&c->side.stream, c->side.pauses, c->messages, c->position,
-                                 shmr_spsc_capacity(c->mask)));
+        shmr_spsc_back_off_when_empty(c);
         header = shmr_spsc_look(c->data, c->mask, c->position);
     }
     if (header == 0) {
@@ -471,10 +309,7 @@ __attribute__((noinline)) static uint32_t shmr_spsc_look_again(struct shmr_spsc_
             atomic_store_explicit(&c->page->empty_events, c->empty_events, memory_order_relaxed);
         }
         c->side.misses = shmr_missed_again(c->side.misses);
-        /* A message that straddles two lines is to arrive in one transfer, not in two. While a long
-         * one is written, that line would be taken away again and again. */
-        if (c->usual <= SHMR_COPY_SHORT)
-            shmr_prefetch(c->data + ((c->position + SHMR_LINE) & c->mask));
+        shmr_spsc_fetch_second_line(c);
     }
     return header;
 }
@@ -498,21 +333,8 @@ static inline ssize_t shmr_spsc_next(struct shmr_spsc_consumer *c, bool patient)
     }
     c->side.misses = 0;
 
-    ssize_t len = (ssize_t)(header - 1);
-    /*
-     * Where the next record starts depends on this header, which may still be on its way. If the
-     * length is the usual one, go on with the number known already: the processor predicts the
-     * branch and looks at the next record without waiting. The empty asm keeps it a branch.
-     */
-    if (__builtin_expect(len == c->usual, 1)) {
-        len = c->usual;
-        __asm__("" : "+r"(len));
-    } else {
-        c->usual = len;
-    }
-    shmr_spsc_fetch(c->data, c->mask, c->position,
-                    shmr_spsc_fetch_most(shmring_record_size((uint32_t)len)), SHMR_SPSC_READ_AHEAD,
-                    false);
+    ssize_t len = shmr_spsc_expected(c, (ssize_t)(header - 1));
+    shmr_spsc_fetch_to_read(c, (uint32_t)len);
     return len;
 }
 
@@ -520,44 +342,6 @@ static inline const uint8_t *shmr_spsc_message(const struct shmr_spsc_consumer *
                                                uint64_t position)
 {
     return c->data + (position & c->mask) + 8;
-}
-
-/*
- * Look for a message as nearly every one is found: it is there, as long as the last one, short, and
- * fits. False: it takes shmr_spsc_next(). The other half of shmr_spsc_put_quick().
- */
-static inline bool shmr_spsc_next_quick(const struct shmr_spsc_consumer *c, const uint8_t *data,
-                                        uint64_t mask, uint64_t position, size_t size, size_t *len)
-{
-    const size_t usual = (size_t)c->usual;
-
-    if (__builtin_expect(shmr_spsc_look(data, mask, position) != (uint32_t)usual + 1, 0))
-        return false;
-    if (__builtin_expect(usual > SHMR_COPY_SHORT || usual > size, 0))
-        return false;
-    shmr_spsc_fetch(data, mask, position, shmring_record_size((uint32_t)usual),
-                    SHMR_SPSC_READ_AHEAD, false);
-    *len = usual;
-    return true;
-}
-
-/* False: it takes shmr_spsc_recv_whole(). */
-static inline bool shmr_spsc_recv_quick(struct shmr_spsc_consumer *c, void *buf, size_t size,
-                                        ssize_t *received)
-{
-    const uint8_t *const data = c->data;
-    const uint64_t mask = c->mask, position = c->position;
-    size_t len;
-
-    if (__builtin_expect(c->held != 0, 0) ||
-        !shmr_spsc_next_quick(c, data, mask, position, size, &len))
-        return false;
-    shmr_copy_short(buf, data + (position & mask) + 8, len);
-    c->position = position + shmring_record_size((uint32_t)len);
-    c->side.misses = 0;
-    shmr_spsc_retire(c, c->position, len, 1);
-    *received = (ssize_t)len;
-    return true;
 }
 
 static inline ssize_t shmr_spsc_recv_whole(struct shmr_spsc_consumer *c, void *buf, size_t size)
@@ -574,13 +358,6 @@ static inline ssize_t shmr_spsc_recv_whole(struct shmr_spsc_consumer *c, void *b
     c->position += shmring_record_size((uint32_t)len);
     shmr_spsc_retire(c, c->position, (uint64_t)len, 1);
     return len;
-}
-
-static inline ssize_t shmr_spsc_recv(struct shmr_spsc_consumer *c, void *buf, size_t size)
-{
-    ssize_t len;
-
-    return shmr_spsc_recv_quick(c, buf, size, &len) ? len : shmr_spsc_recv_whole(c, buf, size);
 }
 
 /* Tell a successor that the messages before c->position were given out. Before they are: the
