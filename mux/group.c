@@ -122,7 +122,7 @@ bool mux_settle(struct group *g, struct sleep *s)
 
 /*
  * Without futex_waitv(2) the group's own word is all there is to sleep on, and that for a slice:
- * who settles the group then looks at all bells.
+ * who settles the group then looks at all wait words.
  */
 static int sleep_for_a_slice(struct group *g, const struct sleep *s, int64_t from, int64_t ns)
 {

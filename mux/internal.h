@@ -8,11 +8,11 @@
  * to become leader. Every other group has a helper thread, and these groups are there only when
  * there are more queues than the hot group has slots.
  *
- * Why so: sleeping costs about 200 ns a word, and a queue whose bell has not rung need not be armed
- * again. So while few of many queues are busy, these few are in the hot group, a leader pays for
- * HOT_MOST of them, and the helpers go on sleeping on all others. A helper that is woken sets a bit
- * in `rung` and wakes the leader, who lends the queue and moves it to the hot group. The one that
- * was idle for longest goes back from there.
+ * Why so: sleeping costs about 200 ns a word, and a queue whose wait word has not rung need not be
+ * armed again. So while few of many queues are busy, these few are in the hot group, a leader pays
+ * for HOT_MOST of them, and the helpers go on sleeping on all others. A helper that is woken sets a
+ * bit in `rung` and wakes the leader, who lends the queue and moves it to the hot group. The one
+ * that was idle for longest goes back from there.
  *
  * An entry's state says who may use the queue's handle:
  *     IDLE    nobody does; whoever makes it INSIDE may
@@ -20,7 +20,7 @@
  *     WANTED  the same, and shmring_mux_remove() waits for it
  *     GONE    removed: nobody ever will again
  * Entries are found through slots, without a lock, in an RCU read-side section. Inside one an entry
- * is not freed, and its queue's bell may be looked at, whatever its state.
+ * is not freed, and its queue's wait word may be looked at, whatever its state.
  *
  * Bits of a group, one a slot
  *     taken  the slot is used
@@ -79,7 +79,7 @@ struct mux_entry {
     _Atomic uint32_t state;
 
     /* Written by the one inside; the first four are looked at by others too. */
-    const uint32_t *_Atomic word; /* the bell; NULL: never armed */
+    const uint32_t *_Atomic word; /* the wait word; NULL: never armed */
     _Atomic uint32_t value;       /* what it was when armed */
     _Atomic int64_t due;          /* when to arm again in any case */
     _Atomic int64_t soon;         /* when to do so beside others: one sleep for all of them */
@@ -221,7 +221,7 @@ static inline void mux_leave(struct mux_entry *e)
     shmr_futex_wake((const void *)state, SHMR_FUTEX_PRIVATE, 1);
 }
 
-/* Has the bell been rung since the entry was armed? A guess, unless nobody is inside. */
+/* Has the wait word been rung since the entry was armed? A guess, unless nobody is inside. */
 static inline bool mux_has_rung(struct mux_entry *e)
 {
     const uint32_t *word = atomic_load_explicit(&e->word, memory_order_acquire);

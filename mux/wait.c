@@ -18,7 +18,7 @@ enum { TURNS_PER_LOOK = 8, GLANCES = 4 };
  * While spinning: looks between two at the clock; of so many waits one spins to the end; and each
  * spins for so long: less than a sleep costs, and enough for a sender that is at work.
  */
-enum { LOOKS_PER_CLOCK = 8, WAITS_PER_ATTEMPT = 16, SPIN_LEAST_NS = 2000 };
+enum { POLLS_PER_CLOCK = 8, WAITS_PER_ATTEMPT = 16, SPIN_LEAST_NS = 2000 };
 
 /* What one wait has found so far. */
 struct found {
@@ -33,7 +33,8 @@ static const struct timespec at_once;
 
 /*
  * The entry, which this thread is inside of, becomes an event, if something is there or wrong. One
- * that was armed is armed again first: its bell may have woken this thread in another one's place.
+ * that was armed is armed again first: its wait word may have woken this thread in another one's
+ * place.
  */
 static bool lend(struct found *f, struct mux_entry *e, bool armed)
 {
@@ -310,7 +311,7 @@ static void spin(struct shmring_mux *mux, struct found *f, int64_t deadline)
     if (!anybody_awake(mux))
         return;
     for (; now < from + limit && now < deadline; now = mux_time(mux))
-        for (int i = 0; i < LOOKS_PER_CLOCK; i++) {
+        for (int i = 0; i < POLLS_PER_CLOCK; i++) {
             pause_a_little();
             look(mux, f);
             if (f->count || atomic_load_explicit(&mux->woken, memory_order_relaxed)) {

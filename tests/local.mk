@@ -226,11 +226,11 @@ tests_test_fake_clock_LDADD = $(test_libs)
 tests_test_refused_SOURCES = tests/test_refused.c tests/refused.c tests/refused.h
 tests_test_refused_LDADD = $(test_libs)
 
-suites += tests/test_fd tests/test_doorbell
-memcheck_suites += tests/test_fd tests/test_doorbell
+suites += tests/test_fd tests/test_notifier
+memcheck_suites += tests/test_fd tests/test_notifier
 tests_test_fd_SOURCES = tests/test_fd.c tests/settled.h
 tests_test_fd_LDADD = $(core_test_libs)
-tests_test_doorbell_LDADD = $(core_test_libs)
+tests_test_notifier_LDADD = $(core_test_libs)
 
 if HAVE_MUX
 suites += tests/test_mux tests/test_mux_many tests/test_mux_refused tests/test_mux_threads

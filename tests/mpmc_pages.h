@@ -66,7 +66,7 @@ static inline void mpmc_kill_handle(shmring_t **q)
     if (kept >= 0)
         close(kept);
     close((*q)->fd);
-    free((*q)->doorbell);
+    free((*q)->notifier);
     free(*q);
     *q = NULL;
 }

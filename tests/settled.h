@@ -12,7 +12,7 @@
 static inline void test_settle_sleeps(shmring_t *q)
 {
     for (int e = 0; e < SHMR_EVENTS; e++)
-        atomic_store(&q->bell[e]->settled, 1);
+        atomic_store(&q->waitword[e]->settled, 1);
 }
 
 #endif

@@ -38,7 +38,7 @@ static void remove_files(const char *directory)
         closedir(d);
 }
 
-/* A queue goes with its doorbells, whatever else stands there by itself, a directory with its
+/* A queue goes with its notifiers, whatever else stands there by itself, a directory with its
  * files. */
 static void remove_path(const char *path)
 {

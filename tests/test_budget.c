@@ -209,7 +209,7 @@ Test(budget, a_block_to_write_into, .init = open_mpmc, .fini = close_queue)
 {
     peer = take_blocks_away;
     cr_assert_eq(shmr_mpmc_send(&q->mpmc, "message", 7), -EAGAIN);
-    cr_assert_leq(looks, 4 * (SHMR_MPMC_LOOKS + 2));
+    cr_assert_leq(looks, 4 * (SHMR_MPMC_SEARCH + 2));
 }
 
 /* ---- mpmc: between two steps ----------------------------------------------------------------- */

@@ -205,7 +205,7 @@ static int be_bob(void *argument)
     (void)argument;
     become(BOB, TEAM);
     shmring_t *q = child_open(SHMRING_CONSUMER);
-    /* Both ways to sleep: by futex, and by descriptor with a doorbell that belongs to the group. */
+    /* Both ways to sleep: by futex, and by descriptor with a notifier that belongs to the group. */
     child_assert(shmring_recv_wait(q, message, LEN, LONG_TIME) == LEN);
     child_assert(shmring_fd(q, SHMRING_READABLE) >= 0);
     while (shmring_recv(q, message, LEN) == -EAGAIN)

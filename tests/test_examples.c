@@ -119,7 +119,7 @@ Test(examples, epoll_loop)
     DO("rm", one);
     DO("create", one); /* spsc: not what the example makes */
     EXPECT(ended(EXAMPLE("examples/epoll_loop", two, one)), 1, "", "kind");
-    DO("rm", one, two); /* with their doorbells */
+    DO("rm", one, two); /* with their notifiers */
 }
 
 Test(examples, uv_loop)

@@ -311,7 +311,7 @@ static void polled(void)
     must(shmring_fd(q, SHMRING_READABLE));
 }
 
-/* Its bell is rung by one who opens it for that. */
+/* Its wait word is rung by one who opens it for that. */
 static void polled_by_other(void)
 {
     must(create(&other, name, SHMRING_CONSUMER));
@@ -459,7 +459,7 @@ static const struct operation operations[] = {
     {"dump", queue_open, run_dump, {0}, NULL, false, false},
     {"check", queue_open, run_check, {0}, NULL, false, false},
     {"close", queue_open, run_close, {0}, NULL, false, false},
-    {"close, last at the bell", polled_and_removed, run_close, {0}, NULL, false, false},
+    {"close, last at the wait word", polled_and_removed, run_close, {0}, NULL, false, false},
     {"unlink", polled_by_dead, run_unlink, {OPENING}, NULL, false, false},
 };
 

@@ -124,12 +124,12 @@ static void empty(shmring_t *q)
         continue;
 }
 
-/* The path of an event's doorbell, in a buffer of its own. */
-static const char *doorbell_of(const shmring_t *q, char letter)
+/* The path of an event's notifier, in a buffer of its own. */
+static const char *notifier_of(const shmring_t *q, char letter)
 {
     static char path[PATH_MAX];
 
-    snprintf(path, sizeof path, "%s", q->doorbell);
+    snprintf(path, sizeof path, "%s", q->notifier);
     path[strlen(path) - 1] = letter;
     return path;
 }
@@ -325,16 +325,16 @@ Test(fd, a_cancelled_reservation_rings, .init = setup_mpmc, .fini = teardown)
     shmring_close(&other);
 }
 
-Test(fd, a_full_doorbell_is_as_good, .init = setup_spsc, .fini = teardown)
+Test(fd, a_full_notifier_is_as_good, .init = setup_spsc, .fini = teardown)
 {
     int fd = armed(consumer, SHMRING_READABLE);
-    int bell = open(doorbell_of(consumer, 'r'), O_WRONLY | O_NONBLOCK);
+    int waitword = open(notifier_of(consumer, 'r'), O_WRONLY | O_NONBLOCK);
 
-    cr_assert_geq(bell, 0);
-    while (write(bell, buf, sizeof buf) > 0)
+    cr_assert_geq(waitword, 0);
+    while (write(waitword, buf, sizeof buf) > 0)
         continue;
     cr_assert_eq(errno, EAGAIN);
-    close(bell);
+    close(waitword);
     send_one();
     await(fd);
     receive_one(consumer);
@@ -446,7 +446,7 @@ Test(fd, in_epoll_edge_mpmc, .init = setup_mpmc, .fini = teardown)
 
 /* ---- Several who wait ------------------------------------------------------------------------ */
 
-Test(fd, one_empties_the_doorbell_of_two, .init = setup_mpmc, .fini = teardown)
+Test(fd, one_empties_the_notifier_of_two, .init = setup_mpmc, .fini = teardown)
 {
     shmring_t *other = open_role(SHMRING_CONSUMER);
 
@@ -604,12 +604,12 @@ Test(fd, one_killed_before_it_rings_mpmc, .init = setup_mpmc, .fini = teardown)
     check_the_timer_makes_good();
 }
 
-/* Somebody removed the doorbell by hand, before the producer opened it. */
-Test(fd, no_doorbell_but_a_timer, .init = setup_spsc, .fini = teardown)
+/* Somebody removed the notifier by hand, before the producer opened it. */
+Test(fd, no_notifier_but_a_timer, .init = setup_spsc, .fini = teardown)
 {
     int fd = armed(consumer, SHMRING_READABLE);
 
-    cr_assert_eq(unlink(doorbell_of(consumer, 'r')), 0);
+    cr_assert_eq(unlink(notifier_of(consumer, 'r')), 0);
     send_one();
     cr_assert(!is_readable(fd));
     cr_assert_eq(shmring_set_waiting(consumer, &often), 0);
@@ -620,16 +620,16 @@ Test(fd, no_doorbell_but_a_timer, .init = setup_spsc, .fini = teardown)
     receive_one(consumer);
 }
 
-/* Somebody removes the doorbell alone while it is in use: who waits makes a new one, and who rings,
+/* Somebody removes the notifier alone while it is in use: who waits makes a new one, and who rings,
  * and held the old one, finds it. */
-Test(fd, a_doorbell_that_is_removed_is_made_again, .init = setup_mpmc, .fini = teardown)
+Test(fd, a_notifier_that_is_removed_is_made_again, .init = setup_mpmc, .fini = teardown)
 {
     char path[PATH_MAX];
     shmring_t *other = open_role(SHMRING_CONSUMER), *late;
     int fd = armed(consumer, SHMRING_READABLE);
 
     cr_assert_eq(shmring_set_waiting(other, &sleepy), 0);
-    snprintf(path, sizeof path, "%s", doorbell_of(consumer, 'r'));
+    snprintf(path, sizeof path, "%s", notifier_of(consumer, 'r'));
     send_one(); /* the producer holds it from now on */
     await(fd);
     receive_one(consumer);
@@ -666,7 +666,7 @@ Test(fd, a_doorbell_that_is_removed_is_made_again, .init = setup_mpmc, .fini = t
 }
 
 /* One who waits and rings by the same handle. */
-Test(fd, a_removed_doorbell_of_one_who_rings_itself, .init = setup_mpmc, .fini = teardown)
+Test(fd, a_removed_notifier_of_one_who_rings_itself, .init = setup_mpmc, .fini = teardown)
 {
     char path[PATH_MAX];
 
@@ -677,7 +677,7 @@ Test(fd, a_removed_doorbell_of_one_who_rings_itself, .init = setup_mpmc, .fini =
     cr_assert_eq(shmring_set_waiting(producer, &sleepy), 0);
     cr_assert_eq(shmring_set_waiting(consumer, &sleepy), 0);
     int fd = armed(consumer, SHMRING_READABLE), own = armed(producer, SHMRING_READABLE);
-    snprintf(path, sizeof path, "%s", doorbell_of(consumer, 'r'));
+    snprintf(path, sizeof path, "%s", notifier_of(consumer, 'r'));
     cr_assert_eq(unlink(path), 0);
     arm(consumer, SHMRING_READABLE); /* has a new one; the producer polls the old one */
     send_one();
@@ -706,11 +706,11 @@ static int arm_where_nothing_can_be_made(void *path)
     return 0;
 }
 
-Test(fd, a_removed_doorbell_that_cannot_be_made_again, .init = setup_mpmc, .fini = teardown)
+Test(fd, a_removed_notifier_that_cannot_be_made_again, .init = setup_mpmc, .fini = teardown)
 {
     char path[PATH_MAX];
 
-    snprintf(path, sizeof path, "%s", doorbell_of(consumer, 'r'));
+    snprintf(path, sizeof path, "%s", notifier_of(consumer, 'r'));
     cr_assert_eq(test_run(arm_where_nothing_can_be_made, path), 0);
 }
 

@@ -89,28 +89,28 @@ static void flush(struct state *s)
  */
 static uint32_t announce(struct state *s)
 {
-    struct shmr_bell bell = {.word = s->word};
-    const uint32_t was = shmr_bell_announce(&bell, SHMR_BELL_ASLEEP);
+    struct shmr_waitword waitword = {.word = s->word};
+    const uint32_t was = shmr_waitword_announce(&waitword, SHMR_WAITWORD_ASLEEP);
 
-    s->word = bell.word;
+    s->word = waitword.word;
     return was;
 }
 
 static bool heeded(const struct state *s)
 {
-    struct shmr_bell bell = {.word = s->word};
+    struct shmr_waitword waitword = {.word = s->word};
 
-    return shmr_bell_heeded(&bell, SHMR_HEED_FENCED);
+    return shmr_waitword_is_set(&waitword, SHMR_NOTIFY_FENCED);
 }
 
 static void ring(struct state *s)
 {
-    struct shmr_bell bell = {.word = s->word};
+    struct shmr_waitword waitword = {.word = s->word};
 
-    if (shmr_bell_ring(&bell) & SHMR_BELL_ASLEEP)
-        for (int t = FIRST; t <= SECOND; t++) /* INT_MAX: that one is enough is bell_wakes's */
+    if (shmr_waitword_notify(&waitword) & SHMR_WAITWORD_ASLEEP)
+        for (int t = FIRST; t <= SECOND; t++) /* INT_MAX: that one is enough is waitword_wakes's */
             s->asleep[t] = false;
-    s->word = bell.word;
+    s->word = waitword.word;
 }
 
 /* The next step of the publisher. False: it has none. */
@@ -146,7 +146,7 @@ static bool is_certain(struct state *s, int me, uint32_t was)
             s->early[me] = true;
         return s->settled;
     case SEEN_BEFORE:
-        return (was & SHMR_BELL_WATCHED) != 0;
+        return (was & SHMR_WAITWORD_WATCHED) != 0;
     default:
         return true;
     }
@@ -162,7 +162,7 @@ static bool sleep_or_look(struct state *s, int me)
     switch (s->step[me]++) {
     case 0:
         was = announce(s);
-        s->value[me] = was | SHMR_BELL_ASLEEP | SHMR_BELL_WATCHED;
+        s->value[me] = was | SHMR_WAITWORD_ASLEEP | SHMR_WAITWORD_WATCHED;
         s->certain[me] = is_certain(s, me, was);
         return true;
     case 1:
@@ -196,7 +196,7 @@ static void explore(const struct state *s)
         over = false;
         explore(&next);
     }
-    if (s->word & SHMR_BELL_WATCHED &&
+    if (s->word & SHMR_WAITWORD_WATCHED &&
         !s->long_ago) { /* since then all buffers have been emptied */
         struct state next = *s;
         flush(&next);

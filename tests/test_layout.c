@@ -96,8 +96,8 @@ Test(layout, sections_of_an_mpmc_queue)
     cr_assert_eq(shmr_geometry(&g, &config), 0);
     cr_assert_eq(g.rows, 64);
     cr_assert_eq(g.stride, 64);
-    cr_assert_eq(g.bells, 8192 + 64 * sizeof(struct shmr_row));
-    cr_assert_eq(g.consumer, g.bells + 4096);
+    cr_assert_eq(g.waitwords, 8192 + 64 * sizeof(struct shmr_row));
+    cr_assert_eq(g.consumer, g.waitwords + 4096);
     cr_assert_eq(g.data, g.consumer + 4096);
     cr_assert_eq(g.segment_size, g.data + 4096, "two blocks in one page");
     config.max_participants = 1;
@@ -361,8 +361,8 @@ static void check_random_lies(void (*make)(struct shmr_header *, struct shmr_geo
         cr_assert(g.segment_size <= 2 << 20);
         cr_assert_eq(g.segment_size, g.data + g.data_size);
         cr_assert_eq(g.capacity & (g.capacity - 1), 0);
-        cr_assert(g.rows > 0 && g.table + g.rows * sizeof(struct shmr_row) <= g.bells &&
-                  g.bells + sizeof(struct shmr_bells) <= g.consumer);
+        cr_assert(g.rows > 0 && g.table + g.rows * sizeof(struct shmr_row) <= g.waitwords &&
+                  g.waitwords + sizeof(struct shmr_waitwords) <= g.consumer);
         if (g.type->number == SHMR_SPSC) {
             cr_assert_eq(g.data_size, g.capacity);
             cr_assert(g.max_message > 0 && g.max_message <= g.capacity - 16);

@@ -112,7 +112,7 @@ static struct field *find_field(const char *table, const char *name)
 static struct {
     const uint8_t *bytes;
     uint64_t size;
-    uint64_t producer, table, bells, consumer, data, page; /* as the section "Sections" says */
+    uint64_t producer, table, waitwords, consumer, data, page; /* as the section "Sections" says */
 } segment;
 
 static uint64_t up(uint64_t n, uint64_t to)
@@ -132,8 +132,8 @@ static void map(const shmring_t *q, uint32_t rows)
     segment.page = (uint64_t)sysconf(_SC_PAGESIZE);
     segment.producer = segment.page;
     segment.table = 2 * segment.page;
-    segment.bells = segment.table + rows * 256;
-    segment.consumer = up(segment.bells + 256, segment.page);
+    segment.waitwords = segment.table + rows * 256;
+    segment.consumer = up(segment.waitwords + 256, segment.page);
     segment.data = segment.consumer + segment.page;
 }
 
@@ -282,20 +282,20 @@ static void check_bells(shmring_t *q)
 {
     struct shmring_futex futex;
 
-    is("Bells", segment.bells, "readable", 0);
-    is("Bells", segment.bells, "writable", 0);
-    is("Bells", segment.bells, "readable_settled", 0);
-    is("Bells", segment.bells, "writable_settled", 0);
-    rest_is_zero("Bells", segment.bells);
+    is("Wait words", segment.waitwords, "readable", 0);
+    is("Wait words", segment.waitwords, "writable", 0);
+    is("Wait words", segment.waitwords, "readable_settled", 0);
+    is("Wait words", segment.waitwords, "writable_settled", 0);
+    rest_is_zero("Wait words", segment.waitwords);
     /* What a futex is armed on is the word of that event; the flags are as the document says. */
     while (shmring_futex_arm(q, SHMRING_READABLE, &futex) == 1)
         send_and_receive(q, 0, 1);
-    is("Bells", segment.bells, "readable", 1 | 4);
+    is("Wait words", segment.waitwords, "readable", 1 | 4);
     nanosleep(&(struct timespec){.tv_nsec = futex.limit_ns}, NULL);
     cr_assert_eq(shmring_futex_arm(q, SHMRING_READABLE, &futex), 0);
-    is("Bells", segment.bells, "readable_settled", 1);
-    is("Bells", segment.bells, "writable", 0);
-    is("Bells", segment.bells, "writable_settled", 0);
+    is("Wait words", segment.waitwords, "readable_settled", 1);
+    is("Wait words", segment.waitwords, "writable", 0);
+    is("Wait words", segment.waitwords, "writable_settled", 0);
 }
 
 /* Of row 0. */
@@ -385,7 +385,7 @@ Test(layout_document, spsc)
     check_header(q, "memfd:layout", 3);
     check_bells(q);
     page_is_zero_after(segment.producer + 128, segment.table);
-    page_is_zero_after(segment.bells + 256, segment.consumer);
+    page_is_zero_after(segment.waitwords + 256, segment.consumer);
     page_is_zero_after(segment.consumer + 256, segment.data);
     static const char *const rest[] = {"deaths", "recovered", "full_events", "empty_events",
                                        "held_since"};
@@ -511,7 +511,7 @@ Test(layout_document, mpmc)
     is(r, segment.table, "full_events", 1);
     rest_is_zero(r, segment.table);
     check_header(q, "memfd:layout", 3);
-    page_is_zero_after(segment.bells + 256, segment.consumer);
+    page_is_zero_after(segment.waitwords + 256, segment.consumer);
     cr_assert_eq(shmring_release(q, message), 0);
     shmring_close(&q);
 }

@@ -296,7 +296,7 @@ static void check_what_a_dead_consumer_held_comes(int others)
     cr_assert_eq(shmring_set_waiting(q, &often), 0);
     cr_assert_eq(shmring_mux_add(mux, q, SHMRING_READABLE, NULL), 0);
     cr_assert_eq(shmring_mux_wait(mux, events, EVENTS, &moment), -ETIMEDOUT);
-    /* The bell rings, and the message is gone. */
+    /* The wait word rings, and the message is gone. */
     cr_assert_eq(shmring_send(producer, "hello", 5), 0);
     cr_assert_eq(test_run(die_with_a_message, NULL), -SIGKILL);
     while (shmring_mux_wait(mux, events, EVENTS, for_ever) != 1 ||

@@ -20,8 +20,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "lib/core/handle.h"
 #include "lib/base/process.h"
+#include "lib/core/handle.h"
 #include "support.h"
 
 #if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
@@ -123,7 +123,7 @@ static int do_close(void)
 
 static int do_close_last(void)
 {
-    shmring_close(&other); /* it removes the doorbells */
+    shmring_close(&other); /* it removes the notifiers */
     return 0;
 }
 
@@ -242,12 +242,12 @@ static const struct call {
     {"open_fd", queue_of_dead, do_open_fd},
     {"dup", queue_of_dead, do_dup},
     {"close", queue_of_dead, do_close},
-    {"close, the last at the doorbell", queue_removed, do_close_last},
+    {"close, the last at the notifier", queue_removed, do_close_last},
     {"unlink", queue_polled, do_unlink},
     {"recover", queue_of_dead, do_recover},
     {"send, with a sweep", queue_of_dead, do_send_and_sweep},
     {"recv, with a sweep", queue_of_dead, do_recv_and_sweep},
-    {"send, ringing a doorbell", queue_polled, do_send_and_ring},
+    {"send, ringing a notifier", queue_polled, do_send_and_ring},
     {"recv_wait", queue_of_dead, do_recv_wait},
     {"wait", queue_of_dead, do_wait},
     {"fd", queue_of_dead, do_fd},
@@ -640,7 +640,7 @@ static int with_a_strict_umask(void *argument)
     child_assert(shmring_stat(q, &st) == 0 && st.mode == 0600);
     child_assert(shmring_fd_arm(q, SHMRING_READABLE) == 0);
     shmring_close(&q);
-    child_assert(shmring_unlink(name) == 0); /* and its doorbell */
+    child_assert(shmring_unlink(name) == 0); /* and its notifier */
     shmring_close(&made);
     return 0;
 }

@@ -336,9 +336,9 @@ static uint64_t some_index(struct scribbler *s)
     case 1:
         return word_of(s, g->consumer, g->consumer + sizeof(struct shmr_spsc_consumer_page));
     case 2:
-        return word_of(s, g->table, g->bells);
+        return word_of(s, g->table, g->waitwords);
     case 3:
-        return word_of(s, g->bells, g->bells + sizeof(struct shmr_bells));
+        return word_of(s, g->waitwords, g->waitwords + sizeof(struct shmr_waitwords));
     default:
         return some_place_of_a_message(s);
     }
@@ -385,9 +385,9 @@ static void run_ahead(struct scribbler *s)
 static void wake_all(struct scribbler *s)
 {
     for (int i = 0; i < BURST; i++) {
-        const uint64_t bell = i % 2 ? offsetof(struct shmr_bells, writable) : 0;
-        const uint64_t index = (s->g.bells + bell) / 8;
-        put(s, index, get(s, index) + SHMR_BELL_RING);
+        const uint64_t waitword = i % 2 ? offsetof(struct shmr_waitwords, writable) : 0;
+        const uint64_t index = (s->g.waitwords + waitword) / 8;
+        put(s, index, get(s, index) + SHMR_WAITWORD_STEP);
         if (i % 64 < 2)
             syscall(SYS_futex, &s->segment[index], FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
     }

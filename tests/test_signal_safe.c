@@ -281,19 +281,19 @@ static const struct operation {
 /* ---- One round --------------------------------------------------------------------------------
  */
 
-/* Doorbells that the handle has opened to ring them: it keeps these. */
-static int kept_doorbells(void)
+/* Notifiers that the handle has opened to ring them: it keeps these. */
+static int kept_notifiers(void)
 {
-    return (q->polled[SHMR_READABLE].bell >= 0) + (q->polled[SHMR_WRITABLE].bell >= 0);
+    return (q->polled[SHMR_READABLE].fifo >= 0) + (q->polled[SHMR_WRITABLE].fifo >= 0);
 }
 
-static void check_process(const char *words, const struct holdings *before, int doorbells)
+static void check_process(const char *words, const struct holdings *before, int notifiers)
 {
     const struct holdings now = test_holdings();
     sigset_t signals;
     int blocked = 0;
 
-    cr_assert_eq(now.descriptors - kept_doorbells(), before->descriptors - doorbells,
+    cr_assert_eq(now.descriptors - kept_notifiers(), before->descriptors - notifiers,
                  "%s: %d descriptors, %d before", words, now.descriptors, before->descriptors);
     cr_assert_eq(now.shared_maps, before->shared_maps, "%s", words);
     pthread_sigmask(SIG_BLOCK, NULL, &signals);
@@ -317,7 +317,7 @@ static void one_round(const struct operation *o, int function, int error, int nt
     o->before();
     look_for_the_dead_next();
     const struct holdings before = test_holdings();
-    const int doorbells = kept_doorbells();
+    const int notifiers = kept_notifiers();
     (void)shmring_check(NULL); /* a detail, not yet in words */
     unsafe = NULL;
     errno = ANY;
@@ -335,7 +335,7 @@ static void one_round(const struct operation *o, int function, int error, int nt
                        shmring_strerror_detail());
     if (function == FALLIBLE)
         cr_assert_eq(q->recovered.participants, o->sweeps ? 2 : 0, "%s", words);
-    check_process(words, &before, doorbells);
+    check_process(words, &before, notifiers);
 }
 
 static void every_round(const struct operation *o)

@@ -241,7 +241,7 @@ static int poll_what_was_removed(void *name)
     return 1;
 }
 
-Test(tools_dump_gc, gc_removes_doorbells_that_nobody_has_open)
+Test(tools_dump_gc, gc_removes_notifiers_that_nobody_has_open)
 {
     char directory[64], queue[128];
     snprintf(directory, sizeof directory, "%s", directory_name());
@@ -260,8 +260,8 @@ Test(tools_dump_gc, gc_removes_doorbells_that_nobody_has_open)
             dry_run ? TOOL("", "gc", "--dry-run", directory) : TOOL("", "gc", directory);
         cr_assert(outcome.status == 0 && *outcome.err == '\0', "%s", outcome.err);
         cr_assert(strncmp(outcome.out, ".shmring-bell-", 14) == 0, "%s", outcome.out);
-        cr_assert(strstr(outcome.out, dry_run ? ": would be removed: a doorbell that nobody has"
-                                              : ": removed: a doorbell that nobody has"),
+        cr_assert(strstr(outcome.out, dry_run ? ": would be removed: a notifier that nobody has"
+                                              : ": removed: a notifier that nobody has"),
                   "%s", outcome.out);
         outcome_free(&outcome);
         cr_assert(test_count_files(directory) == dry_run);

@@ -619,11 +619,11 @@ Test(wait, only_what_is_left_is_passed_on, .init = setup_mpmc, .fini = teardown)
             cr_assert_geq(e == SHMR_WRITABLE ? shmring_recv(q, buf, sizeof buf)
                                              : shmring_send(q, "one", 3),
                           0);
-            uint32_t before = atomic_load(&q->bell[e]->word);
+            uint32_t before = atomic_load(&q->waitword[e]->word);
             cr_assert_eq(shmring_futex_arm(q, events[e], &futex), 1);
-            uint32_t rings = (atomic_load(&q->bell[e]->word) - before) / SHMR_BELL_RING;
+            uint32_t rings = (atomic_load(&q->waitword[e]->word) - before) / SHMR_WAITWORD_STEP;
             cr_assert_eq(rings, there - 1, "%u rings for %u in the queue", rings, there);
-            atomic_fetch_and(&q->bell[e]->word, ~SHMR_BELL_SLEEPERS); /* nobody does */
+            atomic_fetch_and(&q->waitword[e]->word, ~SHMR_WAITWORD_SLEEPERS); /* nobody does */
         }
     }
 }

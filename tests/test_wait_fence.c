@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The store-buffering shape between two processes, made of the very functions of
- * lib/wait/waitword.h and lib/wait/fence.h: one publishes and then looks at the bell, the other
- * announces and then looks for what is published. That neither sees the other must never happen
- * with the fences in place; and without them it does, or else this test would say nothing.
+ * lib/wait/waitword.h and lib/wait/fence.h: one publishes and then looks at the wait word, the
+ * other announces and then looks for what is published. That neither sees the other must never
+ * happen with the fences in place; and without them it does, or else this test would say nothing.
  *
  * SHMRING_TEST_ROUNDS: how many rounds, 200,000 unless told otherwise.
  */
@@ -22,9 +22,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "lib/wait/waitword.h"
 #include "lib/base/cpu.h"
 #include "lib/wait/fence.h"
+#include "lib/wait/waitword.h"
 #include "messages.h"
 #include "settled.h"
 #include "support.h"
@@ -37,7 +37,7 @@ enum way { BOTH, SLEEPER_BY_MEMBARRIER, SLEEPER_ONLY, PUBLISHER_ONLY };
 
 /* Each word on lines of its own. */
 static struct board {
-    struct shmr_bell bell;
+    struct shmr_waitword waitword;
     _Alignas(128) _Atomic uint32_t published;
     _Alignas(128) _Atomic uint64_t turn[2]; /* rounds begun by each */
     _Alignas(128) _Atomic uint64_t done[2]; /* and ended */
@@ -70,24 +70,25 @@ static bool meet(_Atomic uint64_t count[2], int me, uint64_t round)
     return true;
 }
 
-/* What shmring_send() does: see shmr_tell(). */
+/* What shmring_send() does: see shmr_notify(). */
 static bool publish_and_look(void)
 {
     const bool fences = way == BOTH || way == PUBLISHER_ONLY;
 
     atomic_store_explicit(&board->published, 1, memory_order_release);
-    return shmr_bell_heeded(&board->bell, fences ? SHMR_HEED_FENCED : SHMR_HEED_UNFENCED) &&
-           shmr_bell_ring(&board->bell) != 0;
+    return shmr_waitword_is_set(&board->waitword,
+                                fences ? SHMR_NOTIFY_FENCED : SHMR_NOTIFY_UNFENCED) &&
+           shmr_waitword_notify(&board->waitword) != 0;
 }
 
 /* What announce() in lib/wait/sleep.c does; PUBLISHER_ONLY: without W1. */
 static bool announce_and_look(void)
 {
     if (way == PUBLISHER_ONLY)
-        atomic_store_explicit(&board->bell.word, SHMR_BELL_ASLEEP | SHMR_BELL_WATCHED,
+        atomic_store_explicit(&board->waitword.word, SHMR_WAITWORD_ASLEEP | SHMR_WAITWORD_WATCHED,
                               memory_order_release);
     else
-        shmr_bell_announce(&board->bell, SHMR_BELL_ASLEEP);
+        shmr_waitword_announce(&board->waitword, SHMR_WAITWORD_ASLEEP);
     if (way == SLEEPER_BY_MEMBARRIER)
         child_assert(shmr_fence_others());
     return atomic_load_explicit(&board->published, memory_order_relaxed) != 0;
@@ -118,7 +119,7 @@ static uint64_t play(uint64_t rounds, bool until_seen)
     memset(board, 0, sizeof *board);
     pid = test_fork(publisher, NULL);
     for (uint64_t round = 1; round <= rounds && !(until_seen && forbidden); round++) {
-        atomic_store(&board->bell.word, SHMR_BELL_WATCHED);
+        atomic_store(&board->waitword.word, SHMR_WAITWORD_WATCHED);
         atomic_store(&board->published, 0);
         while (atomic_load(&board->turn[0]) < round) { /* it is ready, or it could not register */
             siginfo_t ended = {0};

@@ -330,7 +330,7 @@ Test(wait, a_name_is_checked_by_time, .init = setup)
     cr_assert_eq(shmring_recv_wait(q, buf, sizeof buf, &brief), -ETIMEDOUT);
     cr_assert_eq(shmring_unlink(name), 0);
     /* As if so much time had passed. */
-    q->waiting.looked_around -= INT64_C(1500000000);
+    q->waiting.rechecked -= INT64_C(1500000000);
     q->waiting.name_checked -= INT64_C(1500000000);
     assert_refused(shmring_recv_wait(q, buf, sizeof buf, &brief), ESTALE, "removed");
     shmring_close(&q);
@@ -438,11 +438,11 @@ static _Atomic bool storm_is_over;
 /* Wake who waits for a message, for nothing, as fast as can be. */
 static void *wake_all_the_time(void *word)
 {
-    _Atomic uint32_t *bell = word;
+    _Atomic uint32_t *waitword = word;
 
     while (!storm_is_over) {
-        atomic_fetch_add(bell, SHMR_BELL_RING);
-        syscall(SYS_futex, bell, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+        atomic_fetch_add(waitword, SHMR_WAITWORD_STEP);
+        syscall(SYS_futex, waitword, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
     }
     return NULL;
 }
@@ -458,7 +458,7 @@ Test(wait, woken_for_nothing_all_the_time, .init = setup, .timeout = 60)
     q = test_create(name, SHMRING_PRODUCER, 4096);
     fill(q);
     cr_assert_eq(shmring_futex_arm(q, SHMRING_WRITABLE, &futex), 0);
-    struct shmr_bell *writable = (struct shmr_bell *)(uintptr_t)futex.word;
+    struct shmr_waitword *writable = (struct shmr_waitword *)(uintptr_t)futex.word;
     shmring_t *emptied = open_role(SHMRING_CONSUMER);
     while (shmring_recv(emptied, message, sizeof message) > 0)
         continue;

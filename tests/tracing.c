@@ -65,7 +65,8 @@ static void spsc(const char *name)
     must_not(shmring_wait(q, SHMRING_WRITABLE, &moment), ETIMEDOUT, "wait");
     printf("sleep %s 2\n", name);
     printf("sleep_end %s 2 %d\n", name, -ETIMEDOUT);
-    must(shmring_recv(q, msg, sizeof msg), "recv"); /* nobody told the bell that the sleeper left */
+    must(shmring_recv(q, msg, sizeof msg),
+         "recv"); /* nobody told the wait word that the sleeper left */
     printf("wake %s 2 1\n", name);
     shmring_close(&q);
     printf("close %s 3 0\n", name);

@@ -10,9 +10,9 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#include "wait/notifier.h"
 #include "core/rows.h"
 #include "tool.h"
+#include "wait/notifier.h"
 
 static int count(void *arg, const struct shmring_message *message)
 {
@@ -98,22 +98,22 @@ static int collect(const struct entry *entry, bool all, bool dry_run)
     return status;
 }
 
-static int is_doorbell(const struct dirent *file)
+static int is_notifier(const struct dirent *file)
 {
-    return strncmp(file->d_name, SHMR_DOORBELL_PREFIX, strlen(SHMR_DOORBELL_PREFIX)) == 0;
+    return strncmp(file->d_name, SHMR_NOTIFIER_PREFIX, strlen(SHMR_NOTIFIER_PREFIX)) == 0;
 }
 
 /* What killed participants left of memfd queues and of queues that were removed meanwhile. One that
  * is still needed is made again. */
-static void collect_doorbells(const char *path, bool dry_run)
+static void collect_notifiers(const char *path, bool dry_run)
 {
     int dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     struct dirent **files;
-    int n = dirfd < 0 ? -1 : scandir(path, &files, is_doorbell, alphasort);
+    int n = dirfd < 0 ? -1 : scandir(path, &files, is_notifier, alphasort);
     for (int i = 0; i < n; free(files[i++]))
-        if (shmr_doorbell_remove_idle(dirfd, files[i]->d_name, dry_run)) {
+        if (shmr_notifier_remove_idle(dirfd, files[i]->d_name, dry_run)) {
             say(files[i]->d_name, dry_run ? "would be removed: " : "removed: ");
-            puts("a doorbell that nobody has open");
+            puts("a notifier that nobody has open");
         }
     if (n >= 0)
         free(files);
@@ -153,10 +153,10 @@ static int run(const struct command *self, int argc, char **argv)
             status = EXIT_FAILED;
     list_free(&list);
     if (optind == argc)
-        collect_doorbells(POSIX_DIRECTORY, dry_run);
+        collect_notifiers(POSIX_DIRECTORY, dry_run);
     for (; optind < argc; optind++)
         if (is_directory(argv[optind]))
-            collect_doorbells(argv[optind], dry_run);
+            collect_notifiers(argv[optind], dry_run);
     return status;
 }
 

@@ -108,9 +108,9 @@ static int producers_left(struct receiver *r)
 }
 
 /* From now on waiting ends with -EPIPE when the producers have left, or not. */
-static int heed_hangup(struct receiver *r, bool heed)
+static int heed_hangup(struct receiver *r, bool bits)
 {
-    struct shmring_waiting how = {.spin_ns = 50000, .flags = heed ? SHMRING_WAIT_HANGUP : 0};
+    struct shmring_waiting how = {.spin_ns = 50000, .flags = bits ? SHMRING_WAIT_HANGUP : 0};
     return shmring_set_waiting(r->q, &how);
 }
 

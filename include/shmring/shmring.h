@@ -571,11 +571,11 @@ SHMRING_API int shmring_set_waiting(shmring_t *q, const struct shmring_waiting *
  * mpmc queue wake for each message, and one gets it.
  *
  * Both return what shmring_wait() returns, except -ETIMEDOUT and -EINTR, and
- *   -EEXIST   something stands in the doorbell's place, and is not to be trusted
- *   -EBUSY    the doorbell is just being removed: try again
+ *   -EEXIST   something stands in the notifier's place, and is not to be trusted
+ *   -EBUSY    the notifier is just being removed: try again
  *   -EOPNOTSUPP  the file system has no FIFOs, or no links to them: wait by shmring_wait()
  *   -ENOENT, -ENOTDIR, -EACCES, -EROFS, -ENOSPC, -EMFILE, -ENFILE, -ENOMEM  from the kernel
- * The doorbell is a FIFO, DIRECTORY/.shmring-bell-*, made by the first who waits in the queue's
+ * The notifier is a FIFO, DIRECTORY/.shmring-bell-*, made by the first who waits in the queue's
  * directory (memfd: /dev/shm) with the queue's mode and group. Where those who send (or make room)
  * cannot open it, the timed look is all there is. When the FIFO alone is removed, the next call to
  * shmring_fd_arm() makes a new one. shmring_unlink() removes it, or, while it is open,

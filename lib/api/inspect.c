@@ -13,13 +13,15 @@
 #include "core/rows.h"
 #include "wait/waitword.h"
 
-static uint32_t who_sleeps(const struct shmr_bells *bells)
+static uint32_t who_sleeps(const struct shmr_waitwords *waitwords)
 {
     uint32_t asleep = 0;
 
-    if (atomic_load_explicit(&bells->readable.word, memory_order_relaxed) & SHMR_BELL_SLEEPERS)
+    if (atomic_load_explicit(&waitwords->readable.word, memory_order_relaxed) &
+        SHMR_WAITWORD_SLEEPERS)
         asleep |= SHMRING_READABLE;
-    if (atomic_load_explicit(&bells->writable.word, memory_order_relaxed) & SHMR_BELL_SLEEPERS)
+    if (atomic_load_explicit(&waitwords->writable.word, memory_order_relaxed) &
+        SHMR_WAITWORD_SLEEPERS)
         asleep |= SHMRING_WRITABLE;
     return asleep;
 }
@@ -74,7 +76,7 @@ int shmring_stat(shmring_t *q, struct shmring_stat *st)
     memcpy(st->creator_comm, q->header.creator_comm, sizeof st->creator_comm);
     memcpy(st->name, q->header.name, sizeof st->name);
     st->max_participants = q->geometry.rows;
-    st->asleep = who_sleeps(q->map.bells);
+    st->asleep = who_sleeps(q->map.waitwords);
     q->geometry.type->stat(q, st);
     r = count_participants(q, st);
     return r < 0 ? r : shmr_handle_check_memory(q);

@@ -53,16 +53,16 @@ COLD static int recv_failed(shmring_t *q, int r, size_t size)
                                                                                                    \
         if (unlikely(r < 0))                                                                       \
             return recv_failed(q, (int)r, size);                                                   \
-        if (unlikely(shmr_tell(q, SHMR_WRITABLE, 1) < 0))                                          \
+        if (unlikely(shmr_notify(q, SHMR_WRITABLE, 1) < 0))                                        \
             return -EBADMSG;                                                                       \
         shmr_##kind##_after_receive(q, 1);                                                         \
         return r;                                                                                  \
     }
 SHMR_KINDS(RECV_WHOLE)
 
-COLD static ssize_t received_and_ring(shmring_t *q, ssize_t r)
+COLD static ssize_t received_and_wake(shmring_t *q, ssize_t r)
 {
-    return unlikely(shmr_ring(q, SHMR_WRITABLE, 1) < 0) ? -EBADMSG : r;
+    return unlikely(shmr_wake(q, SHMR_WRITABLE, 1) < 0) ? -EBADMSG : r;
 }
 
 static inline ssize_t recv_any(shmring_t *q, void *buf, size_t size)
@@ -76,7 +76,7 @@ static inline ssize_t recv_any(shmring_t *q, void *buf, size_t size)
     case SHMR_##KIND:                                                                              \
         if (unlikely(!shmr_##kind##_recv_quick(shmr_##kind##_receiver(q), buf, size, &r)))         \
             return recv_##kind(q, buf, size);                                                      \
-        return likely(!shmr_is_heeded(q, SHMR_WRITABLE)) ? r : received_and_ring(q, r);
+        return likely(!shmr_must_notify(q, SHMR_WRITABLE)) ? r : received_and_wake(q, r);
     SHMR_SWITCH(q, RECV);
 }
 
@@ -133,7 +133,7 @@ int shmring_recv_batch(shmring_t *q, struct iovec *msgs, int n)
     int r = recv_batch(q, msgs, n);
     if (unlikely(r < 0))
         return recv_failed(q, r, msgs[0].iov_len);
-    if (unlikely(shmr_tell(q, SHMR_WRITABLE, r) < 0))
+    if (unlikely(shmr_notify(q, SHMR_WRITABLE, r) < 0))
         return -EBADMSG;
     after_receive(q, r);
     return r;
@@ -190,5 +190,5 @@ int shmring_release(shmring_t *q, const void *msg)
     if (unlikely(r < 0))
         return recv_failed(q, r, 0);
     after_receive(q, 1);
-    return shmr_tell(q, SHMR_WRITABLE, 1);
+    return shmr_notify(q, SHMR_WRITABLE, 1);
 }

@@ -62,7 +62,7 @@ COLD static int send_failed(shmring_t *q, int r, size_t len, size_t limit)
         if (unlikely(r < 0))                                                                       \
             return send_failed(q, r, len, q->geometry.max_message);                                \
         shmr_##kind##_after_send(q, 1);                                                            \
-        return shmr_tell(q, SHMR_READABLE, 1);                                                     \
+        return shmr_notify(q, SHMR_READABLE, 1);                                                   \
     }
 SHMR_KINDS(SEND_WHOLE)
 
@@ -74,7 +74,7 @@ static inline int send_any(shmring_t *q, const void *msg, size_t len)
 #define SEND(KIND, kind)                                                                           \
     case SHMR_##KIND:                                                                              \
         if (likely(shmr_##kind##_send_quick(shmr_##kind##_sender(q), msg, len)))                   \
-            return shmr_tell(q, SHMR_READABLE, 1);                                                 \
+            return shmr_notify(q, SHMR_READABLE, 1);                                               \
         return send_##kind(q, msg, len);
     SHMR_SWITCH(q, SEND);
 }
@@ -133,7 +133,7 @@ int shmring_send_batch(shmring_t *q, const struct iovec *msgs, int n)
     int r = send_batch(q, msgs, n);
     if (unlikely(r < 0))
         return send_failed(q, r, msgs[0].iov_len, q->geometry.max_message);
-    if (unlikely(shmr_tell(q, SHMR_READABLE, r) < 0))
+    if (unlikely(shmr_notify(q, SHMR_READABLE, r) < 0))
         return -EBADMSG;
     after_send(q, r);
     return r;
@@ -189,7 +189,7 @@ int shmring_commit(shmring_t *q, void *msg, size_t len)
     if (unlikely(r < 0))
         return send_failed(q, r, len, r == -EMSGSIZE ? q->geometry.type->reserved(q, msg) : 0);
     after_send(q, 1);
-    return shmr_tell(q, SHMR_READABLE, 1);
+    return shmr_notify(q, SHMR_READABLE, 1);
 }
 
 static inline int cancel(shmring_t *q, const void *msg)
@@ -209,5 +209,5 @@ int shmring_cancel(shmring_t *q, void *msg)
     int r = cancel(q, msg);
     if (unlikely(r < 0))
         return send_failed(q, r, 0, q->geometry.max_message);
-    return shmr_tell(q, SHMR_WRITABLE, 1); /* mpmc: another producer can have the block */
+    return shmr_notify(q, SHMR_WRITABLE, 1); /* mpmc: another producer can have the block */
 }

@@ -173,7 +173,7 @@ int shmr_attach(shmring_t *q, unsigned flags, bool by_name)
         r = shmr_segment_touch(&q->map, flags);
     if (r == 0 && q->roles) {
         shmr_wait_init(q, flags);
-        q->doorbell = shmr_doorbell_path(q->fd, q->header.created_ns);
+        q->notifier = shmr_notifier_path(q->fd, q->header.created_ns);
     }
     if (r == 0 && q->roles)
         r = q->geometry.type->join(q);
@@ -193,5 +193,5 @@ void shmr_attach_leave(shmring_t *q)
     q->geometry.type->leave(q);
     /* Those who sleep see at once whether anybody is left. */
     for (int e = 0; e < SHMR_EVENTS; e++)
-        (void)shmr_ring(q, e, INT_MAX);
+        (void)shmr_wake(q, e, INT_MAX);
 }

@@ -217,11 +217,11 @@ int shmr_file_open(const struct shmr_name *name, int flags)
     return fd;
 }
 
-static void remove_doorbells(int fd, int64_t created_ns)
+static void remove_notifiers(int fd, int64_t created_ns)
 {
-    char *path = shmr_doorbell_path(fd, created_ns);
+    char *path = shmr_notifier_path(fd, created_ns);
 
-    shmr_doorbell_remove(path);
+    shmr_notifier_remove(path);
     free(path);
 }
 
@@ -247,7 +247,7 @@ int shmr_file_unlink(const struct shmr_name *name)
     if (ours && unlink(name->path) < 0)
         error = errno;
     else if (ours)
-        remove_doorbells(fd, h.created_ns);
+        remove_notifiers(fd, h.created_ns);
     close(fd);
     if (!ours && !error)
         return shmr_fail(EBADMSG, "%s is not a shmring segment: it was left alone", name->path);

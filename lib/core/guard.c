@@ -140,8 +140,10 @@ static bool replace_segment(shmring_t *q)
              MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) == MAP_FAILED)
         return false;
     (void)madvise(map->base, map->length, MADV_DONTFORK);
-    atomic_store_explicit(&map->bells->readable.word, SHMR_BELL_ASLEEP, memory_order_relaxed);
-    atomic_store_explicit(&map->bells->writable.word, SHMR_BELL_ASLEEP, memory_order_relaxed);
+    atomic_store_explicit(&map->waitwords->readable.word, SHMR_WAITWORD_ASLEEP,
+                          memory_order_relaxed);
+    atomic_store_explicit(&map->waitwords->writable.word, SHMR_WAITWORD_ASLEEP,
+                          memory_order_relaxed);
     if (q->kept.fd >= 0)
         shmr_unlock_all(q->kept.fd);
     q->lost = q->poisoned = true;

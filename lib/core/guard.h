@@ -6,8 +6,8 @@
  * shmring_guard_sigbus() installs a handler. It finds the handle by the address of the fault, maps
  * pages of this process alone in place of the whole segment, marks the handle lost, and lets the
  * instruction go on. From then on nothing that the handle does reaches anybody. So that the call
- * that was interrupted does not pass for a success, the new bells say that somebody sleeps: then
- * every call leaves its fast path, and finds the mark there.
+ * that was interrupted does not pass for a success, the new wait words say that somebody sleeps:
+ * then every call leaves its fast path, and finds the mark there.
  *
  * Replacing the mapping also ends the locks that it held (participant.h), and those that the handle
  * holds by a descriptor are dropped: the others see that this participant is gone.

@@ -28,7 +28,7 @@ int shmr_handle_new(shmring_t **out)
         return shmr_fail(error, "%zu bytes for the handle: %s", sizeof *q, strerror(error));
     memset(q, 0, sizeof *q);
     q->fd = q->kept.fd = -1;
-    shmr_fd_init(q);
+    shmr_poll_init(q);
     q->send_mark = q->receive_mark = SHMR_NO_PROCESS;
     int r = shmr_process_mark(&q->process);
     if (r < 0) {
@@ -75,7 +75,7 @@ void shmr_handle_free(shmring_t *q)
 {
     shmr_handle_unmap(q);
     close_kept(&q->kept);
-    shmr_fd_close(q);
+    shmr_poll_close(q);
     if (q->fd >= 0)
         close(q->fd);
     if (q->geometry.type && q->geometry.type->free)

@@ -12,7 +12,7 @@
 #include "mpmc/participant.h"
 #include "spsc/ring.h"
 
-/* What a queue can become: whoever waits for one of these sleeps at its bell. */
+/* What a queue can become: whoever waits for one of these sleeps at its wait word. */
 enum { SHMR_READABLE, SHMR_WRITABLE, SHMR_EVENTS };
 
 /* How a handle waits: see lib/wait/sleep.h. */
@@ -24,7 +24,7 @@ struct shmr_waiting {
     bool unsure;                  /* at the last arming: SHMRING_FUTEX_UNSURE */
     bool no_waitv;                /* futex_waitv(2) is not to be had */
     int64_t skew;                 /* ns: what the clock lags behind the kernel's, see wait.c */
-    int64_t looked_around;        /* the last recheck: CLOCK_MONOTONIC with the skew, ns */
+    int64_t rechecked;            /* the last recheck: CLOCK_MONOTONIC with the skew, ns */
     int64_t name_checked;         /* the last check of the name: likewise */
     int64_t watched[SHMR_EVENTS]; /* the first announcement: likewise; 0: there was none */
     uint32_t usual[SHMR_EVENTS];  /* ns that waits took of late, as far as spinning found out */
@@ -32,9 +32,9 @@ struct shmr_waiting {
     size_t refused; /* length of the last message for which there was no room */
 };
 
-/* A handle's part in an event's doorbell: see lib/wait/notifier.h. Descriptors, -1: none yet. */
+/* A handle's part in an event's notifier: see lib/wait/notifier.h. Descriptors, -1: none yet. */
 struct shmr_polled {
-    int bell;             /* the FIFO: opened to wait or to ring */
+    int fifo;             /* the FIFO: opened to wait or to ring */
     int timer;            /* the next look by itself */
     int fd;               /* the epoll instance that has both: what the user polls */
     int64_t armed, limit; /* when the timer was set, and for how long, ns */
@@ -61,9 +61,10 @@ struct shmring {
     uint32_t send_mark;
     uint32_t receive_mark;
     enum shmr_kind_number number; /* which of the union is in use */
-    /* And what every success looks at: does somebody sleep there, or (see bell.h) may somebody? */
-    struct shmr_bell *bell[SHMR_EVENTS];
-    uint32_t heed[SHMR_EVENTS];
+    /* And what every success looks at: does somebody sleep there, or (see waitword.h) may somebody?
+     */
+    struct shmr_waitword *waitword[SHMR_EVENTS];
+    uint32_t notify_if[SHMR_EVENTS];
     /* The state of the kind. Only its own folder, and what api/ expands from SHMR_KINDS, look here.
      */
     union {
@@ -96,7 +97,7 @@ struct shmring {
     uint64_t peers_ever[SHMR_EVENTS];
     uint64_t peers_before[SHMR_EVENTS];
     struct shmr_polled polled[SHMR_EVENTS];
-    char *doorbell; /* a path from shmr_doorbell_path() */
+    char *notifier; /* a path from shmr_notifier_path() */
 #ifdef SHMRING_CHECKS
     _Atomic(const void *) user; /* the thread that is in a call on this handle */
 #endif

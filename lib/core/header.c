@@ -34,8 +34,8 @@ static void lay_out(struct shmr_geometry *g)
 {
     g->producer = g->page_size;
     g->table = g->producer + g->page_size; /* the pages' structs are smaller than any page */
-    g->bells = g->table + g->rows * sizeof(struct shmr_row);
-    g->consumer = round_up(g->bells + sizeof(struct shmr_bells), g->page_size);
+    g->waitwords = g->table + g->rows * sizeof(struct shmr_row);
+    g->consumer = round_up(g->waitwords + sizeof(struct shmr_waitwords), g->page_size);
     g->data = g->consumer + g->page_size;
     g->data_size = round_up(g->type->sections(g), g->page_size);
     g->segment_size = g->data + g->data_size;

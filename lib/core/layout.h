@@ -7,15 +7,15 @@
  *   header           0                          creator, once        nobody (read with pread)
  *   producer page    1 page                     producer             producer
  *   participants     2 pages                    each its own row     producer and consumer
- *   bells            after the last row         all                  producer and consumer
+ *   wait words            after the last row         all                  producer and consumer
  *   consumer page    after the table            consumer             consumer
  *   data             after the consumer page    producer             producer
  *
  * (In an mpmc queue every participant writes to every section but the header.)
  *
- * Every section but the bells starts on a page (header.page_size: 4096, or 2 MiB with huge pages)
- * and fills whole pages, so that each can have its own protection. The data section of an spsc
- * queue is mapped twice in a row: a record that runs over its end is contiguous all the same.
+ * Every section but the wait words starts on a page (header.page_size: 4096, or 2 MiB with huge
+ * pages) and fills whole pages, so that each can have its own protection. The data section of an
+ * spsc queue is mapped twice in a row: a record that runs over its end is contiguous all the same.
  *
  *     | producer | participants | consumer | data ...... | data again |
  *
@@ -122,16 +122,16 @@ struct shmr_row {
 };
 
 /* See lib/wait/waitword.h. A line that rests while nobody sleeps. */
-struct shmr_bell {
+struct shmr_waitword {
     _Atomic uint32_t word;
     _Atomic uint32_t settled; /* not 0: all who publish see by now that the word is WATCHED */
     uint32_t zero[30];
 };
 
 /* Behind the last row, written by all: whom to wake when the queue becomes readable, writable. */
-struct shmr_bells {
-    struct shmr_bell readable;
-    struct shmr_bell writable;
+struct shmr_waitwords {
+    struct shmr_waitword readable;
+    struct shmr_waitword writable;
 };
 
 /* For the layout files of the kinds, too. */
@@ -175,8 +175,8 @@ SHMR_AT(shmr_row, received, 160);
 SHMR_AT(shmr_row, full_events, 192);
 SHMR_AT(shmr_row, held_since, 208);
 static_assert(sizeof(struct shmr_row) == 256, "shmr_row");
-SHMR_AT(shmr_bells, writable, 128);
-static_assert(sizeof(struct shmr_bells) == 256, "shmr_bells");
+SHMR_AT(shmr_waitwords, writable, 128);
+static_assert(sizeof(struct shmr_waitwords) == 256, "shmr_waitwords");
 static_assert(sizeof(_Atomic uint64_t) == 8 && sizeof(_Atomic uint32_t) == 4,
               "atomics are plain words");
 static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2, "atomics are lock-free");
@@ -196,7 +196,7 @@ struct shmr_geometry {
     uint64_t origins;  /* mpmc: offset in the data section */
     uint64_t producer; /* offsets in the segment */
     uint64_t table;
-    uint64_t bells;
+    uint64_t waitwords;
     uint64_t consumer;
     uint64_t data;
     uint64_t data_size;

@@ -59,9 +59,9 @@ void shmr_recovery_trace(const shmring_t *q, uint32_t row, const struct shmr_rec
 void shmr_recovery_wake(shmring_t *q, const struct shmr_recovered *done)
 {
     if (done->freed + done->dropped > 0)
-        (void)shmr_ring(q, SHMR_WRITABLE, INT_MAX);
+        (void)shmr_wake(q, SHMR_WRITABLE, INT_MAX);
     if (done->redelivered > 0)
-        (void)shmr_ring(q, SHMR_READABLE, INT_MAX);
+        (void)shmr_wake(q, SHMR_READABLE, INT_MAX);
 }
 
 void shmr_recovery_note(shmring_t *q, uint32_t row, const struct shmr_recovered *done)

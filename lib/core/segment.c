@@ -278,7 +278,7 @@ int shmr_segment_map(struct shmr_map *map, int fd, const struct shmr_geometry *g
                          map->length);
     map->producer = map->base;
     map->table = map->base + (g->table - g->producer);
-    map->bells = (void *)(map->base + (g->bells - g->producer));
+    map->waitwords = (void *)(map->base + (g->waitwords - g->producer));
     map->consumer = map->base + (g->consumer - g->producer);
     map->data = map->base + (g->data - g->producer);
     r = map_pieces(map, fd, g, flags);

@@ -29,7 +29,7 @@ struct shmr_map {
     size_t length;
     uint8_t *producer; /* the sections */
     uint8_t *table;
-    struct shmr_bells *bells;
+    struct shmr_waitwords *waitwords;
     uint8_t *consumer;
     uint8_t *data; /* spsc: twice in a row */
 };

@@ -141,7 +141,7 @@ static inline int64_t shmr_mpmc_laps(const struct shmr_mpmc *q, uint64_t entry, 
     return (int64_t)(ahead << SHMR_BLOCK_BITS) >> SHMR_BLOCK_BITS;
 }
 
-static inline uint64_t shmr_mpmc_look(const struct shmr_mpmc *q, uint64_t position)
+static inline uint64_t shmr_mpmc_poll(const struct shmr_mpmc *q, uint64_t position)
 {
     /* A1, pairs with R1 in shmr_mpmc_try_publish */
     return atomic_load_explicit(&shmr_mpmc_block(q, position)->entry, memory_order_acquire);
@@ -150,7 +150,7 @@ static inline uint64_t shmr_mpmc_look(const struct shmr_mpmc *q, uint64_t positi
 /* Is the message of a position gone? So are all before it: see the top. */
 static inline bool shmr_mpmc_is_taken(const struct shmr_mpmc *q, uint64_t position)
 {
-    uint64_t entry = shmr_mpmc_look(q, position);
+    uint64_t entry = shmr_mpmc_poll(q, position);
     const struct shmr_block *block = shmr_mpmc_block(q, entry & SHMR_BLOCK_MASK);
 
     return shmr_mpmc_laps(q, entry, position) != 0 ||
@@ -220,7 +220,7 @@ static inline bool shmr_mpmc_walk(struct shmr_mpmc *q, uint64_t *entry, uint64_t
 {
     while (*steps > 0) {
         --*steps;
-        *entry = shmr_mpmc_look(q, q->tail);
+        *entry = shmr_mpmc_poll(q, q->tail);
         int64_t laps = shmr_mpmc_laps(q, *entry, q->tail);
         if (laps < 0)
             return true;
@@ -279,7 +279,7 @@ __attribute__((noinline)) static struct shmr_mine shmr_mpmc_own_elsewhere(struct
 
     if (!shmr_mpmc_find_tail(q, &entry))
         return shmr_mine_none(-EAGAIN);
-    for (int i = 0; i < SHMR_MPMC_LOOKS; i++) {
+    for (int i = 0; i < SHMR_MPMC_SEARCH; i++) {
         uint64_t index = (i < SHMR_MPMC_NEARBY ? q->tail + (uint64_t)i : q->scan++) & q->mask;
         struct shmr_block *block = shmr_mpmc_block(q, index);
         if (shmr_mpmc_try_own(q, block))
@@ -296,7 +296,7 @@ static inline struct shmr_mine shmr_mpmc_own(struct shmr_mpmc *q)
     uint64_t index = q->tail & q->mask;
     struct shmr_block *block = shmr_mpmc_block(q, index);
 
-    if (__builtin_expect(shmr_mpmc_laps(q, shmr_mpmc_look(q, q->tail), q->tail) < 0, 1) &&
+    if (__builtin_expect(shmr_mpmc_laps(q, shmr_mpmc_poll(q, q->tail), q->tail) < 0, 1) &&
         __builtin_expect(shmr_mpmc_try_own(q, block), 1))
         return (struct shmr_mine){.block = block, .index = (int32_t)index};
     return shmr_mpmc_own_elsewhere(q);
@@ -312,7 +312,7 @@ static inline bool shmr_mpmc_try_publish(struct shmr_mpmc *q, struct shmr_mine m
     /* Means nothing yet: no entry of that position names this block before R1. */
     atomic_store_explicit(&mine.block->descriptor, shmr_descriptor(SHMR_RDY | again, q->me, tail),
                           memory_order_relaxed);
-    /* R1: contents and descriptor before it; pairs with A1 in shmr_mpmc_look. */
+    /* R1: contents and descriptor before it; pairs with A1 in shmr_mpmc_poll. */
     if (!atomic_compare_exchange_strong_explicit(&place->entry, &entry,
                                                  shmr_mpmc_entry(q, tail, (uint32_t)mine.index),
                                                  memory_order_release, memory_order_relaxed))
@@ -351,7 +351,7 @@ __attribute__((noinline)) static int shmr_mpmc_publish_later(struct shmr_mpmc *q
 static inline int shmr_mpmc_publish(struct shmr_mpmc *q, struct shmr_mine mine, uint64_t again)
 {
     struct shmr_block *place = shmr_mpmc_block(q, q->tail);
-    uint64_t entry = shmr_mpmc_look(q, q->tail);
+    uint64_t entry = shmr_mpmc_poll(q, q->tail);
 
     if (__builtin_expect(shmr_mpmc_laps(q, entry, q->tail) < 0, 1) &&
         __builtin_expect(shmr_mpmc_try_publish(q, mine, again, place, entry), 1))
@@ -441,7 +441,7 @@ static inline struct shmr_mine shmr_mpmc_take(struct shmr_mpmc *q, size_t size)
 
     for (uint64_t i = 0; i < steps; i++) {
         struct shmr_block *block = shmr_mpmc_block(q, q->head);
-        uint64_t entry = shmr_mpmc_look(q, q->head), index = entry & SHMR_BLOCK_MASK;
+        uint64_t entry = shmr_mpmc_poll(q, q->head), index = entry & SHMR_BLOCK_MASK;
         int64_t laps = shmr_mpmc_laps(q, entry, q->head);
         if (laps < 0)
             return shmr_mine_none(-EAGAIN);

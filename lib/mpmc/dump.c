@@ -75,7 +75,7 @@ static bool is_in_ring(const struct shmr_mpmc *q, uint64_t index, uint64_t descr
     uint64_t position = shmr_whole_position(descriptor, q->tail);
 
     return !is_retaken(descriptor) &&
-           shmr_mpmc_look(q, position) == shmr_mpmc_entry(q, position, index);
+           shmr_mpmc_poll(q, position) == shmr_mpmc_entry(q, position, index);
 }
 
 /* Messages taken so long ago that the ring has gone round since, or that a recoverer has in hand:
@@ -99,7 +99,7 @@ static int dump_position(const struct shmr_dump *d, const struct shmr_mpmc *q, u
     int r = -EAGAIN;
 
     for (int tries = 0; r == -EAGAIN && tries < COPY_TRIES; tries++) {
-        uint64_t entry = shmr_mpmc_look(q, position), index = entry & SHMR_BLOCK_MASK;
+        uint64_t entry = shmr_mpmc_poll(q, position), index = entry & SHMR_BLOCK_MASK;
         if (index > q->mask || shmr_mpmc_laps(q, entry, position) != 0)
             return 0;
         uint64_t descriptor = descriptor_of(q, index), state = descriptor & SHMR_STATE_MASK;

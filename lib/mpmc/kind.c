@@ -128,7 +128,7 @@ static unsigned ready(shmring_t *q, unsigned events, bool thorough)
     if (events & SHMRING_READABLE && shmr_mpmc_is_readable(queue, 1))
         found |= SHMRING_READABLE;
     if (events & SHMRING_WRITABLE &&
-        shmr_mpmc_is_writable(queue, thorough ? queue->mask + 1 : SHMR_MPMC_LOOKS))
+        shmr_mpmc_is_writable(queue, thorough ? queue->mask + 1 : SHMR_MPMC_SEARCH))
         found |= SHMRING_WRITABLE;
     return found;
 }
@@ -136,9 +136,9 @@ static unsigned ready(shmring_t *q, unsigned events, bool thorough)
 static void pass_on(shmring_t *q, unsigned events)
 {
     if (events & SHMRING_READABLE && shmr_mpmc_is_readable(&q->mpmc.queue, 2))
-        (void)shmr_ring(q, SHMR_READABLE, 1);
+        (void)shmr_wake(q, SHMR_READABLE, 1);
     if (events & SHMRING_WRITABLE && shmr_mpmc_has_room(&q->mpmc.queue, 2))
-        (void)shmr_ring(q, SHMR_WRITABLE, 1);
+        (void)shmr_wake(q, SHMR_WRITABLE, 1);
 }
 
 static bool is_peer(const shmring_t *q, uint32_t row, uint32_t role)

@@ -16,7 +16,7 @@ static inline bool shmr_mpmc_is_readable(struct shmr_mpmc *q, unsigned least)
     unsigned found = 0;
 
     for (uint64_t i = 0; i < steps; i++) {
-        uint64_t entry = shmr_mpmc_look(q, at), index = entry & SHMR_BLOCK_MASK;
+        uint64_t entry = shmr_mpmc_poll(q, at), index = entry & SHMR_BLOCK_MASK;
         int64_t laps = shmr_mpmc_laps(q, entry, at);
         if (laps < 0)
             return false;

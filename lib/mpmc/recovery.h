@@ -18,7 +18,7 @@
 static inline bool shmr_mpmc_is_published(const struct shmr_mpmc *q, uint64_t index, uint64_t ready)
 {
     uint64_t position = ready & SHMR_POSITION_MASK;
-    uint64_t entry = shmr_mpmc_look(q, position);
+    uint64_t entry = shmr_mpmc_poll(q, position);
     /* Both are cut off somewhere: compare the bits that both have. */
     uint64_t known = SHMR_POSITION_MASK >> q->shift & UINT64_MAX >> SHMR_BLOCK_BITS;
     uint64_t differ = ((entry >> SHMR_BLOCK_BITS) - 1) ^ position >> q->shift;
@@ -229,7 +229,7 @@ static inline uint64_t shmr_mpmc_depth(struct shmr_mpmc *q)
     uint64_t steps = shmr_mpmc_budget(q), entry;
 
     for (uint64_t i = 0; i < steps; i++) {
-        entry = shmr_mpmc_look(q, q->head);
+        entry = shmr_mpmc_poll(q, q->head);
         int64_t laps = shmr_mpmc_laps(q, entry, q->head);
         const struct shmr_block *block = shmr_mpmc_block(q, entry & SHMR_BLOCK_MASK);
         if (laps < 0 || (laps == 0 && shmr_is_ready(atomic_load_explicit(&block->descriptor,

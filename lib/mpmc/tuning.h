@@ -14,13 +14,13 @@
 
 /*
  * SHMR_MPMC_NEARBY: free blocks are first looked for at the tail's own index and the next 7.
- * SHMR_MPMC_LOOKS: blocks that a call examines before it gives up: all those of a queue of up
+ * SHMR_MPMC_SEARCH: blocks that a call examines before it gives up: all those of a queue of up
  * to 64. SHMR_MPMC_HINT_EVERY: positions from one hint to the next. The models, which have two
  * blocks, set other numbers.
  */
 #ifndef SHMR_MPMC_NEARBY
 #define SHMR_MPMC_NEARBY     8
-#define SHMR_MPMC_LOOKS      (SHMR_MPMC_NEARBY + 64)
+#define SHMR_MPMC_SEARCH     (SHMR_MPMC_NEARBY + 64)
 #define SHMR_MPMC_HINT_EVERY 32
 #endif
 

@@ -63,7 +63,7 @@ static int tell_record(const struct shmr_dump *d, uint64_t position, uint32_t le
         m.deliveries += taken;
     } else {
         const uint64_t first = consumed(page) & ~UINT64_C(7);
-        const uint32_t header = shmr_spsc_look(d->q->map.data, capacity - 1, first);
+        const uint32_t header = shmr_spsc_poll(d->q->map.data, capacity - 1, first);
         const struct shmr_spsc_seen seen =
             shmr_spsc_seen_before(page, capacity - 1, first, header, attached);
         m.deliveries = seen.until - position - 1 < capacity ? seen.times : 0;
@@ -90,7 +90,7 @@ int shmr_spsc_dump(const struct shmr_dump *d)
      * each time that it was copied, no more than so many bytes. */
     for (uint64_t position = start;
          position - start < capacity && copied < DUMP_RINGS * capacity;) {
-        uint32_t header = shmr_spsc_look(data, mask, position), len = header - 1;
+        uint32_t header = shmr_spsc_poll(data, mask, position), len = header - 1;
         if (len <= max_message) {
             memcpy(d->copy, data + (position & mask) + 8, len);
             copied += len;

@@ -274,7 +274,7 @@ static int repair(const shmring_t *q, uint32_t row)
         r = producer ? resume_producer(successor) : resume_consumer(successor);
     if (r == 0) {
         shmr_wait_init(successor, 0);
-        successor->doorbell = shmr_doorbell_path(q->fd, q->header.created_ns);
+        successor->notifier = shmr_notifier_path(q->fd, q->header.created_ns);
         successor->attached = successor->roles;
         shmr_attach_leave(successor);
     }
@@ -319,7 +319,7 @@ static uint64_t ahead(uint64_t a, uint64_t b)
 
 static void view(const shmring_t *q, struct shmr_spsc_view *v)
 {
-    shmr_spsc_look_at(q->map.data, q->geometry.capacity - 1, q->geometry.max_message,
+    shmr_spsc_observe(q->map.data, q->geometry.capacity - 1, q->geometry.max_message,
                       (const void *)q->map.producer, (const void *)q->map.consumer, v);
 }
 

@@ -57,7 +57,7 @@ static inline bool shmr_spsc_next_quick(const struct shmr_spsc_consumer *c, cons
 {
     const size_t usual = (size_t)c->usual;
 
-    if (__builtin_expect(shmr_spsc_look(data, mask, position) != (uint32_t)usual + 1, 0))
+    if (__builtin_expect(shmr_spsc_poll(data, mask, position) != (uint32_t)usual + 1, 0))
         return false;
     if (__builtin_expect(usual > SHMR_COPY_SHORT || usual > size, 0))
         return false;

@@ -11,7 +11,7 @@
 
 static inline bool shmr_spsc_is_readable(const struct shmr_spsc_consumer *c)
 {
-    return shmr_spsc_look(c->data, c->mask, c->position) != 0;
+    return shmr_spsc_poll(c->data, c->mask, c->position) != 0;
 }
 
 /* Room for a message of len bytes, at most max_message? */

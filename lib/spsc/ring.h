@@ -50,7 +50,7 @@ static inline _Atomic uint32_t *shmr_spsc_header(uint8_t *data, uint64_t mask, u
     return (_Atomic uint32_t *)(void *)(data + (position & mask) + 4);
 }
 
-static inline uint32_t shmr_spsc_look(const uint8_t *data, uint64_t mask, uint64_t position)
+static inline uint32_t shmr_spsc_poll(const uint8_t *data, uint64_t mask, uint64_t position)
 {
     /* A1, pairs with R1 in shmr_spsc_publish: the payload is there when its header is. */
     return atomic_load_explicit(
@@ -175,7 +175,7 @@ static inline void shmr_spsc_publish(uint8_t *data, uint64_t mask, uint64_t posi
 {
     /* The terminator stands before the header that leads to it (R1) is visible. */
     atomic_store_explicit(shmr_spsc_header(data, mask, end), 0, memory_order_relaxed);
-    /* R1: payloads, later headers and terminator before it; pairs with A1 in shmr_spsc_look. */
+    /* R1: payloads, later headers and terminator before it; pairs with A1 in shmr_spsc_poll. */
     atomic_store_explicit(shmr_spsc_header(data, mask, position), len + 1, memory_order_release);
 }
 
@@ -294,14 +294,14 @@ static inline void shmr_spsc_retire(struct shmr_spsc_consumer *c, uint64_t relea
 }
 
 /* The ring looks empty: the header at the consumer's position, or 0 if it is. */
-__attribute__((noinline)) static uint32_t shmr_spsc_look_again(struct shmr_spsc_consumer *c)
+__attribute__((noinline)) static uint32_t shmr_spsc_poll_again(struct shmr_spsc_consumer *c)
 {
     uint32_t header = 0;
 
     if (c->side.misses == 0) {
         shmr_spsc_publish_head(c);
         shmr_spsc_back_off_when_empty(c);
-        header = shmr_spsc_look(c->data, c->mask, c->position);
+        header = shmr_spsc_poll(c->data, c->mask, c->position);
     }
     if (header == 0) {
         if (c->side.misses == 0) {
@@ -318,12 +318,12 @@ __attribute__((noinline)) static uint32_t shmr_spsc_look_again(struct shmr_spsc_
  */
 static inline ssize_t shmr_spsc_next(struct shmr_spsc_consumer *c, bool patient)
 {
-    uint32_t header = shmr_spsc_look(c->data, c->mask, c->position);
+    uint32_t header = shmr_spsc_poll(c->data, c->mask, c->position);
 
     if (__builtin_expect(header == 0, 0)) {
         if (!patient)
             return -EAGAIN;
-        header = shmr_spsc_look_again(c);
+        header = shmr_spsc_poll_again(c);
         if (header == 0)
             return -EAGAIN;
     }
@@ -394,7 +394,7 @@ static inline int shmr_spsc_release(struct shmr_spsc_consumer *c, const void *ms
         return -EINVAL;
 
     /* The length again, from where nobody but a hostile producer has written since. */
-    uint32_t header = shmr_spsc_look(c->data, c->mask, c->released);
+    uint32_t header = shmr_spsc_poll(c->data, c->mask, c->released);
     uint64_t next = c->released + shmring_record_size(header - 1);
     /* The last message held is the one that ends at my position. */
     if (__builtin_expect(header - 1 > c->max_message || (int64_t)(c->position - next) < 0 ||

@@ -30,7 +30,7 @@ static inline int shmr_spsc_resume_producer(struct shmr_spsc_producer *p)
     if (p->position % 8 != 0 || p->head % 8 != 0 || p->position - p->head + capacity > 2 * capacity)
         return -EBADMSG;
     for (;;) {
-        uint32_t header = shmr_spsc_look(p->data, p->mask, p->position);
+        uint32_t header = shmr_spsc_poll(p->data, p->mask, p->position);
         if (header == 0)
             break;
         if (header - 1 > p->max_message) {
@@ -117,7 +117,7 @@ static inline int shmr_spsc_resume_consumer(struct shmr_spsc_consumer *c,
     if (c->position % 8 != 0 || tail - c->position + capacity > 2 * capacity)
         return -EBADMSG;
 
-    uint32_t header = shmr_spsc_look(c->data, c->mask, c->position);
+    uint32_t header = shmr_spsc_poll(c->data, c->mask, c->position);
     c->side.damage = "the next record's header is longer than max_message";
     if (header != 0 && header - 1 > c->max_message)
         return -EBADMSG;
@@ -150,7 +150,7 @@ struct shmr_spsc_view {
  * past it when it has been read (F; as in dump.c). While the producer is at work its progress
  * record is as good, and does for an answer; at most a ring is walked.
  */
-static inline void shmr_spsc_look_at(const uint8_t *data, uint64_t mask, uint32_t max_message,
+static inline void shmr_spsc_observe(const uint8_t *data, uint64_t mask, uint32_t max_message,
                                      const struct shmr_spsc_producer_page *producer,
                                      const struct shmr_spsc_consumer_page *consumer,
                                      struct shmr_spsc_view *v)
@@ -164,7 +164,7 @@ static inline void shmr_spsc_look_at(const uint8_t *data, uint64_t mask, uint32_
             v->tail = v->head;
         if (v->tail.position % 8 != 0 || v->tail.position - stored >= shmr_spsc_capacity(mask))
             return;
-        uint32_t header = shmr_spsc_look(data, mask, v->tail.position), len = header - 1;
+        uint32_t header = shmr_spsc_poll(data, mask, v->tail.position), len = header - 1;
         atomic_thread_fence(memory_order_acquire); /* F */
         shmr_progress_read(consumer->progress, &v->head);
         if ((int64_t)(v->head.position - v->tail.position) > 0)

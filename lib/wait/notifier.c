@@ -16,12 +16,12 @@
 
 #define NEVER_BLOCK (O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY)
 
-/* A doorbell can vanish between two steps, but only if somebody removes it each time. */
+/* A notifier can vanish between two steps, but only if somebody removes it each time. */
 #define TRIES 100
 
 static const char letters[SHMR_EVENTS] = {[SHMR_READABLE] = 'r', [SHMR_WRITABLE] = 'w'};
 
-char *shmr_doorbell_path(int segment, int64_t created_ns)
+char *shmr_notifier_path(int segment, int64_t created_ns)
 {
     char link[SHMR_FD_PATH], target[PATH_MAX], *slash, *path;
     struct stat st;
@@ -34,14 +34,14 @@ char *shmr_doorbell_path(int segment, int64_t created_ns)
     target[n] = 0;
     slash = strrchr(target, '/');
     *slash = 0;
-    if (asprintf(&path, "%s/" SHMR_DOORBELL_PREFIX "%" PRIx64 "-%" PRIx64 ".?",
+    if (asprintf(&path, "%s/" SHMR_NOTIFIER_PREFIX "%" PRIx64 "-%" PRIx64 ".?",
                  shmr_is_memfd(segment) ? SHMR_POSIX_DIRECTORY : target, (uint64_t)created_ns,
                  (uint64_t)st.st_ino) < 0)
         return NULL;
     return path;
 }
 
-/* The path of the event's doorbell, until the next call. */
+/* The path of the event's notifier, until the next call. */
 static const char *path_of(char *path, int event)
 {
     path[strlen(path) - 1] = letters[event];
@@ -49,15 +49,15 @@ static const char *path_of(char *path, int event)
 }
 
 /* Was it made by one who may write to the segment, and so could do worse? */
-static bool is_trusted(const struct stat *bell, const struct stat *segment)
+static bool is_trusted(const struct stat *fifo, const struct stat *segment)
 {
-    return bell->st_uid == segment->st_uid || bell->st_uid == geteuid() || bell->st_uid == 0 ||
+    return fifo->st_uid == segment->st_uid || fifo->st_uid == geteuid() || fifo->st_uid == 0 ||
            segment->st_mode & S_IWOTH ||
-           (segment->st_mode & S_IWGRP && bell->st_gid == segment->st_gid);
+           (segment->st_mode & S_IWGRP && fifo->st_gid == segment->st_gid);
 }
 
 /*
- * Open what stands there and keep it from being removed. -errno; -EEXIST: it is not a doorbell;
+ * Open what stands there and keep it from being removed. -errno; -EEXIST: it is not a notifier;
  * -EBUSY: it is being removed. Signal-safe.
  */
 static int open_there(const char *path, const struct stat *segment)
@@ -133,16 +133,16 @@ static int make(const char *path, const struct stat *segment)
     return fd;
 }
 
-int shmr_doorbell_open(shmring_t *q, int event)
+int shmr_notifier_open(shmring_t *q, int event)
 {
     struct stat segment;
     const char *path;
     int fd = -EBUSY;
 
-    if (!q->doorbell)
+    if (!q->notifier)
         return shmr_fail(ENOENT,
-                         "the queue's directory is not known here: no place for a doorbell");
-    path = path_of(q->doorbell, event);
+                         "the queue's directory is not known here: no place for a notifier");
+    path = path_of(q->notifier, event);
     if (fstat(q->fd, &segment) < 0)
         return shmr_fail(errno, "the segment: %s", strerror(errno));
     for (int tries = TRIES; fd == -EBUSY && tries > 0; tries--) {
@@ -151,21 +151,21 @@ int shmr_doorbell_open(shmring_t *q, int event)
             fd = make(path, &segment);
     }
     if (fd == -EEXIST)
-        return shmr_fail(EEXIST, "%s is not a doorbell that can be trusted: remove it", path);
+        return shmr_fail(EEXIST, "%s is not a notifier that can be trusted: remove it", path);
     if (fd == -EBUSY)
         return shmr_fail(EBUSY, "%s is being removed: try again", path);
     if (fd == -EPERM || fd == -ENOSYS || fd == -EOPNOTSUPP)
         return shmr_fail(
             EOPNOTSUPP,
-            "the doorbell %s: %s (has %s no FIFOs or links?): use shmring_wait() in place "
+            "the notifier %s: %s (has %s no FIFOs or links?): use shmring_wait() in place "
             "of a descriptor",
             path, strerror(-fd), shmr_file_system_name(q->fd));
     if (fd < 0)
-        return shmr_fail(shmr_not_again(-fd, EBUSY), "the doorbell %s: %s", path, strerror(-fd));
+        return shmr_fail(shmr_not_again(-fd, EBUSY), "the notifier %s: %s", path, strerror(-fd));
     return fd;
 }
 
-bool shmr_doorbell_is_removed(int fd)
+bool shmr_notifier_is_removed(int fd)
 {
     struct stat st;
 
@@ -179,20 +179,20 @@ bool shmr_doorbell_is_removed(int fd)
  * Somebody may have removed the FIFO that this handle holds. Those who wait and have not noticed
  * still poll that one, and those who have poll a new one: both get a byte.
  */
-void shmr_doorbell_ring(shmring_t *q, int event)
+void shmr_notifier_write(shmring_t *q, int event)
 {
     struct shmr_polled *p = &q->polled[event];
     struct stat segment;
     int fd = -1;
 
     SHMR_NO_CANCEL();
-    if (p->bell >= 0) {
-        (void)!write(p->bell, "", 1);
-        if (!shmr_doorbell_is_removed(p->bell))
+    if (p->fifo >= 0) {
+        (void)!write(p->fifo, "", 1);
+        if (!shmr_notifier_is_removed(p->fifo))
             return;
     }
-    if (q->doorbell && fstat(q->fd, &segment) == 0)
-        fd = open_there(path_of(q->doorbell, event), &segment);
+    if (q->notifier && fstat(q->fd, &segment) == 0)
+        fd = open_there(path_of(q->notifier, event), &segment);
     if (fd < 0)
         return;
     (void)!write(fd, "", 1);
@@ -200,13 +200,13 @@ void shmr_doorbell_ring(shmring_t *q, int event)
         close(fd);
         return;
     }
-    if (p->bell >= 0)
-        close(p->bell);
-    p->bell = fd;
+    if (p->fifo >= 0)
+        close(p->fifo);
+    p->fifo = fd;
 }
 
-void shmr_doorbell_remove(char *path)
+void shmr_notifier_remove(char *path)
 {
     for (int e = 0; path && e < SHMR_EVENTS; e++)
-        (void)shmr_doorbell_remove_idle(AT_FDCWD, path_of(path, e), false);
+        (void)shmr_notifier_remove_idle(AT_FDCWD, path_of(path, e), false);
 }

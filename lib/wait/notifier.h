@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Doorbells: how those who wait in poll(2) and its kin are woken. A doorbell is a FIFO with a name,
+ * Notifiers: how those who wait in poll(2) and its kin are woken. A notifier is a FIFO with a name,
  * one for each event of a queue, made when somebody asks for a descriptor (lib/wait/poll.c).
  *
  *     the one who waits                            the one who publishes
  *     empty the FIFO                               publish
- *     announce: set POLLED (bell.h)                see POLLED in the bell: clear it,
+ *     announce: set POLLED (waitword.h)                see POLLED in the wait word: clear it,
  *     look at the queue: still nothing?            and put a byte into the FIFO
  *     poll
  *
@@ -20,15 +20,15 @@
  *     permission bits, from the moment that it has this name.
  *
  * Removal
- *     Everybody who has a doorbell open holds a shared flock(2) on it; who removes it holds an
+ *     Everybody who has a notifier open holds a shared flock(2) on it; who removes it holds an
  *     exclusive one meanwhile. So none is removed that is in use, and who opens one that is just
  *     being removed finds that it has no name any more, and tries again. It is removed by
  *     shmring_unlink(), by the last to close a queue that has no name (any more), and by
  *     `shmring gc`. Where somebody removes it by hand, or by a program that clears /dev/shm, while
  * it is in use, the next to arm makes a new one, and the next to ring finds that.
  */
-#ifndef SHMR_DOORBELL_H
-#define SHMR_DOORBELL_H
+#ifndef SHMR_NOTIFIER_H
+#define SHMR_NOTIFIER_H
 
 #include <fcntl.h>
 #include <stdbool.h>
@@ -39,25 +39,25 @@
 
 #include <shmring/shmring.h>
 
-#define SHMR_DOORBELL_PREFIX ".shmring-bell-"
+#define SHMR_NOTIFIER_PREFIX ".shmring-bell-"
 
-/* Where a segment's doorbells are, less the last letter; malloc()ed. NULL: nobody can tell. */
-char *shmr_doorbell_path(int segment, int64_t created_ns);
+/* Where a segment's notifiers are, less the last letter; malloc()ed. NULL: nobody can tell. */
+char *shmr_notifier_path(int segment, int64_t created_ns);
 
-/* The event's doorbell, made if there is none. A descriptor or -errno with the detail set. */
-int shmr_doorbell_open(shmring_t *q, int event);
+/* The event's notifier, made if there is none. A descriptor or -errno with the detail set. */
+int shmr_notifier_open(shmring_t *q, int event);
 
 /* Has somebody removed this one? Those who come later cannot find it. Signal-safe. */
-bool shmr_doorbell_is_removed(int fd);
+bool shmr_notifier_is_removed(int fd);
 
-/* Put a byte into the event's doorbell, if it is there. Signal-safe. */
-void shmr_doorbell_ring(shmring_t *q, int event);
+/* Put a byte into the event's notifier, if it is there. Signal-safe. */
+void shmr_notifier_write(shmring_t *q, int event);
 
-/* Remove the doorbells at a path from shmr_doorbell_path() that nobody has open. */
-void shmr_doorbell_remove(char *path);
+/* Remove the notifiers at a path from shmr_notifier_path() that nobody has open. */
+void shmr_notifier_remove(char *path);
 
 /* The same for one, wherever it is: true if it was removed, or would be. */
-static inline bool shmr_doorbell_remove_idle(int directory, const char *file, bool dry_run)
+static inline bool shmr_notifier_remove_idle(int directory, const char *file, bool dry_run)
 {
     struct stat st;
     bool removed = false;

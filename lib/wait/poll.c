@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Waiting in somebody else's event loop. The descriptor is an epoll instance that has the event's
- * doorbell in it, and a timer: it makes the handle look by itself, as those do who sleep at a
+ * notifier in it, and a timer: it makes the handle look by itself, as those do who sleep at a
  * futex.
  */
 #include <config.h>
@@ -19,10 +19,10 @@
 #include "wait/notifier.h"
 #include "wait/sleep.h"
 
-void shmr_fd_init(shmring_t *q)
+void shmr_poll_init(shmring_t *q)
 {
     for (int e = 0; e < SHMR_EVENTS; e++)
-        q->polled[e] = (struct shmr_polled){.bell = -1, .timer = -1, .fd = -1};
+        q->polled[e] = (struct shmr_polled){.fifo = -1, .timer = -1, .fd = -1};
 }
 
 static void close_one(int *fd)
@@ -32,21 +32,21 @@ static void close_one(int *fd)
     *fd = -1;
 }
 
-void shmr_fd_close(shmring_t *q)
+void shmr_poll_close(shmring_t *q)
 {
     struct stat segment;
     bool used = false;
 
     for (int e = 0; e < SHMR_EVENTS; e++) {
-        used |= q->polled[e].bell >= 0;
+        used |= q->polled[e].fifo >= 0;
         close_one(&q->polled[e].fd);
         close_one(&q->polled[e].timer);
-        close_one(&q->polled[e].bell);
+        close_one(&q->polled[e].fifo);
     }
-    /* Looked at after closing: shmring_unlink() removes the name first and the doorbells then. */
+    /* Looked at after closing: shmring_unlink() removes the name first and the notifiers then. */
     if (used && fstat(q->fd, &segment) == 0 && segment.st_nlink == 0)
-        shmr_doorbell_remove(q->doorbell);
-    free(q->doorbell);
+        shmr_notifier_remove(q->notifier);
+    free(q->notifier);
 }
 
 /* Let the timer make the descriptor readable after so long. */
@@ -72,11 +72,11 @@ static int open_descriptor(shmring_t *q, int event)
     struct shmr_polled *p = &q->polled[event];
     const char *refused = NULL;
 
-    if (p->bell < 0) {
-        int r = shmr_doorbell_open(q, event);
+    if (p->fifo < 0) {
+        int r = shmr_notifier_open(q, event);
         if (r < 0)
             return r;
-        p->bell = r;
+        p->fifo = r;
     }
     p->timer = shmr_process_keep_fd(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
     p->fd = p->timer < 0 ? -1 : shmr_process_keep_fd(epoll_create1(EPOLL_CLOEXEC));
@@ -84,7 +84,7 @@ static int open_descriptor(shmring_t *q, int event)
         refused = "timerfd_create(2)";
     else if (p->fd < 0)
         refused = "epoll_create1(2)";
-    else if (!watch(p, p->bell) || !watch(p, p->timer))
+    else if (!watch(p, p->fifo) || !watch(p, p->timer))
         refused = "epoll_ctl(2)";
     else if (set_timer(p->timer, 1) < 0) /* readable at first, so that whoever polls it arms it */
         refused = "timerfd_settime(2)";
@@ -98,13 +98,13 @@ static int open_descriptor(shmring_t *q, int event)
 }
 
 /*
- * Somebody has removed the doorbell alone: those who ring from now on would not find it. If no new
+ * Somebody has removed the notifier alone: those who ring from now on would not find it. If no new
  * one can be made, the rechecks are what is left.
  */
-static void renew_doorbell(shmring_t *q, int event)
+static void renew_notifier(shmring_t *q, int event)
 {
     struct shmr_polled *p = &q->polled[event];
-    int fd = shmr_doorbell_open(q, event);
+    int fd = shmr_notifier_open(q, event);
 
     if (fd < 0)
         return;
@@ -113,9 +113,9 @@ static void renew_doorbell(shmring_t *q, int event)
         return;
     }
     /* By name: a forked child may keep the old one open, and with it its place in the set. */
-    (void)epoll_ctl(p->fd, EPOLL_CTL_DEL, p->bell, NULL);
-    close(p->bell);
-    p->bell = fd;
+    (void)epoll_ctl(p->fd, EPOLL_CTL_DEL, p->fifo, NULL);
+    close(p->fifo);
+    p->fifo = fd;
 }
 
 /* The descriptor of the event, opened if need be. */
@@ -159,14 +159,14 @@ int shmring_fd_arm(shmring_t *q, unsigned event)
 
     const int e = shmr_event_index(event);
     struct shmr_polled *p = &q->polled[e];
-    if (shmr_doorbell_is_removed(p->bell))
-        renew_doorbell(q, e);
+    if (shmr_notifier_is_removed(p->fifo))
+        renew_notifier(q, e);
     /* What is left of very many only wakes once too often. */
-    if (read(p->bell, bytes, sizeof bytes) < 0 && errno != EAGAIN)
-        return shmr_fail(errno, "reading the doorbell: %s", strerror(errno));
+    if (read(p->fifo, bytes, sizeof bytes) < 0 && errno != EAGAIN)
+        return shmr_fail(errno, "reading the notifier: %s", strerror(errno));
     if (p->limit && read(p->timer, bytes, sizeof(uint64_t)) > 0)
         shmr_wait_have_passed(q, p->armed, p->limit);
-    r = shmr_wait_arm(q, event, SHMR_BELL_POLLED, value, &limit);
+    r = shmr_wait_arm(q, event, SHMR_WAITWORD_POLLED, value, &limit);
     p->armed = shmr_wait_now(q);
     p->limit = r == 0 ? limit : 0;
     if (r == 0 && set_timer(p->timer, limit) < 0)

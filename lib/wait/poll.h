@@ -6,9 +6,9 @@
 #include "core/handle.h"
 
 /* A new handle has none. */
-void shmr_fd_init(shmring_t *q);
+void shmr_poll_init(shmring_t *q);
 
 /* Close those that it has; the segment's own descriptor is still open. */
-void shmr_fd_close(shmring_t *q);
+void shmr_poll_close(shmring_t *q);
 
 #endif

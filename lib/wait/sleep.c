@@ -20,21 +20,21 @@
 /* ---- The kernel's part ---------------------------------------------------------------------- */
 
 #if defined SYS_futex_waitv
-static int sleep_on_both(struct shmr_bell *const bell[SHMR_EVENTS],
+static int sleep_on_both(struct shmr_waitword *const waitword[SHMR_EVENTS],
                          const uint32_t value[SHMR_EVENTS], int64_t ns)
 {
     struct futex_waitv waiters[SHMR_EVENTS] = {0};
 
     for (int e = 0; e < SHMR_EVENTS; e++)
         waiters[e] = (struct futex_waitv){
-            .val = value[e], .uaddr = (uintptr_t)&bell[e]->word, .flags = FUTEX_32};
+            .val = value[e], .uaddr = (uintptr_t)&waitword[e]->word, .flags = FUTEX_32};
     return shmr_futex_waitv(waiters, SHMR_EVENTS, ns);
 }
 #else
-static int sleep_on_both(struct shmr_bell *const bell[SHMR_EVENTS],
+static int sleep_on_both(struct shmr_waitword *const waitword[SHMR_EVENTS],
                          const uint32_t value[SHMR_EVENTS], int64_t ns)
 {
-    (void)bell, (void)value, (void)ns;
+    (void)waitword, (void)value, (void)ns;
     return -ENOSYS;
 }
 #endif
@@ -51,10 +51,10 @@ static int sleep_in_slices(shmring_t *q, const uint32_t value[SHMR_EVENTS], int6
         if (left <= 0)
             return -ETIMEDOUT;
         for (int e = 0; e < SHMR_EVENTS; e++)
-            if (atomic_load_explicit(&q->bell[e]->word, memory_order_relaxed) != value[e])
+            if (atomic_load_explicit(&q->waitword[e]->word, memory_order_relaxed) != value[e])
                 return 0;
-        r = shmr_futex_wait(&q->bell[SHMR_READABLE]->word, SHMR_FUTEX_SHARED, value[SHMR_READABLE],
-                            slice);
+        r = shmr_futex_wait(&q->waitword[SHMR_READABLE]->word, SHMR_FUTEX_SHARED,
+                            value[SHMR_READABLE], slice);
         if (r == -ETIMEDOUT)
             shmr_wait_have_passed(q, now, slice);
     }
@@ -69,9 +69,9 @@ static int sleep_once(shmring_t *q, unsigned events, const uint32_t value[SHMR_E
 
     if (events != (SHMRING_READABLE | SHMRING_WRITABLE)) {
         const int e = shmr_event_index(events);
-        r = shmr_futex_wait(&q->bell[e]->word, SHMR_FUTEX_SHARED, value[e], until - from);
+        r = shmr_futex_wait(&q->waitword[e]->word, SHMR_FUTEX_SHARED, value[e], until - from);
     } else {
-        r = q->waiting.no_waitv ? -ENOSYS : sleep_on_both(q->bell, value, until - from);
+        r = q->waiting.no_waitv ? -ENOSYS : sleep_on_both(q->waitword, value, until - from);
         q->waiting.no_waitv |= r == -ENOSYS;
         if (r == -ENOSYS || r == -ENOMEM)
             return sleep_in_slices(q, value, until);
@@ -86,15 +86,15 @@ static int sleep_once(shmring_t *q, unsigned events, const uint32_t value[SHMR_E
 /* Is it time for that? */
 static bool is_recheck_due(const shmring_t *q, int64_t now)
 {
-    return now - q->waiting.looked_around >= q->waiting.recheck;
+    return now - q->waiting.rechecked >= q->waiting.recheck;
 }
 
 /* The recheck of a sleeper: what nobody wakes it for. 0, -EPIPE, -ESTALE. */
-static int look_around(shmring_t *q, unsigned events, int64_t now)
+static int recheck_now(shmring_t *q, unsigned events, int64_t now)
 {
     struct shmr_waiting *w = &q->waiting;
 
-    w->looked_around = now;
+    w->rechecked = now;
     shmr_sweep(q, SHMR_SWEEP_UNITS_ASLEEP);
     if (now - w->name_checked >= NAME_CHECK_NS) {
         w->name_checked = now;
@@ -109,20 +109,20 @@ static int look_around(shmring_t *q, unsigned events, int64_t now)
 /*
  * After announcing: do all who publish see by now that the word is WATCHED? It is so when this
  * handle announced first SHMR_RECHECK_NS ago, or another one did and left a note of it: see "The
- * first sleep" in bell.h. now: before the announcement.
+ * first sleep" in waitword.h. now: before the announcement.
  */
 static bool is_settled(shmring_t *q, int event, int64_t now)
 {
-    struct shmr_bell *bell = q->bell[event];
+    struct shmr_waitword *waitword = q->waitword[event];
     int64_t *watched = &q->waiting.watched[event];
 
-    if (atomic_load_explicit(&bell->settled, memory_order_relaxed))
+    if (atomic_load_explicit(&waitword->settled, memory_order_relaxed))
         return true;
     if (*watched == 0)
         *watched = shmr_wait_now(q);
     if (now - *watched < SHMR_RECHECK_NS)
         return false;
-    atomic_store_explicit(&bell->settled, 1, memory_order_relaxed);
+    atomic_store_explicit(&waitword->settled, 1, memory_order_relaxed);
     return true;
 }
 
@@ -138,10 +138,10 @@ static unsigned announce(shmring_t *q, unsigned events, uint32_t how, int64_t no
     for (int e = 0; e < SHMR_EVENTS; e++) {
         if (!(events & shmr_event_bit(e)))
             continue;
-        uint32_t was = shmr_bell_announce(q->bell[e], how);
+        uint32_t was = shmr_waitword_announce(q->waitword[e], how);
         certain &= is_settled(q, e, now);
-        value[e] = was | how | SHMR_BELL_WATCHED;
-        fence |= (was & SHMR_BELL_UNFENCED) != 0;
+        value[e] = was | how | SHMR_WAITWORD_WATCHED;
+        fence |= (was & SHMR_WAITWORD_UNFENCED) != 0;
     }
     if (fence) /* P1 */
         certain &= shmr_fence_others();
@@ -153,7 +153,7 @@ static unsigned announce(shmring_t *q, unsigned events, uint32_t how, int64_t no
 /* The point in time at which a sleep from now on ends by itself. */
 static int64_t wake_up_time(const shmring_t *q, int64_t now, int64_t limit, int64_t deadline)
 {
-    const int64_t recheck = q->waiting.looked_around + q->waiting.recheck;
+    const int64_t recheck = q->waiting.rechecked + q->waiting.recheck;
     int64_t until = now + limit;
 
     if (until > recheck)
@@ -179,7 +179,7 @@ static int wait_for(shmring_t *q, unsigned events, int64_t deadline)
         int64_t limit, now = shmr_wait_now(q), until;
 
         /* Also when it is woken all the time, and for nothing; and by many short waits. */
-        r = is_recheck_due(q, now) ? look_around(q, events, now) : shmr_peers_check(q, events);
+        r = is_recheck_due(q, now) ? recheck_now(q, events, now) : shmr_peers_check(q, events);
         if (r < 0)
             break;
         if (q->lost)
@@ -187,7 +187,7 @@ static int wait_for(shmring_t *q, unsigned events, int64_t deadline)
         /* Where nobody else sleeps at the event there is nobody to announce for. */
         if (slept && !type->pass_on && (found = type->ready(q, events, true)) != 0)
             break;
-        found = announce(q, events, SHMR_BELL_ASLEEP, now, value, &limit);
+        found = announce(q, events, SHMR_WAITWORD_ASLEEP, now, value, &limit);
         if (found) {
             if (slept && type->pass_on)
                 type->pass_on(q, found);
@@ -248,7 +248,7 @@ int shmr_wait_arm(shmring_t *q, unsigned event, uint32_t how, uint32_t value[SHM
     int r = 0;
 
     if (!found) {
-        r = is_recheck_due(q, now) ? look_around(q, event, now) : shmr_peers_check(q, event);
+        r = is_recheck_due(q, now) ? recheck_now(q, event, now) : shmr_peers_check(q, event);
         found = type->ready(q, event, true);
     }
     if (q->lost)
@@ -274,9 +274,9 @@ int shmring_futex_arm(shmring_t *q, unsigned event, struct shmring_futex *futex)
                               futex ? "one futex is for one event: call twice"
                                     : "the place for the result is NULL",
                               0, 0);
-    r = shmr_wait_arm(q, event, SHMR_BELL_ASLEEP, value, &futex->limit_ns);
+    r = shmr_wait_arm(q, event, SHMR_WAITWORD_ASLEEP, value, &futex->limit_ns);
     if (r == 0) {
-        futex->word = (const uint32_t *)(const void *)&q->bell[e]->word;
+        futex->word = (const uint32_t *)(const void *)&q->waitword[e]->word;
         futex->value = value[e];
         futex->flags = q->waiting.unsure ? SHMRING_FUTEX_UNSURE : 0;
     }

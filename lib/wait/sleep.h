@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Waiting: poll for a while (spin.h), then sleep on the futex of the event's bell (waitword.h). At
- * least every waiting.recheck a sleeper wakes and looks by itself: it may have been the dead one's
- * turn to ring. No function here asks for the kind: what is ready, and who else is to be woken, is
- * in the kind's table.
+ * Waiting: poll for a while (spin.h), then sleep on the futex of the event's wait word
+ * (waitword.h). At least every waiting.recheck a sleeper wakes and looks by itself: it may have
+ * been the dead one's turn to ring. No function here asks for the kind: what is ready, and who else
+ * is to be woken, is in the kind's table.
  */
 #ifndef SHMR_SLEEP_H
 #define SHMR_SLEEP_H
@@ -20,9 +20,9 @@ void shmr_wait_init(shmring_t *q, unsigned flags);
 int shmr_wait_check(const shmring_t *q, unsigned events);
 
 /*
- * Announce that this handle is about to sleep until the event; how: SHMR_BELL_ASLEEP or
- * SHMR_BELL_POLLED. 1: it is there already. 0: sleep, for *limit ns at the most; value[] has the
- * words of the events' futexes. Or -EPIPE, -ESTALE.
+ * Announce that this handle is about to sleep until the event; how: SHMR_WAITWORD_ASLEEP or
+ * SHMR_WAITWORD_POLLED. 1: it is there already. 0: sleep, for *limit ns at the most; value[] has
+ * the words of the events' futexes. Or -EPIPE, -ESTALE.
  */
 int shmr_wait_arm(shmring_t *q, unsigned event, uint32_t how, uint32_t value[SHMR_EVENTS],
                   int64_t *limit);

@@ -8,7 +8,7 @@
 #include "wait/sleep.h"
 
 /* Looks between two at the clock; and of so many waits one spins for as long as it may. */
-#define LOOKS_PER_CLOCK   8
+#define POLLS_PER_CLOCK   8
 #define WAITS_PER_ATTEMPT 16
 
 /* The shortest spin, in back-offs: worth it whatever the waits of late were like. */
@@ -66,7 +66,7 @@ unsigned shmr_spin(shmring_t *q, unsigned events, int64_t deadline, int64_t *fro
     /* With a clock that stands still: the pauses between so many reads take eight times as long. */
     int64_t reads = limit * w->pauses / SHMR_BACK_OFF_NS + 1;
     for (; now < until && now < deadline && reads > 0; now = shmr_wait_now(q), reads--)
-        for (int i = 0; i < LOOKS_PER_CLOCK; i++) {
+        for (int i = 0; i < POLLS_PER_CLOCK; i++) {
             shmr_pause(1);
             if ((found = type->ready(q, events, false)) != 0) {
                 learn(w, event, now - *from);

@@ -78,18 +78,19 @@ void shmr_wait_init(shmring_t *q, unsigned flags)
     const struct shmr_kind *type = q->geometry.type;
     const bool unfenced = flags & SHMRING_ASYMMETRIC_FENCE && shmr_fence_register();
 
-    q->bell[SHMR_READABLE] = &q->map.bells->readable;
-    q->bell[SHMR_WRITABLE] = &q->map.bells->writable;
+    q->waitword[SHMR_READABLE] = &q->map.waitwords->readable;
+    q->waitword[SHMR_WRITABLE] = &q->map.waitwords->writable;
     for (int e = 0; e < SHMR_EVENTS; e++) {
-        /* Set before the first message is published: see W2 in bell.h. */
+        /* Set before the first message is published: see W2 in waitword.h. */
         if (unfenced)
-            atomic_fetch_or_explicit(&q->bell[e]->word, SHMR_BELL_UNFENCED, memory_order_seq_cst);
-        q->heed[e] = unfenced ? SHMR_HEED_UNFENCED : SHMR_HEED_FENCED;
+            atomic_fetch_or_explicit(&q->waitword[e]->word, SHMR_WAITWORD_UNFENCED,
+                                     memory_order_seq_cst);
+        q->notify_if[e] = unfenced ? SHMR_NOTIFY_UNFENCED : SHMR_NOTIFY_FENCED;
         if (type->hung_up)
             q->peers_before[e] = atomic_load_explicit(type->hung_up(q, e), memory_order_relaxed);
     }
     if (type->publish_is_fence)
-        q->heed[SHMR_READABLE] = SHMR_HEED_UNFENCED;
+        q->notify_if[SHMR_READABLE] = SHMR_NOTIFY_UNFENCED;
     set_waiting(q, NULL);
 }
 

@@ -6,11 +6,11 @@
 #include "core/handle.h"
 #include "wait/waitword.h"
 
-/* Wake up to n of those who sleep at the event's bell. Signal-safe. 0, or -EBADMSG: the segment's
- * memory is gone, see core/guard.h. */
-int shmr_ring(shmring_t *q, int event, int n);
+/* Wake up to n of those who sleep at the event's wait word. Signal-safe. 0, or -EBADMSG: the
+ * segment's memory is gone, see core/guard.h. */
+int shmr_wake(shmring_t *q, int event, int n);
 
-/* The bell of SHMRING_READABLE or SHMRING_WRITABLE; and the other way round. */
+/* The wait word of SHMRING_READABLE or SHMRING_WRITABLE; and the other way round. */
 static inline int shmr_event_index(unsigned event)
 {
     return event == SHMRING_READABLE ? SHMR_READABLE : SHMR_WRITABLE;
@@ -21,16 +21,16 @@ static inline unsigned shmr_event_bit(int event)
     return event == SHMR_READABLE ? SHMRING_READABLE : SHMRING_WRITABLE;
 }
 
-/* The one look of a success at the bell: is there anything to do about it? */
-static inline bool shmr_is_heeded(const shmring_t *q, int event)
+/* The one look of a success at the wait word: is there anything to do about it? */
+static inline bool shmr_must_notify(const shmring_t *q, int event)
 {
-    return __builtin_expect(shmr_bell_heeded(q->bell[event], q->heed[event]), 0);
+    return __builtin_expect(shmr_waitword_is_set(q->waitword[event], q->notify_if[event]), 0);
 }
 
-/* Somebody published: n messages, or room for n. As shmr_ring(). */
-static inline int shmr_tell(shmring_t *q, int event, int n)
+/* Somebody published: n messages, or room for n. As shmr_wake(). */
+static inline int shmr_notify(shmring_t *q, int event, int n)
 {
-    return shmr_is_heeded(q, event) ? shmr_ring(q, event, n) : 0;
+    return shmr_must_notify(q, event) ? shmr_wake(q, event, n) : 0;
 }
 
 #endif

@@ -210,7 +210,7 @@ static struct ring look_at_ring(const shmring_t *q)
         const uint64_t position = shmr_whole_position(d, mpmc.tail);
         const bool published =
             (d & SHMR_STATE_MASK) == SHMR_RDY &&
-            shmr_mpmc_look(&mpmc, position) == shmr_mpmc_entry(&mpmc, position, i);
+            shmr_mpmc_poll(&mpmc, position) == shmr_mpmc_entry(&mpmc, position, i);
         ring.used += (d & SHMR_STATE_MASK) != SHMR_FREE;
         ring.in_hand +=
             (d & SHMR_STATE_MASK) != SHMR_FREE && (d & SHMR_M) && (d & SHMR_R) && !published;

@@ -166,7 +166,7 @@ static void settle(struct crash_world *w, shmring_t *q)
     }
     if (q)
         drain(w, q);
-    if (q && uses_descriptor(w)) /* the last one to close removes the doorbells */
+    if (q && uses_descriptor(w)) /* the last one to close removes the notifiers */
         shmring_fd(q, SHMRING_READABLE);
     shmring_close(&q);
     if (!crash_failed(w))
@@ -190,11 +190,12 @@ static pid_t die_beside_a_sleeper(struct crash_world *w, const struct play_point
 
 static bool is_announced(struct crash_world *w)
 {
-    const struct shmr_bells *bells = watcher->map.bells;
-    const struct shmr_bell *bell =
-        operation(w)->event == SHMRING_READABLE ? &bells->readable : &bells->writable;
+    const struct shmr_waitwords *waitwords = watcher->map.waitwords;
+    const struct shmr_waitword *waitword =
+        operation(w)->event == SHMRING_READABLE ? &waitwords->readable : &waitwords->writable;
 
-    return atomic_load(&bell->word) & (by_descriptor(w) ? SHMR_BELL_POLLED : SHMR_BELL_ASLEEP);
+    return atomic_load(&waitword->word) &
+           (by_descriptor(w) ? SHMR_WAITWORD_POLLED : SHMR_WAITWORD_ASLEEP);
 }
 
 /*

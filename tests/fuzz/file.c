@@ -105,7 +105,7 @@ void file_write(int fd, struct input *in, unsigned what)
         if (shmr_header_check(&h, h.segment_size, &g) == 0) {
             fill(fd, in, g.producer, 128);
             fill(fd, in, g.consumer, 256);
-            fill(fd, in, g.bells, 256);
+            fill(fd, in, g.waitwords, 256);
             fill(fd, in, g.table, 2 * sizeof(struct shmr_row));
             fill(fd, in, g.data, g.data_size);
         }

@@ -167,7 +167,7 @@ static uint8_t *choose_place(struct world *w, struct input *in, unsigned *size)
         return w->image + g->table + sizeof(struct shmr_row) * input_below(in, g->rows);
     case 4:
         *size = 4;
-        return w->image + g->bells + 128 * input_below(in, 2);
+        return w->image + g->waitwords + 128 * input_below(in, 2);
     default:
         return place_in_data(w, in, size);
     }

@@ -12,7 +12,7 @@
 #include "model.h"
 
 /* As many looks as there is to look at; HINTS: hints everywhere, else one at position 0. */
-#define SHMR_MPMC_LOOKS 3
+#define SHMR_MPMC_SEARCH 3
 #ifdef HINTS
 #define SHMR_MPMC_NEARBY     1
 #define SHMR_MPMC_HINT_EVERY 1
@@ -130,7 +130,7 @@ static uint64_t sent[ROWS];
 
 /* What it has got: a byte for each message, the last one lowest. The number of the message is in
  * bits 0-5, how often it was delivered before in bits 6-7. */
-#define AGAIN 64
+#define AGAIN     64
 #define NUMBER(m) ((m) & (AGAIN - 1))
 #define BEFORE(m) ((m) / AGAIN)
 static uint64_t history[ROWS];

@@ -39,16 +39,17 @@
 #endif
 
 #ifdef NO_FENCE
-#define HEED SHMR_HEED_UNFENCED
+#define HEED SHMR_NOTIFY_UNFENCED
 #else
-#define HEED SHMR_HEED_FENCED
+#define HEED SHMR_NOTIFY_FENCED
 #endif
 
 /* Looks of a sleeper that is rung for each time before it sleeps. */
 #define LOOKS (MESSAGES * PRODUCERS + 2)
 
-static struct shmr_bell bell = {.word = SHMR_BELL_WATCHED}; /* somebody has slept here before */
-static _Atomic uint32_t waiting;                            /* messages */
+static struct shmr_waitword waitword = {
+    .word = SHMR_WAITWORD_WATCHED}; /* somebody has slept here before */
+static _Atomic uint32_t waiting;    /* messages */
 
 static pthread_mutex_t kernel;
 static bool asleep[SLEEPERS], woken[SLEEPERS];
@@ -70,7 +71,7 @@ static bool futex_wait(int me, uint32_t value)
     bool sleeps;
 
     pthread_mutex_lock(&kernel);
-    sleeps = atomic_load_explicit(&bell.word, memory_order_relaxed) == value;
+    sleeps = atomic_load_explicit(&waitword.word, memory_order_relaxed) == value;
     if (sleeps)
         asleep[me] = true;
     pthread_mutex_unlock(&kernel);
@@ -79,7 +80,7 @@ static bool futex_wait(int me, uint32_t value)
 
 static void ring(void)
 {
-    if (shmr_bell_ring(&bell) & SHMR_BELL_ASLEEP)
+    if (shmr_waitword_notify(&waitword) & SHMR_WAITWORD_ASLEEP)
         futex_wake();
 }
 
@@ -88,7 +89,7 @@ static void *produce(void *unused)
     (void)unused;
     for (int i = 0; i < MESSAGES; i++) {
         atomic_fetch_add_explicit(&waiting, 1, memory_order_release);
-        if (shmr_bell_heeded(&bell, HEED))
+        if (shmr_waitword_is_set(&waitword, HEED))
             ring();
     }
     return NULL;
@@ -109,7 +110,8 @@ static bool take(void)
 static void wait_for_one(int me, bool slept)
 {
     for (int i = 0; i < LOOKS; i++) {
-        uint32_t value = shmr_bell_announce(&bell, SHMR_BELL_ASLEEP) | SHMR_BELL_ASLEEP;
+        uint32_t value =
+            shmr_waitword_announce(&waitword, SHMR_WAITWORD_ASLEEP) | SHMR_WAITWORD_ASLEEP;
 #ifdef NO_LOOK
         if (slept && take())
 #else

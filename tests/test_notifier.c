@@ -17,13 +17,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "lib/wait/notifier.h"
 #include "lib/core/handle.h"
+#include "lib/wait/notifier.h"
 #include "support.h"
 
 #define NOBODY 65534
 
-TestSuite(doorbell, .timeout = 120);
+TestSuite(notifier, .timeout = 120);
 
 /* Look by itself only after an hour: whatever comes was rung for. */
 static const struct shmring_waiting sleepy = {.recheck_ms = 3600000};
@@ -58,11 +58,11 @@ static void teardown(void)
     cr_assert_eq(test_count_files(directory), 0);
 }
 
-static const char *doorbell_of(const shmring_t *q)
+static const char *notifier_of(const shmring_t *q)
 {
     static char path[PATH_MAX];
 
-    snprintf(path, sizeof path, "%s", q->doorbell);
+    snprintf(path, sizeof path, "%s", q->notifier);
     path[strlen(path) - 1] = 'r';
     return path;
 }
@@ -102,7 +102,7 @@ static void check_it_rings(int fd)
 
 /* ---- What is made ---------------------------------------------------------------------------- */
 
-Test(doorbell, nothing_before_it_is_asked_for, .init = setup, .fini = teardown)
+Test(notifier, nothing_before_it_is_asked_for, .init = setup, .fini = teardown)
 {
     cr_assert_eq(shmring_send(producer, "hello", 5), 0);
     cr_assert_eq(shmring_wait(consumer, SHMRING_READABLE, NULL), SHMRING_READABLE);
@@ -110,10 +110,10 @@ Test(doorbell, nothing_before_it_is_asked_for, .init = setup, .fini = teardown)
     cr_assert_eq(test_count_files(directory), 1);
     armed(consumer);
     cr_assert_eq(test_count_files(directory), 2);
-    cr_assert(exists(doorbell_of(consumer)));
+    cr_assert(exists(notifier_of(consumer)));
 }
 
-Test(doorbell, permissions_are_the_queues, .init = setup, .fini = teardown)
+Test(notifier, permissions_are_the_queues, .init = setup, .fini = teardown)
 {
     const bool root = test_is_root();
     struct stat st;
@@ -124,7 +124,7 @@ Test(doorbell, permissions_are_the_queues, .init = setup, .fini = teardown)
         cr_assert_eq(chown(name + strlen("file:"), NOBODY, NOBODY), 0);
     umask(root ? 0777 : 0177); /* of others' files only root may do all */
     armed(consumer);
-    cr_assert_eq(stat(doorbell_of(consumer), &st), 0);
+    cr_assert_eq(stat(notifier_of(consumer), &st), 0);
     cr_assert(S_ISFIFO(st.st_mode));
     cr_assert_eq(st.st_mode & 07777, 0660);
     cr_assert_eq(st.st_uid, root ? NOBODY : geteuid());
@@ -140,8 +140,8 @@ static int copy_the_queue(void *unused)
     return system(command);
 }
 
-/* Their headers are alike, yet nobody empties the doorbell of the other. */
-Test(doorbell, a_copy_of_the_queue_has_its_own, .init = setup, .fini = teardown)
+/* Their headers are alike, yet nobody empties the notifier of the other. */
+Test(notifier, a_copy_of_the_queue_has_its_own, .init = setup, .fini = teardown)
 {
     shmring_t *copy;
 
@@ -158,7 +158,7 @@ Test(doorbell, a_copy_of_the_queue_has_its_own, .init = setup, .fini = teardown)
     snprintf(name, sizeof name, "file:%s/queue", directory);
 }
 
-Test(doorbell, of_a_posix_queue, .init = setup, .fini = teardown)
+Test(notifier, of_a_posix_queue, .init = setup, .fini = teardown)
 {
     char posix[TEST_NAME_SIZE];
     struct holdings before = test_holdings();
@@ -166,9 +166,9 @@ Test(doorbell, of_a_posix_queue, .init = setup, .fini = teardown)
     test_name(posix);
     shmring_t *q = test_create(posix, SHMRING_PRODUCER | SHMRING_CONSUMER, 4096);
     armed(q);
-    cr_assert_eq(strncmp(doorbell_of(q), "/dev/shm/.shmring-bell-", 23), 0);
-    cr_assert(exists(doorbell_of(q)));
-    char *path = strdup(doorbell_of(q));
+    cr_assert_eq(strncmp(notifier_of(q), "/dev/shm/.shmring-bell-", 23), 0);
+    cr_assert(exists(notifier_of(q)));
+    char *path = strdup(notifier_of(q));
     shmring_close(&q);
     cr_assert_eq(shmring_unlink(posix), 0);
     cr_assert(!exists(path));
@@ -198,11 +198,11 @@ static void make_memfd(void)
     cr_assert_eq(shmring_set_waiting(consumer, &sleepy), 0);
 }
 
-Test(doorbell, of_a_memfd, .init = make_memfd)
+Test(notifier, of_a_memfd, .init = make_memfd)
 {
     struct holdings before = test_holdings();
     int fd = armed(consumer);
-    char *path = strdup(doorbell_of(consumer));
+    char *path = strdup(notifier_of(consumer));
 
     cr_assert_eq(strncmp(path, "/dev/shm/.shmring-bell-", 23), 0);
     cr_assert_eq(test_run(send_in_a_child, NULL), 0);
@@ -229,29 +229,29 @@ static void check_refused(const char *words, int error)
     assert_holds_no_more_than(&before, 1 << 20);
 }
 
-Test(doorbell, not_a_doorbell, .init = setup, .fini = teardown)
+Test(notifier, not_a_notifier, .init = setup, .fini = teardown)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    const char *path = doorbell_of(consumer);
+    const char *path = notifier_of(consumer);
     int fd = open(path, O_WRONLY | O_CREAT, 0600);
 
     cr_assert_geq(fd, 0);
     close(fd);
-    check_refused("not a doorbell", EEXIST);
+    check_refused("not a notifier", EEXIST);
     cr_assert_eq(unlink(path), 0);
 
     cr_assert_eq(symlink("elsewhere", path), 0);
-    check_refused("not a doorbell", EEXIST);
+    check_refused("not a notifier", EEXIST);
     cr_assert_eq(unlink(path), 0);
 
     cr_assert_eq(mkdir(path, 0700), 0);
-    check_refused("not a doorbell", EEXIST);
+    check_refused("not a notifier", EEXIST);
     cr_assert_eq(rmdir(path), 0);
 
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     snprintf(address.sun_path, sizeof address.sun_path, "%.107s", path);
     cr_assert_eq(bind(fd, (const struct sockaddr *)&address, sizeof address), 0);
-    check_refused("not a doorbell", EEXIST);
+    check_refused("not a notifier", EEXIST);
     cr_assert_eq(unlink(path), 0);
     close(fd);
 
@@ -259,9 +259,9 @@ Test(doorbell, not_a_doorbell, .init = setup, .fini = teardown)
 }
 
 /* A stranger's FIFO is as good as another participant's only if he could write to the queue. */
-Test(doorbell, a_strangers_fifo, .init = setup, .fini = teardown)
+Test(notifier, a_strangers_fifo, .init = setup, .fini = teardown)
 {
-    const char *path = doorbell_of(consumer), *queue = name + strlen("file:");
+    const char *path = notifier_of(consumer), *queue = name + strlen("file:");
 
     if (!test_is_root())
         cr_skip_test("only root can give files away");
@@ -294,12 +294,12 @@ static int wait_where_one_must_not_write(void *unused)
 
     child_assert(geteuid() != 0 || setuid(NOBODY) == 0);
     child_assert(shmring_open(&mine, name, SHMRING_CONSUMER) == 0);
-    child_refused(shmring_fd(mine, SHMRING_READABLE), EACCES, "doorbell");
+    child_refused(shmring_fd(mine, SHMRING_READABLE), EACCES, "notifier");
     shmring_close(&mine);
     return 0;
 }
 
-Test(doorbell, no_permission, .init = setup, .fini = teardown)
+Test(notifier, no_permission, .init = setup, .fini = teardown)
 {
     if (geteuid() == 0 && !test_is_root())
         cr_skip_test("root of a user namespace, to whom nothing is forbidden");
@@ -336,7 +336,7 @@ static int run_out_of_descriptors(void *unused)
 
 /* ---- What is removed ------------------------------------------------------------------------- */
 
-Test(doorbell, a_name_that_goes_first, .init = setup, .fini = teardown)
+Test(notifier, a_name_that_goes_first, .init = setup, .fini = teardown)
 {
     int fd = armed(consumer);
 
@@ -351,7 +351,7 @@ Test(doorbell, a_name_that_goes_first, .init = setup, .fini = teardown)
     cr_assert_eq(test_count_files(directory), 0);
 }
 
-Test(doorbell, it_stays_with_the_name, .init = setup, .fini = teardown)
+Test(notifier, it_stays_with_the_name, .init = setup, .fini = teardown)
 {
     armed(consumer);
     shmring_close(&consumer);
@@ -372,7 +372,7 @@ static int die_waiting(void *end)
     return 0;
 }
 
-Test(doorbell, what_the_dead_leave_is_removed, .init = setup, .fini = teardown)
+Test(notifier, what_the_dead_leave_is_removed, .init = setup, .fini = teardown)
 {
     int ends[2];
 
@@ -388,9 +388,9 @@ Test(doorbell, what_the_dead_leave_is_removed, .init = setup, .fini = teardown)
 }
 
 /* Whoever opens it while it is being removed does not keep what has no name any more. */
-Test(doorbell, removed_while_it_is_opened, .init = setup, .fini = teardown)
+Test(notifier, removed_while_it_is_opened, .init = setup, .fini = teardown)
 {
-    const char *path = doorbell_of(consumer);
+    const char *path = notifier_of(consumer);
 
     cr_assert_eq(mkfifo(path, 0600), 0);
     int remover = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
@@ -399,7 +399,7 @@ Test(doorbell, removed_while_it_is_opened, .init = setup, .fini = teardown)
     cr_assert_eq(unlink(path), 0);
     close(remover);
     check_it_rings(armed(consumer));
-    cr_assert(!shmr_doorbell_remove_idle(AT_FDCWD, path, false));
+    cr_assert(!shmr_notifier_remove_idle(AT_FDCWD, path, false));
     cr_assert(exists(path));
 }
 
@@ -414,9 +414,9 @@ int flock(int fd, int operation)
     return (int)syscall(SYS_flock, fd, operation);
 }
 
-Test(doorbell, removed_before_it_is_locked, .init = setup, .fini = teardown)
+Test(notifier, removed_before_it_is_locked, .init = setup, .fini = teardown)
 {
-    const char *path = doorbell_of(consumer);
+    const char *path = notifier_of(consumer);
 
     cr_assert_eq(mkfifo(path, 0600), 0);
     removed_before_it_is_locked = path;
@@ -438,17 +438,17 @@ static int open_and_close(void *unused)
         int fd = shmring_fd(mine, SHMRING_READABLE);
         child_assert(fd >= 0 || fd == -EBUSY);
         if (fd >= 0)
-            child_assert(fstat(mine->polled[SHMR_READABLE].bell, &st) == 0 && st.st_nlink > 0);
+            child_assert(fstat(mine->polled[SHMR_READABLE].fifo, &st) == 0 && st.st_nlink > 0);
         shmring_close(&mine);
     }
     return 0;
 }
 
 /* Each of them removes it when it was the last, and none the one that another has just opened. */
-Test(doorbell, made_and_removed_all_the_time, .init = make_memfd)
+Test(notifier, made_and_removed_all_the_time, .init = make_memfd)
 {
     pid_t pid[2];
-    char *path = strdup(doorbell_of(consumer));
+    char *path = strdup(notifier_of(consumer));
 
     for (int i = 0; i < 2; i++)
         pid[i] = test_fork(open_and_close, NULL);
@@ -461,14 +461,14 @@ Test(doorbell, made_and_removed_all_the_time, .init = make_memfd)
 
 /* ---- Descriptors ----------------------------------------------------------------------------- */
 
-Test(doorbell, no_descriptors_left, .init = setup, .fini = teardown)
+Test(notifier, no_descriptors_left, .init = setup, .fini = teardown)
 {
     shmring_close(&consumer);
     cr_assert_eq(test_run(run_out_of_descriptors, NULL), 0);
     cr_assert_eq(shmring_open(&consumer, name, SHMRING_CONSUMER), 0);
 }
 
-Test(doorbell, nothing_leaks, .init = setup, .fini = teardown)
+Test(notifier, nothing_leaks, .init = setup, .fini = teardown)
 {
     struct holdings before;
 
@@ -497,7 +497,7 @@ static int use_and_close_the_parents(void *unused)
     return 0;
 }
 
-Test(doorbell, a_child_leaves_the_parents_alone, .init = setup, .fini = teardown)
+Test(notifier, a_child_leaves_the_parents_alone, .init = setup, .fini = teardown)
 {
     int fd = armed(consumer);
 
