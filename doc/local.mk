@@ -10,7 +10,8 @@ dist_doc_DATA += \
 	doc/performance.md \
 	doc/security.md \
 	doc/system-calls.md \
-	doc/tracing.md
+	doc/tracing.md \
+	doc/words.md
 
 benchmarksdir = $(docdir)/benchmarks
 dist_benchmarks_DATA = \

@@ -25,14 +25,16 @@
  * is even is empty or changes just now: it is not the handle that met the fault, which stays where
  * it is as long as somebody uses it. There is no lock here that a fork could leave taken.
  *
- * Pairs
- *     G1  the place is filled, or emptied before others may fill it    H1  the handler reads it
- *     G2  an emptied place is about to be filled                       H2  the handler has read it
+ *     guard:G1   the place is filled, or emptied before others may fill it
+ *     guard:H1   the handler reads its turn
+ *     guard:G2   an emptied place is about to be filled
+ *     guard:H2   the handler has read it
  *
- * If H1 reads an odd turn, then the handler reads what was stored before that turn, or something
- * newer. If any of it is newer, H2 sees the G2 that comes before what is newer, and so the even
- * turn that the place had then (the thread that fills a place has read, by its acquire, the NULL
- * that was stored after that turn): the second load of the turn differs from the first.
+ * If guard:H1 reads an odd turn, then the handler reads what was stored before that turn, or
+ * something newer. If any of it is newer, guard:H2 sees the guard:G2 that comes before what is
+ * newer, and so the even turn that the place had then (the thread that fills a place has read, by
+ * its acquire, the NULL that was stored after that turn): the second load of the turn differs from
+ * the first.
  */
 struct shmr_guarded {
     _Atomic uint32_t turn;
@@ -78,7 +80,7 @@ static void change_turn(struct shmr_guarded *place)
 {
     uint32_t turn = atomic_load_explicit(&place->turn, memory_order_relaxed);
 
-    atomic_store_explicit(&place->turn, turn + 1, memory_order_release); /* G1 */
+    atomic_store_explicit(&place->turn, turn + 1, memory_order_release); /* guard:G1 */
 }
 
 int shmr_guard_add(shmring_t *q)
@@ -90,7 +92,7 @@ int shmr_guard_add(shmring_t *q)
         if (!some)
             return shmr_fail(ENOMEM, "no memory to note the handle");
     }
-    atomic_thread_fence(memory_order_release); /* G2, as is the exchange in take_place() */
+    atomic_thread_fence(memory_order_release); /* guard:G2, as is the exchange in take_place() */
     atomic_store_explicit(&q->guarded->base, (uintptr_t)q->map.base, memory_order_relaxed);
     atomic_store_explicit(&q->guarded->length, q->map.length, memory_order_relaxed);
     change_turn(q->guarded);
@@ -102,7 +104,7 @@ void shmr_guard_remove(shmring_t *q)
     if (!q->guarded)
         return;
     change_turn(q->guarded);
-    atomic_store_explicit(&q->guarded->handle, NULL, memory_order_release); /* G1 */
+    atomic_store_explicit(&q->guarded->handle, NULL, memory_order_release); /* guard:G1 */
     q->guarded = NULL;
 }
 
@@ -118,11 +120,11 @@ static shmring_t *handle_at(uintptr_t address)
          some = atomic_load_explicit(&some->next, memory_order_acquire))
         for (int i = 0; i < PLACES; i++) {
             struct shmr_guarded *place = &some->place[i];
-            uint32_t turn = atomic_load_explicit(&place->turn, memory_order_acquire); /* H1 */
+            uint32_t turn = atomic_load_explicit(&place->turn, memory_order_acquire); /* guard:H1 */
             uintptr_t base = atomic_load_explicit(&place->base, memory_order_relaxed);
             size_t length = atomic_load_explicit(&place->length, memory_order_relaxed);
             shmring_t *q = atomic_load_explicit(&place->handle, memory_order_relaxed);
-            atomic_thread_fence(memory_order_acquire); /* H2 */
+            atomic_thread_fence(memory_order_acquire); /* guard:H2 */
             if (turn % 2 == 1 && address - base < length &&
                 atomic_load_explicit(&place->turn, memory_order_relaxed) == turn &&
                 *q->process == q->mark)

@@ -186,11 +186,12 @@ int shmr_locks_hold(int watch, int held, const struct shmr_geometry *g, int (*re
 
 bool shmr_row_is_attached(struct shmr_row *row)
 {
-    /* Acquire: pairs with the release in shmr_row_attach and shmr_row_detach. */
+    /* row:A1, pairs with row:R1 in shmr_row_attach and shmr_row_detach. */
     return atomic_load_explicit(&row->state, memory_order_acquire) == SHMR_ROW_ATTACHED;
 }
 
-/* Release: who reads the count by acquire sees the row ATTACHED, or what it said later. */
+/* row:R2, pairs with row:A2. If a reader reads this count, then it reads the row ATTACHED, or what
+ * the row said later. */
 static void count_one_more(_Atomic uint64_t *count)
 {
     uint64_t n = atomic_load_explicit(count, memory_order_relaxed);
@@ -215,7 +216,7 @@ void shmr_row_attach(struct shmr_row *row, uint32_t role)
     atomic_store_explicit(&row->uid, me.uid, memory_order_relaxed);
     atomic_store_explicit(&row->comm[0], comm[0], memory_order_relaxed);
     atomic_store_explicit(&row->comm[1], comm[1], memory_order_relaxed);
-    /* Release: the identity is whole when the row says ATTACHED; pairs with shmr_row_read. */
+    /* row:R1: if a reader (row:A1) reads ATTACHED, then it reads the whole identity. */
     atomic_store_explicit(&row->state, SHMR_ROW_ATTACHED, memory_order_release);
     if (role & SHMRING_PRODUCER)
         count_one_more(&row->producers);
@@ -225,7 +226,7 @@ void shmr_row_attach(struct shmr_row *row, uint32_t role)
 
 uint64_t shmr_row_taken_as(const struct shmr_row *row, uint32_t role)
 {
-    /* Acquire: pairs with count_one_more(). */
+    /* row:A2, pairs with row:R2 in count_one_more(). */
     return atomic_load_explicit(role == SHMRING_PRODUCER ? &row->producers : &row->consumers,
                                 memory_order_acquire);
 }
@@ -253,7 +254,7 @@ uint32_t shmr_row_deaths(struct shmr_row *row)
 
 void shmr_row_detach(struct shmr_row *row)
 {
-    /* Release: pairs with shmr_row_is_attached in a successor. */
+    /* row:R1: if a successor (row:A1) reads FREE, then its stores come after this owner's. */
     atomic_store_explicit(&row->state, SHMR_ROW_FREE, memory_order_release);
 }
 
@@ -262,7 +263,7 @@ void shmr_row_read(struct shmring_participant *out, struct shmr_row *row)
     uint64_t comm[2];
 
     memset(out, 0, sizeof *out);
-    (void)atomic_load_explicit(&row->state, memory_order_acquire); /* pairs with shmr_row_attach */
+    (void)atomic_load_explicit(&row->state, memory_order_acquire); /* row:A1 */
     out->generation = atomic_load_explicit(&row->generation, memory_order_relaxed);
     out->pid = atomic_load_explicit(&row->pid, memory_order_relaxed);
     out->role = atomic_load_explicit(&row->role, memory_order_relaxed);

@@ -26,12 +26,27 @@
  * Entry i stands in block i, beside its descriptor and payload: a message published in place moves
  * one cache line.
  *
- * Pairs of release and acquire
- *     R1  an entry is published           A1  who reads it sees the block's contents and descriptor
- *     R2  a block is freed                A2  who claims it comes after the last look at it
- *     R3  a block is taken or re-tagged   A3  who reads the descriptor sees what its entry meant
- *     R4  a message's length is written   A4  who reads it sees that its block was claimed
- *     R5  a hint is left                  A5  who takes it sees the entries before it, as A1
+ * Orderings. Each label stands at the place in the code that it names.
+ *
+ * mpmc:R1 -> mpmc:A1
+ *     If a participant (A1) reads an entry that a producer published (R1), then it reads the
+ *     contents and the descriptor of the block that the entry names.
+ * mpmc:R2 -> mpmc:A2
+ *     If a producer's claim (A2) reads FREE from the release of a block (R2), then its stores
+ *     come after the last read of the message that was there.
+ * mpmc:R3 -> mpmc:A3
+ *     If a recoverer (A3) reads a descriptor that a dead consumer or recoverer stored (R3),
+ *     then it reads the block's contents as that one saw them.
+ * mpmc:R4 -> mpmc:A4
+ *     If a consumer (A4) reads a length that a producer stored (R4), then it reads a
+ *     descriptor at least as new as that producer's claim, and sees that the message it was
+ *     about to take is gone.
+ * mpmc:R5 -> mpmc:A5
+ *     If a participant (A5) reads a hint that another one left (R5), then it reads the entries
+ *     before that position, as by A1.
+ * mpmc:R2 -> mpmc:F1
+ *     If an observer's copy (dump.c) reads what a later message left in a block, then behind
+ *     its fence (F1) it reads another descriptor.
  *
  * Lock-free: a participant that stops anywhere holds up nobody; each loop has a budget, so memory
  * that a hostile peer scribbles over cannot make a call spin. No system call, no libc but memcpy.
@@ -143,7 +158,7 @@ static inline int64_t shmr_mpmc_laps(const struct shmr_mpmc *q, uint64_t entry, 
 
 static inline uint64_t shmr_mpmc_poll(const struct shmr_mpmc *q, uint64_t position)
 {
-    /* A1, pairs with R1 in shmr_mpmc_try_publish */
+    /* mpmc:A1, pairs with mpmc:R1 in shmr_mpmc_try_publish */
     return atomic_load_explicit(&shmr_mpmc_block(q, position)->entry, memory_order_acquire);
 }
 
@@ -197,7 +212,8 @@ static inline void shmr_mpmc_sample_at(const struct shmr_mpmc *q, uint64_t posit
  */
 static inline uint64_t shmr_mpmc_take_hint(const _Atomic uint64_t *hint, uint64_t cursor)
 {
-    uint64_t seen = atomic_load_explicit(hint, memory_order_acquire); /* A5, pairs with R5 */
+    uint64_t seen =
+        atomic_load_explicit(hint, memory_order_acquire); /* mpmc:A5, pairs with mpmc:R5 */
 
     return (int64_t)(seen - cursor) > 0 ? seen : cursor;
 }
@@ -206,7 +222,7 @@ static inline bool shmr_mpmc_leave_hint(_Atomic uint64_t *hint, uint64_t positio
 {
     if (__builtin_expect(position % SHMR_MPMC_HINT_EVERY != 0, 1))
         return false;
-    atomic_store_explicit(hint, position, memory_order_release); /* R5, pairs with A5 */
+    atomic_store_explicit(hint, position, memory_order_release); /* mpmc:R5, pairs with mpmc:A5 */
     return true;
 }
 
@@ -252,7 +268,8 @@ static inline bool shmr_mpmc_try_own(const struct shmr_mpmc *q, struct shmr_bloc
 
     if ((free & SHMR_STATE_MASK) != SHMR_FREE)
         return false;
-    /* A2, pairs with R2 in shmr_mpmc_free: whoever read the last message is done with it. */
+    /* mpmc:A2, pairs with mpmc:R2 in shmr_mpmc_free: whoever read the last message is done with it.
+     */
     if (__builtin_expect(atomic_compare_exchange_strong_explicit(
                              &block->descriptor, &free, shmr_descriptor(SHMR_OWN, q->me, 0),
                              memory_order_acquire, memory_order_relaxed),
@@ -309,10 +326,10 @@ static inline bool shmr_mpmc_try_publish(struct shmr_mpmc *q, struct shmr_mine m
 {
     uint64_t tail = q->tail;
 
-    /* Means nothing yet: no entry of that position names this block before R1. */
+    /* Means nothing yet: no entry of that position names this block before mpmc:R1. */
     atomic_store_explicit(&mine.block->descriptor, shmr_descriptor(SHMR_RDY | again, q->me, tail),
                           memory_order_relaxed);
-    /* R1: contents and descriptor before it; pairs with A1 in shmr_mpmc_poll. */
+    /* mpmc:R1: contents and descriptor before it; pairs with mpmc:A1 in shmr_mpmc_poll. */
     if (!atomic_compare_exchange_strong_explicit(&place->entry, &entry,
                                                  shmr_mpmc_entry(q, tail, (uint32_t)mine.index),
                                                  memory_order_release, memory_order_relaxed))
@@ -366,7 +383,7 @@ static inline void shmr_mpmc_keep(const struct shmr_mpmc *q, struct shmr_block *
                           memory_order_relaxed);
 }
 
-/* R2: after the last look at the contents; pairs with A2 in shmr_mpmc_try_own. */
+/* mpmc:R2: after the last look at the contents; pairs with mpmc:A2 in shmr_mpmc_try_own. */
 static inline void shmr_mpmc_free(struct shmr_block *block)
 {
     atomic_store_explicit(&block->descriptor, SHMR_FREE, memory_order_release);
@@ -382,7 +399,7 @@ static inline uint32_t shmr_mpmc_deliveries(const struct shmr_block *block)
 static inline void shmr_mpmc_fill(struct shmr_block *block, uint32_t len)
 {
     atomic_store_explicit(&block->deliveries, 0, memory_order_relaxed);
-    /* R4, pairs with A4 in shmr_mpmc_check_length. */
+    /* mpmc:R4, pairs with mpmc:A4 in shmr_mpmc_check_length. */
     atomic_store_explicit(&block->length, len, memory_order_release);
 }
 
@@ -393,7 +410,8 @@ static inline void shmr_mpmc_fill(struct shmr_block *block, uint32_t len)
 static inline int shmr_mpmc_check_length(struct shmr_mpmc *q, const struct shmr_block *block,
                                          uint64_t ready, size_t size, uint32_t *len)
 {
-    /* A4, pairs with R4 in shmr_mpmc_fill: a later message's length shows with its descriptor. */
+    /* mpmc:A4, pairs with mpmc:R4 in shmr_mpmc_fill: a later message's length shows with its
+     * descriptor. */
     *len = atomic_load_explicit(&block->length, memory_order_acquire);
     if (__builtin_expect(*len <= size && *len <= q->max_message, 1))
         return 0;
@@ -419,7 +437,7 @@ static inline int shmr_mpmc_try_take(struct shmr_mpmc *q, struct shmr_block *blo
     int r = shmr_mpmc_check_length(q, block, ready, size, len);
     if (__builtin_expect(r != 0, 0))
         return r;
-    /* R3, pairs with A3 in shmr_mpmc_recover_block. */
+    /* mpmc:R3, pairs with mpmc:A3 in shmr_mpmc_recover_block. */
     if (__builtin_expect(atomic_compare_exchange_strong_explicit(
                              &block->descriptor, &ready,
                              shmr_descriptor(SHMR_OWN | SHMR_M, q->me, q->head),

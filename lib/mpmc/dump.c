@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * MPMC: reading the messages without taking them. Each is copied first, and told of only if its
- * block's descriptor did not change meanwhile. The acquire fence (F) puts that second look after
- * the copy; a producer overwrites the block after the release (R2 in blocks.h) of the participant
- * that was done with it.
+ * block's descriptor did not change meanwhile. The acquire fence (mpmc:F1) puts that second look
+ * after the copy; a producer overwrites the block after the release (mpmc:R2 in blocks.h) of the
+ * participant that was done with it.
  */
 #include <config.h>
 
@@ -61,7 +61,7 @@ static int tell_block(const struct shmr_dump *d, const struct shmr_mpmc *q, uint
 
     if (m.length <= q->max_message)
         memcpy(d->copy, shmr_mpmc_payload(q, index), m.length);
-    atomic_thread_fence(memory_order_acquire); /* F */
+    atomic_thread_fence(memory_order_acquire); /* mpmc:F1 */
     if (atomic_load_explicit(&block->descriptor, memory_order_relaxed) != descriptor)
         return -EAGAIN;
     if (m.length > q->max_message)

@@ -45,7 +45,7 @@ static inline void shmr_mpmc_init(struct shmr_mpmc *q, const struct shmr_geometr
         .tail_page = (struct shmr_mpmc_page *)(void *)map->producer,
         .head_page = (struct shmr_mpmc_page *)(void *)map->consumer,
     };
-    q->tail = atomic_load_explicit(&q->tail_page->hint, memory_order_acquire); /* A5 */
+    q->tail = atomic_load_explicit(&q->tail_page->hint, memory_order_acquire); /* mpmc:A5 */
     q->head = atomic_load_explicit(&q->head_page->hint, memory_order_acquire);
 }
 

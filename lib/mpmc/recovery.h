@@ -140,7 +140,8 @@ static inline void shmr_mpmc_recover_block(struct shmr_mpmc *q, uint32_t dead, s
                                            struct shmr_recovered *report)
 {
     struct shmr_block *block = shmr_mpmc_block(q, index);
-    /* A3, pairs with R3 in shmr_mpmc_try_take: with its contents as the dead one saw them. */
+    /* mpmc:A3, pairs with mpmc:R3 in shmr_mpmc_try_take: with its contents as the dead one saw
+     * them. */
     uint64_t was = atomic_load_explicit(&block->descriptor, memory_order_acquire);
 
     if ((was & SHMR_STATE_MASK) == SHMR_FREE || shmr_owner(was) != dead)

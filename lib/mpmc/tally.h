@@ -6,17 +6,17 @@
  * A count cannot be stored together with the step that it counts. So the participant says first
  * which block the step is about, then stores the counts, and then makes the step:
  *
- *     pending = count, block     T1
- *     twice, messages            T2   after T1
- *     the step                   R1 or R2 of mpmc.h, after T2
- *     pending = 0                T3   after the step
+ *     pending = count, block     mpmc:T1
+ *     twice, messages            mpmc:T2   after mpmc:T1
+ *     the step                   mpmc:R1 or mpmc:R2 of blocks.h, after mpmc:T2
+ *     pending = 0                mpmc:T3   after the step
  *
  * While something is pending the block itself says whether the step was made: see
- * shmr_mpmc_is_unsent() and shmr_mpmc_is_unreleased(). If it was, T2 was made before. If it was
- * not, what T2 has already stored is taken off again: whether it has, the last bits of the words
- * tell, as each message changes them. What proves that a dead participant's step was not made stays
- * as it is: nobody changes the block but the one who recovers it, and that one settles the tally
- * before.
+ * shmr_mpmc_is_unsent() and shmr_mpmc_is_unreleased(). If it was, mpmc:T2 was made before. If it
+ * was not, what mpmc:T2 has already stored is taken off again: whether it has, the last bits of the
+ * words tell, as each message changes them. What proves that a dead participant's step was not made
+ * stays as it is: nobody changes the block but the one who recovers it, and that one settles the
+ * tally before.
  *
  * The stores are releases, so that the compiler, too, keeps them in this order.
  */
@@ -55,15 +55,15 @@ static inline void shmr_tally_store(struct shmr_tally *t, struct shmr_count coun
 /* About to make the step that makes these the numbers, and whose block that is. */
 static inline void shmr_tally_begin(struct shmr_tally *t, struct shmr_count count, uint32_t block)
 {
-    atomic_store_explicit(&t->pending, /* T1 */
+    atomic_store_explicit(&t->pending, /* mpmc:T1 */
                           count.messages << SHMR_PENDING_COUNT | SHMR_PENDING | block,
                           memory_order_release);
-    shmr_tally_store(t, count); /* T2 */
+    shmr_tally_store(t, count); /* mpmc:T2 */
 }
 
 static inline void shmr_tally_end(struct shmr_tally *t)
 {
-    atomic_store_explicit(&t->pending, 0, memory_order_release); /* T3 */
+    atomic_store_explicit(&t->pending, 0, memory_order_release); /* mpmc:T3 */
 }
 
 static inline uint64_t shmr_tally_pending(const struct shmr_tally *t)

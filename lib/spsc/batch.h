@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * SPSC: batches. They are published as a whole: R1 of ring.h is the first message's header. The
- * headers behind it are stored before, and mean nothing until then.
+ * SPSC: batches. They are published as a whole: spsc:R1 of ring.h is the first message's header.
+ * The headers behind it are stored before, and mean nothing until then.
  */
 #ifndef SHMR_SPSC_BATCH_H
 #define SHMR_SPSC_BATCH_H

@@ -2,8 +2,8 @@
 /*
  * SPSC: reading the messages without taking them. Each is copied first, and told of only if the
  * consumer's position, which the producer never overtakes, has not passed it meanwhile. The acquire
- * fence (F) puts that second look after the copy; the producer overwrites the place after the
- * release (R3 in ring.h) of the consumer that was done with it.
+ * fence (spsc:F1) puts that second look after the copy; the producer overwrites the place after the
+ * release (spsc:R3 in ring.h) of the consumer that was done with it.
  */
 #include <config.h>
 
@@ -95,7 +95,7 @@ int shmr_spsc_dump(const struct shmr_dump *d)
             memcpy(d->copy, data + (position & mask) + 8, len);
             copied += len;
         }
-        atomic_thread_fence(memory_order_acquire); /* F */
+        atomic_thread_fence(memory_order_acquire); /* spsc:F1 */
 
         uint64_t head = consumed(page);
         if (head % 8 != 0)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Progress records: what each side of an spsc queue tells about itself, in the pairs R3, R4, R5 and
- * A3, A4, A5 of spsc.h. Why two a side: see struct shmr_progress.
+ * Progress records: what each side of an spsc queue tells about itself, in the pairs spsc:R3,
+ * spsc:R4, spsc:R5 and spsc:A3, spsc:A4, spsc:A5 of ring.h. Why two a side: see struct
+ * shmr_progress.
  */
 #ifndef SHMR_PROGRESS_H
 #define SHMR_PROGRESS_H
@@ -16,7 +17,7 @@
 static inline const struct shmr_progress *
 shmr_progress_whole(const struct shmr_progress progress[2])
 {
-    /* A3, A4: pairs with R3, R4 in shmr_progress_store */
+    /* spsc:A3, spsc:A4: pairs with spsc:R3, spsc:R4 in shmr_progress_store */
     uint64_t a = atomic_load_explicit(&progress[0].position, memory_order_acquire);
     uint64_t b = atomic_load_explicit(&progress[1].position, memory_order_acquire);
 
@@ -29,11 +30,12 @@ static inline void shmr_progress_store(struct shmr_progress progress[2], uint32_
     struct shmr_progress *mine = &progress[*turn];
 
     *turn ^= 1;
-    /* R5: whoever meets one of these sees that the other record is the whole one by now; pairs with
-     * A5 in shmr_progress_read. */
+    /* spsc:R5: whoever meets one of these sees that the other record is the whole one by now; pairs
+     * with spsc:A5 in shmr_progress_read. */
     atomic_store_explicit(&mine->messages, messages, memory_order_release);
     atomic_store_explicit(&mine->bytes, bytes, memory_order_release);
-    /* R3, R4: after the last look at the payload. The record is whole; pairs with A3, A4. */
+    /* spsc:R3, spsc:R4: after the last look at the payload. The record is whole; pairs with
+     * spsc:A3, spsc:A4. */
     atomic_store_explicit(&mine->position, position, memory_order_release);
 }
 
@@ -52,8 +54,9 @@ static inline bool shmr_progress_read(const struct shmr_progress progress[2],
 {
     for (int i = 0; i < SHMR_PROGRESS_TRIES; i++) {
         const struct shmr_progress *whole = shmr_progress_whole(progress);
-        copy->position = atomic_load_explicit(&whole->position, memory_order_acquire); /* A3, A4 */
-        /* A5, pairs with R5 in shmr_progress_store */
+        copy->position =
+            atomic_load_explicit(&whole->position, memory_order_acquire); /* spsc:A3, spsc:A4 */
+        /* spsc:A5, pairs with spsc:R5 in shmr_progress_store */
         copy->messages = atomic_load_explicit(&whole->messages, memory_order_acquire);
         copy->bytes = atomic_load_explicit(&whole->bytes, memory_order_acquire);
         /* The writer comes back to this record only when it has made the other one whole. */

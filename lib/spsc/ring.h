@@ -9,19 +9,34 @@
  *     |  end of the last   | length + 1   | payload ...............  pad  |  terminator = 0 ...
  *
  * The producer writes the payload and a zero header behind it (the terminator), then store-releases
- * its own header. The consumer looks at the header at its own position: zero means nothing yet.
+ * its own header. The consumer polls the header at its own position: zero means nothing yet.
  * So a message costs the transfer of the line it lives in, and no index is shared on the way.
  *
  * Each side keeps its position, and what it last saw of the other's, in private memory. What it
  * tells about itself goes to its own page: for observers, for its successor if it dies, and for a
  * producer that thinks the ring is full. Why two progress records a side: see struct shmr_progress.
  *
- * Pairs of release and acquire
- *   R1  producer publishes a header            A1  consumer reads the header
- *   R2  consumer publishes head, now and then  A2  producer out of room reads it
- *   R3  consumer stores its exact position     A3  producer still out of room, successor, observer
- *   R4  producer stores its exact position     A4  successor, observer
- *   R5  either writes over its older record    A5  observer
+ * Orderings. Each label stands at the place in the code that it names.
+ *
+ * spsc:R1 -> spsc:A1
+ *     If the consumer's poll (A1) reads a header that the producer published (R1), then it
+ *     reads the payload and the terminator that the producer stored before.
+ * spsc:R2 -> spsc:A2
+ *     If a producer out of room (A2) reads a head that the consumer published (R2), then the
+ *     consumer has read all payloads before that head, and the producer may overwrite them.
+ * spsc:R3 -> spsc:A3
+ *     The same for the consumer's exact position (progress.h), read by a producer that is
+ *     still out of room, by a successor, or by an observer.
+ * spsc:R4 -> spsc:A4
+ *     If a successor or an observer (A4) reads a position that the producer stored (R4), then
+ *     it reads the counters that belong to that position.
+ * spsc:R5 -> spsc:A5
+ *     If an observer (A5) reads a counter of a record that its writer has begun to write again
+ *     (R5), then it reads the other record's newer position, too, and starts again.
+ * spsc:R3 -> spsc:F1, spsc:F2
+ *     If an observer's copy of a message (dump.c) reads what a later message left there, then
+ *     behind its fence (F1) it reads a position of the consumer (R3) behind that message. F2
+ *     in takeover.h is the same for a header.
  *
  * The other side may write anything: its words are read once, checked, and lengths never exceed the
  * private max_message. Each function returns after a bounded number of steps. No system call;
@@ -52,7 +67,7 @@ static inline _Atomic uint32_t *shmr_spsc_header(uint8_t *data, uint64_t mask, u
 
 static inline uint32_t shmr_spsc_poll(const uint8_t *data, uint64_t mask, uint64_t position)
 {
-    /* A1, pairs with R1 in shmr_spsc_publish: the payload is there when its header is. */
+    /* spsc:A1, pairs with spsc:R1 in shmr_spsc_publish: the payload is there when its header is. */
     return atomic_load_explicit(
         (const _Atomic uint32_t *)(const void *)(data + (position & mask) + 4),
         memory_order_acquire);
@@ -86,7 +101,7 @@ static inline bool shmr_spsc_has_room(const struct shmr_spsc_producer *p, uint64
  * that will be delivered again. */
 static inline uint64_t shmr_spsc_exact_head(const struct shmr_spsc_producer *p)
 {
-    /* A3, pairs with R3 in shmr_progress_store */
+    /* spsc:A3, pairs with spsc:R3 in shmr_progress_store */
     uint64_t a = atomic_load_explicit(&p->consumer->progress[0].position, memory_order_acquire);
     uint64_t b = atomic_load_explicit(&p->consumer->progress[1].position, memory_order_acquire);
 
@@ -108,7 +123,8 @@ static inline void shmr_spsc_note_high_water(struct shmr_spsc_producer *p, uint6
 __attribute__((noinline)) static int shmr_spsc_find_room(struct shmr_spsc_producer *p,
                                                          uint64_t need, bool patient)
 {
-    /* A2, pairs with R2 in shmr_spsc_publish_head: what lies before head may be overwritten. */
+    /* spsc:A2, pairs with spsc:R2 in shmr_spsc_publish_head: what lies before head may be
+     * overwritten. */
     if (!shmr_spsc_see_head(p, atomic_load_explicit(&p->consumer->head, memory_order_acquire)))
         return -EBADMSG;
     if (shmr_spsc_has_room(p, need))
@@ -173,9 +189,10 @@ static inline void shmr_spsc_put(const struct shmr_spsc_producer *p, uint64_t po
 static inline void shmr_spsc_publish(uint8_t *data, uint64_t mask, uint64_t position, uint32_t len,
                                      uint64_t end)
 {
-    /* The terminator stands before the header that leads to it (R1) is visible. */
+    /* The terminator stands before the header that leads to it (spsc:R1) is visible. */
     atomic_store_explicit(shmr_spsc_header(data, mask, end), 0, memory_order_relaxed);
-    /* R1: payloads, later headers and terminator before it; pairs with A1 in shmr_spsc_poll. */
+    /* spsc:R1: payloads, later headers and terminator before it; pairs with spsc:A1 in
+     * shmr_spsc_poll. */
     atomic_store_explicit(shmr_spsc_header(data, mask, position), len + 1, memory_order_release);
 }
 
@@ -189,7 +206,7 @@ static inline void shmr_spsc_advance(struct shmr_spsc_producer *p, uint64_t end,
     p->bytes = bytes;
     p->messages = messages;
     p->side.misses = 0;
-    shmr_progress_store(p->page->progress, &p->turn, end, bytes, messages); /* R4 */
+    shmr_progress_store(p->page->progress, &p->turn, end, bytes, messages); /* spsc:R4 */
 }
 
 static inline void shmr_spsc_publish_all(struct shmr_spsc_producer *p, uint32_t len, uint64_t end,
@@ -201,7 +218,7 @@ static inline void shmr_spsc_publish_all(struct shmr_spsc_producer *p, uint32_t 
         shmr_spsc_sample(p);
 }
 
-/* The header of a message that is not visible before its batch's first one is, see R1. */
+/* The header of a message that is not visible before its batch's first one is, see spsc:R1. */
 static inline void shmr_spsc_put_later(uint8_t *data, uint64_t mask, uint64_t position, size_t len)
 {
     atomic_store_explicit(shmr_spsc_header(data, mask, position), (uint32_t)len + 1,
@@ -275,7 +292,8 @@ static inline int shmr_spsc_cancel(struct shmr_spsc_producer *p, const void *msg
 static inline void shmr_spsc_publish_head(struct shmr_spsc_consumer *c)
 {
     c->next_publish = c->released + shmr_spsc_capacity(c->mask) / SHMR_SPSC_PUBLISH_FRACTION;
-    /* R2: after the last look at the payloads before it; pairs with A2 in shmr_spsc_find_room. */
+    /* spsc:R2: after the last look at the payloads before it; pairs with spsc:A2 in
+     * shmr_spsc_find_room. */
     atomic_store_explicit(&c->page->head, c->released, memory_order_release);
 }
 
@@ -288,7 +306,7 @@ static inline void shmr_spsc_retire(struct shmr_spsc_consumer *c, uint64_t relea
     c->released = released;
     c->bytes = bytes;
     c->messages = messages;
-    shmr_progress_store(c->page->progress, &c->turn, released, bytes, messages); /* R3 */
+    shmr_progress_store(c->page->progress, &c->turn, released, bytes, messages); /* spsc:R3 */
     if (__builtin_expect((int64_t)(released - c->next_publish) >= 0, 0))
         shmr_spsc_publish_head(c);
 }

@@ -55,7 +55,7 @@ static inline int shmr_spsc_resume_producer(struct shmr_spsc_producer *p)
     p->side.misses = 1; /* a full queue is no event before the first message */
     if (p->messages != noted)
         shmr_progress_store(p->page->progress, &p->turn, p->position, p->bytes,
-                            p->messages); /* R4 */
+                            p->messages); /* spsc:R4 */
     return 0;
 }
 
@@ -147,7 +147,7 @@ struct shmr_spsc_view {
  * before it stored its progress. Then the records that it published since are there, up to the
  * terminator; and the consumer may have gone past what the producer stored. The producer never
  * overwrites what lies behind the consumer's position: so a header counts if the consumer is not
- * past it when it has been read (F; as in dump.c). While the producer is at work its progress
+ * past it when it has been read (spsc:F2; as in dump.c). While the producer is at work its progress
  * record is as good, and does for an answer; at most a ring is walked.
  */
 static inline void shmr_spsc_observe(const uint8_t *data, uint64_t mask, uint32_t max_message,
@@ -165,7 +165,7 @@ static inline void shmr_spsc_observe(const uint8_t *data, uint64_t mask, uint32_
         if (v->tail.position % 8 != 0 || v->tail.position - stored >= shmr_spsc_capacity(mask))
             return;
         uint32_t header = shmr_spsc_poll(data, mask, v->tail.position), len = header - 1;
-        atomic_thread_fence(memory_order_acquire); /* F */
+        atomic_thread_fence(memory_order_acquire); /* spsc:F2 */
         shmr_progress_read(consumer->progress, &v->head);
         if ((int64_t)(v->head.position - v->tail.position) > 0)
             continue;

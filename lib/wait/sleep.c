@@ -143,7 +143,7 @@ static unsigned announce(shmring_t *q, unsigned events, uint32_t how, int64_t no
         value[e] = was | how | SHMR_WAITWORD_WATCHED;
         fence |= (was & SHMR_WAITWORD_UNFENCED) != 0;
     }
-    if (fence) /* P1 */
+    if (fence) /* wait:P1 */
         certain &= shmr_fence_others();
     q->waiting.unsure = !certain;
     *limit = certain || q->waiting.recheck < SHMR_RECHECK_NS ? q->waiting.recheck : SHMR_RECHECK_NS;

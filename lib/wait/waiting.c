@@ -81,7 +81,7 @@ void shmr_wait_init(shmring_t *q, unsigned flags)
     q->waitword[SHMR_READABLE] = &q->map.waitwords->readable;
     q->waitword[SHMR_WRITABLE] = &q->map.waitwords->writable;
     for (int e = 0; e < SHMR_EVENTS; e++) {
-        /* Set before the first message is published: see W2 in waitword.h. */
+        /* Set before the first message is published: see wait:W2 in waitword.h. */
         if (unfenced)
             atomic_fetch_or_explicit(&q->waitword[e]->word, SHMR_WAITWORD_UNFENCED,
                                      memory_order_seq_cst);

@@ -12,9 +12,9 @@
  *     look at the queue: still nothing?        look at the wait word: is ASLEEP set?
  *     sleep while the word has not changed     ring: count on, clear ASLEEP, wake
  *
- * One of the two sees the other (the store-buffering shape: W1 and P1 below). If the publisher is
- * late, the word has changed before the other sleeps, and it looks again. A wait word is a flag and
- * not a count of sleepers: one that was killed would be counted for ever.
+ * One of the two sees the other (the store-buffering shape: wait:W1 and wait:P1 below). If the
+ * publisher is late, the word has changed before the other sleeps, and it looks again. A wait word
+ * is a flag and not a count of sleepers: one that was killed would be counted for ever.
  *
  * Ringing clears the flag, though others may still sleep. So each one who wakes announces again
  * before it looks at the queue: what is published from then on rings for the others, and of what
@@ -38,9 +38,13 @@
  *     store buffer for that long. Then it sets `settled`, so that no other handle need be careful
  *     again. tests/test_first_sleep.c explores all orders in which this can happen.
  *
- * Pairs
- *     P1  publisher's fence, or the sleeper's membarrier    W1  sleeper's fence
- *     P2  ring: count on, clear the flags                   W2  announce
+ * Orderings
+ *     wait:P1, wait:W1    If the publisher's load behind its fence (P1, or the fence that a
+ *                         sleeper's membarrier puts there) does not read ASLEEP, then the sleeper's
+ *                         check behind its fence (W1) reads what was published: store buffering.
+ *     wait:P2 -> wait:W2  If the announcement (W2) reads the word of a notification (P2), then the
+ *                         sleeper's check reads what was published before that notification.
+ *
  * No system call here; lib/wait/sleep.c has those.
  */
 #ifndef SHMR_WAITWORD_H
@@ -66,7 +70,7 @@
 /* After publishing: is there anything to do about the wait word? One look at a line that rests. */
 static inline bool shmr_waitword_is_set(const struct shmr_waitword *waitword, uint32_t bits)
 {
-    atomic_signal_fence(memory_order_seq_cst); /* P1, for the compiler: publish, then look */
+    atomic_signal_fence(memory_order_seq_cst); /* wait:P1, for the compiler: publish, then look */
     return (atomic_load_explicit(&waitword->word, memory_order_relaxed) & bits) != 0;
 }
 
@@ -76,10 +80,10 @@ static inline bool shmr_waitword_is_set(const struct shmr_waitword *waitword, ui
  */
 static inline uint32_t shmr_waitword_notify(struct shmr_waitword *waitword)
 {
-    atomic_thread_fence(memory_order_seq_cst); /* P1 */
+    atomic_thread_fence(memory_order_seq_cst); /* wait:P1 */
     if (!(atomic_load_explicit(&waitword->word, memory_order_relaxed) & SHMR_WAITWORD_SLEEPERS))
         return 0;
-    /* P2: counted on first, so that who announced before this does not go to sleep. */
+    /* wait:P2: counted on first, so that who announced before this does not go to sleep. */
     atomic_fetch_add_explicit(&waitword->word, SHMR_WAITWORD_STEP, memory_order_acq_rel);
     return atomic_fetch_and_explicit(&waitword->word, ~SHMR_WAITWORD_SLEEPERS,
                                      memory_order_acq_rel) &
@@ -93,10 +97,11 @@ static inline uint32_t shmr_waitword_notify(struct shmr_waitword *waitword)
  */
 static inline uint32_t shmr_waitword_announce(struct shmr_waitword *waitword, uint32_t how)
 {
-    /* W2, pairs with P2: what was published before the ring that it follows is visible. */
+    /* wait:W2, pairs with wait:P2: what was published before the ring that it follows is visible.
+     */
     uint32_t was = atomic_fetch_or_explicit(&waitword->word, how | SHMR_WAITWORD_WATCHED,
                                             memory_order_acq_rel);
-    atomic_thread_fence(memory_order_seq_cst); /* W1 */
+    atomic_thread_fence(memory_order_seq_cst); /* wait:W1 */
     return was;
 }
 
