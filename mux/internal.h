@@ -52,7 +52,7 @@
  * half way.
  */
 #define MUX_NO_CANCEL()                                                                            \
-    __attribute__((cleanup(mux_allow_cancel))) const int cancel_before = mux_forbid_cancel()
+    __attribute__((cleanup(mux_allow_cancel), unused)) const int cancel_before = mux_forbid_cancel()
 
 static inline int mux_forbid_cancel(void)
 {

@@ -32,15 +32,16 @@ static int run(const struct command *self, int argc, char **argv)
         {"help", no_argument, NULL, 'h'},
         {0},
     };
-    struct shmring_config config = {.kind = SHMRING_SPSC};
+    const struct kind_view *kind = kind_view(SHMRING_SPSC);
+    struct shmring_config config = {0};
     uint64_t size;
 
     for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
         switch (option) {
         case KIND:
-            if (strcmp(optarg, "spsc") != 0 && strcmp(optarg, "mpmc") != 0)
+            kind = kind_named(optarg);
+            if (!kind)
                 return bad_value(self, "--kind", optarg, "spsc or mpmc");
-            config.kind = optarg[0] == 's' ? SHMRING_SPSC : SHMRING_MPMC;
             break;
         case CAPACITY:
             /* Zero would be the library's to refuse, but here it is a slip of the user's. */
@@ -86,11 +87,11 @@ static int run(const struct command *self, int argc, char **argv)
     if (strncmp(name, "memfd:", 6) == 0)
         return usage(self, "a memfd queue has no name, and would be gone with this command");
 
-    /* By default a megabyte, of either kind. */
+    config.kind = kind->number;
     if (config.capacity == 0)
-        config.capacity = config.kind == SHMRING_SPSC ? 1 << 20 : 1 << 10;
-    if (config.max_message == 0 && config.kind == SHMRING_MPMC)
-        config.max_message = 1000;
+        config.capacity = kind->capacity;
+    if (config.max_message == 0)
+        config.max_message = kind->max_message;
 
     shmring_t *q; /* an observer: the roles stay free */
     int rc = shmring_create(&q, name, &config);

@@ -19,12 +19,12 @@ static void put_cell(FILE *out, const struct entry *entry, int column)
         put_escaped(out, entry->name, strlen(entry->name));
         break;
     case KIND:
-        fputs(open ? kind_name(st->kind) : error_name(entry->error), out);
+        fputs(open ? kind_view(st->kind)->name : error_name(entry->error), out);
         break;
     case CAPACITY:
         if (open)
             put_size(out, st->capacity);
-        if (open && st->kind == SHMRING_MPMC)
+        if (open && kind_view(st->kind)->in_messages)
             fputs("msg", out);
         break;
     case SIZE:

@@ -22,9 +22,9 @@ struct family {
     const char *unit; /* "": none; else the name ends with it */
     const char *help;
     enum { UNSIGNED, REAL, STATES } kind;
-    size_t member;   /* UNSIGNED: of struct shmring_stat, 64 bits */
-    uint32_t only;   /* 0, or the kind of queue that has it */
-    number *compute; /* REAL */
+    size_t member;                            /* UNSIGNED: of struct shmring_stat, 64 bits */
+    enum { ALL, IN_BYTES, IN_MESSAGES } only; /* queues with that unit */
+    number *compute;                          /* REAL */
 };
 
 static bool created(const struct view *view, double *value)
@@ -38,14 +38,14 @@ static bool held_blocks(const struct view *view, double *value)
     *value = 0;
     for (int i = 0; i < view->n; i++)
         *value += (double)view->rows[i].held;
-    return view->stat.kind == SHMRING_MPMC;
+    return kind_view(view->stat.kind)->knows_holders;
 }
 
 static bool held_seconds(const struct view *view, double *value)
 {
     const struct shmring_participant *longest = view_longest_holder(view);
     *value = longest ? (double)longest->held_ns * 1e-9 : 0;
-    return view->stat.kind == SHMRING_MPMC;
+    return kind_view(view->stat.kind)->knows_holders;
 }
 
 #define COUNTER(Name, Unit, Member, Help)                                                          \
@@ -64,10 +64,10 @@ static bool held_seconds(const struct view *view, double *value)
     }
 
 static const struct family families[] = {
-    GAUGE("capacity_bytes", "bytes", capacity, SHMRING_SPSC, "Bytes the ring has for messages."),
-    GAUGE("capacity_messages", "messages", capacity, SHMRING_MPMC, "Messages there is room for."),
-    GAUGE("high_water_bytes", "bytes", high_water, SHMRING_SPSC, "Most of the ring ever in use."),
-    GAUGE("high_water_messages", "messages", high_water, SHMRING_MPMC,
+    GAUGE("capacity_bytes", "bytes", capacity, IN_BYTES, "Bytes the ring has for messages."),
+    GAUGE("capacity_messages", "messages", capacity, IN_MESSAGES, "Messages there is room for."),
+    GAUGE("high_water_bytes", "bytes", high_water, IN_BYTES, "Most of the ring ever in use."),
+    GAUGE("high_water_messages", "messages", high_water, IN_MESSAGES,
           "Most messages ever in the queue."),
     GAUGE("depth_messages", "messages", depth, 0,
           "Messages waiting, and of an spsc queue those that its consumer holds."),
@@ -126,7 +126,8 @@ static void put_sample(const struct family *family, const struct entry *entry)
 {
     const struct shmring_stat *st = &entry->view.stat;
     double value = 0;
-    if (family->only && family->only != st->kind)
+    const bool in_messages = kind_view(st->kind)->in_messages;
+    if (family->only != ALL && (family->only == IN_MESSAGES) != in_messages)
         return;
     if (family->compute && !family->compute(&entry->view, &value))
         return;
@@ -166,7 +167,8 @@ void put_openmetrics(struct list *list)
             continue;
         fputs("shmring_readable", stdout);
         put_labels(entry->name, "kind",
-                   entry->error ? error_name(entry->error) : kind_name(entry->view.stat.kind));
+                   entry->error ? error_name(entry->error)
+                                : kind_view(entry->view.stat.kind)->name);
         puts(entry->error ? "0" : "1");
     }
     for (size_t f = 0; f < sizeof families / sizeof families[0]; f++) {

@@ -59,7 +59,7 @@ static int open_to_recover(shmring_t **q, const char *name)
     if (rc < 0)
         return rc;
     rc = shmring_stat(observer, &stat);
-    if (rc < 0 || stat.kind == SHMRING_SPSC) {
+    if (rc < 0 || !kind_view(stat.kind)->knows_holders) {
         *q = observer;
         return rc;
     }

@@ -12,10 +12,10 @@
 static void put_text(const char *name, const struct view *view)
 {
     const struct shmring_stat *st = &view->stat;
-    bool mpmc = st->kind == SHMRING_MPMC;
+    const struct kind_view *kind = kind_view(st->kind);
     put_escaped(stdout, name, strlen(name));
-    printf("\n  kind             %s", kind_name(st->kind));
-    printf("\n  capacity         %" PRIu64 " %s (", st->capacity, capacity_unit(st->kind));
+    printf("\n  kind             %s", kind->name);
+    printf("\n  capacity         %" PRIu64 " %s (", st->capacity, kind->unit);
     put_size(stdout, st->capacity);
     printf(")\n  longest message  %" PRIu32 " bytes", st->max_message);
     printf("\n  segment          %" PRIu64 " bytes (", st->segment_bytes);
@@ -32,25 +32,25 @@ static void put_text(const char *name, const struct view *view)
     printf("), uid %" PRIu32 "\n  created as       ", st->creator_uid);
     put_escaped(stdout, st->name, sizeof st->name);
     printf("\n  waiting          %" PRIu64 " messages, %" PRIu64 " bytes of the %s", st->depth,
-           st->depth_bytes, mpmc ? "blocks" : "ring");
+           st->depth_bytes, kind->place);
     printf("\n  high water       %" PRIu64 " %s", st->high_water,
-           mpmc ? "messages" : "bytes of the ring");
+           kind->in_messages ? "messages" : "bytes of the ring");
     printf("\n  sent             %" PRIu64 " messages, %" PRIu64 " bytes", st->sent,
            st->sent_bytes);
     printf("\n  received         %" PRIu64 " messages, %" PRIu64 " bytes", st->received,
            st->received_bytes);
     printf("\n  found full       %" PRIu64 " times", st->full_events);
     printf("\n  found empty      %" PRIu64 " times", st->empty_events);
-    printf(mpmc ? "\n  recovered        %" PRIu64 " dead participants"
-                : "\n  taken over       %" PRIu64 " times from the dead",
+    printf(!kind->role_rows ? "\n  recovered        %" PRIu64 " dead participants"
+                            : "\n  taken over       %" PRIu64 " times from the dead",
            st->takeovers);
-    if (mpmc)
+    if (kind->knows_holders)
         printf("\n  delivered again  %" PRIu64 " messages\n  dropped          %" PRIu64
                " messages%s",
                st->redelivered, st->dropped,
                st->flags & SHMRING_AT_MOST_ONCE ? " (at most once)" : "");
     printf("\n  participants     %" PRIu32 " alive, %" PRIu32 " dead", st->participants, st->dead);
-    if (mpmc)
+    if (!kind->role_rows)
         printf(", room for %" PRIu32, st->max_participants);
     putchar('\n');
     for (int i = 0; i < view->n; i++) {

@@ -101,8 +101,25 @@ struct view {
 
 int view_take(shmring_t *q, struct view *view); /* 0 or the library's error */
 void view_free(struct view *view);
-const char *kind_name(uint32_t kind);
-const char *capacity_unit(uint32_t kind); /* and of the high-water mark */
+/* What the commands say of a kind of queue. They compare kinds nowhere else. */
+struct kind_view {
+    uint32_t number;
+    const char *name;
+    const char *unit;  /* of the capacity and of the high-water mark */
+    const char *place; /* where payloads are */
+    bool in_messages;  /* the unit is messages, else bytes of the ring */
+    bool role_rows;    /* a row a role, so the queue's counters are those of its participants */
+    bool
+        knows_holders; /* how much each participant holds; messages may come again, or be dropped */
+    uint64_t capacity; /* these two unless told otherwise: a megabyte */
+    uint32_t max_message;
+};
+
+/* An unknown kind: one that is named so. */
+const struct kind_view *kind_view(uint32_t number);
+
+/* NULL: no kind has that name. */
+const struct kind_view *kind_named(const char *name);
 const char *role_name(uint32_t role);
 const char *participant_state(const struct shmring_participant *row); /* alive, dead, stopped */
 bool in_our_pid_namespace(const struct shmring_participant *row);

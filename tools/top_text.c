@@ -148,7 +148,7 @@ static void put_row(struct page *page, const struct top_row *row, int name_width
     const double fill = view_fill(st);
     put_line(page, style == PLAIN && st->dead > 0 ? ALARM : style,
              "%-*.*s %-4s %-*s%3.0f%% %3.0f%% %6s %6s %5s %5s %2s %4" PRIu32 " %4" PRIu32 " %5s",
-             name_width, name_width, name, kind_name(st->kind), BAR, bar(fill), percent(fill),
+             name_width, name_width, name, kind_view(st->kind)->name, BAR, bar(fill), percent(fill),
              high_water(st), scaled(row->messages, 1000).text, scaled(row->bytes, 1024).text,
              scaled((double)st->full_events, 1000).text,
              scaled((double)st->empty_events, 1000).text, asleep(st), st->participants, st->dead,
@@ -254,7 +254,6 @@ static const char *size_of(uint64_t bytes, char text[32])
 static void put_description(struct page *page, const struct top_row *row)
 {
     const struct shmring_stat *st = &row->entry->view.stat;
-    const bool mpmc = st->kind == SHMRING_MPMC;
     const double fill = view_fill(st);
     char size[32], capacity[32];
     char *comm = escaped(st->creator_comm, sizeof st->creator_comm);
@@ -262,8 +261,8 @@ static void put_description(struct page *page, const struct top_row *row)
     put_line(page, PLAIN,
              "%s, for %s %s of at most %" PRIu32 " bytes; segment %s, mode %04" PRIo32
              ", uid %" PRIu32,
-             kind_name(st->kind), size_of(st->capacity, capacity),
-             mpmc ? "messages" : "bytes of messages", st->max_message,
+             kind_view(st->kind)->name, size_of(st->capacity, capacity),
+             kind_view(st->kind)->in_messages ? "messages" : "bytes of messages", st->max_message,
              size_of(st->segment_bytes, size), st->mode, st->uid);
     put_line(page, PLAIN, "created by pid %" PRIu32 " (%s), uid %" PRIu32, st->creator_pid, comm,
              st->creator_uid);
@@ -296,12 +295,11 @@ static const char *short_role(uint32_t role)
 static void put_who(struct page *page, const struct gathering *g, const struct top_row *row,
                     const struct shmring_participant *who)
 {
-    const bool mpmc = row->entry->view.stat.kind == SHMRING_MPMC;
     double sent, received;
     char held[24] = "-";
     char *comm = escaped(who->comm, sizeof who->comm);
     participant_rates(g, row, who, &sent, &received);
-    if (mpmc)
+    if (kind_view(row->entry->view.stat.kind)->knows_holders)
         snprintf(held, sizeof held, "%" PRIu64, who->held);
     put_line(page, who->alive ? PLAIN : ALARM,
              "%4" PRIu32 " %8" PRIu32 " %-7s %-8s %5s %5s %7s %7s  %s%s", who->row, who->pid,

@@ -26,8 +26,7 @@ int view_take(shmring_t *q, struct view *view)
     }
     if (view->n > n) /* somebody joined in between */
         view->n = n;
-    /* Of an spsc queue the roles are the rows, and the queue's counters theirs. */
-    for (int i = 0; i < view->n && view->stat.kind == SHMRING_SPSC; i++) {
+    for (int i = 0; i < view->n && kind_view(view->stat.kind)->role_rows; i++) {
         if (view->rows[i].role == SHMRING_PRODUCER)
             view->rows[i].sent = view->stat.sent;
         if (view->rows[i].role == SHMRING_CONSUMER)
@@ -45,7 +44,7 @@ void view_free(struct view *view)
 
 double view_fill(const struct shmring_stat *st)
 {
-    uint64_t used = st->kind == SHMRING_MPMC ? st->depth : st->depth_bytes;
+    uint64_t used = kind_view(st->kind)->in_messages ? st->depth : st->depth_bytes;
     return (double)used / (double)st->capacity;
 }
 
@@ -58,14 +57,39 @@ const struct shmring_participant *view_longest_holder(const struct view *view)
     return longest;
 }
 
-const char *kind_name(uint32_t kind)
+static const struct kind_view kinds[] = {
+    {.number = SHMRING_SPSC,
+     .name = "spsc",
+     .unit = "bytes",
+     .place = "ring",
+     .role_rows = true,
+     .capacity = 1 << 20},
+    {.number = SHMRING_MPMC,
+     .name = "mpmc",
+     .unit = "messages",
+     .place = "blocks",
+     .in_messages = true,
+     .knows_holders = true,
+     .capacity = 1 << 10,
+     .max_message = 1000},
+    {.name = "unknown", .unit = "messages", .place = "queue"},
+};
+enum { KINDS = sizeof kinds / sizeof kinds[0] - 1 };
+
+const struct kind_view *kind_view(uint32_t number)
 {
-    return kind == SHMRING_SPSC ? "spsc" : kind == SHMRING_MPMC ? "mpmc" : "unknown";
+    int i = 0;
+    while (i < KINDS && kinds[i].number != number)
+        i++;
+    return &kinds[i];
 }
 
-const char *capacity_unit(uint32_t kind)
+const struct kind_view *kind_named(const char *name)
 {
-    return kind == SHMRING_SPSC ? "bytes" : "messages";
+    for (int i = 0; i < KINDS; i++)
+        if (strcmp(kinds[i].name, name) == 0)
+            return &kinds[i];
+    return NULL;
 }
 
 const char *role_name(uint32_t role)
@@ -159,7 +183,7 @@ static void put_participant_json(FILE *out, uint32_t kind, const struct shmring_
     fprintf(out, ",\"state\":\"%s\"", participant_state(row));
     put_number(out, "sent", row->sent);
     put_number(out, "received", row->received);
-    if (kind == SHMRING_MPMC) { /* of an spsc queue this is not known */
+    if (kind_view(kind)->knows_holders) {
         put_number(out, "held", row->held);
         fprintf(out, ",\"held_seconds\":%.3f", (double)row->held_ns * 1e-9);
     }
@@ -180,9 +204,9 @@ void put_view_json(FILE *out, const char *name, const struct view *view)
     const struct shmring_stat *st = &view->stat;
     fputs("{\"name\":", out);
     put_json_string(out, name, strlen(name));
-    fprintf(out, ",\"kind\":\"%s\"", kind_name(st->kind));
+    fprintf(out, ",\"kind\":\"%s\"", kind_view(st->kind)->name);
     put_number(out, "capacity", st->capacity);
-    fprintf(out, ",\"capacity_unit\":\"%s\"", capacity_unit(st->kind));
+    fprintf(out, ",\"capacity_unit\":\"%s\"", kind_view(st->kind)->unit);
     put_number(out, "max_message", st->max_message);
     put_number(out, "segment_bytes", st->segment_bytes);
     fprintf(out, ",\"mode\":\"%04" PRIo32 "\"", st->mode);

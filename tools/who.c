@@ -7,13 +7,13 @@
 
 static void put_text(const struct view *view)
 {
-    const bool mpmc = view->stat.kind == SHMRING_MPMC;
+    const bool known = kind_view(view->stat.kind)->knows_holders;
     printf("%4s %8s  %-7s  %-17s %5s %10s %12s %12s  %s\n", "ROW", "PID", "STATE", "ROLE", "HELD",
            "FOR", "SENT", "RECEIVED", "COMMAND");
     for (int i = 0; i < view->n; i++) {
         const struct shmring_participant *row = &view->rows[i];
         char held[24] = "-", held_for[32] = "-";
-        if (mpmc)
+        if (known)
             snprintf(held, sizeof held, "%" PRIu64, row->held);
         if (row->held_ns > 0)
             snprintf(held_for, sizeof held_for, "%.3f s", (double)row->held_ns * 1e-9);

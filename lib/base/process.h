@@ -41,7 +41,7 @@ void shmr_process_let_fork(const sigset_t *signals);
  * signal handler.
  */
 #define SHMR_NO_CANCEL()                                                                           \
-    __attribute__((cleanup(shmr_process_allow_cancel))) const int cancel_before =                  \
+    __attribute__((cleanup(shmr_process_allow_cancel), unused)) const int cancel_before =          \
         shmr_process_forbid_cancel()
 
 static inline int shmr_process_forbid_cancel(void)
