@@ -25,8 +25,6 @@ lib_libshmring_core_la_SOURCES = \
 	lib/base/identity.h \
 	lib/base/kept.c \
 	lib/base/kept.h \
-	lib/base/name.c \
-	lib/base/name.h \
 	lib/base/process.c \
 	lib/base/process.h \
 	lib/base/trace.h \
@@ -46,6 +44,8 @@ lib_libshmring_core_la_SOURCES = \
 	lib/core/handle.h \
 	lib/core/header.c \
 	lib/core/layout.h \
+	lib/core/name.c \
+	lib/core/name.h \
 	lib/core/recovery.c \
 	lib/core/recovery.h \
 	lib/core/room.c \

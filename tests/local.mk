@@ -354,6 +354,7 @@ script_tests += \
 	tests/report.sh \
 	tests/reuse.sh \
 	tests/signal_safe.sh \
+	tests/shape.sh \
 	tests/spelling.sh \
 	tests/style.sh \
 	tests/tracing.sh

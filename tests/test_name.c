@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../lib/base/name.h"
+#include "../lib/core/name.h"
 #include "support.h"
 
 /* PREFIX followed by n times 'a'. */

@@ -14,8 +14,8 @@
 #include <shmring/shmring.h>
 
 #include "base/deadline.h"
-#include "base/name.h"
 #include "base/process.h"
+#include "core/name.h"
 
 /* Between two attempts where there is no inotify. */
 #define POLL_NS INT64_C(20000000)

@@ -21,8 +21,8 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
-#include "base/name.h"
 #include "core/layout.h"
+#include "core/name.h"
 
 struct shmr_map {
     uint8_t *base; /* NULL: not mapped */

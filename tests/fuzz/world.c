@@ -10,7 +10,7 @@
 #include <shmring/shmring.h>
 
 #include "fuzz.h"
-#include "lib/base/name.h"
+#include "lib/core/name.h"
 #include "lib/base/process.h"
 #include "lib/core/segment.h"
 #include "lib/mpmc/blocks.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <config.h>
 
-#include "base/name.h"
+#include "core/name.h"
 
 #include <errno.h>
 #include <stdio.h>
