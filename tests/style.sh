@@ -28,6 +28,7 @@ report.md
 rte_ring_elem.h
 stdio.h
 sys/sdt.h
+sys/types.h
 END
 
 cat >"$dir/names.awk" <<'END'
