@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Kinds of queues: all that the common half of the library knows of one. A kind is a folder,
+ * The kinds of queues: all that the rest of the library knows of a kind. A kind is a folder,
  * lib/spsc or lib/mpmc, with one table of the cold operations, its struct shmr_kind, in kind.c.
- * What every message takes is not in the table: api/send.c and api/receive.c expand SHMR_KINDS into
- * a switch over enum shmr_kind_number, and call the functions that each kind has in hot.h.
+ * The operations that every message takes are not in the table: api/send.c and api/receive.c expand
+ * SHMR_KINDS into a switch over enum shmr_kind_number, and call the functions that each kind has in
+ * hot.h.
  *
  * A new kind is one more line in SHMR_KINDS, its number in shmring.h, its state in the union of
- * struct shmring (core/handle.h), and its folder. What it lacks does not compile. No other file
- * compares kinds: where they differ, the table says how.
+ * struct shmring (core/handle.h), and its folder. A kind whose hot.h lacks a function does not
+ * compile. No other file compares kinds: where they differ, the table says how.
  *
  * Only the declarations are here, so that every folder may include this file.
  */
@@ -21,27 +22,28 @@
 
 #include "core/layout.h"
 
-/* X(the end of SHMRING_..., prefix of its functions: shmr_..._) for each kind. */
+/* X(SPSC, spsc) for each kind: its constant is SHMRING_SPSC, its functions are shmr_spsc_... */
 #define SHMR_KINDS(X)                                                                              \
     X(SPSC, spsc)                                                                                  \
     X(MPMC, mpmc)
 
-/* For messages: the list in words. */
+/* The list in words, for error details. */
 #define SHMR_KINDS_IN_WORDS "SHMRING_SPSC or SHMRING_MPMC"
 
 #define SHMR_KIND_NUMBER(KIND, kind) SHMR_##KIND = SHMRING_##KIND,
 enum shmr_kind_number { SHMR_KINDS(SHMR_KIND_NUMBER) };
 #undef SHMR_KIND_NUMBER
 
-/* What became of that which a dead participant held. */
+/* What a recovery has done with what a dead participant held. */
 struct shmr_recovered {
     uint64_t freed;       /* places that held no message */
     uint64_t redelivered; /* messages published again */
     uint64_t dropped;     /* messages given up: at most once */
-    uint64_t left;        /* messages that are still the dead one's */
+    uint64_t left;        /* messages that the dead participant still owns */
 };
 
-/* shmring_dump() as a kind sees it: copy a message, check that it was still there, call each. */
+/* A call of shmring_dump(). The kind copies each message into `copy`, checks that the queue still
+ * has it, and calls `each`. */
 struct shmr_dump {
     const shmring_t *q;
     uint8_t *copy; /* max_message bytes */
@@ -50,8 +52,8 @@ struct shmr_dump {
 };
 
 /*
- * The table of a kind. A function that the comment does not call optional is there. Those that
- * return int return 0 or -errno with the detail set, unless the comment says otherwise.
+ * The table of a kind. Every function is there, unless its comment calls it optional. Functions
+ * that return int return 0 or -errno with the detail set, unless their comment says otherwise.
  */
 struct shmr_kind {
     const char *name; /* "spsc" */
@@ -60,7 +62,7 @@ struct shmr_kind {
 
     /* ---- The segment ---- */
 
-    /* Rows of the participant table; 0: as many as its creator says (max_participants). */
+    /* Rows of the participant table; 0: the queue's creator chooses (max_participants). */
     uint32_t rows;
     /* The roles that write to each section; `twice`: the data are mapped twice in a row. */
     struct {
@@ -76,59 +78,63 @@ struct shmr_kind {
 
     /* Lock the rows of q->roles through the description fd: core/claim.h. */
     int (*claim_row)(shmring_t *q, int fd);
-    /* Become a participant in those rows. What a dead predecessor left is made good. */
+    /* Become a participant in those rows, and make good what a dead predecessor left there. */
     int (*join)(shmring_t *q);
-    /* The handle closes: its rows are free, or look like those of a dead participant. */
+    /* The handle closes: free its rows. If it cannot recover all that it held, its row stays as
+     * that of a dead participant. */
     void (*leave)(shmring_t *q);
     /* Optional. Free what the handle has allocated for its kind. */
     void (*free)(shmring_t *q);
 
     /* ---- Waiting ---- */
 
-    /* Which of the events are there now. Thorough: before a sleep; else between two pauses. What
-     * cannot be counts as there, so that the next send or receive returns -EBADMSG. */
+    /* Which of the events are there now. thorough: the caller is about to sleep; else it polls
+     * between two pauses. A corrupt queue counts as ready, so that the next send or receive returns
+     * -EBADMSG. */
     unsigned (*ready)(shmring_t *q, unsigned events, bool thorough);
-    /* Optional: only where several participants may sleep at one event. This handle was woken, the
-     * events are there: wake another sleeper if there is more than this handle takes. */
+    /* Optional: only where several participants may sleep at one event. This handle was woken and
+     * finds the events there: wake another sleeper if there is more than this handle takes. */
     void (*pass_on)(shmring_t *q, unsigned events);
-    /* Is the owner of a row that has the role another participant than this handle? */
+    /* The row's owner has the role: is that owner another participant than this handle? */
     bool (*is_peer)(const shmring_t *q, uint32_t row, uint32_t role);
-    /* Optional: only where one participant waits for each event. Where the segment notes how many
-     * participants of the other role had come and gone when the waiter was told of the hang-up. */
+    /* Optional: only where one participant waits for each event. The word of the segment in which a
+     * waiter that was told of a hang-up notes how many participants of the other role had attached
+     * until then. */
     _Atomic uint64_t *(*hung_up)(const shmring_t *q, int event);
-    /* A message is published by a locked instruction (SHMR_RMW_IS_FENCE): see wait/waitword.h. */
+    /* Publishing a message is a full fence as well (SHMR_RMW_IS_FENCE): see wait/waitword.h. */
     bool publish_is_fence;
 
     /* ---- Recovery: core/recovery.h ---- */
 
-    /* The caller holds the row's lock: make good what its dead owner left, and free the row; it
-     * stays as it is if something is left. */
+    /* The caller holds the row's lock. Make good what the row's dead owner left, and then free the
+     * row; if something is left, do not free it. */
     int (*recover)(shmring_t *q, uint32_t row);
     /*
-     * Optional: only where a dead participant may hold what others need. The same for `count` units
-     * of the capacity from `first` on, without freeing the row. Returns the first unit that is
-     * left.
+     * Optional: only where a dead participant may hold what other participants need. As `recover`,
+     * for `count` units of the capacity from `first` on, without freeing the row. Returns the first
+     * unit that is left.
      */
     uint64_t (*recover_some)(shmring_t *q, uint32_t row, uint64_t first, uint64_t count,
                              struct shmr_recovered *done);
-    /* With recover_some: now is the time (CLOCK_MONOTONIC, ns); where the segment notes the time of
-     * the last sweep. */
+    /* Only with recover_some: remember that it is `now` (CLOCK_MONOTONIC, ns). Returns the word in
+     * which the segment notes the time of the last sweep. */
     _Atomic uint64_t *(*swept)(shmring_t *q, uint64_t now);
 
     /* ---- Errors ---- */
 
     /* Bytes of an open reservation. */
     size_t (*reserved)(const shmring_t *q, const void *msg);
-    /* The detail when shmring_release() is told of a message that it does not take. */
+    /* The detail when shmring_release() gets a message that it does not accept. */
     const char *not_held;
 
     /* ---- Inspecting ---- */
 
     /* The counters of shmring_stat(). */
     void (*stat)(const shmring_t *q, struct shmring_stat *st);
-    /* What each of n participants, whose rows are in `row`, has sent, has received and holds. */
+    /* Fill in what each of n participants has sent, has received and holds; `row` is set. */
     void (*holdings)(const shmring_t *q, struct shmring_participant *participants, int n);
-    /* Call d->each for each message, the oldest first. What it returns, if that is not 0. */
+    /* Call d->each for each message, the oldest first. Stops when it returns other than 0, and
+     * returns that. */
     int (*dump)(const struct shmr_dump *d);
 };
 
@@ -147,7 +153,7 @@ static inline const struct shmr_kind *shmr_kind_of(uint32_t number)
     return NULL;
 }
 
-/* What a segment's header says, and what a configuration asks for: the number, and the kind. */
+/* The number of a kind, and the kind: in a segment's header, and in a configuration. */
 static inline uint32_t shmr_header_number(const struct shmr_header *h)
 {
     return h->kind;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * SPSC: batches. They are published as a whole: spsc:R1 of ring.h is the first message's header.
- * The headers behind it are stored before, and mean nothing until then.
+ * SPSC: batches. The producer stores the later messages' headers first, and publishes the whole
+ * batch by the first message's header, which is spsc:R1 of ring.h. Until then no consumer reads the
+ * later headers.
  */
 #ifndef SHMR_SPSC_BATCH_H
 #define SHMR_SPSC_BATCH_H
@@ -9,14 +10,15 @@
 #include "spsc/quick.h"
 #include "spsc/staging.h"
 
-/* The same for any messages, one at least. How many, or -EAGAIN, -EMSGSIZE, -EBADMSG. */
+/* Put at least one message of any length. Returns how many, or -EAGAIN, -EMSGSIZE, -EBADMSG. *many:
+ * try shmr_spsc_put_many() first. */
 __attribute__((noinline)) static int shmr_spsc_put_some(struct shmr_spsc_producer *p,
                                                         uint64_t position, const struct iovec *msgs,
                                                         int n, bool *many)
 {
     const int count = *many ? shmr_spsc_put_many(p, position, msgs, n) : 0;
 
-    *many = count > 0; /* or it would be looked for again before each of them */
+    *many = count > 0; /* if it put none, do not try it again in this batch */
     if (count > 0)
         return count;
     int r = shmr_spsc_room(p, position - p->position, msgs[0].iov_len);
@@ -80,7 +82,7 @@ static inline int shmr_spsc_recv_batch(struct shmr_spsc_consumer *c, struct iove
         size_t len;
         if (shmr_spsc_next_quick(c, data, mask, position, msgs[received].iov_len, &len)) {
             c->position = position += shmring_record_size((uint32_t)len);
-            /* Before it is in the caller's buffer, where it may outlive this process. */
+            /* Before the copy, because the caller's buffer may outlive this process. */
             shmr_spsc_note_taken(c);
             shmr_copy_short(buf, message, len);
         } else {

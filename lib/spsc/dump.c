@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * SPSC: reading the messages without taking them. Each is copied first, and told of only if the
- * consumer's position, which the producer never overtakes, has not passed it meanwhile. The acquire
- * fence (spsc:F1) puts that second look after the copy; the producer overwrites the place after the
- * release (spsc:R3 in ring.h) of the consumer that was done with it.
+ * SPSC: reading the messages without taking them. Each message is copied first. It is reported only
+ * if the consumer's position, which is read after the copy, has not passed it: the producer
+ * overwrites a message only after the consumer has. The acquire fence (spsc:F1) puts the read of
+ * the position after the copy; the consumer's store of it is a release (spsc:R3 in ring.h).
  */
 #include <config.h>
 
@@ -17,7 +17,8 @@
 #include "core/rows.h"
 #include "spsc/takeover.h"
 
-/* Copied in vain, in times of the ring, before the rest is not shown. */
+/* A dump copies at most this many times the capacity: a busy consumer may pass each message while
+ * it is copied. What is left then is not reported. */
 #define DUMP_RINGS 4
 
 static int corrupt(const char *what)
@@ -31,7 +32,7 @@ static uint64_t consumed(const struct shmr_spsc_consumer_page *page)
                                 memory_order_acquire);
 }
 
-/* Does the position lie before a mark that is at most a ring ahead? */
+/* Is the mark ahead of the position, by at most the capacity? */
 static bool is_before(uint64_t position, const _Atomic uint64_t *mark, uint64_t capacity)
 {
     uint64_t ahead = atomic_load_explicit(mark, memory_order_relaxed) - position;
@@ -40,8 +41,9 @@ static bool is_before(uint64_t position, const _Atomic uint64_t *mark, uint64_t 
 }
 
 /*
- * alive: a consumer is. Then it says how often it was taken before; else what a successor would
- * say, the message that a dead one may have been copying out included.
+ * Report one message. If a consumer is alive, its page says how often the message was taken before.
+ * Else the answer is a successor's: that also counts the message that a dead consumer may have been
+ * copying out.
  */
 static int tell_record(const struct shmr_dump *d, uint64_t position, uint32_t len, bool alive)
 {
@@ -52,7 +54,7 @@ static int tell_record(const struct shmr_dump *d, uint64_t position, uint32_t le
     struct shmring_message m = {
         .position = position, .data = d->copy, .length = len, .state = SHMRING_WAITING};
 
-    if (attached && taken) { /* by one who is there, or died with it; else it was given back */
+    if (attached && taken) { /* else the consumer that took it has detached, and so given it back */
         m.state = SHMRING_HELD;
         m.row = SHMR_ROW_CONSUMER;
     }
@@ -86,8 +88,8 @@ int shmr_spsc_dump(const struct shmr_dump *d)
 
     if (start % 8 != 0)
         return corrupt("the consumer's position is not a multiple of 8");
-    /* Also when both sides go on meanwhile, no more than a ring; and where a message is consumed
-     * each time that it was copied, no more than so many bytes. */
+    /* Bounded while both sides go on, too: by the positions of one ring, and by the bytes copied in
+     * case the consumer passes each message while it is copied. */
     for (uint64_t position = start;
          position - start < capacity && copied < DUMP_RINGS * capacity;) {
         uint32_t header = shmr_spsc_poll(data, mask, position), len = header - 1;
@@ -100,7 +102,7 @@ int shmr_spsc_dump(const struct shmr_dump *d)
         uint64_t head = consumed(page);
         if (head % 8 != 0)
             return corrupt("the consumer's position is not a multiple of 8");
-        if ((int64_t)(head - position) > 0) { /* what was read there may be anything */
+        if ((int64_t)(head - position) > 0) { /* passed: the copy may be of two messages */
             position = head;
             continue;
         }

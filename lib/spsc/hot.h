@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * SPSC: what api/send.c and api/receive.c expand for each kind (SHMR_KINDS), beside the operations
- * in ring.h and batch.h themselves.
+ * SPSC: what api/send.c and api/receive.c call by expanding SHMR_KINDS, in addition to the
+ * operations in ring.h, quick.h and batch.h.
  */
 #ifndef SHMR_SPSC_HOT_H
 #define SHMR_SPSC_HOT_H
@@ -19,7 +19,8 @@ static inline struct shmr_spsc_consumer *shmr_spsc_receiver(shmring_t *q)
     return &q->spsc.consumer;
 }
 
-/* After `count` messages were sent, or received and released: nobody else's death matters here. */
+/* After `count` messages were sent, or received and released. Nothing to do: a dead participant
+ * holds nothing that the other one needs. */
 static inline void shmr_spsc_after_send(const shmring_t *q, int count)
 {
     (void)q, (void)count;
@@ -30,7 +31,8 @@ static inline void shmr_spsc_after_receive(const shmring_t *q, int count)
     (void)q, (void)count;
 }
 
-/* Before a reservation, or before a message is given out by peek: nobody asks since when. */
+/* Before a reservation, and before peek gives out a message. Nothing to do: an spsc queue does not
+ * record since when a message is held. */
 static inline void shmr_spsc_before_hold(const shmring_t *q)
 {
     (void)q;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * SPSC: the cold operations of a handle (kind.h). The protocol is in ring.h, and what a successor
- * does in takeover.h. An spsc queue has two rows, one a role.
+ * SPSC: the cold operations of a handle (kind.h). The protocol is in ring.h, and takeover.h has
+ * what a successor does. An spsc queue has two rows, one for each role.
  */
 #include <config.h>
 
@@ -64,7 +64,7 @@ static const char *role_name(uint32_t row)
     return row == SHMR_ROW_PRODUCER ? "producer" : "consumer";
 }
 
-/* -EBUSY, with the detail that another participant has the role of that row. */
+/* -EBUSY; the detail names the participant that has the role of that row. */
 static int say_who_holds(shmring_t *q, uint32_t index)
 {
     struct shmr_row *row = shmr_row_at(q->map.table, index);
@@ -114,7 +114,7 @@ static int claim_row(shmring_t *q, int fd)
     return r;
 }
 
-/* The role's last owner died, and what it left is made good. */
+/* The role's last owner died, and this handle made good what it left: count and trace the death. */
 static void note_takeover(shmring_t *q, uint32_t row)
 {
     const struct shmr_recovered uncounted = {0};
@@ -147,8 +147,8 @@ static int resume_producer(shmring_t *q)
 
 static int become_producer(shmring_t *q)
 {
-    /* Not malloc: that of AddressSanitizer would hang when asked for so much in a child that was
-     * forked beside another thread in it. */
+    /* Not malloc(): for a block of this size AddressSanitizer's malloc() would hang in a child that
+     * was forked while another thread was in malloc(). */
     void *stage =
         mmap(NULL, SHMR_SPSC_STAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
@@ -235,7 +235,7 @@ static unsigned ready(shmring_t *q, unsigned events, bool thorough)
     return found;
 }
 
-/* The other role's owner may be this very handle. */
+/* Each role has one owner. It is this handle if the handle has the role. */
 static bool is_peer(const shmring_t *q, uint32_t row, uint32_t role)
 {
     (void)row;
@@ -252,8 +252,8 @@ static _Atomic uint64_t *hung_up(const shmring_t *q, int event)
 /* ---- Recovery -------------------------------------------------------------------------------- */
 
 /*
- * Make good what a successor would make good, with a handle of its own: it is mapped as the role
- * needs, and the SIGBUS handler knows of it.
+ * Make good what a successor would make good, through a temporary handle: it maps the segment as
+ * the role needs, and the SIGBUS handler knows it.
  */
 static int repair(const shmring_t *q, uint32_t row)
 {
@@ -267,7 +267,7 @@ static int repair(const shmring_t *q, uint32_t row)
     successor->geometry = q->geometry;
     successor->roles = producer ? SHMRING_PRODUCER : SHMRING_CONSUMER;
     sigset_t signals;
-    shmr_process_hold_fork(&signals); /* a child would have the mapping, until it is marked */
+    shmr_process_hold_fork(&signals); /* a child forked now could inherit the mapping */
     r = shmr_handle_map(successor, q->kept.fd, successor->roles);
     shmr_process_let_fork(&signals);
     if (r == 0)
@@ -311,7 +311,7 @@ static uint64_t load(const _Atomic uint64_t *word)
     return atomic_load_explicit(word, memory_order_relaxed);
 }
 
-/* How far a is ahead of b, if it is. */
+/* How far a is ahead of b; 0: it is not. */
 static uint64_t ahead(uint64_t a, uint64_t b)
 {
     return (int64_t)(a - b) > 0 ? a - b : 0;
@@ -336,7 +336,7 @@ static void read_stat(const shmring_t *q, struct shmring_stat *st)
     st->received_bytes = v.head.bytes;
     st->depth = ahead(v.tail.messages, v.head.messages);
     st->depth_bytes = ahead(v.tail.position, v.head.position);
-    /* Both sides were at work in between: no more than the ring can hold. */
+    /* Both sides may have moved between the loads: report no more than the ring can hold. */
     if (st->depth_bytes > st->capacity)
         st->depth_bytes = st->capacity;
     if (st->depth > st->depth_bytes / shmring_record_size(0))

@@ -8,9 +8,10 @@
 enum { SHMR_ROW_PRODUCER = 0, SHMR_ROW_CONSUMER = 1, SHMR_SPSC_ROWS = 2 };
 
 /*
- * How far one side has come. There are two of these a side, written in turn, `position` last: the
- * one that is further is whole and the other may be half-written. So a participant killed between
- * any two stores leaves its position and its counters in agreement, and all who look agree on both.
+ * How far one side has come. Each side has two of these and writes them in turn, `position` last:
+ * the record with the greater position is whole, and the other one may be half-written. So a
+ * participant that is killed between any two stores leaves one position with its counters, and all
+ * successors and observers read the same ones.
  */
 struct shmr_progress {
     _Atomic uint64_t messages; /* so far */
@@ -28,15 +29,15 @@ struct shmr_spsc_producer_page {
 };
 
 struct shmr_spsc_consumer_page {
-    _Atomic uint64_t
-        head; /* position released, published now and then: the one line the producer polls */
+    _Atomic uint64_t head; /* position released, published every 1/8 of the ring; the one line the
+                              producer polls */
     uint64_t zero0[15];
     struct shmr_progress
-        progress[2];        /* the exact position, for takeover, observers and a full producer */
+        progress[2];        /* exact: for successors, observers, and a producer without room */
     _Atomic uint64_t taken; /* end of the last message given out by peek or in a batch */
     _Atomic uint64_t
         redelivered_until;         /* messages before this position may have been seen before */
-    _Atomic uint64_t redeliveries; /* how often */
+    _Atomic uint64_t redeliveries; /* how often, at most */
     _Atomic uint64_t empty_events;
     uint64_t zero1[4];
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Progress records: what each side of an spsc queue tells about itself, in the pairs spsc:R3,
- * spsc:R4, spsc:R5 and spsc:A3, spsc:A4, spsc:A5 of ring.h. Why two a side: see struct
+ * Progress records: what each side of an spsc queue stores about itself, in the pairs spsc:R3,
+ * spsc:R4, spsc:R5 and spsc:A3, spsc:A4, spsc:A5 of ring.h. Why each side has two: see struct
  * shmr_progress.
  */
 #ifndef SHMR_PROGRESS_H
@@ -13,7 +13,7 @@
 
 #include "spsc/layout.h"
 
-/* The whole one of two progress records: the one that is further, see struct shmr_progress. */
+/* The whole one of two progress records: the one with the greater position. */
 static inline const struct shmr_progress *
 shmr_progress_whole(const struct shmr_progress progress[2])
 {
@@ -30,12 +30,12 @@ static inline void shmr_progress_store(struct shmr_progress progress[2], uint32_
     struct shmr_progress *mine = &progress[*turn];
 
     *turn ^= 1;
-    /* spsc:R5: whoever meets one of these sees that the other record is the whole one by now; pairs
-     * with spsc:A5 in shmr_progress_read. */
+    /* spsc:R5: a reader that reads one of these counters then reads that the other record is the
+     * whole one by now; pairs with spsc:A5 in shmr_progress_read. */
     atomic_store_explicit(&mine->messages, messages, memory_order_release);
     atomic_store_explicit(&mine->bytes, bytes, memory_order_release);
-    /* spsc:R3, spsc:R4: after the last look at the payload. The record is whole; pairs with
-     * spsc:A3, spsc:A4. */
+    /* spsc:R3, spsc:R4: after the last access to the payload. This makes the record whole; pairs
+     * with spsc:A3, spsc:A4. */
     atomic_store_explicit(&mine->position, position, memory_order_release);
 }
 
@@ -45,8 +45,8 @@ struct shmr_progress_copy {
 };
 
 /*
- * Read a whole record of somebody at work. The writer may come round again while it is read: false
- * after so many tries, and the numbers are a moment apart.
+ * Read a whole record of a side that may be at work. Its writer may write the record again during
+ * the read. False after SHMR_PROGRESS_TRIES such reads: the numbers may be of two moments.
  */
 #define SHMR_PROGRESS_TRIES 8
 static inline bool shmr_progress_read(const struct shmr_progress progress[2],
@@ -59,7 +59,7 @@ static inline bool shmr_progress_read(const struct shmr_progress progress[2],
         /* spsc:A5, pairs with spsc:R5 in shmr_progress_store */
         copy->messages = atomic_load_explicit(&whole->messages, memory_order_acquire);
         copy->bytes = atomic_load_explicit(&whole->bytes, memory_order_acquire);
-        /* The writer comes back to this record only when it has made the other one whole. */
+        /* The writer writes this record again only after it has made the other one whole. */
         if (shmr_progress_whole(progress) == whole &&
             atomic_load_explicit(&whole->position, memory_order_relaxed) == copy->position)
             return true;

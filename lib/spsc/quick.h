@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * SPSC: the quick way of nearly every message: short, with room for it as far as the producer
- * knows, as long as the last one. The same steps as in ring.h in the same order, without what these
- * conditions make needless; each function says which one of ring.h does the rest.
+ * SPSC: the quick way, which nearly every message takes. It is for a short message: the producer
+ * knows already that there is room, and the consumer finds it as long as the last one. The steps
+ * are those of ring.h in the same order, without those that these conditions make needless; each
+ * function names the one of ring.h that takes the other messages.
  */
 #ifndef SHMR_SPSC_QUICK_H
 #define SHMR_SPSC_QUICK_H
@@ -10,9 +11,9 @@
 #include "spsc/ring.h"
 
 /*
- * Put a message at a position as nearly every one is put: it is short, and there is room as far as
- * is known here. False: it takes shmr_spsc_room(). No call in it and few registers, and data and
- * mask are the caller's copies, which no store can change: this is what a message costs.
+ * Put a short message at a position, if the producer knows already that there is room. False: call
+ * shmr_spsc_room(). Most of what a message costs is here: so there is no call in it, it needs few
+ * registers, and data and mask are the caller's copies, which no store can change.
  */
 static inline bool shmr_spsc_put_quick(const struct shmr_spsc_producer *p, uint8_t *data,
                                        uint64_t mask, uint64_t position, const void *msg,
@@ -29,7 +30,7 @@ static inline bool shmr_spsc_put_quick(const struct shmr_spsc_producer *p, uint8
     return true;
 }
 
-/* False: it takes shmr_spsc_send_whole(). */
+/* False: call shmr_spsc_send_whole(). */
 static inline bool shmr_spsc_send_quick(struct shmr_spsc_producer *p, const void *msg, size_t len)
 {
     uint8_t *const data = p->data;
@@ -49,8 +50,8 @@ static inline int shmr_spsc_send(struct shmr_spsc_producer *p, const void *msg, 
 }
 
 /*
- * Look for a message as nearly every one is found: it is there, as long as the last one, short, and
- * fits. False: it takes shmr_spsc_next(). The other half of shmr_spsc_put_quick().
+ * Poll for a message that is as long as the last one, short, and not longer than size. False: call
+ * shmr_spsc_next(). The consumer's counterpart of shmr_spsc_put_quick().
  */
 static inline bool shmr_spsc_next_quick(const struct shmr_spsc_consumer *c, const uint8_t *data,
                                         uint64_t mask, uint64_t position, size_t size, size_t *len)
@@ -67,7 +68,7 @@ static inline bool shmr_spsc_next_quick(const struct shmr_spsc_consumer *c, cons
     return true;
 }
 
-/* False: it takes shmr_spsc_recv_whole(). */
+/* False: call shmr_spsc_recv_whole(). */
 static inline bool shmr_spsc_recv_quick(struct shmr_spsc_consumer *c, void *buf, size_t size,
                                         ssize_t *received)
 {

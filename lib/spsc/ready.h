@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * SPSC: would a receive find a message now, or a send find room? What a waiting participant asks
- * before it sleeps. Nothing is claimed; only private cursors move. A corrupt queue counts as ready,
- * so that the next send or receive returns -EBADMSG. No system call, bounded.
+ * SPSC: would a receive find a message now, or a send find room? A waiting participant asks this
+ * before it sleeps. The functions claim nothing and move only private cursors. A corrupt queue
+ * counts as ready, so that the next send or receive returns -EBADMSG. No system call, bounded.
  */
 #ifndef SHMR_SPSC_READY_H
 #define SHMR_SPSC_READY_H

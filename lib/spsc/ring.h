@@ -10,11 +10,12 @@
  *
  * The producer writes the payload and a zero header behind it (the terminator), then store-releases
  * its own header. The consumer polls the header at its own position: zero means nothing yet.
- * So a message costs the transfer of the line it lives in, and no index is shared on the way.
+ * So a message costs the transfer of the line that it stands in, and both sides share no index.
  *
- * Each side keeps its position, and what it last saw of the other's, in private memory. What it
- * tells about itself goes to its own page: for observers, for its successor if it dies, and for a
- * producer that thinks the ring is full. Why two progress records a side: see struct shmr_progress.
+ * Each side keeps its position, and the last position that it read of the other side, in private
+ * memory. It stores its progress in its own page: for observers, for its successor if it dies, and
+ * for a producer that knows of no room. Why each side has two progress records: see struct
+ * shmr_progress.
  *
  * Orderings. Each label stands at the place in the code that it names.
  *
@@ -34,15 +35,15 @@
  *     If an observer (A5) reads a counter of a record that its writer has begun to write again
  *     (R5), then it reads the other record's newer position, too, and starts again.
  * spsc:R3 -> spsc:F1, spsc:F2
- *     If an observer's copy of a message (dump.c) reads what a later message left there, then
- *     behind its fence (F1) it reads a position of the consumer (R3) behind that message. F2
- *     in takeover.h is the same for a header.
+ *     If an observer that copies a message (dump.c) reads bytes of a later message in its
+ *     place, then after its fence (F1) it reads a position of the consumer (R3) that has
+ *     passed the message. F2 in takeover.h is the same for a header.
  *
- * The other side may write anything: its words are read once, checked, and lengths never exceed the
- * private max_message. Each function returns after a bounded number of steps. No system call;
- * nothing but memcpy from libc. The functions return 0, a length or a count, or -EAGAIN, -EMSGSIZE,
- * -EINPROGRESS, -EINVAL, and -EBADMSG when the other side wrote what no producer or
- * consumer writes.
+ * The other side may write anything: each function reads a word of it once and checks it, and no
+ * length exceeds the private max_message. Each function returns after a bounded number of steps,
+ * makes no system call, and uses nothing but memcpy from libc. It returns 0, a length or a count,
+ * or -EAGAIN, -EMSGSIZE, -EINPROGRESS, -EINVAL, and -EBADMSG when the other side wrote what no
+ * producer or consumer writes.
  */
 #ifndef SHMR_SPSC_H
 #define SHMR_SPSC_H
@@ -76,8 +77,8 @@ static inline uint32_t shmr_spsc_poll(const uint8_t *data, uint64_t mask, uint64
 /* ---- Producer ------------------------------------------------------------------------------- */
 
 /*
- * Take note of how far the consumer is, if that is news: what it publishes now and then may be
- * older than its exact position. False: it cannot be there.
+ * Remember the consumer's head if it is newer than the one known here: a published head may be
+ * older than the exact position that was read before. False: no consumer can have that head.
  */
 static inline bool shmr_spsc_see_head(struct shmr_spsc_producer *p, uint64_t head)
 {
@@ -97,8 +98,8 @@ static inline bool shmr_spsc_has_room(const struct shmr_spsc_producer *p, uint64
     return p->position + need - p->head <= shmr_spsc_capacity(p->mask);
 }
 
-/* The consumer's exact position: where its successor would start, so that nothing is overwritten
- * that will be delivered again. */
+/* The consumer's exact position. Its successor would start there, so the producer overwrites
+ * nothing that will be delivered again. */
 static inline uint64_t shmr_spsc_exact_head(const struct shmr_spsc_producer *p)
 {
     /* spsc:A3, pairs with spsc:R3 in shmr_progress_store */
@@ -117,8 +118,8 @@ static inline void shmr_spsc_note_high_water(struct shmr_spsc_producer *p, uint6
 }
 
 /*
- * Out of room as far as is known here: ask the consumer's page. 0, -EAGAIN or -EBADMSG. Patient:
- * nothing else is to be done if there is no room.
+ * The producer knows of no room: read the consumer's page. 0, -EAGAIN or -EBADMSG. patient: without
+ * room the caller can do nothing else, so back off once, and count the queue as full.
  */
 __attribute__((noinline)) static int shmr_spsc_find_room(struct shmr_spsc_producer *p,
                                                          uint64_t need, bool patient)
@@ -146,7 +147,8 @@ __attribute__((noinline)) static int shmr_spsc_find_room(struct shmr_spsc_produc
     return -EAGAIN;
 }
 
-/* How deep has the ring become? Looked at now and then: it costs the consumer's line. */
+/* Sample how deep the ring has become, every 1/16 of it: that costs the transfer of the consumer's
+ * line. */
 __attribute__((noinline)) static void shmr_spsc_sample(struct shmr_spsc_producer *p)
 {
     shmr_spsc_choose_ahead(p);
@@ -172,8 +174,8 @@ static inline int shmr_spsc_room(struct shmr_spsc_producer *p, uint64_t ahead, s
 }
 
 /*
- * Copy a message to where there is room for it, and fetch lines of later ones; but a long copy
- * writes whole lines, and gets them faster by itself.
+ * Copy a message to a position where there is room, and fetch lines for later messages; but not for
+ * a long one: its memcpy writes whole lines, and is faster without.
  */
 static inline void shmr_spsc_put(const struct shmr_spsc_producer *p, uint64_t position,
                                  const void *msg, size_t len)
@@ -189,14 +191,14 @@ static inline void shmr_spsc_put(const struct shmr_spsc_producer *p, uint64_t po
 static inline void shmr_spsc_publish(uint8_t *data, uint64_t mask, uint64_t position, uint32_t len,
                                      uint64_t end)
 {
-    /* The terminator stands before the header that leads to it (spsc:R1) is visible. */
+    /* The terminator: a consumer that reads the header stored next (spsc:R1) will read it. */
     atomic_store_explicit(shmr_spsc_header(data, mask, end), 0, memory_order_relaxed);
-    /* spsc:R1: payloads, later headers and terminator before it; pairs with spsc:A1 in
+    /* spsc:R1: after the payloads, the later headers and the terminator; pairs with spsc:A1 in
      * shmr_spsc_poll. */
     atomic_store_explicit(shmr_spsc_header(data, mask, position), len + 1, memory_order_release);
 }
 
-/* They are published: go on after them. */
+/* The records before `end` are published: the producer goes on there. */
 static inline void shmr_spsc_advance(struct shmr_spsc_producer *p, uint64_t end, uint64_t bytes,
                                      uint64_t messages)
 {
@@ -218,7 +220,7 @@ static inline void shmr_spsc_publish_all(struct shmr_spsc_producer *p, uint32_t 
         shmr_spsc_sample(p);
 }
 
-/* The header of a message that is not visible before its batch's first one is, see spsc:R1. */
+/* The header of a later message of a batch: spsc:R1 makes it visible, with the first message's. */
 static inline void shmr_spsc_put_later(uint8_t *data, uint64_t mask, uint64_t position, size_t len)
 {
     atomic_store_explicit(shmr_spsc_header(data, mask, position), (uint32_t)len + 1,
@@ -292,12 +294,12 @@ static inline int shmr_spsc_cancel(struct shmr_spsc_producer *p, const void *msg
 static inline void shmr_spsc_publish_head(struct shmr_spsc_consumer *c)
 {
     c->next_publish = c->released + shmr_spsc_capacity(c->mask) / SHMR_SPSC_PUBLISH_FRACTION;
-    /* spsc:R2: after the last look at the payloads before it; pairs with spsc:A2 in
+    /* spsc:R2: after the last read of the payloads before it; pairs with spsc:A2 in
      * shmr_spsc_find_room. */
     atomic_store_explicit(&c->page->head, c->released, memory_order_release);
 }
 
-/* Done with everything before `released`. */
+/* The consumer is done with everything before `released`. */
 static inline void shmr_spsc_retire(struct shmr_spsc_consumer *c, uint64_t released, uint64_t bytes,
                                     uint64_t messages)
 {
@@ -311,7 +313,8 @@ static inline void shmr_spsc_retire(struct shmr_spsc_consumer *c, uint64_t relea
         shmr_spsc_publish_head(c);
 }
 
-/* The ring looks empty: the header at the consumer's position, or 0 if it is. */
+/* The ring looks empty: after a success, back off and poll again. The header at the consumer's
+ * position, or 0 if the ring is empty. */
 __attribute__((noinline)) static uint32_t shmr_spsc_poll_again(struct shmr_spsc_consumer *c)
 {
     uint32_t header = 0;
@@ -332,8 +335,8 @@ __attribute__((noinline)) static uint32_t shmr_spsc_poll_again(struct shmr_spsc_
     return header;
 }
 
-/* Length of the record at c->position, or -EAGAIN, -EBADMSG. Patient: worth waiting a moment for.
- */
+/* Length of the record at c->position, or -EAGAIN, -EBADMSG. patient: if the ring looks empty, call
+ * shmr_spsc_poll_again(). */
 static inline ssize_t shmr_spsc_next(struct shmr_spsc_consumer *c, bool patient)
 {
     uint32_t header = shmr_spsc_poll(c->data, c->mask, c->position);
@@ -378,9 +381,9 @@ static inline ssize_t shmr_spsc_recv_whole(struct shmr_spsc_consumer *c, void *b
     return len;
 }
 
-/* Tell a successor that the messages before c->position were given out. Before they are: the
- * compiler must not put what follows first; the processor completes one instruction after the
- * other. */
+/* Note for a successor that the messages before c->position were given out, before the caller gets
+ * them. The signal fence keeps the compiler from moving what follows before the store. The
+ * processor needs no fence: at a death, all instructions before the last one are complete. */
 static inline void shmr_spsc_note_taken(struct shmr_spsc_consumer *c)
 {
     atomic_store_explicit(&c->page->taken, c->position, memory_order_relaxed);
@@ -411,7 +414,7 @@ static inline int shmr_spsc_release(struct shmr_spsc_consumer *c, const void *ms
     if (__builtin_expect(c->held == 0 || msg != shmr_spsc_message(c, c->released), 0))
         return -EINVAL;
 
-    /* The length again, from where nobody but a hostile producer has written since. */
+    /* Read the length again: no producer but a hostile one has written there since. */
     uint32_t header = shmr_spsc_poll(c->data, c->mask, c->released);
     uint64_t next = c->released + shmring_record_size(header - 1);
     /* The last message held is the one that ends at my position. */

@@ -2,12 +2,12 @@
 /*
  * SPSC: staging, a means of speed for long batches.
  *
- * Where the consumer's cache is far away, taking over a line from it to write costs several times
- * what reading one does. A long memcpy saves that: it has whole lines to write, whatever was in
- * them. So messages that are not short may be put together in private memory first, 17 KiB at a
- * time (SHMR_SPSC_STAGE), and be copied into the ring at once. Where the caches are near the
- * additional copy is not worth it: 4 batches each way in every 1,024 are timed, and the faster way
- * is taken for the others.
+ * Where the consumer's cache is far away, the producer pays several times as much to take over a
+ * line for writing as to read one. A long memcpy saves that: it writes whole lines, and does not
+ * need what was in them. So the producer may put messages that are not short together in private
+ * memory first, up to 17 KiB (SHMR_SPSC_STAGE), and copy them into the ring at once. Where the
+ * caches are near, the additional copy is not worth it. So in every 1,024 long batches the producer
+ * times 4 each way, and takes the faster way for the others.
  */
 #ifndef SHMR_SPSC_STAGING_H
 #define SHMR_SPSC_STAGING_H
@@ -16,17 +16,19 @@
 
 #include "spsc/ring.h"
 
-/* So many bytes at most, and at least: a shorter memcpy saves nothing. Tests have other numbers. */
+/* The most and the least bytes to stage: a shorter memcpy saves nothing. Tests set other numbers.
+ */
 #ifndef SHMR_SPSC_STAGE
 #define SHMR_SPSC_STAGE       (17 * 1024)
 #define SHMR_SPSC_STAGE_LEAST (12 * 1024)
 #endif
 
-/* Tried out: so many times each way, in so many. */
+/* In every SHMR_SPSC_TRIALS_EVERY long batches, SHMR_SPSC_TRIALS are timed each way. */
 #define SHMR_SPSC_TRIALS       4
 #define SHMR_SPSC_TRIALS_EVERY 1024
 
-/* How many of the messages from here on are to be staged, and the bytes of their records. */
+/* How many messages from the first on can be staged, and the bytes of their records. 0: they are
+ * not worth it, or take too much of the ring. */
 static inline int shmr_spsc_stageable(const struct shmr_spsc_producer *p, const struct iovec *msgs,
                                       int n, uint64_t *records)
 {
@@ -41,7 +43,7 @@ static inline int shmr_spsc_stageable(const struct shmr_spsc_producer *p, const 
             break;
         *records += shmring_record_size((uint32_t)len);
     }
-    /* Half a ring is too much: neither would ever work while the other does. */
+    /* More than half a ring is too much: producer and consumer would only work in turn. */
     return *records < SHMR_SPSC_STAGE_LEAST || *records > shmr_spsc_capacity(p->mask) / 2 ? 0
                                                                                           : count;
 }
@@ -71,13 +73,14 @@ static inline void shmr_spsc_put_staged(const struct shmr_spsc_producer *p, uint
         shmr_copy(p->stage + at + 8, msgs[i].iov_base, len);
         at = next;
     }
-    /* All but the first header; the last payload may reach up to the next one. */
+    /* All but the first header. The last payload may reach up to the header behind it. */
     shmr_copy(p->data + (position & p->mask) + 8, p->stage + 8, (size_t)(at - 4));
 }
 
 /*
- * Put so many messages of a batch at a position that it takes a while: all but the header of the
- * first. How many: 0 if they are short, or few, or there is not room for all.
+ * Put at a position those messages of a batch that can be staged, either staged or one by one: all
+ * but the header of the first. Returns how many; 0: none can be staged, or there is not room for
+ * all.
  */
 static inline int shmr_spsc_put_many(struct shmr_spsc_producer *p, uint64_t position,
                                      const struct iovec *msgs, int n)
@@ -100,7 +103,7 @@ static inline int shmr_spsc_put_many(struct shmr_spsc_producer *p, uint64_t posi
         shmr_spsc_put_staged(p, position, msgs, count);
     else
         shmr_spsc_put_one_by_one(p, position, msgs, count);
-    if (tried) { /* a KiB; the least, because there are interrupts */
+    if (tried) { /* for a KiB; the least of them, because interrupts add to some */
         const uint64_t ticks = (shmr_ticks() - before) * 1024 / records;
         if (ticks < trial->ticks[stage])
             trial->ticks[stage] = ticks;

@@ -10,25 +10,25 @@
 #include "core/side.h"
 #include "spsc/layout.h"
 
-/* Kept free so that the terminator never overwrites a record. */
+/* Bytes kept free so that the terminator never overwrites a record. */
 #define SHMR_SPSC_SPARE 8
 
-/* Two ways to put a long batch into the ring, staged or not: see spsc_batch.h. */
+/* Two ways to put a long batch into the ring, staged or not: see staging.h. */
 struct shmr_spsc_trial {
-    uint64_t ticks[2]; /* a KiB took of late */
-    uint32_t turn;     /* batches so far */
+    uint64_t ticks[2]; /* for a KiB in the last trials: [0] not staged, [1] staged */
+    uint32_t turn;     /* long batches so far */
 };
 
 struct shmr_spsc_producer {
     uint8_t *data;
     uint64_t mask; /* capacity - 1 */
     uint64_t position;
-    uint64_t head; /* of what the consumer has released, the most that is known here */
+    uint64_t head; /* end of what the consumer has released, as far as is known here */
     uint64_t bytes;
     uint64_t messages;
     uint64_t next_sample; /* position at which to sample the high-water mark */
-    uint64_t quick_until; /* as far as this there is room, and no sample is due */
-    uint64_t fetch_ahead; /* SHMR_SPSC_WRITE_AHEAD, or 0: only what is about to be written */
+    uint64_t quick_until; /* up to this position there is room, and no sample is due */
+    uint64_t fetch_ahead; /* SHMR_SPSC_WRITE_AHEAD; 0: fetch only what is about to be written */
     struct shmr_spsc_producer_page *page;
     const struct shmr_spsc_consumer_page *consumer;
     uint32_t max_message;
@@ -37,9 +37,9 @@ struct shmr_spsc_producer {
     bool reserved;       /* a reservation is open */
     uint32_t reservation;
     struct shmr_side side;
-    /* When the high-water mark was last looked at. */
+    /* At the last sample of the high-water mark. */
     uint64_t sampled_ticks, sampled_messages;
-    uint32_t ticks; /* that SHMR_BACK_OFF_NS lasts for */
+    uint32_t ticks; /* of shmr_ticks() in SHMR_BACK_OFF_NS */
     /* For batches. */
     uint8_t *stage; /* SHMR_SPSC_STAGE bytes */
     struct shmr_spsc_trial trial;
@@ -66,7 +66,7 @@ struct shmr_spsc_consumer {
     uint64_t empty_events;
 };
 
-/* A handle's part: of the roles that it has. */
+/* In a handle: the roles that it does not have are not used. */
 struct shmr_spsc {
     struct shmr_spsc_producer producer;
     struct shmr_spsc_consumer consumer;

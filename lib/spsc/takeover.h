@@ -9,8 +9,8 @@
 #include "spsc/ring.h"
 
 /*
- * Become the producer, where the last one left off. It may have died after it published and before
- * it stored its progress: the records it published since are found by walking to the terminator.
+ * Become the producer, where the last one left off. That one may have died after it published and
+ * before it stored its progress: walk over the records that it published since, to the terminator.
  */
 static inline int shmr_spsc_resume_producer(struct shmr_spsc_producer *p)
 {
@@ -23,8 +23,8 @@ static inline int shmr_spsc_resume_producer(struct shmr_spsc_producer *p)
     p->turn = last == &p->page->progress[0];
     p->high_water = atomic_load_explicit(&p->page->high_water, memory_order_relaxed);
     p->full_events = atomic_load_explicit(&p->page->full_events, memory_order_relaxed);
-    /* Read after the position: the consumer may have passed it, in-band, but by no more than a
-     * ring. */
+    /* Read after the position. The consumer, which polls headers, may have passed that position,
+     * but by no more than a ring. */
     p->head = shmr_spsc_exact_head(p);
     p->side.damage = "the producer's page: its position does not fit the consumer's";
     if (p->position % 8 != 0 || p->head % 8 != 0 || p->position - p->head + capacity > 2 * capacity)
@@ -59,15 +59,15 @@ static inline int shmr_spsc_resume_producer(struct shmr_spsc_producer *p)
     return 0;
 }
 
-/* Which messages may have been seen before, by whom the last consumer's successor takes over. */
+/* Which messages earlier consumers may have seen: the next consumer flags them. */
 struct shmr_spsc_seen {
-    uint64_t until; /* those before this position */
-    uint32_t times; /* at most; exactly those of the first of them */
+    uint64_t until; /* the messages before this position */
+    uint32_t times; /* at most; for the first of them exactly */
 };
 
 /*
- * What a successor will say that takes over at a position, with that header there: the last
- * consumer left, or `died` with the message that it may have been copying out.
+ * What a successor will say that takes over at a position, where the ring has that header. died:
+ * the last consumer did not detach, and may have been copying out the message there.
  */
 static inline struct shmr_spsc_seen
 shmr_spsc_seen_before(const struct shmr_spsc_consumer_page *page, uint64_t mask, uint64_t position,
@@ -92,9 +92,9 @@ shmr_spsc_seen_before(const struct shmr_spsc_consumer_page *page, uint64_t mask,
 }
 
 /*
- * Become the consumer, where the last one left off: at the last message released. What it may have
- * seen beyond that is flagged: all that it was known to have taken and, if it died, the message it
- * may have been copying out.
+ * Become the consumer, behind the last message that the last consumer released. The messages that
+ * it may have seen beyond that are flagged: all that it noted as taken and, if it died, the message
+ * that it may have been copying out.
  */
 static inline int shmr_spsc_resume_consumer(struct shmr_spsc_consumer *c,
                                             const struct shmr_spsc_producer_page *producer,
@@ -111,8 +111,7 @@ static inline int shmr_spsc_resume_consumer(struct shmr_spsc_consumer *c,
     shmr_stream_start(&c->side.stream, c->messages, c->position);
     c->turn = last == &c->page->progress[0];
     c->empty_events = atomic_load_explicit(&c->page->empty_events, memory_order_relaxed);
-    /* In-band, the consumer may have passed the position that a producer stores after publishing.
-     */
+    /* The producer stores its position after publishing: the consumer may have passed it. */
     c->side.damage = "the consumer's page: its position does not fit the producer's";
     if (c->position % 8 != 0 || tail - c->position + capacity > 2 * capacity)
         return -EBADMSG;
@@ -135,7 +134,7 @@ static inline int shmr_spsc_resume_consumer(struct shmr_spsc_consumer *c,
     return 0;
 }
 
-/* ---- Looking -------------------------------------------------------------------------------- */
+/* ---- Observing ------------------------------------------------------------------------------ */
 
 /* How far a queue is: what was sent, and what was received. */
 struct shmr_spsc_view {
@@ -143,12 +142,13 @@ struct shmr_spsc_view {
 };
 
 /*
- * As a successor of the producer would find it, exactly: it may have died after it published and
- * before it stored its progress. Then the records that it published since are there, up to the
- * terminator; and the consumer may have gone past what the producer stored. The producer never
- * overwrites what lies behind the consumer's position: so a header counts if the consumer is not
- * past it when it has been read (spsc:F2; as in dump.c). While the producer is at work its progress
- * record is as good, and does for an answer; at most a ring is walked.
+ * Exactly what a successor of the producer would find. The producer may have died after it
+ * published and before it stored its progress: then the records that it published since stand
+ * between its stored position and the terminator, and the consumer may have passed that position.
+ * The producer overwrites no header that the consumer has not passed: so a header counts if the
+ * consumer's position, read after it, has not passed it (spsc:F2; as in dump.c). If the producer
+ * stores its progress during the walk, it is at work, and its progress record is the answer. The
+ * walk ends after at most a ring.
  */
 static inline void shmr_spsc_observe(const uint8_t *data, uint64_t mask, uint32_t max_message,
                                      const struct shmr_spsc_producer_page *producer,

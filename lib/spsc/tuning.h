@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * SPSC: tuning. None of this is needed for a message to arrive, and none of it orders anything: how
- * far ahead lines are fetched, for how long a side backs off, which length is expected next. ring.h
- * calls these functions; with empty ones the protocol is the same. doc/performance.md has what each
- * is worth. The two other means of speed are quick.h and staging.h.
+ * SPSC: tuning. How far ahead a side fetches lines, for how long it backs off, and which length it
+ * expects next. No message needs this to arrive, and none of it orders anything: ring.h calls these
+ * functions, and with empty ones the protocol is the same. doc/performance.md has what each is
+ * worth. The two other means of speed are quick.h and staging.h.
  */
 #ifndef SHMR_SPSC_TUNING_H
 #define SHMR_SPSC_TUNING_H
@@ -13,14 +13,15 @@
 #include "base/cpu.h"
 #include "spsc/state.h"
 
-/* The consumer publishes its head, and the producer samples the high-water mark, every so often. */
+/* The consumer publishes its head every 1/8 of the ring, and the producer samples the high-water
+ * mark every 1/16. */
 #define SHMR_SPSC_PUBLISH_FRACTION 8
 #define SHMR_SPSC_SAMPLE_FRACTION  16
 
 /*
- * How far ahead each side fetches lines, and at most how many for a message; in bytes. The
- * producer's are still in the consumer's cache from the lap before; the consumer must keep well
- * clear of the line that is being written.
+ * In bytes: how far ahead the producer fetches lines, and the consumer, and how much each fetches
+ * for a message at most. The producer's lines are still in the consumer's cache from the lap
+ * before. The consumer must not fetch the line that the producer is writing.
  */
 #define SHMR_SPSC_WRITE_AHEAD 1024
 #define SHMR_SPSC_READ_AHEAD  256
@@ -28,15 +29,15 @@
 
 /* ---- Backing off ----------------------------------------------------------------------------- */
 
-/* Full after a success: give the consumer time to make more room than for one message. */
+/* The ring is full after a success: give the consumer time to make room for several messages. */
 static inline void shmr_spsc_back_off_when_full(struct shmr_spsc_producer *p)
 {
     shmr_pause(shmr_back_off(&p->side.stream, p->side.pauses, p->messages, p->position,
                              shmr_spsc_capacity(p->mask)));
 }
 
-/* Empty after a success: right behind the producer, every poll takes the line that it is writing.
- */
+/* The ring is empty after a success: at every poll, a consumer right behind the producer takes the
+ * line that the producer is writing. */
 static inline void shmr_spsc_back_off_when_empty(struct shmr_spsc_consumer *c)
 {
     shmr_pause(shmr_back_off(&c->side.stream, c->side.pauses, c->messages, c->position,
@@ -46,9 +47,10 @@ static inline void shmr_spsc_back_off_when_empty(struct shmr_spsc_consumer *c)
 /* ---- Fetching lines -------------------------------------------------------------------------- */
 
 /*
- * Lines are fetched ahead in a stream. In a dialogue the consumer has to wait for the one that it
- * needs while those for later messages are on the way, and polls where they are. Answers take
- * longer than messages of a stream, as back_off.h has it: 50 ns, or a KiB in that time.
+ * Fetch lines ahead only in a stream. In request-response traffic the consumer would wait longer
+ * for the line that it needs, while lines for later messages are on the way, and its polls would
+ * take those back. A stream is: since the last sample, a message or a KiB took 50 ns at most, which
+ * is SHMR_BACK_OFF_NS / SHMR_BACK_OFF_MESSAGES.
  */
 static inline void shmr_spsc_choose_ahead(struct shmr_spsc_producer *p)
 {
@@ -61,7 +63,7 @@ static inline void shmr_spsc_choose_ahead(struct shmr_spsc_producer *p)
     p->sampled_messages = p->messages;
 }
 
-/* The lines that start within the record at a position: fetch those that are so far ahead of it. */
+/* For each line that starts within the record, fetch the one that is `ahead` bytes further. */
 static inline void shmr_spsc_fetch(const uint8_t *data, uint64_t mask, uint64_t position,
                                    uint64_t record, uint64_t ahead, bool to_write)
 {
@@ -94,8 +96,9 @@ static inline void shmr_spsc_fetch_to_read(const struct shmr_spsc_consumer *c, u
 }
 
 /*
- * The ring is empty: a message that straddles two lines is to arrive in one transfer, not in two.
- * While a long one is written, that line would be taken away again and again.
+ * The ring is empty: fetch the line behind the one polled, so that a message that straddles both
+ * arrives in the time of one transfer, not of two. Not if messages are long: while the producer
+ * writes a long one, each poll would take that line away from it.
  */
 static inline void shmr_spsc_fetch_second_line(const struct shmr_spsc_consumer *c)
 {
@@ -107,8 +110,8 @@ static inline void shmr_spsc_fetch_second_line(const struct shmr_spsc_consumer *
 
 /*
  * Where the next record starts depends on this header, which may still be on its way. If the length
- * is the usual one, go on with the number known already: the processor predicts the branch and
- * polls the next record without waiting. The empty asm keeps it a branch.
+ * is the last message's, go on with that number, which is known: the processor predicts the branch
+ * and polls the next record without waiting. The empty asm makes the compiler keep the branch.
  */
 static inline ssize_t shmr_spsc_expected(struct shmr_spsc_consumer *c, ssize_t len)
 {
@@ -123,7 +126,7 @@ static inline ssize_t shmr_spsc_expected(struct shmr_spsc_consumer *c, ssize_t l
 
 /* ---- How far the quick way goes (quick.h) ---------------------------------------------------- */
 
-/* To be called when head or next_sample have changed. */
+/* Call this whenever head or next_sample has changed. */
 static inline void shmr_spsc_renew_quick(struct shmr_spsc_producer *p)
 {
     const uint64_t room = p->head + shmr_spsc_capacity(p->mask) - SHMR_SPSC_SPARE;
