@@ -2,9 +2,10 @@
 /*
  * MPMC: blocks tagged with their owner, and a ring that publishes them.
  *
- * Payloads live in blocks. Each block has a descriptor, the single truth about it:
+ * Payloads stand in blocks. Each block has a descriptor, which alone says whose the block is and
+ * what is in it:
  *
- *     FREE                          nobody's
+ *     FREE                          no participant owns it
  *     OWN  owner                    a producer fills it
  *     RDY  owner, position          a message, in the queue once the entry of position names it
  *     OWN  owner, M, position       a message that a consumer has taken
@@ -12,19 +13,20 @@
  *                                   (0: they stand in the block already)
  *     RDY  owner, M, R, position    a message that a recoverer publishes again
  *
- * Every claim is one compare-and-swap that writes the claimer's row number, so a death leaves a
- * name. The ring has N entries {cycle, block}; position p belongs to entry p mod N in cycle p / N
- * + 1. An entry of the cycle before means that p is not published yet. There is no shared head or
- * tail: each participant walks a cursor of its own, a producer past what is published, a consumer
- * past what is taken. So both sets are prefixes: FIFO by commit, without holes. The shared hints
- * are only a short cut for newcomers and those who were away.
+ * Every claim is one compare-and-swap that writes the claimer's row number: so each block that a
+ * dead participant owned names it. The ring has N entries {cycle, block}; position p belongs to
+ * entry p mod N in cycle p / N + 1. An entry of the cycle before means that p is not published yet.
+ * There is no shared head or tail: each producer walks a cursor of its own past the positions that
+ * are published, and each consumer past those that are taken. Neither leaves a hole behind its
+ * cursor, so messages are FIFO by commit. The shared hints only shorten the way of a participant
+ * that is new, or was idle.
  *
- * Why a producer never overwrites the entry of a message that nobody took: there are N blocks. If
- * p - N were not taken, nor would be any of the N messages from there on, and the producer could
- * not own a block of its own.
+ * Why a producer never overwrites the entry of a message that no consumer has taken: there are N
+ * blocks. If the message of p - N were not taken, then none of the N messages from p - N to p - 1
+ * would be: they would have all N blocks, and the producer would own none to publish.
  *
- * Entry i stands in block i, beside its descriptor and payload: a message published in place moves
- * one cache line.
+ * Entry i stands in block i, beside its descriptor and payload: so a short message that is
+ * published by the entry of its own block moves one cache line.
  *
  * Orderings. Each label stands at the place in the code that it names.
  *
@@ -36,22 +38,25 @@
  *     come after the last read of the message that was there.
  * mpmc:R3 -> mpmc:A3
  *     If a recoverer (A3) reads a descriptor that a dead consumer or recoverer stored (R3),
- *     then it reads the block's contents as that one saw them.
+ *     then it reads the block's contents as the dead one saw them.
  * mpmc:R4 -> mpmc:A4
  *     If a consumer (A4) reads a length that a producer stored (R4), then it reads a
  *     descriptor at least as new as that producer's claim, and sees that the message it was
  *     about to take is gone.
  * mpmc:R5 -> mpmc:A5
- *     If a participant (A5) reads a hint that another one left (R5), then it reads the entries
- *     before that position, as by A1.
+ *     If a participant (A5) reads a hint that another participant left (R5), then it reads
+ *     the entries before that position, as by A1.
  * mpmc:R2 -> mpmc:F1
- *     If an observer's copy (dump.c) reads what a later message left in a block, then behind
- *     its fence (F1) it reads another descriptor.
+ *     If an observer that copies a message (dump.c) reads bytes of a later message in that
+ *     block, then after its fence (F1) it reads another descriptor than before.
  *
- * Lock-free: a participant that stops anywhere holds up nobody; each loop has a budget, so memory
- * that a hostile peer scribbles over cannot make a call spin. No system call, no libc but memcpy.
- * Source: owner tags instead of anonymous tickets answer the stranded claims of ring queues such as
- * R. Nikolaev, "A Scalable, Portable, and Memory-Efficient Lock-Free FIFO Queue", DISC 2019.
+ * Lock-free: a participant that stops anywhere holds up no other one. Each loop has a budget, so a
+ * hostile peer that scribbles over the memory cannot make a call spin. No system call, no libc but
+ * memcpy.
+ *
+ * Source: ring queues such as R. Nikolaev, "A Scalable, Portable, and Memory-Efficient Lock-Free
+ * FIFO Queue", DISC 2019. Their claims are anonymous tickets, which a dead participant strands;
+ * here the owner's row number in each claim lets a recoverer find it.
  */
 #ifndef SHMR_MPMC_H
 #define SHMR_MPMC_H
@@ -92,7 +97,7 @@ static inline uint32_t shmr_owner(uint64_t descriptor)
     return (uint32_t)(descriptor >> SHMR_POSITION_BITS & SHMR_OWNER_MASK);
 }
 
-/* Is it the message of that position, waiting in the queue? */
+/* Is it the descriptor of the message of that position, not taken yet? */
 static inline bool shmr_is_ready(uint64_t descriptor, uint64_t position)
 {
     return (descriptor & SHMR_STATE_MASK) == SHMR_RDY &&
@@ -105,7 +110,8 @@ static inline bool shmr_is_ready(uint64_t descriptor, uint64_t position)
 
 struct shmr_mpmc {
     uint8_t *blocks;
-    /* For each block: where its message was first published, if it was delivered before. */
+    /* For each block: the position at which its message was first published, if it was delivered
+     * before. */
     _Atomic uint64_t *origins;
     uint64_t mask;   /* entries, and blocks, - 1 */
     uint32_t shift;  /* log2 of the entries */
@@ -116,11 +122,12 @@ struct shmr_mpmc {
     uint64_t head;
     struct shmr_mpmc_page *tail_page;
     struct shmr_mpmc_page *head_page;
-    uint64_t scan; /* where to look for a free block when those nearby are not */
+    uint64_t scan; /* where the search for a free block goes on, behind those nearby */
     struct shmr_side sending, receiving;
 };
 
-/* Steps of a cursor in one call: a lap, and room for others to go on meanwhile. */
+/* Upper limit on the steps of a cursor in one call: more than a lap, because other participants go
+ * on meanwhile. */
 static inline uint64_t shmr_mpmc_budget(const struct shmr_mpmc *q)
 {
     return 2 * (q->mask + 1) + 1024;
@@ -136,7 +143,7 @@ static inline uint64_t shmr_mpmc_entry(const struct shmr_mpmc *q, uint64_t posit
     return ((position >> q->shift) + 1) << SHMR_BLOCK_BITS | block;
 }
 
-/* A block of mine, with the message that was taken in it if there is one. */
+/* A block that this participant owns; length: of its message, if it was taken with one. */
 struct shmr_mine {
     struct shmr_block *block; /* NULL: none, and index says why */
     int32_t index;            /* or -errno */
@@ -148,7 +155,8 @@ static inline struct shmr_mine shmr_mine_none(int why)
     return (struct shmr_mine){.index = why};
 }
 
-/* How many laps the entry is ahead of that position: 0 published, -1 not yet, more: I was away. */
+/* How many laps the entry is ahead of that position: -1 not published yet, 0 published, more: the
+ * ring has gone round since this participant's last call. */
 static inline int64_t shmr_mpmc_laps(const struct shmr_mpmc *q, uint64_t entry, uint64_t position)
 {
     uint64_t ahead = (entry >> SHMR_BLOCK_BITS) - ((position >> q->shift) + 1);
@@ -162,7 +170,7 @@ static inline uint64_t shmr_mpmc_poll(const struct shmr_mpmc *q, uint64_t positi
     return atomic_load_explicit(&shmr_mpmc_block(q, position)->entry, memory_order_acquire);
 }
 
-/* Is the message of a position gone? So are all before it: see the top. */
+/* Was the message of a position taken? Then all before it were, too: see the top. */
 static inline bool shmr_mpmc_is_taken(const struct shmr_mpmc *q, uint64_t position)
 {
     uint64_t entry = shmr_mpmc_poll(q, position);
@@ -173,8 +181,8 @@ static inline bool shmr_mpmc_is_taken(const struct shmr_mpmc *q, uint64_t positi
 }
 
 /*
- * The high-water mark: how many messages wait? Looked at every SHMR_MPMC_SAMPLE_LEAST positions, or
- * every 1/16 of a queue that is larger, and when the queue is full.
+ * Sample the high-water mark: how many messages wait? This is done every SHMR_MPMC_SAMPLE_LEAST
+ * positions or every 1/16 of the queue, whichever is more, and when the queue is full.
  */
 __attribute__((noinline, unused)) static void shmr_mpmc_sample(const struct shmr_mpmc *q)
 {
@@ -182,14 +190,15 @@ __attribute__((noinline, unused)) static void shmr_mpmc_sample(const struct shmr
     uint64_t from = q->tail - hint <= q->mask + 1 ? hint : q->tail - q->mask - 1, to = q->tail;
     uint64_t mark = atomic_load_explicit(&q->tail_page->high_water, memory_order_relaxed);
 
-    while (from != to) { /* between the two lies the first that waits */
+    while (from != to) { /* the first message that waits lies between the two */
         uint64_t middle = from + (to - from) / 2;
         if (shmr_mpmc_is_taken(q, middle))
             from = middle + 1;
         else
             to = middle;
     }
-    /* Who fails has met somebody else's mark, and there is one higher at most a participant. */
+    /* A failure means that another participant has stored its mark. Each stores one at most that is
+     * higher, so the loop ends. */
     while (q->tail - from > mark && !atomic_compare_exchange_strong_explicit(
                                         &q->tail_page->high_water, &mark, q->tail - from,
                                         memory_order_relaxed, memory_order_relaxed))
@@ -206,9 +215,10 @@ static inline void shmr_mpmc_sample_at(const struct shmr_mpmc *q, uint64_t posit
 }
 
 /*
- * A hint is never ahead of the truth; take it if it is ahead of me. Who takes it comes after what
- * it tells of: else a message could be sent behind one whose entry a consumer does not see yet, and
- * be missed though its send has returned.
+ * Take a hint if it is ahead of my cursor; no hint is ahead of the queue's own position. The
+ * acquire shows me the entries before the hint. Without it I could send a message behind one whose
+ * entry a consumer does not read yet, and that consumer would miss mine though my send has
+ * returned.
  */
 static inline uint64_t shmr_mpmc_take_hint(const _Atomic uint64_t *hint, uint64_t cursor)
 {
@@ -229,8 +239,8 @@ static inline bool shmr_mpmc_leave_hint(_Atomic uint64_t *hint, uint64_t positio
 /* ---- Sending -------------------------------------------------------------------------------- */
 
 /*
- * Walk my cursor to the first position that is not published, in so many steps at most; those made
- * are taken off them. Its entry, or false when none are left.
+ * Walk my cursor to the first position that is not published, in *steps steps at most, from which
+ * those made are subtracted. *entry: the entry there. False: no steps are left.
  */
 static inline bool shmr_mpmc_walk(struct shmr_mpmc *q, uint64_t *entry, uint64_t *steps)
 {
@@ -268,8 +278,7 @@ static inline bool shmr_mpmc_try_own(const struct shmr_mpmc *q, struct shmr_bloc
 
     if ((free & SHMR_STATE_MASK) != SHMR_FREE)
         return false;
-    /* mpmc:A2, pairs with mpmc:R2 in shmr_mpmc_free: whoever read the last message is done with it.
-     */
+    /* mpmc:A2, pairs with mpmc:R2 in shmr_mpmc_free: the last message's consumer is done. */
     if (__builtin_expect(atomic_compare_exchange_strong_explicit(
                              &block->descriptor, &free, shmr_descriptor(SHMR_OWN, q->me, 0),
                              memory_order_acquire, memory_order_relaxed),
@@ -279,7 +288,8 @@ static inline bool shmr_mpmc_try_own(const struct shmr_mpmc *q, struct shmr_bloc
     return false;
 }
 
-/* Is every block a message that waits? Then that of a lap ago does; else some are merely held. */
+/* Does every block have a message that waits? If so, the message of a lap ago waits. If not, some
+ * blocks are merely held. */
 static inline bool shmr_mpmc_is_full(const struct shmr_mpmc *q, uint64_t entry)
 {
     const struct shmr_block *oldest = shmr_mpmc_block(q, entry & SHMR_BLOCK_MASK);
@@ -289,7 +299,7 @@ static inline bool shmr_mpmc_is_full(const struct shmr_mpmc *q, uint64_t entry)
                          q->tail - q->mask - 1);
 }
 
-/* The block in place is not to be had, or my cursor is behind: look on. */
+/* The block at my cursor is not free, or my cursor is behind: walk on, and search. */
 __attribute__((noinline)) static struct shmr_mine shmr_mpmc_own_elsewhere(struct shmr_mpmc *q)
 {
     uint64_t entry;
@@ -307,7 +317,8 @@ __attribute__((noinline)) static struct shmr_mine shmr_mpmc_own_elsewhere(struct
     return shmr_mine_none(-EAGAIN);
 }
 
-/* Own a block: the one in place if it can be, else one nearby, else one found by and by. */
+/* Claim a free block: the one at the tail's own index, else one of the next 7, else one of 64 from
+ * `scan` on. */
 static inline struct shmr_mine shmr_mpmc_own(struct shmr_mpmc *q)
 {
     uint64_t index = q->tail & q->mask;
@@ -319,14 +330,14 @@ static inline struct shmr_mine shmr_mpmc_own(struct shmr_mpmc *q)
     return shmr_mpmc_own_elsewhere(q);
 }
 
-/* Publish a block of mine at my cursor, whose place had that entry: not published. False: somebody
- * else was faster. */
+/* Publish a block of mine at my cursor, where that entry said: not published yet. False: another
+ * participant was faster. */
 static inline bool shmr_mpmc_try_publish(struct shmr_mpmc *q, struct shmr_mine mine, uint64_t again,
                                          struct shmr_block *place, uint64_t entry)
 {
     uint64_t tail = q->tail;
 
-    /* Means nothing yet: no entry of that position names this block before mpmc:R1. */
+    /* This means nothing yet: no entry of that position names this block before mpmc:R1. */
     atomic_store_explicit(&mine.block->descriptor, shmr_descriptor(SHMR_RDY | again, q->me, tail),
                           memory_order_relaxed);
     /* mpmc:R1: contents and descriptor before it; pairs with mpmc:A1 in shmr_mpmc_poll. */
@@ -340,7 +351,7 @@ static inline bool shmr_mpmc_try_publish(struct shmr_mpmc *q, struct shmr_mine m
     return true;
 }
 
-/* As shmr_mpmc_publish(), in so many steps of my cursor; those made are taken off them. */
+/* As shmr_mpmc_publish(), in *steps steps of my cursor at most; those made are subtracted. */
 static inline int shmr_mpmc_publish_within(struct shmr_mpmc *q, struct shmr_mine mine,
                                            uint64_t again, uint64_t *steps)
 {
@@ -361,9 +372,10 @@ __attribute__((noinline)) static int shmr_mpmc_publish_later(struct shmr_mpmc *q
 }
 
 /*
- * Publish a block of mine at the end of the queue; again: SHMR_M | SHMR_R, a message that was
- * delivered before, or 0. 0, or -EAGAIN when the budget is used up: then the block is still mine,
- * and says RDY, which means nothing (see shmr_mpmc_keep()).
+ * Publish a block of mine at the end of the queue. again: SHMR_M | SHMR_R for a message that was
+ * delivered before, else 0. Returns 0, or -EAGAIN when the budget is used up: then the block is
+ * still mine, and its descriptor says RDY, which means nothing without an entry (see
+ * shmr_mpmc_keep()).
  */
 static inline int shmr_mpmc_publish(struct shmr_mpmc *q, struct shmr_mine mine, uint64_t again)
 {
@@ -376,14 +388,14 @@ static inline int shmr_mpmc_publish(struct shmr_mpmc *q, struct shmr_mine mine, 
     return shmr_mpmc_publish_later(q, mine, again);
 }
 
-/* It was not published: mine as before. */
+/* The block was not published: it is mine as before. */
 static inline void shmr_mpmc_keep(const struct shmr_mpmc *q, struct shmr_block *block)
 {
     atomic_store_explicit(&block->descriptor, shmr_descriptor(SHMR_OWN, q->me, 0),
                           memory_order_relaxed);
 }
 
-/* mpmc:R2: after the last look at the contents; pairs with mpmc:A2 in shmr_mpmc_try_own. */
+/* mpmc:R2: after the last access to the contents; pairs with mpmc:A2 in shmr_mpmc_try_own. */
 static inline void shmr_mpmc_free(struct shmr_block *block)
 {
     atomic_store_explicit(&block->descriptor, SHMR_FREE, memory_order_release);
@@ -405,13 +417,13 @@ static inline void shmr_mpmc_fill(struct shmr_block *block, uint32_t len)
 
 /* ---- Receiving ------------------------------------------------------------------------------ */
 
-/* May the message whose descriptor was read as `ready` be taken? 0, -EMSGSIZE, -EBADMSG; 1: look
- * again. */
+/* May I take the message whose descriptor was read as `ready`? 0: yes; 1: another participant has
+ * taken it; or -EMSGSIZE, -EBADMSG. */
 static inline int shmr_mpmc_check_length(struct shmr_mpmc *q, const struct shmr_block *block,
                                          uint64_t ready, size_t size, uint32_t *len)
 {
-    /* mpmc:A4, pairs with mpmc:R4 in shmr_mpmc_fill: a later message's length shows with its
-     * descriptor. */
+    /* mpmc:A4, pairs with mpmc:R4 in shmr_mpmc_fill: if this is a later message's length, the load
+     * of the descriptor below shows that, too. */
     *len = atomic_load_explicit(&block->length, memory_order_acquire);
     if (__builtin_expect(*len <= size && *len <= q->max_message, 1))
         return 0;
@@ -424,8 +436,8 @@ static inline int shmr_mpmc_check_length(struct shmr_mpmc *q, const struct shmr_
 }
 
 /*
- * Try to take the message at my cursor, which is published in that block: 0 taken, 1 somebody else
- * has it, or -EMSGSIZE, -EBADMSG and it stays.
+ * Try to take the message at my cursor, which is published in that block: 0 taken, 1 another
+ * participant has taken it, or -EMSGSIZE, -EBADMSG, and it stays.
  */
 static inline int shmr_mpmc_try_take(struct shmr_mpmc *q, struct shmr_block *block, size_t size,
                                      uint32_t *len)
@@ -450,7 +462,7 @@ static inline int shmr_mpmc_try_take(struct shmr_mpmc *q, struct shmr_block *blo
 
 /*
  * Take the next message; or -EAGAIN, -EMSGSIZE if it is longer than size (then it stays), or
- * -EBADMSG for an entry or a length that cannot be.
+ * -EBADMSG for a corrupt entry or length.
  */
 static inline struct shmr_mine shmr_mpmc_take(struct shmr_mpmc *q, size_t size)
 {
@@ -463,11 +475,11 @@ static inline struct shmr_mine shmr_mpmc_take(struct shmr_mpmc *q, size_t size)
         int64_t laps = shmr_mpmc_laps(q, entry, q->head);
         if (laps < 0)
             return shmr_mine_none(-EAGAIN);
-        if (__builtin_expect(laps > 0, 0)) { /* what is a lap older was taken, and all before it */
+        if (__builtin_expect(laps > 0, 0)) { /* all before the last lap were taken */
             q->head += ((uint64_t)(laps - 1) << q->shift) + 1;
             continue;
         }
-        /* Mostly the entry names the block it stands in, and the processor need not wait for it. */
+        /* Mostly the entry names its own block: the processor predicts that and need not wait. */
         if (__builtin_expect(index != (q->head & q->mask), 0)) {
             if (index > q->mask) {
                 q->receiving.damage = "corrupt: the next entry names no block";
@@ -479,7 +491,7 @@ static inline struct shmr_mine shmr_mpmc_take(struct shmr_mpmc *q, size_t size)
         int r = shmr_mpmc_try_take(q, block, size, &len);
         if (r < 0)
             return shmr_mine_none(r);
-        q->head++; /* taken, by me or by somebody else, alive or dead */
+        q->head++; /* taken, by me or by another participant, alive or dead */
         if (__builtin_expect(r == 0, 1)) {
             shmr_mpmc_leave_hint(&q->head_page->hint, q->head);
             return (struct shmr_mine){.block = block, .index = (int32_t)index, .length = len};

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * MPMC: reading the messages without taking them. Each is copied first, and told of only if its
- * block's descriptor did not change meanwhile. The acquire fence (mpmc:F1) puts that second look
- * after the copy; a producer overwrites the block after the release (mpmc:R2 in blocks.h) of the
- * participant that was done with it.
+ * MPMC: reading the messages without taking them. Each message is copied first. It is reported only
+ * if its block's descriptor, which is read again after the copy, has not changed. The acquire fence
+ * (mpmc:F1) puts that second read after the copy; a producer overwrites the block only after the
+ * release (mpmc:R2 in blocks.h) of the participant that was done with it.
  */
 #include <config.h>
 
@@ -15,7 +15,7 @@
 #include "base/error.h"
 #include "core/handle.h"
 
-/* Copies of a message that is being taken, before it is passed over. */
+/* Copies of a message, at most: if its descriptor changes each time, it is not reported. */
 #define COPY_TRIES 3
 
 static uint64_t descriptor_of(const struct shmr_mpmc *q, uint64_t index)
@@ -23,7 +23,7 @@ static uint64_t descriptor_of(const struct shmr_mpmc *q, uint64_t index)
     return atomic_load_explicit(&shmr_mpmc_block(q, index)->descriptor, memory_order_acquire);
 }
 
-/* A message that a recoverer has taken, and not given a position of its own yet. */
+/* A message that a recoverer has taken, and not given a new position yet. */
 static bool is_retaken(uint64_t descriptor)
 {
     return (descriptor & SHMR_STATE_MASK) == SHMR_OWN && descriptor & SHMR_R;
@@ -36,7 +36,7 @@ static bool is_held(const struct shmr_mpmc *q, uint64_t index, uint64_t descript
            !shmr_mpmc_is_published(q, index, descriptor);
 }
 
-/* Tell of the message in a block, whose descriptor was read. -EAGAIN: that has changed. */
+/* Report the message in a block. -EAGAIN: its descriptor has changed since it was read. */
 static int tell_block(const struct shmr_dump *d, const struct shmr_mpmc *q, uint64_t index,
                       uint64_t descriptor)
 {
@@ -50,7 +50,7 @@ static int tell_block(const struct shmr_dump *d, const struct shmr_mpmc *q, uint
         .deliveries = shmr_mpmc_deliveries(block),
     };
 
-    if (retaken && (descriptor & SHMR_POSITION_MASK) != 0) /* it may not stand in the block yet */
+    if (retaken && (descriptor & SHMR_POSITION_MASK) != 0) /* the block may not have it yet */
         m.deliveries = (uint32_t)(descriptor & SHMR_POSITION_MASK);
     m.position = shmr_whole_position(
         m.deliveries == 0 ? descriptor
@@ -78,8 +78,8 @@ static bool is_in_ring(const struct shmr_mpmc *q, uint64_t index, uint64_t descr
            shmr_mpmc_poll(q, position) == shmr_mpmc_entry(q, position, index);
 }
 
-/* Messages taken so long ago that the ring has gone round since, or that a recoverer has in hand:
- * delivered before, and no entry names their block. */
+/* Report the messages that were delivered and whose block no entry names: the ring has gone round
+ * since they were taken, or a recoverer has taken them. */
 static int dump_adrift(const struct shmr_dump *d, const struct shmr_mpmc *q)
 {
     for (uint64_t i = 0; i <= q->mask; i++) {
@@ -118,7 +118,7 @@ int shmr_mpmc_dump(const struct shmr_dump *d)
     int r;
 
     shmr_mpmc_init(&look, &d->q->geometry, &d->q->map, 0);
-    (void)shmr_mpmc_find_tail(&look, &entry); /* as far as it got */
+    (void)shmr_mpmc_find_tail(&look, &entry); /* false: as far as its budget went */
     r = dump_adrift(d, &look);
     for (uint64_t back = look.mask + 1; r == 0 && back > 0; back--)
         r = dump_position(d, &look, look.tail - back);

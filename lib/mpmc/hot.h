@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * MPMC: what api/send.c and api/receive.c expand for each kind (SHMR_KINDS), beside the operations
- * in participant.h themselves.
+ * MPMC: what api/send.c and api/receive.c call by expanding SHMR_KINDS, in addition to the
+ * operations in participant.h.
  */
 #ifndef SHMR_MPMC_HOT_H
 #define SHMR_MPMC_HOT_H
@@ -24,7 +24,7 @@ static inline struct shmr_mpmc_participant *shmr_mpmc_receiver(shmring_t *q)
     return &q->mpmc;
 }
 
-/* There is one way to send, and one to receive. */
+/* An mpmc queue has no quick way: there is one way to send, and one to receive. */
 static inline bool shmr_mpmc_send_quick(const struct shmr_mpmc_participant *p, const void *msg,
                                         size_t len)
 {
@@ -49,7 +49,7 @@ static inline ssize_t shmr_mpmc_recv_whole(struct shmr_mpmc_participant *p, void
     return shmr_mpmc_recv(p, buf, size);
 }
 
-/* After `count` messages, which make n in all. */
+/* After `count` messages sent, or received; n: those of all calls of this participant. */
 static inline void shmr_mpmc_sweep_after(shmring_t *q, uint64_t n, int count)
 {
     if (__builtin_expect(n % SHMR_MPMC_MESSAGES_PER_SWEEP < (uint64_t)count, 0))
@@ -66,8 +66,8 @@ static inline void shmr_mpmc_after_receive(shmring_t *q, int count)
     shmr_mpmc_sweep_after(q, q->mpmc.received, count);
 }
 
-/* Before a reservation, or before a message is given out by peek: shmring_participants() says since
- * when a participant that holds nothing yet holds something. */
+/* Before a reservation, and before peek gives out a message. If the participant holds nothing yet,
+ * shmring_participants() will say that it has held something since now. */
 static inline void shmr_mpmc_before_hold(shmring_t *q)
 {
     if (!shmr_mpmc_holds_any(&q->mpmc))

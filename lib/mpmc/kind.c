@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * MPMC: the cold operations of a handle (kind.h). The protocol is in blocks.h, what a participant
- * does with it in participant.h, and what is made good for a dead one in recovery.h. A participant
- * has one row for all its roles.
+ * MPMC: the cold operations of a handle (kind.h). The protocol is in blocks.h. participant.h has
+ * what a participant does with it, and recovery.h what a recoverer does for a dead one. A
+ * participant has one row for all its roles.
  */
 #include <config.h>
 
@@ -24,7 +24,7 @@
 
 #define CAPACITY_MAX    (UINT64_C(1) << 24)
 #define MESSAGE_MAX     (UINT32_C(1) << 30)
-#define ROWS            64 /* unless told otherwise */
+#define ROWS            64 /* if max_participants is 0 */
 #define BLOCK_ALIGNMENT 64
 
 /* ---- The segment ----------------------------------------------------------------------------- */
@@ -74,8 +74,7 @@ static int claim_row(shmring_t *q, int fd)
                      q->geometry.rows);
 }
 
-/* Recover what the row's last owner held. The caller has the row's lock. False: something is left.
- */
+/* Recover what the row's last owner held; the caller has its lock. False: something is left. */
 static bool recover_row(shmring_t *q, uint32_t row)
 {
     struct shmr_recovered done = {0};
@@ -83,14 +82,13 @@ static bool recover_row(shmring_t *q, uint32_t row)
     shmr_mpmc_recover(&q->mpmc.queue, row, shmr_row_at(q->map.table, row),
                       q->geometry.flags & SHMRING_AT_MOST_ONCE, &done);
     shmr_recovery_wake(q, &done);
-    if (row != q->row || !q->attached) /* else it is this handle that closes */
+    if (row != q->row || !q->attached) /* else this handle closes, and did not die */
         shmr_recovery_note(q, row, &done);
     return done.left == 0;
 }
 
-/* Take the row's tag. What its last owner held when it died is recovered first: it has the same
- * tag.
- */
+/* Become the row's owner. First recover what a dead owner of the row held: its blocks carry the
+ * same row number as mine will. */
 static int join(shmring_t *q)
 {
     struct shmr_row *row = shmr_row_at(q->map.table, q->row);
@@ -104,17 +102,17 @@ static int join(shmring_t *q)
         q->unfinished = !recover_row(q, q->row);
     shmr_row_attach(row, q->roles);
     shmr_handle_attached(q, q->roles);
-    /* Other dead participants; not being able to is no reason not to open. */
+    /* Recover other dead participants as well; if that fails, opening does not. */
     (void)shmr_recover_dead(q, shmr_sweep_rows(q));
     return 0;
 }
 
 static void leave(shmring_t *q)
 {
-    /* Reservations are cancelled, messages held go back into the queue: as if it had died. */
+    /* Cancel reservations, and publish the messages held again, as a recoverer would. */
     if (shmr_mpmc_holds_any(&q->mpmc) || q->unfinished)
         q->unfinished = !recover_row(q, q->row);
-    if (!q->unfinished) /* else it does look dead, and another participant will finish that */
+    if (!q->unfinished) /* else the row looks dead, and another participant recovers it */
         shmr_row_detach(shmr_row_at(q->map.table, q->row));
 }
 
@@ -191,7 +189,7 @@ static void read_stat(const shmring_t *q, struct shmring_stat *st)
     uint64_t recovered = 0;
 
     shmr_mpmc_init(&look, &q->geometry, &q->map, 0);
-    /* In this order, while they are at work: a message that was received had been sent. */
+    /* Received first: participants may be at work, and a message counted there had been sent. */
     for (uint32_t i = 0; i < q->geometry.rows; i++) {
         const struct shmr_row *row = shmr_row_at(q->map.table, i);
         const struct shmr_count received = shmr_mpmc_received(&look, i, &row->received);
@@ -223,7 +221,7 @@ static uint64_t held_for(const struct shmr_row *row)
 {
     const int64_t since = (int64_t)(shmr_coarse_now() - load(&row->held_since));
 
-    return since > 0 ? (uint64_t)since : 0; /* or the word is damaged */
+    return since > 0 ? (uint64_t)since : 0; /* negative: the word is damaged */
 }
 
 static void holdings(const shmring_t *q, struct shmring_participant *participants, int n)

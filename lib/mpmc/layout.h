@@ -5,14 +5,10 @@
 
 #include "core/layout.h"
 
-/*
- * mpmc: the producer page's first word is the hint at the tail, the consumer page's the one at the
- * head.
- */
+/* The producer page has the hint at the tail, the consumer page the one at the head. */
 struct shmr_mpmc_page {
     _Atomic uint64_t hint;
-    _Atomic uint64_t
-        swept; /* producer page only: CLOCK_MONOTONIC, ns: the last look for the dead */
+    _Atomic uint64_t swept;      /* producer page only: CLOCK_MONOTONIC, ns, of the last sweep */
     _Atomic uint64_t high_water; /* producer page only: messages */
     uint64_t zero[13];
 };
@@ -22,7 +18,7 @@ struct shmr_block {
     _Atomic uint64_t entry;
     _Atomic uint64_t descriptor;
     _Atomic uint32_t length;
-    _Atomic uint32_t deliveries; /* before this one */
+    _Atomic uint32_t deliveries; /* how often the message was taken before */
     /* payload */
 };
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * MPMC: the operations of a participant, on top of the algorithm in mpmc.h: copying, the blocks it
- * holds between two calls, and its counters. As there: no system call, bounded, and the same
- * results as the operations in spsc.h.
+ * MPMC: the operations of a participant, on top of the algorithm in blocks.h: copying, the blocks
+ * that it holds between two calls, and its counters. As there: no system call, bounded. The results
+ * are those of the operations in spsc/ring.h.
  */
 #ifndef SHMR_MPMC_OPS_H
 #define SHMR_MPMC_OPS_H
@@ -49,7 +49,7 @@ static inline void shmr_mpmc_init(struct shmr_mpmc *q, const struct shmr_geometr
     q->head = atomic_load_explicit(&q->head_page->hint, memory_order_acquire);
 }
 
-/* The row's lock is the caller's. */
+/* The caller holds the row's lock. */
 static inline void shmr_mpmc_participant_init(struct shmr_mpmc_participant *p,
                                               const struct shmr_geometry *g,
                                               const struct shmr_map *map, uint32_t row)
@@ -128,7 +128,7 @@ static inline void shmr_mpmc_note_held(struct shmr_mpmc_participant *p)
         atomic_store_explicit(&p->row->held_since, held ? p->now : 0, memory_order_relaxed);
 }
 
-/* Around the publishing of a message, and the freeing of its block: see tally.h. */
+/* Count a message that is about to be published: see tally.h. */
 static inline void shmr_mpmc_count_sent(struct shmr_mpmc_participant *p, struct shmr_mine mine,
                                         uint64_t len)
 {
@@ -138,7 +138,7 @@ static inline void shmr_mpmc_count_sent(struct shmr_mpmc_participant *p, struct 
                      (uint32_t)mine.index);
 }
 
-/* It was not published. */
+/* The message was not published: take it off again. */
 static inline void shmr_mpmc_count_unsent(struct shmr_mpmc_participant *p, uint64_t len)
 {
     p->sent--;
@@ -276,7 +276,7 @@ shmr_mpmc_take_again(struct shmr_mpmc_participant *p, size_t size)
     if (p->queue.receiving.misses == 0) {
         p->empty_events++;
         atomic_store_explicit(&p->row->empty_events, p->empty_events, memory_order_relaxed);
-        /* Right behind a producer, every look takes the line it is writing: fall back. */
+        /* Right behind a producer, every poll takes the line that it is writing: back off. */
         shmr_mpmc_back_off_stream(&p->queue.receiving, p->received, p->queue.stride,
                                   p->queue.mask + 1);
         mine = shmr_mpmc_take(&p->queue, size);

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * MPMC: would a receive find a message now, or a send find room? What a waiting participant asks
- * before it sleeps. Nothing is claimed; only private cursors move. A corrupt queue counts as ready,
- * so that the next send or receive returns -EBADMSG. No system call, bounded.
+ * MPMC: would a receive find a message now, or a send find room? A waiting participant asks this
+ * before it sleeps. The functions claim nothing and move only private cursors. A corrupt queue
+ * counts as ready, so that the next send or receive returns -EBADMSG. No system call, bounded.
  */
 #ifndef SHMR_MPMC_READY_H
 #define SHMR_MPMC_READY_H
 
 #include "mpmc/blocks.h"
 
-/* Are there at least so many messages to take? */
+/* Are there at least `least` messages to take? */
 static inline bool shmr_mpmc_is_readable(struct shmr_mpmc *q, unsigned least)
 {
     uint64_t steps = shmr_mpmc_budget(q), at = q->head;
@@ -30,14 +30,14 @@ static inline bool shmr_mpmc_is_readable(struct shmr_mpmc *q, unsigned least)
             return true;
         at++;
         if (found == 0)
-            q->head = at; /* taken, and all before it */
+            q->head = at; /* the message there was taken, and all before it */
     }
     return false;
 }
 
 /*
- * Is there a free block? Looks at the one in place, and at so many others if some are merely held;
- * the next send finds the one that was found.
+ * Is there a free block? Checks the one at the tail's own index and, if blocks are merely held,
+ * `looks` others. The next send starts its search at the block found.
  */
 static inline bool shmr_mpmc_is_writable(struct shmr_mpmc *q, uint64_t looks)
 {
@@ -55,7 +55,7 @@ static inline bool shmr_mpmc_is_writable(struct shmr_mpmc *q, uint64_t looks)
     return false;
 }
 
-/* Are so many blocks free? Looks at all of them, if need be. */
+/* Are at least `least` blocks free? Checks all of them if need be. */
 static inline bool shmr_mpmc_has_room(struct shmr_mpmc *q, unsigned least)
 {
     unsigned found = 0;

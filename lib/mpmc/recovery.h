@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * MPMC: recovery. What a dead participant owned is published again, given up or freed; what its
- * counters come to is told by its blocks (tally.h); and an observer sees what a recoverer would
- * find. As in blocks.h: no system call, bounded.
+ * MPMC: recovery. A recoverer first settles the counters of a dead participant, whose blocks tell
+ * whether its last step was made (tally.h). Then it publishes again, drops or frees what the dead
+ * one owned. An observer works out what a recoverer would find. As in blocks.h: no system call,
+ * bounded.
  */
 #ifndef SHMR_MPMC_RECOVERY_H
 #define SHMR_MPMC_RECOVERY_H
@@ -11,7 +12,7 @@
 #include "mpmc/blocks.h"
 #include "mpmc/tally.h"
 
-/* A recovery walks for so many times the steps of a call. */
+/* A recovery may make this many times the steps of one call. */
 #define SHMR_MPMC_RECOVERY 8
 
 /* Does the ring name a block whose descriptor says RDY? */
@@ -19,7 +20,8 @@ static inline bool shmr_mpmc_is_published(const struct shmr_mpmc *q, uint64_t in
 {
     uint64_t position = ready & SHMR_POSITION_MASK;
     uint64_t entry = shmr_mpmc_poll(q, position);
-    /* Both are cut off somewhere: compare the bits that both have. */
+    /* The entry's cycle and the descriptor's position lack upper bits: compare those that both
+     * have. */
     uint64_t known = SHMR_POSITION_MASK >> q->shift & UINT64_MAX >> SHMR_BLOCK_BITS;
     uint64_t differ = ((entry >> SHMR_BLOCK_BITS) - 1) ^ position >> q->shift;
 
@@ -31,7 +33,7 @@ static inline struct shmr_block *shmr_mpmc_pending(const struct shmr_mpmc *q, ui
 {
     struct shmr_block *block = shmr_mpmc_block(q, pending & SHMR_PENDING_BLOCK);
 
-    /* With what its owner did before; who has died did all of it. */
+    /* Acquire: with what its owner stored before. A dead owner has stored all of it. */
     *descriptor = atomic_load_explicit(&block->descriptor, memory_order_acquire);
     return block;
 }
@@ -41,8 +43,8 @@ static inline bool shmr_mpmc_is_held(uint64_t descriptor, uint32_t row)
     return shmr_descriptor(SHMR_OWN | SHMR_M, row, descriptor) == descriptor;
 }
 
-/* The block that a row's tally of messages sent names, and its descriptor: is it still the
- * sender's? Its message was not published then. */
+/* A row's tally of messages sent names a block, whose descriptor is d. Is the block still the
+ * sender's? Then its message was not published. */
 static inline bool shmr_mpmc_is_unsent(const struct shmr_mpmc *q, uint32_t row, uint64_t pending,
                                        uint64_t d)
 {
@@ -51,7 +53,7 @@ static inline bool shmr_mpmc_is_unsent(const struct shmr_mpmc *q, uint32_t row, 
             !shmr_mpmc_is_published(q, pending & SHMR_PENDING_BLOCK, d));
 }
 
-/* What a row's tally of messages sent comes to, or of those received. */
+/* What a row's tally says, exactly: first of messages sent, then of messages received. */
 static inline struct shmr_count shmr_mpmc_sent(const struct shmr_mpmc *q, uint32_t row,
                                                const struct shmr_tally *sent)
 {
@@ -84,9 +86,9 @@ static inline struct shmr_count shmr_mpmc_received(const struct shmr_mpmc *q, ui
 }
 
 /*
- * shmr_row.recovered: how many messages were taken back from the row's dead owners, in bits 26-63;
- * written before the last of them is, whose block is in bits 0-23, with F in bit 25. It was not if
- * the block is still the dead one's.
+ * shmr_row.recovered: bits 26-63 count the messages that recoverers took back from the row's dead
+ * owners. A recoverer stores it before it takes a message, with that message's block in bits 0-23
+ * and F in bit 25. If that block is still the dead owner's, the last message counted was not taken.
  */
 static inline uint64_t shmr_mpmc_taken_back(const struct shmr_mpmc *q, uint32_t row,
                                             const _Atomic uint64_t *recovered)
@@ -101,14 +103,15 @@ static inline uint64_t shmr_mpmc_taken_back(const struct shmr_mpmc *q, uint32_t 
 
 static inline void shmr_mpmc_note_back(_Atomic uint64_t *recovered, uint64_t count, uint64_t block)
 {
-    /* After what went before, and before the block changes hands, which is a release. */
+    /* A release: after all stores before it. The store that gives the block away is one, too, so it
+     * comes after this. */
     atomic_store_explicit(recovered, count << SHMR_PENDING_COUNT | block, memory_order_release);
 }
 
-/* The counters of a row whose owner makes no more steps: whatever becomes of its blocks. */
+/* The row's owner makes no more steps: make its counters final, whatever becomes of its blocks. */
 static inline void shmr_mpmc_settle(const struct shmr_mpmc *q, uint32_t dead, struct shmr_row *row)
 {
-    /* Who is killed here has stored nothing that does not come to the same. */
+    /* If the caller is killed between any two of these stores, the counters come to the same. */
     shmr_tally_store(&row->sent, shmr_mpmc_sent(q, dead, &row->sent));
     shmr_tally_end(&row->sent);
     shmr_tally_store(&row->received, shmr_mpmc_received(q, dead, &row->received));
@@ -118,12 +121,12 @@ static inline void shmr_mpmc_settle(const struct shmr_mpmc *q, uint32_t dead, st
 
 /*
  * The descriptor by which a recoverer takes a message whose descriptor was `was`. It carries the
- * number of deliveries, so that a recoverer that dies on the way leaves none counted twice.
+ * number of deliveries, so that no delivery is counted twice if the recoverer dies on the way.
  */
 static inline uint64_t shmr_mpmc_retake(const struct shmr_mpmc *q, const struct shmr_block *block,
                                         uint64_t was)
 {
-    uint64_t count = 0; /* RDY: a recoverer was about to publish it, and had counted */
+    uint64_t count = 0; /* RDY: an earlier recoverer has stored the count in the block */
 
     if ((was & SHMR_STATE_MASK) == SHMR_OWN)
         count = was & SHMR_R ? was : (uint64_t)shmr_mpmc_deliveries(block) + 1;
@@ -131,9 +134,10 @@ static inline uint64_t shmr_mpmc_retake(const struct shmr_mpmc *q, const struct 
 }
 
 /*
- * Make usable again what the dead participant of a row held. The caller holds the row's lock, so
- * nobody else does the same, and the dead one makes no more steps. If the caller dies on the way,
- * what it has re-tagged is its own, and the rest is still the dead one's.
+ * Make a block usable again if the dead participant of a row held it. The caller holds the row's
+ * lock, so no other participant does the same, and the dead one makes no more steps. If the caller
+ * dies on the way, the blocks that it has re-tagged are its own, and the others still the dead
+ * one's.
  */
 static inline void shmr_mpmc_recover_block(struct shmr_mpmc *q, uint32_t dead, struct shmr_row *row,
                                            uint64_t index, bool at_most_once, uint64_t *steps,
@@ -150,16 +154,16 @@ static inline void shmr_mpmc_recover_block(struct shmr_mpmc *q, uint32_t dead, s
         return;
 
     bool message = (was & SHMR_M) != 0;
-    /* Else a recoverer had it in hand, and everything is noted. */
+    /* False: an earlier recoverer had taken it, and has noted everything. */
     bool first = shmr_mpmc_is_held(was, dead);
-    /* Before anything else changes: who goes on in my place finds it, and does not look here. */
+    /* Before the block changes hands: a recoverer that goes on after my death relies on both. */
     if (first && shmr_mpmc_deliveries(block) == 0)
         atomic_store_explicit(&q->origins[index], was & SHMR_POSITION_MASK, memory_order_relaxed);
     if (first)
         shmr_mpmc_note_back(&row->recovered, shmr_mpmc_taken_back(q, dead, &row->recovered) + 1,
                             SHMR_PENDING | index);
     uint64_t now = message && !at_most_once ? shmr_mpmc_retake(q, block, was) : SHMR_FREE;
-    /* Fails if it was published after all and somebody has taken it meanwhile. */
+    /* Fails if it was published after all, and a consumer has taken it meanwhile. */
     if (!atomic_compare_exchange_strong_explicit(&block->descriptor, &was, now,
                                                  memory_order_acq_rel, memory_order_relaxed))
         return;
@@ -173,7 +177,7 @@ static inline void shmr_mpmc_recover_block(struct shmr_mpmc *q, uint32_t dead, s
     struct shmr_mine mine = {.block = block, .index = (int32_t)index};
     if (shmr_mpmc_publish_within(q, mine, SHMR_M | SHMR_R, steps) == 0) {
         report->redelivered++;
-    } else { /* out of budget: leave it to whoever recovers this row next */
+    } else { /* out of budget: leave it to the row's next recoverer */
         atomic_store_explicit(&block->descriptor,
                               shmr_descriptor(SHMR_OWN | SHMR_M | SHMR_R, dead, 0),
                               memory_order_release);
@@ -182,8 +186,8 @@ static inline void shmr_mpmc_recover_block(struct shmr_mpmc *q, uint32_t dead, s
 }
 
 /*
- * Of blocks from FIRST on, `count` at most, and in so many steps of a cursor. Returns the first
- * block that was not done: the count of blocks when all are.
+ * Recover the blocks from `first` on, `count` at most, in `steps` steps of a cursor at most.
+ * Returns the first block that was not done; the number of blocks when all are.
  */
 static inline uint64_t shmr_mpmc_recover_some(struct shmr_mpmc *q, uint32_t dead,
                                               struct shmr_row *row, bool at_most_once,
@@ -199,7 +203,7 @@ static inline uint64_t shmr_mpmc_recover_some(struct shmr_mpmc *q, uint32_t dead
     shmr_mpmc_note_back(&row->recovered, shmr_mpmc_taken_back(q, dead, &row->recovered), 0);
     if (report->left == left)
         return next;
-    report->left = left; /* is tried again */
+    report->left = left; /* the caller tries that block again */
     return next - 1;
 }
 
@@ -214,7 +218,7 @@ static inline void shmr_mpmc_recover(struct shmr_mpmc *q, uint32_t dead, struct 
     shmr_mpmc_note_back(&row->recovered, shmr_mpmc_taken_back(q, dead, &row->recovered), 0);
 }
 
-/* A position that was cut off to 48 bits, as the one of its kind nearest to another. */
+/* Of the positions whose lower 48 bits are those of `cut`: the one nearest to `near`. */
 static inline uint64_t shmr_whole_position(uint64_t cut, uint64_t near)
 {
     const int bits = 64 - SHMR_POSITION_BITS;
@@ -222,7 +226,7 @@ static inline uint64_t shmr_whole_position(uint64_t cut, uint64_t near)
     return near - (uint64_t)((int64_t)((near - cut) << bits) >> bits);
 }
 
-/* ---- Looking -------------------------------------------------------------------------------- */
+/* ---- Observing ------------------------------------------------------------------------------ */
 
 /* Messages waiting now. Moves only private cursors; q may be an observer's. */
 static inline uint64_t shmr_mpmc_depth(struct shmr_mpmc *q)
@@ -246,8 +250,8 @@ static inline uint64_t shmr_mpmc_depth(struct shmr_mpmc *q)
     return depth <= q->mask + 1 ? depth : q->mask + 1;
 }
 
-/* For each row, blocks that carry its tag and are not messages waiting in the queue: a message that
- * was not published yet is still in its sender's, or its recoverer's, hands. */
+/* For each row, count the blocks that carry its number and are not messages waiting in the queue: a
+ * message that is not published yet is still held by its sender, or its recoverer. */
 static inline void shmr_mpmc_count_held(const struct shmr_mpmc *q, uint32_t rows, uint32_t held[])
 {
     for (uint64_t i = 0; i <= q->mask; i++) {

@@ -3,7 +3,7 @@
  * Tallies: how many messages an mpmc participant has sent, or received, exact wherever it is
  * killed.
  *
- * A count cannot be stored together with the step that it counts. So the participant says first
+ * A count cannot be stored together with the step that it counts. So the participant first stores
  * which block the step is about, then stores the counts, and then makes the step:
  *
  *     pending = count, block     mpmc:T1
@@ -11,12 +11,11 @@
  *     the step                   mpmc:R1 or mpmc:R2 of blocks.h, after mpmc:T2
  *     pending = 0                mpmc:T3   after the step
  *
- * While something is pending the block itself says whether the step was made: see
- * shmr_mpmc_is_unsent() and shmr_mpmc_is_unreleased(). If it was, mpmc:T2 was made before. If it
- * was not, what mpmc:T2 has already stored is taken off again: whether it has, the last bits of the
- * words tell, as each message changes them. What proves that a dead participant's step was not made
- * stays as it is: nobody changes the block but the one who recovers it, and that one settles the
- * tally before.
+ * While a step is pending, its block says whether the step was made: see shmr_mpmc_is_unsent() and
+ * shmr_mpmc_is_held() in recovery.h. If it was made, mpmc:T2 was made before. If it was not, the
+ * reader takes off again what mpmc:T2 has already stored: each message changes the last bit of both
+ * words, so these bits tell which words have been stored. For a dead participant the block goes on
+ * saying so: only a recoverer changes the block, and it settles the tally before.
  *
  * The stores are releases, so that the compiler, too, keeps them in this order.
  */
@@ -36,7 +35,7 @@
 
 #define SHMR_TALLY_TRIES 8
 
-/* `twice` is twice the bytes and the messages, so that its last bit is that of the messages. */
+/* `twice` is twice the bytes plus the messages, so that its last bit is that of the messages. */
 struct shmr_count {
     uint64_t messages, twice;
 };
@@ -52,7 +51,7 @@ static inline void shmr_tally_store(struct shmr_tally *t, struct shmr_count coun
     atomic_store_explicit(&t->messages, count.messages, memory_order_release);
 }
 
-/* About to make the step that makes these the numbers, and whose block that is. */
+/* Before a step: `count` has the numbers as they are after it, `block` is the step's block. */
 static inline void shmr_tally_begin(struct shmr_tally *t, struct shmr_count count, uint32_t block)
 {
     atomic_store_explicit(&t->pending, /* mpmc:T1 */
@@ -71,7 +70,8 @@ static inline uint64_t shmr_tally_pending(const struct shmr_tally *t)
     return atomic_load_explicit(&t->pending, memory_order_acquire);
 }
 
-/* What is stored. Its owner may be at work meanwhile: after so many tries, a moment apart. */
+/* The numbers stored. Their owner may be at work: after SHMR_TALLY_TRIES reads that it disturbed,
+ * they may be of two moments. */
 static inline struct shmr_count shmr_tally_stored(const struct shmr_tally *t)
 {
     struct shmr_count count;
@@ -85,7 +85,7 @@ static inline struct shmr_count shmr_tally_stored(const struct shmr_tally *t)
     return count;
 }
 
-/* The step that is pending was not made: without its message, of so many bytes. */
+/* The pending step was not made: the numbers without its message, which has `len` bytes. */
 static inline struct shmr_count shmr_count_without(struct shmr_count stored, uint64_t pending,
                                                    uint32_t len)
 {

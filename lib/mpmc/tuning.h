@@ -34,8 +34,8 @@
 #define SHMR_MPMC_BACK_OFF 4
 
 /*
- * Another participant was faster. Both would meet again at the next position, and the next, and
- * each would wait for the other's lines. Let it go ahead, some dozen messages.
+ * Another participant was faster. Without a pause both would meet again at each next position, and
+ * wait for each other's lines. The pause lets the other one go some dozen messages ahead.
  */
 static inline void shmr_mpmc_back_off(const struct shmr_side *side)
 {
