@@ -16,7 +16,7 @@
 #define FENCES_SHOW 0
 #endif
 
-/* Any error, such as a seccomp filter's, means that it is not to be had. */
+/* Any error, such as that of a seccomp filter, means that the kernel makes no fence here. */
 bool shmr_fence_register(void)
 {
     return !FENCES_SHOW &&

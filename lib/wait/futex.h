@@ -11,8 +11,8 @@
  *     -EINTR      a signal handler ran
  *     otherwise   refused: each function says what the caller does then
  *
- * How long to sleep is told in nanoseconds from now, never as a point in time: clock_gettime(2) may
- * be replaced in this process (libfaketime), and then the kernel's clock shows another time.
+ * The caller says how long to sleep in ns from now, never until when: clock_gettime(2) may be
+ * replaced in this process (libfaketime), and then the kernel's clock shows another time.
  */
 #ifndef SHMR_FUTEX_H
 #define SHMR_FUTEX_H
@@ -35,7 +35,7 @@
  */
 #define SHMR_FUTEX_MOST_S INT32_MAX
 
-/* Who uses the word. */
+/* Who uses the word: several processes, or only this one. */
 enum { SHMR_FUTEX_SHARED = 0, SHMR_FUTEX_PRIVATE = FUTEX_PRIVATE_FLAG };
 
 struct shmr_time_64 {
@@ -49,7 +49,7 @@ static inline struct shmr_time_64 shmr_time_64(int64_t ns)
     return (struct shmr_time_64){ns / SHMR_SECOND, ns % SHMR_SECOND};
 }
 
-/* FUTEX_WAIT for so long. 0 or the negative errno. */
+/* FUTEX_WAIT for ns at the most. 0 or the negative errno. */
 static inline int shmr_futex_call_wait(const void *word, int owner, uint32_t value, int64_t ns)
 {
     const struct shmr_time_64 limit = shmr_time_64(ns);
@@ -93,8 +93,8 @@ static inline int shmr_futex_doze(int64_t ns, int error)
 
 /*
  * Sleep while the word has that value, for ns at the most. Where futex(2) is refused it sleeps for
- * SHMR_FUTEX_SLICE_NS at the most. Another error than the three above: no call to sleep with is
- * allowed to this process.
+ * SHMR_FUTEX_SLICE_NS at the most. Another error than -ETIMEDOUT and -EINTR: this process may use
+ * no call that sleeps.
  */
 static inline int shmr_futex_wait(const void *word, int owner, uint32_t value, int64_t ns)
 {
@@ -136,12 +136,12 @@ static inline int64_t shmr_kernel_now(void)
         return now.seconds * SHMR_SECOND + now.ns;
 #endif
     (void)now;
-    return shmr_now(); /* a filter may refuse the call, which nobody else makes */
+    return shmr_now(); /* a filter may refuse this call, which no other code makes */
 }
 
 /*
- * Sleep while none of the words has changed, for ns at the most. Besides: -ENOMEM, not this time;
- * -ENOSYS, never in this process: the kernel is older than Linux 5.16, or a filter refuses it.
+ * Sleep while none of the words has changed, for ns at the most. Returns also -ENOMEM: refused this
+ * time; or -ENOSYS: refused in this process always, by a kernel before Linux 5.16 or by a filter.
  */
 static inline int shmr_futex_waitv(struct futex_waitv *words, unsigned count, int64_t ns)
 {

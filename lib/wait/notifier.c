@@ -16,7 +16,7 @@
 
 #define NEVER_BLOCK (O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY)
 
-/* A notifier can vanish between two steps, but only if somebody removes it each time. */
+/* A notifier can vanish between two steps, but only if another process removes it each time. */
 #define TRIES 100
 
 static const char letters[SHMR_EVENTS] = {[SHMR_READABLE] = 'r', [SHMR_WRITABLE] = 'w'};
@@ -41,14 +41,14 @@ char *shmr_notifier_path(int segment, int64_t created_ns)
     return path;
 }
 
-/* The path of the event's notifier, until the next call. */
+/* The path of the event's notifier, valid until the next call. */
 static const char *path_of(char *path, int event)
 {
     path[strlen(path) - 1] = letters[event];
     return path;
 }
 
-/* Was it made by one who may write to the segment, and so could do worse? */
+/* May the FIFO's owner or group write to the segment anyway, and so do worse? */
 static bool is_trusted(const struct stat *fifo, const struct stat *segment)
 {
     return fifo->st_uid == segment->st_uid || fifo->st_uid == geteuid() || fifo->st_uid == 0 ||
@@ -57,13 +57,13 @@ static bool is_trusted(const struct stat *fifo, const struct stat *segment)
 }
 
 /*
- * Open what stands there and keep it from being removed. -errno; -EEXIST: it is not a notifier;
- * -EBUSY: it is being removed. Signal-safe.
+ * Open the file at a path and keep it from being removed. A descriptor or -errno; -EEXIST: it is
+ * not a notifier; -EBUSY: it is being removed. Signal-safe.
  */
 static int open_there(const char *path, const struct stat *segment)
 {
     struct stat st;
-    /* Both: no SIGPIPE, no POLLHUP. */
+    /* To read and to write: so a write raises no SIGPIPE, and poll(2) reports no POLLHUP. */
     int r = 0, fd = shmr_process_keep_fd(open(path, O_RDWR | NEVER_BLOCK));
 
     if (fd < 0) /* a link, a directory, a socket */
@@ -81,7 +81,8 @@ static int open_there(const char *path, const struct stat *segment)
     return r < 0 ? r : fd;
 }
 
-/* The segment's owner if that is allowed, else at least its group; else whoever may open it may. */
+/* Give it the segment's owner and group if that is allowed, else the group if that is; else
+ * neither: its permission bits still let some processes open it. */
 static void give_to_owner(int fd, const struct stat *segment)
 {
     if (fchown(fd, segment->st_uid, segment->st_gid) < 0)
@@ -105,7 +106,7 @@ static bool allow_owner(const char *path)
     return done;
 }
 
-/* Make it under another name, so that whoever opens it finds it complete. As open_there(). */
+/* Make it under another name, so that no process opens it unfinished. As open_there(). */
 static int make(const char *path, const struct stat *segment)
 {
     char own[PATH_MAX];
@@ -127,7 +128,7 @@ static int make(const char *path, const struct stat *segment)
             fd = error == EEXIST ? -EBUSY : -error;
         }
     } else if (fd == -ENOENT) {
-        fd = -EBUSY; /* taken for a dead one's and removed, before it was locked */
+        fd = -EBUSY; /* a process removed it, before it was locked, as one that a dead maker left */
     }
     unlink(own);
     return fd;
@@ -173,11 +174,12 @@ bool shmr_notifier_is_removed(int fd)
 }
 
 /*
- * A full FIFO is readable all the same. Where there is none, nobody waits, or a waiter cannot be
- * reached and rechecks.
+ * A full FIFO is readable all the same. Where there is no FIFO, no participant waits, or one waits
+ * that cannot be reached, and rechecks.
  *
- * Somebody may have removed the FIFO that this handle holds. Those who wait and have not noticed
- * still poll that one, and those who have poll a new one: both get a byte.
+ * Another process may have removed the FIFO that this handle has open. The waiting participants
+ * that have not noticed still poll that FIFO, and those that have noticed poll a new one: both get
+ * a byte.
  */
 void shmr_notifier_write(shmring_t *q, int event)
 {

@@ -1,31 +1,34 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Notifiers: how those who wait in poll(2) and its kin are woken. A notifier is a FIFO with a name,
- * one for each event of a queue, made when somebody asks for a descriptor (lib/wait/poll.c).
+ * Notifiers: how a participant that waits in poll(2), select(2) or epoll_wait(2) is woken. A
+ * notifier is a FIFO with a name. Each event of a queue has one, which is made when a participant
+ * first asks for a descriptor (lib/wait/poll.c).
  *
- *     the one who waits                            the one who publishes
+ *     waiting participant                          publishing participant
  *     empty the FIFO                               publish
- *     announce: set POLLED (waitword.h)                see POLLED in the wait word: clear it,
- *     look at the queue: still nothing?            and put a byte into the FIFO
- *     poll
+ *     announce: set POLLED (waitword.h)            if POLLED is set in the wait word: clear it,
+ *     is the event there? if not:                      and put a byte into the FIFO
+ *     wait in poll(2)
  *
- * All who wait for the event poll the same FIFO. At any time it has a byte in it, so that nobody
- * sleeps, or POLLED is set, or somebody is between two of these steps; who is killed there is made
- * good by the others' timed looks. So it takes nothing from the others to empty it.
+ * All participants that wait for the event poll the same FIFO. At any time it has a byte in it, so
+ * that none of them sleeps, or POLLED is set, or a participant is between two of these steps; if it
+ * is killed there, the rechecks of the others make up for it. So no participant loses anything when
+ * another one empties the FIFO.
  *
  * Name
- *     DIRECTORY/.shmring-bell-CREATED-INODE.r (readable) and .w (writable), in hexadecimal: when
- *     the segment was created and its inode. The directory is the segment's own, for memfd
- *     /dev/shm. The FIFO has the segment's owner (where its maker may do that), group and
- *     permission bits, from the moment that it has this name.
+ *     DIRECTORY/.shmring-bell-CREATED-INODE.r (readable) and .w (writable). CREATED is the time
+ *     when the segment was created, and INODE its inode, both in hexadecimal. DIRECTORY is the
+ *     segment's own, for a memfd /dev/shm. The FIFO has the segment's owner (if its maker may set
+ *     that), group and permission bits, from the moment that it has this name.
  *
  * Removal
- *     Everybody who has a notifier open holds a shared flock(2) on it; who removes it holds an
- *     exclusive one meanwhile. So none is removed that is in use, and who opens one that is just
- *     being removed finds that it has no name any more, and tries again. It is removed by
- *     shmring_unlink(), by the last to close a queue that has no name (any more), and by
- *     `shmring gc`. Where somebody removes it by hand, or by a program that clears /dev/shm, while
- * it is in use, the next to arm makes a new one, and the next to ring finds that.
+ *     A process that has a notifier open holds a shared flock(2) on it; a process that removes it
+ *     holds an exclusive one meanwhile. So no notifier in use is removed, and a process that opens
+ *     one that is just being removed finds that it has no name any more, and tries again. It is
+ *     removed by shmring_unlink(), by the last handle to close a queue that has no name (any
+ *     more), and by `shmring gc`. A user, or a program that clears /dev/shm, may remove it in
+ *     use. Then the next participant that arms makes a new one, and the next that notifies finds
+ *     the new one.
  */
 #ifndef SHMR_NOTIFIER_H
 #define SHMR_NOTIFIER_H
@@ -41,22 +44,23 @@
 
 #define SHMR_NOTIFIER_PREFIX ".shmring-bell-"
 
-/* Where a segment's notifiers are, less the last letter; malloc()ed. NULL: nobody can tell. */
+/* The path of a segment's notifiers, with a place for the event's letter at its end; malloc()ed.
+ * NULL: the segment's directory is not known. */
 char *shmr_notifier_path(int segment, int64_t created_ns);
 
 /* The event's notifier, made if there is none. A descriptor or -errno with the detail set. */
 int shmr_notifier_open(shmring_t *q, int event);
 
-/* Has somebody removed this one? Those who come later cannot find it. Signal-safe. */
+/* Was this notifier removed? Participants that look for it now do not find it. Signal-safe. */
 bool shmr_notifier_is_removed(int fd);
 
 /* Put a byte into the event's notifier, if it is there. Signal-safe. */
 void shmr_notifier_write(shmring_t *q, int event);
 
-/* Remove the notifiers at a path from shmr_notifier_path() that nobody has open. */
+/* Remove the notifiers at a path from shmr_notifier_path() that no process has open. */
 void shmr_notifier_remove(char *path);
 
-/* The same for one, wherever it is: true if it was removed, or would be. */
+/* The same for one file of a directory. True: it was removed, or would be (dry_run). */
 static inline bool shmr_notifier_remove_idle(int directory, const char *file, bool dry_run)
 {
     struct stat st;

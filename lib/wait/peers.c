@@ -10,14 +10,13 @@
 #include "core/rows.h"
 #include "wait/wake.h"
 
-/* The role of those who could bring the event about. */
+/* The role of the event's peers. */
 static uint32_t peers_role(int event)
 {
     return event == SHMR_READABLE ? SHMRING_PRODUCER : SHMRING_CONSUMER;
 }
 
-/* Has another participant been attached that could have brought the event about, and that nobody
- * was told of yet? */
+/* Has a peer attached since this handle, or its predecessor, was last told of a hang-up? */
 static bool had_peer(shmring_t *q, int event)
 {
     const uint32_t role = peers_role(event);
@@ -39,7 +38,7 @@ int shmr_peers_hung_up(shmring_t *q, unsigned events)
     return -EPIPE;
 }
 
-/* Is another participant alive that could bring the event about? */
+/* Is one of the event's peers alive? */
 static bool has_peer(const shmring_t *q, int event)
 {
     const uint32_t role = peers_role(event);
@@ -65,7 +64,7 @@ int shmr_peers_check(shmring_t *q, unsigned events)
     for (int e = 0; e < SHMR_EVENTS; e++)
         if (events & shmr_event_bit(e) && ((wait_for_first && !had_peer(q, e)) || has_peer(q, e)))
             return 0;
-    if (q->geometry.type->recover_some) /* the caller polls for what dead consumers held */
+    if (q->geometry.type->recover_some) /* the caller then polls for what dead consumers held */
         (void)shmr_recover_dead(q, shmr_sweep_rows(q));
     return shmr_fail_fast(
         EPIPE, events & SHMRING_READABLE ? "no live producer is left" : "no live consumer is left",

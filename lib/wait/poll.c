@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Waiting in somebody else's event loop. The descriptor is an epoll instance that has the event's
- * notifier in it, and a timer: it makes the handle look by itself, as those do who sleep at a
+ * Waiting in the program's own event loop. The descriptor is an epoll instance that has the event's
+ * notifier in it, and a timer, which makes the handle recheck as often as one that sleeps at a
  * futex.
  */
 #include <config.h>
@@ -43,13 +43,13 @@ void shmr_poll_close(shmring_t *q)
         close_one(&q->polled[e].timer);
         close_one(&q->polled[e].fifo);
     }
-    /* Looked at after closing: shmring_unlink() removes the name first and the notifiers then. */
+    /* Checked after closing: shmring_unlink() removes the name first and the notifiers then. */
     if (used && fstat(q->fd, &segment) == 0 && segment.st_nlink == 0)
         shmr_notifier_remove(q->notifier);
     free(q->notifier);
 }
 
-/* Let the timer make the descriptor readable after so long. */
+/* Let the timer make the descriptor readable after ns. */
 static int set_timer(int timer, int64_t ns)
 {
     const struct itimerspec once = {
@@ -98,8 +98,8 @@ static int open_descriptor(shmring_t *q, int event)
 }
 
 /*
- * Somebody has removed the notifier alone: those who ring from now on would not find it. If no new
- * one can be made, the rechecks are what is left.
+ * The notifier was removed, and the queue was not: participants that notify from now on would not
+ * find it. Make a new one. If that fails, only the rechecks are left.
  */
 static void renew_notifier(shmring_t *q, int event)
 {
@@ -112,7 +112,7 @@ static void renew_notifier(shmring_t *q, int event)
         close(fd);
         return;
     }
-    /* By name: a forked child may keep the old one open, and with it its place in the set. */
+    /* Closing does not do this while a forked child has the old one open. */
     (void)epoll_ctl(p->fd, EPOLL_CTL_DEL, p->fifo, NULL);
     close(p->fifo);
     p->fifo = fd;
@@ -161,7 +161,7 @@ int shmring_fd_arm(shmring_t *q, unsigned event)
     struct shmr_polled *p = &q->polled[e];
     if (shmr_notifier_is_removed(p->fifo))
         renew_notifier(q, e);
-    /* What is left of very many only wakes once too often. */
+    /* Bytes beyond these 256 only cause a needless wake-up. */
     if (read(p->fifo, bytes, sizeof bytes) < 0 && errno != EAGAIN)
         return shmr_fail(errno, "reading the notifier: %s", strerror(errno));
     if (p->limit && read(p->timer, bytes, sizeof(uint64_t)) > 0)

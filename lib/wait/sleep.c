@@ -14,7 +14,7 @@
 #include "wait/peers.h"
 #include "wait/spin.h"
 
-/* A sleeper checks that often, at the most, whether the queue still has its name. */
+/* A sleeper checks at most once in this time, 1 s, whether the queue still has its name. */
 #define NAME_CHECK_NS SHMR_SECOND
 
 /* ---- The kernel's part ---------------------------------------------------------------------- */
@@ -39,7 +39,7 @@ static int sleep_on_both(struct shmr_waitword *const waitword[SHMR_EVENTS],
 }
 #endif
 
-/* Where the kernel cannot sleep on both: sleep on one, and look at the other after each slice. */
+/* Where the kernel cannot sleep on both: sleep on one, and check both after each slice. */
 static int sleep_in_slices(shmring_t *q, const uint32_t value[SHMR_EVENTS], int64_t until)
 {
     int r = 0;
@@ -81,15 +81,15 @@ static int sleep_once(shmring_t *q, unsigned events, const uint32_t value[SHMR_E
     return r;
 }
 
-/* ---- What nobody wakes a sleeper for --------------------------------------------------------- */
+/* ---- Rechecks -------------------------------------------------------------------------------- */
 
-/* Is it time for that? */
 static bool is_recheck_due(const shmring_t *q, int64_t now)
 {
     return now - q->waiting.rechecked >= q->waiting.recheck;
 }
 
-/* The recheck of a sleeper: what nobody wakes it for. 0, -EPIPE, -ESTALE. */
+/* Check what no other participant wakes a sleeper for: deaths, the name, and peers. 0, -EPIPE or
+ * -ESTALE. */
 static int recheck_now(shmring_t *q, unsigned events, int64_t now)
 {
     struct shmr_waiting *w = &q->waiting;
@@ -107,9 +107,9 @@ static int recheck_now(shmring_t *q, unsigned events, int64_t now)
 /* ---- Waiting --------------------------------------------------------------------------------- */
 
 /*
- * After announcing: do all who publish see by now that the word is WATCHED? It is so when this
- * handle announced first SHMR_RECHECK_NS ago, or another one did and left a note of it: see "The
- * first sleep" in waitword.h. now: before the announcement.
+ * After announcing: do all publishers see by now that the word is WATCHED? They do when this handle
+ * first announced SHMR_RECHECK_NS ago, or another one did and set `settled`: see "The first sleep"
+ * in waitword.h. now: the time before the announcement.
  */
 static bool is_settled(shmring_t *q, int event, int64_t now)
 {
@@ -127,8 +127,8 @@ static bool is_settled(shmring_t *q, int event, int64_t now)
 }
 
 /*
- * Announce that I am about to sleep. Which events are there after all; or 0, the words to sleep on,
- * and for how long at most. now: a moment before.
+ * Announce that I am about to sleep. Returns which events are there after all; or 0, and then
+ * value[] has the words to sleep on, and *limit the longest time. now: the time before.
  */
 static unsigned announce(shmring_t *q, unsigned events, uint32_t how, int64_t now,
                          uint32_t value[SHMR_EVENTS], int64_t *limit)
@@ -150,7 +150,7 @@ static unsigned announce(shmring_t *q, unsigned events, uint32_t how, int64_t no
     return q->geometry.type->ready(q, events, true);
 }
 
-/* The point in time at which a sleep from now on ends by itself. */
+/* When a sleep that begins now ends if no participant wakes it. */
 static int64_t wake_up_time(const shmring_t *q, int64_t now, int64_t limit, int64_t deadline)
 {
     const int64_t recheck = q->waiting.rechecked + q->waiting.recheck;
@@ -161,7 +161,7 @@ static int64_t wake_up_time(const shmring_t *q, int64_t now, int64_t limit, int6
     return until < deadline ? until : deadline;
 }
 
-/* Wait for one of the events. Which are there, or -ETIMEDOUT, -EINTR, -EPIPE, -ESTALE. */
+/* Wait for one of the events. Returns those there, or -ETIMEDOUT, -EINTR, -EPIPE, -ESTALE. */
 static int wait_for(shmring_t *q, unsigned events, int64_t deadline)
 {
     SHMR_ALONE(q);
@@ -178,13 +178,13 @@ static int wait_for(shmring_t *q, unsigned events, int64_t deadline)
     for (bool slept = false; !found && r == 0; slept = true) {
         int64_t limit, now = shmr_wait_now(q), until;
 
-        /* Also when it is woken all the time, and for nothing; and by many short waits. */
+        /* Recheck here, so that many short waits, or many needless wake-ups, do not prevent it. */
         r = is_recheck_due(q, now) ? recheck_now(q, events, now) : shmr_peers_check(q, events);
         if (r < 0)
             break;
         if (q->lost)
             return shmr_handle_check_memory(q);
-        /* Where nobody else sleeps at the event there is nobody to announce for. */
+        /* Where no other participant sleeps at the event, poll before announcing again. */
         if (slept && !type->pass_on && (found = type->ready(q, events, true)) != 0)
             break;
         found = announce(q, events, SHMR_WAITWORD_ASLEEP, now, value, &limit);
@@ -291,7 +291,7 @@ bool shmr_try_again(shmring_t *q, struct shmr_attempts *a, ssize_t *r)
 
     if (*r != -EAGAIN)
         return false;
-    if (!a->waited) /* the clock is looked at only now: the first attempt is usually a success */
+    if (!a->waited) /* the clock is read only now: the first attempt is usually a success */
         waited = shmr_wait_deadline(q, a->timeout, &a->deadline);
     a->waited = true;
     if (waited == 0)

@@ -7,20 +7,21 @@
 #include "base/cpu.h"
 #include "wait/sleep.h"
 
-/* Looks between two at the clock; and of so many waits one spins for as long as it may. */
+/* Polls between two clock reads. Every WAITS_PER_ATTEMPT-th wait spins for the full limit, so that
+ * a spin time learned too short can recover. */
 #define POLLS_PER_CLOCK   8
 #define WAITS_PER_ATTEMPT 16
 
-/* The shortest spin, in back-offs: worth it whatever the waits of late were like. */
+/* The shortest spin, in times of SHMR_BACK_OFF_NS: worth it however long the last waits were. */
 #define SPIN_LEAST 5
 
-/* Whose experience tells how long to spin. */
+/* The event from whose waits this one learns how long to spin. */
 static int spin_index(unsigned events)
 {
     return events & SHMRING_READABLE ? SHMR_READABLE : SHMR_WRITABLE;
 }
 
-/* For how long this wait is to spin beyond the least. */
+/* How long this wait may spin after the shortest spin, in ns. */
 static int64_t spin_limit(struct shmr_waiting *w, int event)
 {
     uint32_t limit = 2 * w->usual[event];
@@ -31,8 +32,9 @@ static int64_t spin_limit(struct shmr_waiting *w, int event)
 }
 
 /*
- * So long did a wait take beyond the least. A sleep costs about spin_most by itself: one that was
- * over in twice that need not have been.
+ * A wait took this many ns after the shortest spin. A sleep alone costs about spin_most: a wait
+ * that took up to twice that may have needed no sleep, and counts as spin_most. A longer one counts
+ * as 0.
  */
 static void learn(struct shmr_waiting *w, int event, int64_t took)
 {
@@ -45,7 +47,6 @@ static void learn(struct shmr_waiting *w, int event, int64_t took)
     w->usual[event] = (uint32_t)((7 * usual + took) / 8);
 }
 
-/* Look for a while: what is there, or 0 and since when it was looked for. */
 unsigned shmr_spin(shmring_t *q, unsigned events, int64_t deadline, int64_t *from)
 {
     const struct shmr_kind *type = q->geometry.type;
@@ -55,7 +56,7 @@ unsigned shmr_spin(shmring_t *q, unsigned events, int64_t deadline, int64_t *fro
 
     if (found || w->spin_most == 0 || deadline == SHMR_AT_ONCE)
         return found;
-    for (uint32_t i = 0; i < SPIN_LEAST * w->pauses; i++) { /* no look at the clock: it costs */
+    for (uint32_t i = 0; i < SPIN_LEAST * w->pauses; i++) { /* without the clock: a read costs */
         shmr_pause(1);
         if ((found = type->ready(q, events, false)) != 0)
             return found;
@@ -63,7 +64,7 @@ unsigned shmr_spin(shmring_t *q, unsigned events, int64_t deadline, int64_t *fro
 
     const int64_t limit = spin_limit(w, event);
     int64_t now = *from = shmr_wait_now(q), until = now + limit;
-    /* With a clock that stands still: the pauses between so many reads take eight times as long. */
+    /* If the clock stands still, this many reads end the spin, after eight times the limit. */
     int64_t reads = limit * w->pauses / SHMR_BACK_OFF_NS + 1;
     for (; now < until && now < deadline && reads > 0; now = shmr_wait_now(q), reads--)
         for (int i = 0; i < POLLS_PER_CLOCK; i++) {

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* Polling before a sleep: for how long is learned from the waits of late. */
+/* Polling before a sleep, for a time that the handle learns from its last waits. */
 #ifndef SHMR_SPIN_H
 #define SHMR_SPIN_H
 
 #include "core/handle.h"
 
-#define SHMR_SPIN_MOST_NS UINT32_C(50000) /* unless told otherwise: about what sleeping costs */
+#define SHMR_SPIN_MOST_NS UINT32_C(50000) /* the default: about what a sleep costs */
 
-/* Look for a while: what is there, or 0 and since when it was looked for. */
+/* Poll for the time learned. Returns the events that are there; or 0, and then *from is the time
+ * when the shortest spin was over, if this one went on after that. */
 unsigned shmr_spin(shmring_t *q, unsigned events, int64_t deadline, int64_t *from);
 
 /* The wait that shmr_spin() began at `from` is over. */

@@ -14,8 +14,8 @@
 /*
  * The time that this handle goes by. The clock of a process may stand still or lag, where
  * clock_gettime() has been replaced (libfaketime). The kernel measures sleeps by its own clock:
- * when it says that a sleep of N ns is over, N ns have passed, and what the clock lacks is added
- * from then on. So every timeout ends.
+ * when a sleep of N ns is over, N ns have passed, and what the process's clock lacks is added to
+ * this time from then on. So every timeout ends.
  */
 int64_t shmr_wait_now(const shmring_t *q)
 {
@@ -41,7 +41,7 @@ int shmr_wait_deadline(const shmring_t *q, const struct timespec *timeout, int64
 
 /* ---- Settings -------------------------------------------------------------------------------- */
 
-/* w: NULL for the usual ones. */
+/* w: NULL for the defaults. */
 static void set_waiting(shmring_t *q, const struct shmring_waiting *w)
 {
     static const struct shmring_waiting usual = {.spin_ns = SHMR_SPIN_MOST_NS};
