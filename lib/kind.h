@@ -71,7 +71,7 @@ struct shmr_kind {
     } writers;
     /* Check capacity, max_message, max_participants and flags, and note them in the geometry. */
     int (*configure)(struct shmr_geometry *g, const struct shmring_config *config);
-    /* Bytes of the data section, before it is rounded up to pages; notes in g what lies where. */
+    /* Returns the bytes of the data section, not rounded up to pages; notes its offsets in g. */
     uint64_t (*sections)(struct shmr_geometry *g);
 
     /* ---- Attaching ---- */

@@ -155,8 +155,8 @@ static inline struct shmr_mine shmr_mine_none(int why)
     return (struct shmr_mine){.index = why};
 }
 
-/* How many laps the entry is ahead of that position: -1 not published yet, 0 published, more: the
- * ring has gone round since this participant's last call. */
+/* How many laps the entry is ahead of that position: -1 not published yet; 0 published; more: a
+ * later position is published there, so the message of that position was taken. */
 static inline int64_t shmr_mpmc_laps(const struct shmr_mpmc *q, uint64_t entry, uint64_t position)
 {
     uint64_t ahead = (entry >> SHMR_BLOCK_BITS) - ((position >> q->shift) + 1);
@@ -475,7 +475,8 @@ static inline struct shmr_mine shmr_mpmc_take(struct shmr_mpmc *q, size_t size)
         int64_t laps = shmr_mpmc_laps(q, entry, q->head);
         if (laps < 0)
             return shmr_mine_none(-EAGAIN);
-        if (__builtin_expect(laps > 0, 0)) { /* all before the last lap were taken */
+        if (__builtin_expect(laps > 0, 0)) {
+            /* The message one lap before this entry's was taken, and so were all before it. */
             q->head += ((uint64_t)(laps - 1) << q->shift) + 1;
             continue;
         }

@@ -13,7 +13,7 @@ struct shmr_mpmc_page {
     uint64_t zero[13];
 };
 
-/* mpmc: entry i of the ring, and block i. How the two words are made up: lib/mpmc/blocks.h. */
+/* mpmc: entry i of the ring, and block i. The bits of the first two words: lib/mpmc/blocks.h. */
 struct shmr_block {
     _Atomic uint64_t entry;
     _Atomic uint64_t descriptor;

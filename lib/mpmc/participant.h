@@ -69,7 +69,7 @@ static inline void shmr_mpmc_participant_init(struct shmr_mpmc_participant *p,
     p->empty_events = atomic_load_explicit(&mine->empty_events, memory_order_relaxed);
     shmr_stream_start(&p->queue.sending.stream, p->sent, p->sent * g->stride);
     shmr_stream_start(&p->queue.receiving.stream, p->received, p->received * g->stride);
-    p->queue.receiving.misses = 1; /* an empty queue is no event before the first message */
+    p->queue.receiving.misses = 1; /* do not count an empty queue before the first message */
     atomic_store_explicit(&mine->held_since, 0, memory_order_relaxed);
 }
 

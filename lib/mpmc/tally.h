@@ -30,7 +30,7 @@
 
 /* A pending word: block in bits 0-23, F in 25, the number of messages in 26-63. */
 #define SHMR_PENDING_BLOCK ((UINT64_C(1) << 24) - 1)
-#define SHMR_PENDING       (UINT64_C(1) << 25) /* F: something is pending */
+#define SHMR_PENDING       (UINT64_C(1) << 25) /* F: a step is pending */
 #define SHMR_PENDING_COUNT 26
 
 #define SHMR_TALLY_TRIES 8

@@ -2,8 +2,8 @@
 /*
  * SPSC: reading the messages without taking them. Each message is copied first. It is reported only
  * if the consumer's position, which is read after the copy, has not passed it: the producer
- * overwrites a message only after the consumer has. The acquire fence (spsc:F1) puts the read of
- * the position after the copy; the consumer's store of it is a release (spsc:R3 in ring.h).
+ * overwrites a message only after the consumer has passed it. The acquire fence (spsc:F1) puts the
+ * read of the position after the copy; the consumer's store of it is a release (spsc:R3 in ring.h).
  */
 #include <config.h>
 

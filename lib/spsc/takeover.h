@@ -52,7 +52,7 @@ static inline int shmr_spsc_resume_producer(struct shmr_spsc_producer *p)
     p->quick_most = p->max_message < SHMR_COPY_SHORT ? p->max_message : SHMR_COPY_SHORT;
     shmr_spsc_renew_quick(p);
     shmr_stream_start(&p->side.stream, p->messages, p->position);
-    p->side.misses = 1; /* a full queue is no event before the first message */
+    p->side.misses = 1; /* full_events does not count a full queue before the first message */
     if (p->messages != noted)
         shmr_progress_store(p->page->progress, &p->turn, p->position, p->bytes,
                             p->messages); /* spsc:R4 */
@@ -128,7 +128,7 @@ static inline int shmr_spsc_resume_consumer(struct shmr_spsc_consumer *c,
     atomic_store_explicit(&c->page->redelivered_until, seen.until, memory_order_relaxed);
 
     c->released = c->position;
-    c->side.misses = 1; /* an empty queue is no event before the first message */
+    c->side.misses = 1; /* empty_events does not count an empty queue before the first message */
     shmr_spsc_note_taken(c);
     shmr_spsc_publish_head(c);
     return 0;

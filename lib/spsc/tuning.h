@@ -49,8 +49,8 @@ static inline void shmr_spsc_back_off_when_empty(struct shmr_spsc_consumer *c)
 /*
  * Fetch lines ahead only in a stream. In request-response traffic the consumer would wait longer
  * for the line that it needs, while lines for later messages are on the way, and its polls would
- * take those back. A stream is: since the last sample, a message or a KiB took 50 ns at most, which
- * is SHMR_BACK_OFF_NS / SHMR_BACK_OFF_MESSAGES.
+ * take those back. A stream has, since the last sample, one message or one KiB in every 50 ns
+ * (SHMR_BACK_OFF_NS / SHMR_BACK_OFF_MESSAGES) on average.
  */
 static inline void shmr_spsc_choose_ahead(struct shmr_spsc_producer *p)
 {

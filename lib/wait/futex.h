@@ -112,7 +112,7 @@ static inline int shmr_futex_wait(const void *word, int owner, uint32_t value, i
     }
 }
 
-/* Wake up to n sleepers. A refusal cannot be helped: sleepers recheck after their recheck_ms. */
+/* Wake up to n sleepers. If the kernel refuses, they recheck after their recheck_ms. */
 static inline void shmr_futex_wake(const void *word, int owner, int n)
 {
 #if defined SYS_futex

@@ -5,10 +5,10 @@
 
 #include "core/handle.h"
 
-/* A new handle has none. */
+/* A new handle has none of them. */
 void shmr_poll_init(shmring_t *q);
 
-/* Close those that it has; the segment's own descriptor is still open. */
+/* Close those of a handle; the descriptor of its segment is still open. */
 void shmr_poll_close(shmring_t *q);
 
 #endif
