@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How the threads of libnats call the main thread, wherever it sleeps. */
+/* How the threads of libnats wake the main thread, in the mux or in bell_sleep(). */
 #include <config.h>
 
 #include <time.h>

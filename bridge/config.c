@@ -58,7 +58,8 @@ static const char *set_number(uint64_t *field, const char *value, uint64_t least
     return NULL;
 }
 
-/* What stands in subjects of the JetStream API: no part of it may end or widen that subject. */
+/* A name that becomes a part of subjects of the JetStream API: it may contain no character that
+ * ends a part, or is a wildcard. */
 static const char *set_name(char **field, const char *value)
 {
     if (strpbrk(value, " \t.*>/\\") != NULL)
@@ -171,7 +172,7 @@ struct route_config *config_add_route(struct config *c, const char *name)
     return &c->routes[c->count++];
 }
 
-/* Without the blanks around it. */
+/* Cut off the blanks at both ends. */
 static char *trim(char *text)
 {
     while (isspace((unsigned char)*text))

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From a subject to a queue: a durable pull consumer. A request asks for so many messages; they
- * come to an inbox, in the thread of libnats, and are put into the queue by the main thread, which
- * then acknowledges them. While the queue is full nothing is asked for.
+ * From a subject to a queue: a durable pull consumer. The main thread requests a number of
+ * messages. They come to an inbox, in the thread of libnats; the main thread puts them into the
+ * queue and acknowledges them. While the queue is full it requests none.
  *
- * libnats itself fetches only in a thread that waits for it, and one for all routes is enough; so
- * the requests are made here, as JetStream documents them:
- * $JS.API.CONSUMER.MSG.NEXT.STREAM.CONSUMER, and status messages when a request ends without having
- * been met.
+ * libnats itself fetches only in a thread that waits for the messages, and would need one for each
+ * route. So this file makes the requests, as JetStream documents them:
+ * $JS.API.CONSUMER.MSG.NEXT.STREAM.CONSUMER, and status messages when a request ends before all its
+ * messages have come.
  */
 #include <config.h>
 
@@ -20,27 +20,27 @@
 #include "bridge.h"
 
 enum {
-    EXPIRES = 30000 /* ms: a request that nothing answers */,
+    EXPIRES = 30000 /* ms: the life of a request */,
     GRACE = 5000,
     LONGEST_PATIENCE = 5000,
     FLOOR_EVERY = 100, /* ms */
-    CHECK_EVERY = 1000 /* ms: is the queue still there? */
+    CHECK_EVERY = 1000 /* ms between two checks that the queue still exists */
 };
 
 struct incoming {
     struct seen *seen;
     char *inbox;
-    char next[512]; /* the subject of requests */
+    char next[512]; /* the subject that requests are sent to */
     natsSubscription *sub;
-    uint64_t asked;       /* messages that may still come */
-    int64_t asked_at;     /* ms: the last request, or message */
+    uint64_t asked;       /* messages requested that may still come */
+    int64_t asked_at;     /* ms: the time of the last request, or message */
     int64_t floor_at;     /* ms: when the floor may be asked for again */
-    _Atomic uint64_t lag; /* messages in the stream for us after the last one that came */
-    /* What came and is not dealt with: a ring, under the mutex. */
+    _Atomic uint64_t lag; /* messages in the stream after the last one that came */
+    /* Messages that came and are not dealt with: a ring, under the mutex. */
     pthread_mutex_t mutex;
     natsMsg **come;
     size_t size, first, count;
-    bool silent; /* nothing is to come any more */
+    bool silent; /* the callback drops what still comes */
 };
 
 /* ---- In the thread of libnats -----------------------------------------------------------------
@@ -73,7 +73,7 @@ static void on_message(natsConnection *nc, natsSubscription *sub, natsMsg *msg, 
     if (!in->silent && (in->count < in->size || make_room(in)))
         in->come[(in->first + in->count++) % in->size] = msg;
     else
-        natsMsg_Destroy(msg); /* it comes again, as it was not acknowledged */
+        natsMsg_Destroy(msg); /* the server sends it again, as it was not acknowledged */
     pthread_mutex_unlock(&in->mutex);
     bell_ring(r->bridge);
 }
@@ -129,7 +129,7 @@ int in_bind(struct route *r)
     char path[512];
 
     state_path(r->config, path, sizeof path);
-    r->connection = UINT32_MAX; /* what has come waits until the stream was looked at */
+    r->connection = UINT32_MAX; /* messages that have come wait until the stream was found again */
     r->find_at = now_ms() + CHECK_EVERY;
     return seen_open(&r->in->seen, r, r->config->state ? r->config->state : path);
 }
@@ -174,7 +174,7 @@ void in_silence(struct route *r)
     pthread_mutex_lock(&in->mutex);
     in->silent = true;
     pthread_mutex_unlock(&in->mutex);
-    /* Now: once libnats is closed, it cannot destroy messages. */
+    /* Destroy them now: once libnats is closed, it cannot destroy messages. */
     while (peek(in))
         drop(in);
 }
@@ -218,7 +218,7 @@ void in_give_back(struct route *r)
  * The sequence in the stream, from the subject that acknowledges:
  *   $JS.ACK.STREAM.CONSUMER.DELIVERED.SEQUENCE.DELIVERY.TIME.PENDING
  *   $JS.ACK.DOMAIN.ACCOUNT.STREAM.CONSUMER.DELIVERED.SEQUENCE.DELIVERY.TIME.PENDING[.RANDOM]
- * 0: it is not such a message.
+ * 0: the message has no such subject.
  */
 static uint64_t sequence_of(const char *reply, uint64_t *pending)
 {
@@ -245,7 +245,7 @@ static void be_patient(struct route *r)
     r->patience = r->patience < LONGEST_PATIENCE / 2 ? r->patience * 2 : LONGEST_PATIENCE;
 }
 
-/* A request has ended before it was met. */
+/* A status message: a request has ended before all its messages have come. */
 static void heed_status(struct route *r, natsMsg *msg)
 {
     const char *status = NULL, *pending = NULL, *words = NULL;
@@ -254,23 +254,23 @@ static void heed_status(struct route *r, natsMsg *msg)
         say(LOG_WARNING, "route %s: a message that is none of JetStream's", r->config->name);
         return;
     }
-    if (strcmp(status, "100") == 0) /* still there */
+    if (strcmp(status, "100") == 0) /* a heartbeat */
         return;
     uint64_t unmet = natsMsgHeader_Get(msg, "Nats-Pending-Messages", &pending) == NATS_OK
                          ? strtoull(pending, NULL, 10)
                          : r->in->asked;
     r->in->asked -= unmet < r->in->asked ? unmet : r->in->asked;
-    if (strcmp(status, "408") == 0 || strcmp(status, "404") == 0) /* nothing came for so long */
+    if (strcmp(status, "408") == 0 || strcmp(status, "404") == 0) /* no messages came in time */
         return;
     (void)natsMsgHeader_Get(msg, "Description", &words);
     say(LOG_WARNING, "route %s: consumer %s: %s %s", r->config->name, r->config->consumer, status,
         words ? words : "");
     r->in->asked = 0;
-    r->ready = false; /* look for the consumer again */
+    r->ready = false; /* find the consumer again */
     be_patient(r);
 }
 
-/* How far has the server seen acknowledgements without a gap? */
+/* Ask up to which sequence the server has all acknowledgements. */
 static void look_at_floor(struct route *r)
 {
     struct stream_state state;
@@ -281,7 +281,8 @@ static void look_at_floor(struct route *r)
     seen_bind(r->in->seen, &state);
 }
 
-/* Put a message into the queue. 0: it is dealt with; -EAGAIN: not now; or the route has stopped. */
+/* Put a message into the queue. 0: it is dealt with; -EAGAIN: try again later; other errors: the
+ * route has stopped. */
 static int pass(struct route *r, natsMsg *msg, uint64_t sequence)
 {
     const size_t length = (size_t)natsMsg_GetDataLength(msg);
@@ -321,7 +322,7 @@ static int pass(struct route *r, natsMsg *msg, uint64_t sequence)
     return result;
 }
 
-/* Who sends into a queue is not told that it was removed. */
+/* Check that the queue was not removed: a send does not report that. */
 static bool is_still_there(struct route *r)
 {
     if (now_ms() >= r->find_at || waiting(r->in) > 0) {
@@ -333,7 +334,7 @@ static bool is_still_there(struct route *r)
     return !r->lost && !r->stopped;
 }
 
-/* Deal with what has come. */
+/* Put the messages that have come into the queue. */
 static bool deal(struct route *r)
 {
     struct incoming *in = r->in;
@@ -347,7 +348,7 @@ static bool deal(struct route *r)
             heed_status(r, msg);
         } else {
             if (r->connection != r->bridge->connections)
-                break; /* is it of the stream that it was? */
+                break; /* begin_connection() must first check that the stream is the same */
             if (pass(r, msg, sequence) < 0)
                 return moved;
             in->asked -= in->asked > 0;
@@ -363,7 +364,7 @@ static bool deal(struct route *r)
     return moved;
 }
 
-/* Ask for as many as the window has room for, when it is half empty. */
+/* When the window is half empty, request as many messages as it has room for. */
 static void ask(struct route *r)
 {
     struct incoming *in = r->in;
@@ -371,7 +372,7 @@ static void ask(struct route *r)
     char request[96];
 
     if (in->asked > 0 && now_ms() > in->asked_at + EXPIRES + GRACE)
-        in->asked = 0; /* it must have been lost */
+        in->asked = 0; /* the request must have been lost */
     uint64_t have = in->asked + waiting(in);
     if (have > window / 2)
         return;
@@ -382,7 +383,7 @@ static void ask(struct route *r)
     in->asked_at = now_ms();
 }
 
-/* A new connection: are the stream and the consumer there, and the same? */
+/* A new connection: find the stream and the consumer again, and check that they are the same. */
 static bool begin_connection(struct route *r)
 {
     struct stream_state state;
@@ -413,7 +414,7 @@ int64_t in_deadline(const struct route *r)
         return r->find_at;
     if (!r->ready)
         return r->look_again;
-    if (waiting(r->in) > 0 && !r->in_mux) /* held up, and not by the queue */
+    if (waiting(r->in) > 0 && !r->in_mux) /* the messages wait, but not for the queue */
         return now_ms() + FLOOR_EVERY;
     int64_t again = r->in->asked_at + EXPIRES + GRACE + 1;
     return r->in->asked > 0 && again < r->find_at ? again : r->find_at;

@@ -18,7 +18,7 @@ void say(enum level level, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
-    for (char *c = line; *c; c++) /* what a server said is not to write more lines */
+    for (char *c = line; *c; c++) /* a server's text must not add lines to the log */
         if ((unsigned char)*c < ' ')
             *c = '?';
     fprintf(stderr, "shmring-bridge: %s: %s\n", words[level], line);

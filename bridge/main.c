@@ -13,12 +13,12 @@
 enum {
     METRICS_EVERY = 10000, /* ms */
     DRAIN = 5000,          /* ms, at most, for acknowledgements after SIGTERM */
-    A_MOMENT = 10,         /* ms: wait so long for acknowledgements before leaving a queue alone */
+    A_MOMENT = 10, /* ms: the wait for acknowledgements before a queue is taken out of the mux */
     EVENTS = 64,
     FAILED = 1
 };
 
-/* Signals come to a thread of their own, which can wake the main thread safely. */
+/* A thread of its own takes the signals, so that it can wake the main thread by any function. */
 static void *wait_for_signals(void *bridge)
 {
     struct bridge *b = bridge;
@@ -45,7 +45,7 @@ static pthread_t catch_signals(struct bridge *b)
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL); /* also in the threads of libnats */
+    pthread_sigmask(SIG_BLOCK, &signals, NULL); /* inherited by the threads of libnats */
     signal(SIGPIPE, SIG_IGN);
     if (pthread_create(&thread, NULL, wait_for_signals, b) != 0) {
         say(LOG_ERROR, "no thread for signals");
@@ -54,7 +54,7 @@ static pthread_t catch_signals(struct bridge *b)
     return thread;
 }
 
-/* It may still be ringing. */
+/* The thread may still be ringing the bell: wait for its end. */
 static void end_thread(pthread_t thread)
 {
     pthread_cancel(thread);
@@ -66,7 +66,7 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* Sleep until something is to be done, in the mux. */
+/* Sleep in the mux until a queue is ready, the bell rings, or the deadline is over. */
 static void sleep_in_mux(struct bridge *b, int64_t deadline)
 {
     struct shmring_mux_event events[EVENTS];
@@ -82,9 +82,10 @@ static void sleep_in_mux(struct bridge *b, int64_t deadline)
 }
 
 /*
- * One round: let each route do what it can, then sleep. A queue whose messages must wait is ready
- * all the same, so the mux cannot be slept in as long as it is there: acknowledgements are waited
- * for elsewhere, and if they are long in coming, the queue leaves the mux until they come.
+ * One round: let each route do what it can, then sleep. A queue whose messages must wait for
+ * acknowledgements is still readable, and a mux with a ready queue does not sleep. So the main
+ * thread first sleeps in bell_sleep(), for A_MOMENT; if the acknowledgements have not come then, it
+ * takes the queue out of the mux until they come.
  */
 static void work(struct bridge *b, int64_t *metrics_at)
 {
@@ -123,7 +124,8 @@ static void work(struct bridge *b, int64_t *metrics_at)
             route_watch(&b->routes[i], SHMRING_READABLE, false);
 }
 
-/* Acknowledgements of what is in flight, and what has come into the queues. */
+/* Before the end: wait for the acknowledgements of messages in flight, and put the messages that
+ * have come into their queues. */
 static void drain(struct bridge *b)
 {
     const int64_t until = now_ms() + DRAIN;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Metrics as OpenMetrics has them, in a file that appears whole: for a collector of text files. */
+/* Metrics as OpenMetrics text, in a file for a collector. The file is replaced as a whole, so that
+ * the collector never reads half of it. */
 #include <config.h>
 
 #include <errno.h>

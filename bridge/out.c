@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From a queue to a subject. Messages that were peeked fly: they are numbered, published with their
- * number in the reply subject, and stay in the queue. The acknowledgement comes to that subject;
- * the messages before the first one that still flies are released, in their order.
+ * From a queue to a subject. A message that was peeked flies: it gets a number, is published with
+ * the number in the reply subject, and stays in the queue. The acknowledgement comes to that
+ * subject. The messages before the first one that still flies are released, in their order.
  *
- * Each is published with an id made of the queue's identity and the position at which it was put
- * into it, unless the route does without. That stays when it is delivered again, to another bridge
- * too, and so JetStream knows it.
+ * Each message is published with an id made of the queue's identity and the message's position,
+ * unless the route says not to. The id is the same when the message is redelivered, also to another
+ * bridge, so JetStream drops the duplicate.
  */
 #include <config.h>
 
@@ -21,15 +21,15 @@
 enum {
     AT_A_TIME = 256,
     LONGEST_PATIENCE = 5000 /* ms */,
-    HEADER = 64 /* bytes, with the id */,
+    HEADER = 64 /* bytes: the header with the id */,
     INBOX_MAX = 100
 };
 
 /* JetStream's error for a message that is longer than the stream takes. */
 #define TOO_LARGE_CODE "\"err_code\":10054"
 
-/* Of a flight: its number and, in the two lowest bits, what became of it. A late answer to an
- * earlier message in the same place does not match the number. */
+/* The state word of a flight: its number and, in the two lowest bits, one of these. A late answer
+ * to an earlier message in the same place does not match the number. */
 enum { FLYING, ACKNOWLEDGED, REFUSED, TOO_LARGE };
 
 struct flight {
@@ -39,7 +39,7 @@ struct flight {
     uint32_t length;
 };
 
-/* Always the same but for the number at its end. */
+/* A text of which only the number at its end changes. */
 struct text {
     size_t fixed;
     char bytes[128];
@@ -49,14 +49,14 @@ struct outgoing {
     struct flight *flights; /* a ring of mask + 1 */
     uint64_t mask;
     uint64_t window;
-    uint64_t first, next; /* those in between fly */
+    uint64_t first, next; /* numbers from first to next - 1 fly */
     struct text reply;    /* the inbox, and a flight's number */
     struct text id;       /* the queue's identity, and a message's position */
-    int64_t answered;     /* ms: when something was released last, or published first */
-    int64_t maximum;      /* bytes the server takes */
+    int64_t answered;     /* ms: when a message was last released, or the first one published */
+    int64_t maximum;      /* the longest message that the server takes */
     natsSubscription *sub;
     /* The other thread's: */
-    _Atomic bool trouble; /* something was refused */
+    _Atomic bool trouble; /* a message was refused */
     pthread_mutex_t mutex;
     char why[200]; /* under the mutex */
 };
@@ -80,7 +80,7 @@ static bool has(natsMsg *answer, const char *text)
                   strlen(text)) != NULL;
 }
 
-/* Note why, once, in the server's words. */
+/* Keep the server's reason, for the log. */
 static void note_trouble(struct outgoing *o, natsMsg *answer, bool unheard)
 {
     pthread_mutex_lock(&o->mutex);
@@ -108,7 +108,7 @@ static void on_answer(natsConnection *nc, natsSubscription *sub, natsMsg *answer
     if (unheard || has(answer, "\"error\":"))
         state = !unheard && has(answer, TOO_LARGE_CODE) ? TOO_LARGE : REFUSED;
     else if (!has(answer, "\"seq\":"))
-        state = REFUSED; /* whoever that was */
+        state = REFUSED; /* not an answer of JetStream */
     if (state != ACKNOWLEDGED)
         note_trouble(o, answer, unheard);
     else if (has(answer, "\"duplicate\":"))
@@ -134,7 +134,7 @@ static uint64_t mix(uint64_t hash, const void *data, size_t n)
     return hash;
 }
 
-/* FNV-1a of what no other queue has in common with this one. */
+/* FNV-1a of the facts that tell this queue from any other. */
 static uint64_t identity_of(const struct shmring_stat *st)
 {
     uint64_t hash = mix(UINT64_C(0xcbf29ce484222325), st->name, strlen(st->name));
@@ -159,7 +159,7 @@ int out_open(struct route *r)
     o->mask--;
     if (!o->flights)
         return -ENOMEM;
-    o->first = o->next = 1; /* not the number of flights that never were */
+    o->first = o->next = 1; /* 0 is the number in the places of the ring that were never used */
 
     natsStatus s = natsInbox_Create(&inbox);
     if (s == NATS_OK && strlen(inbox) > INBOX_MAX)
@@ -211,7 +211,8 @@ uint64_t out_in_flight(const struct route *r)
     return r->out->next - r->out->first;
 }
 
-/* In hexadecimal behind a text: snprintf() would cost a tenth of what publishing does. */
+/* Write the number in hexadecimal behind the text. snprintf() would cost a tenth of what publishing
+ * does. */
 static void append(struct text *text, uint64_t number)
 {
     char digits[17], *digit = digits + 16;
@@ -260,7 +261,7 @@ static void fly(struct route *r, uint64_t number)
     o->trouble = true;
 }
 
-/* Those that were refused once more, and if need be those that were not answered. */
+/* Publish again what was refused, and, if asked, what was not answered. */
 static void fly_again(struct route *r, bool unanswered)
 {
     struct outgoing *o = r->out;
@@ -278,7 +279,7 @@ static void fly_again(struct route *r, bool unanswered)
         say(LOG_DEBUG, "route %s: %d published again", r->config->name, again);
 }
 
-/* A message that no stream takes: to the dead letters. False: not now. */
+/* Put a message that no stream takes into the dead letters. False: try again later. */
 static bool bury(struct route *r, uint64_t number, const char *why)
 {
     struct flight *flight = flight_at(r->out, number);
@@ -289,14 +290,15 @@ static bool bury(struct route *r, uint64_t number, const char *why)
     return true;
 }
 
-/* Do nothing for a while, and for twice as long the next time. */
+/* Let the route pause for r->patience ms, and double that for the next time. */
 static void be_patient(struct route *r)
 {
     r->look_again = now_ms() + r->patience;
     r->patience = r->patience < LONGEST_PATIENCE / 2 ? r->patience * 2 : LONGEST_PATIENCE;
 }
 
-/* Something was refused: bury what will never be taken, and try the rest later. */
+/* Messages were refused: bury those that the server will never take, and publish the others again
+ * later. */
 static void heed_trouble(struct route *r)
 {
     struct outgoing *o = r->out;
@@ -310,7 +312,7 @@ static void heed_trouble(struct route *r)
     for (uint64_t number = o->first; number != o->next && !r->stopped; number++) {
         uint64_t word = flight_at(o, number)->word;
         if (word == word_of(number, TOO_LARGE) && !bury(r, number, why))
-            o->trouble = later = true; /* the dead letters are full */
+            o->trouble = later = true; /* the dead-letter queue is full */
         later = later || word == word_of(number, REFUSED);
     }
     if (later && r->look_again == 0) {
@@ -345,7 +347,7 @@ static bool release(struct route *r)
     return true;
 }
 
-/* A new connection: is the stream there? Then what is in flight goes out again. */
+/* A new connection: find the stream, and publish again what is in flight. */
 static bool begin_connection(struct route *r)
 {
     struct stream_state state;
@@ -368,7 +370,7 @@ static bool begin_connection(struct route *r)
     return true;
 }
 
-/* Take some messages and publish them. */
+/* Peek messages and publish them. */
 static bool take_off(struct route *r)
 {
     struct outgoing *o = r->out;
@@ -423,7 +425,7 @@ bool out_work(struct route *r, bool *blocked)
     struct outgoing *o = r->out;
     bool moved = release(r);
 
-    /* What was taken from a queue that was removed is passed on first. */
+    /* The queue was removed: publish first what was taken from it. */
     *blocked = true;
     if (r->lost && !r->stopped && out_in_flight(r) == 0 && !route_find_queue(r))
         return moved;

@@ -9,7 +9,7 @@
 
 enum { FIND_EVERY = 500 /* ms */ };
 
-/* What a route cannot go on without; *name: which of its queues is meant. */
+/* Open the route's queues; *name: the one that could not be opened. */
 static int open_queues(struct route *r, const char **name)
 {
     const struct route_config *c = r->config;
@@ -24,7 +24,7 @@ static int open_queues(struct route *r, const char **name)
     return result;
 }
 
-/* May it be there later? */
+/* After this error, may the queue be there later? */
 static bool may_come(const struct route *r, int error)
 {
     return r->config->wait && (error == -ENOENT || error == -EAGAIN);
@@ -36,7 +36,7 @@ static const char *words_of(int error)
                             : shmring_strerror_detail();
 }
 
-/* Once for each reason, not at each attempt. */
+/* Log the error if it is not that of the attempt before. */
 static void say_why_not(struct route *r, const char *name, int error)
 {
     if (error != r->find_error)
@@ -67,7 +67,7 @@ int route_open(struct bridge *b, struct route *r, const struct route_config *con
     return result;
 }
 
-/* The queue was removed: nobody else will find it. */
+/* The queue was removed: no other process will find it. */
 static void lose_queue(struct route *r)
 {
     say(LOG_WARNING, "route %s: the queue %s was removed: waiting for another one of that name",
@@ -84,7 +84,7 @@ void route_failed(struct route *r, int error)
         if (!r->lost)
             lose_queue(r);
     } else {
-        /* The detail may be another thread's. */
+        /* The detail of the error may be from another thread: call again in this one. */
         route_stop(r, shmring_check(r->q) < 0 ? shmring_strerror_detail() : strerror(-error));
     }
 }
@@ -114,7 +114,7 @@ bool route_find_queue(struct route *r)
     say(LOG_INFO, "route %s: the queue %s is there", r->config->name, r->config->queue);
     r->lost = false;
     r->find_error = 0;
-    r->ready = false; /* look for the stream again */
+    r->ready = false; /* find the stream again */
     r->look_again = 0;
     return true;
 }

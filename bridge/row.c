@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Rows of the participants: the own one, and what one who died has sent from it. */
+/* The row of this bridge in the queue, and what a dead owner of a row has sent from it. */
 #include <config.h>
 
 #include <errno.h>
@@ -86,15 +86,15 @@ int row_open(shmring_t **q, const char *name, struct row *row)
         row->sent = p->sent;
         found++;
     }
-    if (found != 1) /* a process of another namespace has the same pid */
+    if (found != 1) /* none, or a process of another namespace has the same pid */
         *row = (struct row){.only_producer = row->only_producer};
     free(before.rows);
     free(after.rows);
     return r < 0 ? r : 0;
 }
 
-/* Is it the dead one's, or was it taken since by one who has sent nothing: this process, which does
- * not do so yet, or a consumer? */
+/* Is the count still the dead owner's? Yes, if the row is still its own, or if the next owner has
+ * sent nothing: this process, which has not sent yet, or a consumer. */
 static bool is_as_left(const struct shmring_participant *p, uint32_t generation)
 {
     if (p->generation == generation)
@@ -110,7 +110,7 @@ bool row_of_dead(shmring_t *q, const char *name, struct row *row)
     int count = 0;
     bool known = false;
 
-    /* A row that nobody has is not listed: take rows until this one is among them. */
+    /* A row without an owner is not listed: take rows until this one is listed. */
     for (bool again = row->generation != 0; again;) {
         struct list list;
         again = false;

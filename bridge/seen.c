@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A file with a bit for each of a stream's messages, from the floor on: up to there all are
- * acknowledged. A store of a process that is killed right after it is made all the same, so what
- * the file says is exact, up to one message: the one that was being put into the queue. It was
- * begun, with the number that the count of messages sent would then have, and that count tells
- * whether it was put in: the queue's for an spsc queue, whose only producer this is, and for an
- * mpmc queue that of the row which the bridge had. If somebody else has the row by now, the message
- * is put in again.
+ * A file with a bit for each of a stream's messages after the floor; up to the floor all are
+ * acknowledged. A store to the mapped file survives the process, even if the process is killed
+ * right after it. So the file is exact but for one message: the one that the bridge was putting
+ * into the queue. For that one, the bridge has written down its sequence and the number that the
+ * count of messages sent has when the message is in the queue. The next bridge compares it with the
+ * count: the queue's for an spsc queue, whose only producer is the bridge, and for an mpmc queue
+ * that of the row which the dead bridge had. If another producer may have sent from that row since,
+ * the bridge puts the message in again.
  */
 #include <config.h>
 
@@ -27,11 +28,11 @@
 struct state {
     _Atomic uint64_t magic; /* written last */
     uint64_t queue_created, queue_creator;
-    _Atomic int64_t stream_created;     /* 0: the rest means nothing */
+    _Atomic int64_t stream_created;     /* 0: the other fields mean nothing */
     _Atomic uint64_t floor, next_floor; /* they differ while bits are being cleared */
     _Atomic uint64_t begun;             /* a sequence, or 0 */
     _Atomic uint64_t begun_count;
-    _Atomic uint64_t row, generation; /* mpmc: of the process that has begun it */
+    _Atomic uint64_t row, generation; /* mpmc: the row of the bridge that wrote begun */
     uint64_t zero[502];
     _Atomic uint8_t bits[WINDOW / 8];
 };
@@ -40,7 +41,7 @@ struct seen {
     struct state *state;
     const char *route;
     char *path;
-    int fd; /* holds the lock */
+    int fd; /* holds the file's lock */
     uint64_t sent;
 };
 
@@ -70,7 +71,8 @@ static void forget(struct seen *s)
     s->state->floor = s->state->next_floor = s->state->begun = 0;
 }
 
-/* What was sent until the last bridge died, by itself or, spsc, by whoever was producer. */
+/* The messages sent until the last bridge died: by that bridge or, in an spsc queue, by all its
+ * producers. */
 static bool count_of_last(const struct seen *s, const struct route *r, uint64_t *sent)
 {
     struct row row = {.index = (uint32_t)s->state->row,
@@ -85,7 +87,8 @@ static bool count_of_last(const struct seen *s, const struct route *r, uint64_t 
     return true;
 }
 
-/* The one that was being put into the queue when the last bridge was killed. */
+/* Find out whether the message that the last bridge was putting in when it was killed is in the
+ * queue. */
 static void settle(struct seen *s, const struct route *r)
 {
     uint64_t sent;
@@ -171,7 +174,7 @@ void seen_close(struct seen **s, shmring_t *q)
     if (!*s)
         return;
     if (shmring_check(q) == -ESTALE)
-        unlink((*s)->path); /* the queue is no more, and it means nothing to another one */
+        unlink((*s)->path); /* the queue was removed, and the file is of no use to another queue */
     munmap((*s)->state, sizeof(struct state));
     close((*s)->fd);
     free((*s)->path);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The connection: how it is made, lost, and found again. */
+/* The connection to the server: made, lost, and made again. */
 #include <config.h>
 
 #include <errno.h>
@@ -78,7 +78,7 @@ static int64_t reconnect_delay(natsConnection *nc, int attempts, void *bridge)
     return delay < LONGEST_DELAY ? delay : LONGEST_DELAY;
 }
 
-/* The servers, with commas and blanks in between. */
+/* url: the servers, with commas or blanks in between. */
 static natsStatus set_servers(natsOptions *o, const char *url)
 {
     const char *servers[SERVERS_MAX];
@@ -95,7 +95,7 @@ static natsStatus set_servers(natsOptions *o, const char *url)
     return s;
 }
 
-/* What to connect to, and as whom. */
+/* Set the servers, and the user or the credentials. */
 static natsStatus set_access(natsOptions *o, const struct config *c)
 {
     natsStatus s = set_servers(o, c->url ? c->url : NATS_DEFAULT_URL);
@@ -131,7 +131,7 @@ static natsStatus set_behaviour(natsOptions *o, struct bridge *b)
         s = natsOptions_SetErrorHandler(o, on_error, b);
     if (s == NATS_OK)
         s = natsOptions_SetPingInterval(o, PING_EVERY);
-    /* One thread calls back for all routes, rather than one a route. */
+    /* One thread of libnats calls back for all routes, instead of one for each. */
     return s == NATS_OK ? natsOptions_UseGlobalMessageDelivery(o, true) : s;
 }
 
@@ -176,7 +176,7 @@ int server_connect(struct bridge *b)
 
 void server_unsubscribe(natsSubscription *sub)
 {
-    /* libnats would not free what it had still to hand over. */
+    /* Without the drain libnats would not free messages that it has not delivered yet. */
     if (sub && natsSubscription_DrainTimeout(sub, API_PATIENCE) == NATS_OK)
         (void)natsSubscription_WaitForDrainCompletion(sub, API_PATIENCE);
     natsSubscription_Destroy(sub);

@@ -9,7 +9,7 @@
 
 enum { SUBJECTS_MAX = 64, SECOND = 1000000000, MILLISECOND = 1000000 };
 
-/* What the server said, for whoever reads the log. */
+/* Log what the server answered, and return an error code. */
 static int failed(const struct route_config *route, const char *what, const char *name,
                   natsStatus s, jsErrCode code)
 {
@@ -20,7 +20,7 @@ static int failed(const struct route_config *route, const char *what, const char
     return s == NATS_NOT_FOUND ? -ENOENT : -EAGAIN;
 }
 
-/* With the subjects of all routes to this stream. */
+/* Create the stream with the subjects of all routes to it. */
 static natsStatus create_stream(struct bridge *b, const struct route_config *route,
                                 jsStreamInfo **info, jsErrCode *code)
 {
@@ -60,8 +60,8 @@ static natsStatus create_consumer(struct bridge *b, const struct route_config *r
     config.DeliverPolicy = js_DeliverAll;
     config.AckPolicy = js_AckExplicit;
     config.AckWait = (int64_t)route->ack_wait * MILLISECOND;
-    /* More than asked for, as acknowledgements take their time; 1 is for who wants the order kept.
-     */
+    /* Twice the window, as acknowledgements take time to arrive. A window of 1 keeps the order of
+     * messages, so here it must be 1 too. */
     config.MaxAckPending = route->window == 1 ? 1 : (int64_t)route->window * 2;
     say(LOG_INFO, "route %s: creating the consumer %s", route->name, route->consumer);
     return js_AddConsumer(info, b->js, route->stream, &config, NULL, code);

@@ -44,7 +44,7 @@ static int run(const struct command *self, int argc, char **argv)
                 return bad_value(self, "--kind", optarg, "spsc or mpmc");
             break;
         case CAPACITY:
-            /* Zero would be the library's to refuse, but here it is a slip of the user's. */
+            /* 0 is refused here: below it means that the option was not given. */
             if (!parse_size(optarg, &config.capacity) || config.capacity == 0)
                 return bad_value(self, "--capacity", optarg, "a size such as 4096, 64K or 1M");
             break;
@@ -93,7 +93,7 @@ static int run(const struct command *self, int argc, char **argv)
     if (config.max_message == 0)
         config.max_message = kind->max_message;
 
-    shmring_t *q; /* an observer: the roles stay free */
+    shmring_t *q; /* an observer takes no role: the roles stay free */
     int rc = shmring_create(&q, name, &config);
     if (rc < 0)
         return failed(name, "cannot create", rc);

@@ -36,7 +36,7 @@ static int is_segment(int dirfd, const char *file)
     uint64_t magic;
     struct stat st;
     int fd = openat(dirfd, file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0) { /* who may not read a directory, a socket or a device still sees that it is one */
+    if (fd < 0) { /* it may be a directory, a socket or a device */
         const int error = errno;
         return fstatat(dirfd, file, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISREG(st.st_mode) ? 0
                                                                                            : -error;
@@ -70,7 +70,7 @@ void list_free(struct list *list)
     free(list->entries);
 }
 
-/* Look at the queue NAME, whose file is `file` in dirfd, and add it to the list. */
+/* Open the queue NAME, whose file is `file` in dirfd, as an observer, and add it to the list. */
 static void add_queue(struct list *list, const char *name, int dirfd, const char *file)
 {
     struct entry *entry = list_add(list);
@@ -81,7 +81,7 @@ static void add_queue(struct list *list, const char *name, int dirfd, const char
         rc = view_take(q, &entry->view);
         shmring_close(&q);
     }
-    if (rc == -ENOENT) { /* removed since we saw it */
+    if (rc == -ENOENT) { /* removed since the directory was read */
         list->n--;
         return;
     }
@@ -92,7 +92,7 @@ static void add_queue(struct list *list, const char *name, int dirfd, const char
     }
 }
 
-/* An argument that leads to nothing: complain, or list it with the reason. */
+/* An argument that names no queue and no directory: complain, or list it with the reason. */
 static int not_there(struct list *list, const char *name, const char *what, int error,
                      const char *reason)
 {
@@ -125,7 +125,7 @@ static int add_directory(struct list *list, const char *path)
         const char *file = files[i]->d_name;
         int found = is_segment(dirfd, file);
         if (found == 0 || (found < 0 && found != -EACCES))
-            continue; /* somebody else's, a link, or gone */
+            continue; /* another program's file, a link, or removed */
         char *name;
         if (asprintf(&name, "%s%s%s%s", posix ? "" : "file:", posix ? "" : path,
                      posix || slash ? "" : "/", file) < 0)
@@ -138,8 +138,7 @@ static int add_directory(struct list *list, const char *path)
     return EXIT_OK;
 }
 
-/* Add one queue that the user named. It may be damaged or of another layout, but it must be there.
- */
+/* Add one queue that the user named. It may be damaged or of another layout, but it must exist. */
 static int add_named(struct list *list, const char *name)
 {
     bool file = strncmp(name, "file:", 5) == 0;

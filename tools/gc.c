@@ -28,10 +28,10 @@ static void say(const char *name, const char *what)
 }
 
 /*
- * Keep everybody from attaching until the queue is closed, or removed: whoever attaches locks a row
- * first, and then looks whether the queue still has its name. False: somebody is attached. Another
- * `shmring gc` is kept out too: the name that one of them removes may be another queue's when the
- * other one does.
+ * Lock all rows, so that no process can attach until the queue is closed, or removed: a process
+ * that attaches locks a row first, and then checks whether the queue still has its name. False: a
+ * participant is attached. The locks keep another `shmring gc` out too: when the first has removed
+ * the name, a new queue may have it, and the second would remove that one.
  */
 static bool lock_out(shmring_t *q)
 {
@@ -42,7 +42,7 @@ static bool lock_out(shmring_t *q)
            pread(fd, &h, sizeof h, 0) == (ssize_t)sizeof h && shmr_rows_lock_all(fd, &h);
 }
 
-/* A queue that nobody is attached to. Messages in dead hands are messages too. */
+/* A queue without a live participant. Messages that dead participants hold are messages too. */
 static int collect_unattended(shmring_t *q, const char *name, bool all, bool dry_run)
 {
     uint64_t messages = 0;
@@ -55,7 +55,7 @@ static int collect_unattended(shmring_t *q, const char *name, bool all, bool dry
         return EXIT_OK;
     }
     if (!dry_run) {
-        rc = shmring_check(q); /* or it would be another queue that goes */
+        rc = shmring_check(q); /* else the name may be another queue's by now */
         if (rc == 0)
             rc = shmring_unlink(name);
         if (rc < 0)
@@ -79,7 +79,7 @@ static int collect(const struct entry *entry, bool all, bool dry_run)
         putchar('\n');
         return EXIT_OK;
     }
-    int rc = shmring_open(&q, name, SHMRING_OBSERVER); /* again: the list may be long */
+    int rc = shmring_open(&q, name, SHMRING_OBSERVER); /* the list may be long, and old by now */
     if (rc < 0)
         return failed(name, "kept: cannot open", rc);
     int status = EXIT_OK;
@@ -103,8 +103,8 @@ static int is_notifier(const struct dirent *file)
     return strncmp(file->d_name, SHMR_NOTIFIER_PREFIX, strlen(SHMR_NOTIFIER_PREFIX)) == 0;
 }
 
-/* What killed participants left of memfd queues and of queues that were removed meanwhile. One that
- * is still needed is made again. */
+/* Remove the notifiers that killed participants left of memfd queues, and of queues that were
+ * removed meanwhile. If a participant still needs one, it makes it again. */
 static void collect_notifiers(const char *path, bool dry_run)
 {
     int dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -15,7 +15,7 @@ static const struct command *const commands[] = {
 
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
-static const struct command *command; /* that runs */
+static const struct command *command; /* the subcommand that runs */
 
 int help(const struct command *self)
 {
@@ -110,7 +110,7 @@ void *must(void *memory)
 int main(int argc, char **argv)
 {
     if (argc < 2) {
-        general_help(stderr); /* nothing was asked for that could be on standard output */
+        general_help(stderr); /* an error: the help was not asked for */
         return EXIT_USAGE;
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
@@ -124,7 +124,7 @@ int main(int argc, char **argv)
     for (int i = 0; i < COMMANDS; i++) {
         if (strcmp(argv[1], commands[i]->name) != 0)
             continue;
-        char program[32]; /* what getopt puts before its complaints */
+        char program[32]; /* getopt() prints it in front of its messages */
         snprintf(program, sizeof program, "shmring %s", commands[i]->name);
         argv[1] = program;
         command = commands[i];

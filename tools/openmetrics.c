@@ -2,8 +2,8 @@
 /*
  * Queues as OpenMetrics text (version 1.0), for a file that a Prometheus collector reads.
  *
- * Only types that the older Prometheus text format knows too are used: readers of that take the
- * lines of OpenMetrics that are new to them for comments.
+ * Only types that the older Prometheus text format has too are used. Readers of that format take
+ * the lines that only OpenMetrics has for comments.
  */
 #include <config.h>
 
@@ -13,7 +13,7 @@
 
 #include "tool.h"
 
-/* A number of an entry that could be opened; false: this queue has no such number. */
+/* Computes one number of a queue that could be opened; false: this queue has no such number. */
 typedef bool number(const struct view *view, double *value);
 
 struct family {
@@ -94,7 +94,7 @@ static const struct family families[] = {
             "Messages given up after their consumer's death."),
 };
 
-/* The label that tells the queue, and the others. No two names give the same text. */
+/* The label that names the queue, and the other labels. No two names give the same text. */
 static void put_labels(const char *name, const char *label, const char *value)
 {
     fputs("{queue=\"", stdout);
@@ -149,7 +149,8 @@ static int by_name(const void *a, const void *b)
     return strcmp(((const struct entry *)a)->name, ((const struct entry *)b)->name);
 }
 
-/* Twice the same series would make all of the text invalid: a queue named twice is told of once. */
+/* The same series twice would make the whole text invalid: a queue that is named twice is written
+ * once. */
 static bool is_repeated(const struct list *list, size_t i)
 {
     return i > 0 && by_name(&list->entries[i - 1], &list->entries[i]) == 0;

@@ -50,7 +50,8 @@ static void put_json(const char *name, const struct shmring_recovery *report)
     puts("]}");
 }
 
-/* Only a participant can recover an mpmc queue; of an spsc queue the roles shall stay free. */
+/* Only a participant can recover an mpmc queue. An spsc queue has one producer and one consumer: an
+ * observer recovers it, so that both roles stay free. */
 static int open_to_recover(shmring_t **q, const char *name)
 {
     struct shmring_stat stat;

@@ -17,10 +17,10 @@ struct receiver {
     const char *name;
     bool length_prefixed;
     bool eof;
-    bool new_producer;         /* --eof: those who left before we came do not count */
-    bool met_producer;         /* one that counts */
-    uint64_t producers_before; /* how often one had attached before we came */
-    uint64_t count;            /* how many to receive; UINT64_MAX: no end */
+    bool new_producer; /* --eof: producers that left before this command started do not count */
+    bool met_producer; /* a producer that counts was seen */
+    uint64_t producers_before; /* how often a producer had attached before this command started */
+    uint64_t count;            /* messages to receive; UINT64_MAX: no limit */
     uint64_t received;
     /* Messages peeked and not released, each as two pieces of output. */
     int held;
@@ -29,7 +29,8 @@ struct receiver {
     struct iovec pieces[2 * AT_ONCE];
 };
 
-/* Peek as much as is there and good to write at once. Returns 0, or the error that ended it. */
+/* Peek at most AT_ONCE messages, until they are ENOUGH bytes. Returns 0, or the error that ended
+ * it. */
 static int hold(struct receiver *r)
 {
     static char newline[] = "\n";
@@ -56,7 +57,8 @@ static int hold(struct receiver *r)
     return 0;
 }
 
-/* Write the messages held, and release each when it is out; what we do not get out is not lost. */
+/* Write the messages held, and release each when it is written. A message that cannot be written
+ * stays in the queue. */
 static int write_held(struct receiver *r)
 {
     for (int piece = 0; piece < 2 * r->held;) {
@@ -87,8 +89,9 @@ static int write_held(struct receiver *r)
 }
 
 /*
- * Have the producers left, having been there? 1, 0, or an error. What another consumer holds may
- * still come to us, if that one dies or leaves, so as long as it does the answer is no.
+ * Has a producer been attached, and is none attached now? 1, 0, or an error. While another consumer
+ * holds a message the answer is no: if that consumer dies or leaves, the message may come to this
+ * one.
  */
 static int producers_left(struct receiver *r)
 {
@@ -107,7 +110,7 @@ static int producers_left(struct receiver *r)
     return r->met_producer && !here && !held;
 }
 
-/* From now on waiting ends with -EPIPE when the producers have left, or not. */
+/* Choose whether waiting ends with -EPIPE when the last producer has left. */
 static int heed_hangup(struct receiver *r, bool bits)
 {
     struct shmring_waiting how = {.spin_ns = 50000, .flags = bits ? SHMRING_WAIT_HANGUP : 0};
@@ -115,14 +118,14 @@ static int heed_hangup(struct receiver *r, bool bits)
 }
 
 /*
- * An empty queue: wait, unless that makes no sense. Returns 0; 1: no more messages will come, as
- * far as --eof cares; or an error.
+ * The queue is empty: wait, unless --eof or --no-wait says to end. Returns 0; 1: --eof, and all
+ * producers have left; or an error.
  */
 static int wait_for_more(struct receiver *r, struct waiting *waiting,
                          const struct patience *patience)
 {
     int rc = wait_for_event(waiting, r->q, SHMRING_READABLE, patience);
-    if (rc == -EPIPE) { /* all have left; but were they those we wait for? */
+    if (rc == -EPIPE) { /* all producers have left; has one of them been a producer that counts? */
         rc = producers_left(r);
         if (rc != 0)
             return rc;
@@ -130,29 +133,29 @@ static int wait_for_more(struct receiver *r, struct waiting *waiting,
         rc = wait_for_event(waiting, r->q, SHMRING_READABLE, patience);
         heed_hangup(r, true);
     } else if (rc == -ESTALE && r->eof && producers_left(r) == 1) {
-        return 1; /* they have removed the queue behind them */
+        return 1; /* the producers have left, and the queue was removed */
     }
     if (rc != 1)
         return rc;
-    /* Has the reader of our output left? There may never be a write to say so. */
+    /* Has the reader of the output closed it? A write would tell, but there may never be one. */
     struct pollfd output = {.fd = STDOUT_FILENO};
     if (poll(&output, 1, 0) > 0 && output.revents & POLLERR)
         return -EPIPE;
     return 0;
 }
 
-/* Why we end with less than was asked for. */
+/* Say why fewer messages were received than the user asked for. */
 static int explain(const struct receiver *r, int error)
 {
     switch (error) {
-    case -EPIPE: /* whoever read our output has left: end as cat does */
+    case -EPIPE: /* the reader of the output has closed it: end as cat does */
         stop_signal = SIGPIPE;
         return EXIT_FAILED;
     case -EINTR:
-        return EXIT_FAILED; /* for the moment: a signal ends us */
+        return EXIT_FAILED; /* main() then ends the process by that signal */
     case -EAGAIN:
         if (r->count == UINT64_MAX && r->received > 0)
-            return EXIT_OK; /* --no-wait took what there was */
+            return EXIT_OK; /* --no-wait: all that was in the queue is written */
         complain(r->name, "the queue is empty");
         return EXIT_GAVE_UP;
     case -ETIMEDOUT:
@@ -169,7 +172,7 @@ static int receive(struct receiver *r, const struct patience *patience)
     int ended = 0;
     while (r->received < r->count) {
         int rc = hold(r);
-        if (r->held > 0) { /* an error that ended hold() comes again when these are out */
+        if (r->held > 0) { /* an error that ended hold() comes again when these are written */
             rc = write_held(r);
             if (rc < 0 && rc != -EINTR && rc != -EPIPE)
                 return complain("stdout", "cannot write: %s", strerror(-rc));
@@ -181,7 +184,8 @@ static int receive(struct receiver *r, const struct patience *patience)
         }
         if (rc != -EAGAIN)
             return explain(r, rc);
-        if (ended) /* and this was the look after: it may have sent before it left */
+        if (ended) /* and the queue was polled again since: a producer may have sent just before it
+                      left */
             return r->count == UINT64_MAX ? EXIT_OK : explain(r, -ETIMEDOUT);
         ended = wait_for_more(r, &waiting, patience);
         if (ended < 0)
@@ -190,8 +194,8 @@ static int receive(struct receiver *r, const struct patience *patience)
     return EXIT_OK;
 }
 
-/* --new-producer: note how many producers had come before us. One of them that is still here
- * counts. */
+/* --new-producer: note how many producers had attached before this command started. A producer of
+ * those that is still attached counts. */
 static int note_producers(struct receiver *r, shmring_t *q)
 {
     struct view view;

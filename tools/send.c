@@ -13,11 +13,11 @@
 
 enum { BATCH = 64, PREFIX = 4 };
 
-/* Standard input, cut into messages; buf[start, end) was read and not cut yet. */
+/* Standard input, cut into messages; buf[start, end) was read and is not cut yet. */
 struct input {
     char *buf;
     size_t size, start, end;
-    size_t scanned; /* of that, bytes known to hold no newline */
+    size_t scanned; /* bytes from start on that hold no newline */
     uint32_t max_message;
     bool eof;
 };
@@ -62,7 +62,7 @@ static int cut_prefixed(struct input *in, struct iovec *message)
     return in->eof && have > 0 ? -EPIPE : 0;
 }
 
-/* Read more, moving what is left to the front, in a larger buffer if it must be. */
+/* Read more. What is not cut yet moves to the front first, and the buffer grows if it is full. */
 static int fill(struct input *in)
 {
     if (in->start > 0) {
@@ -91,7 +91,7 @@ static int fill(struct input *in)
     }
 }
 
-/* Send n messages, waiting for room as patience says; *sent counts them. */
+/* Send n messages, waiting for room as patience says; *sent says how many were sent. */
 static int send_all(shmring_t *q, const struct patience *patience, const struct iovec *messages,
                     int n, uint64_t *sent)
 {
@@ -111,13 +111,13 @@ static int send_all(shmring_t *q, const struct patience *patience, const struct 
     return 0;
 }
 
-/* What stopped us, in words that say which message was the first not to be sent. */
+/* Say why sending stopped, and which message was the first that was not sent. */
 static int explain(const char *name, const struct input *in, const char *unit, uint64_t number,
                    int error)
 {
     switch (error) {
     case -EINTR:
-        return EXIT_FAILED; /* for the moment: a signal ends us */
+        return EXIT_FAILED; /* main() then ends the process by that signal */
     case -EAGAIN:
         complain(name, "%s %" PRIu64 ": the queue is full", unit, number);
         return EXIT_GAVE_UP;
@@ -176,7 +176,7 @@ static int send_input(shmring_t *q, const char *name, cut_fn *cut, const struct 
                 status = complain("stdin", "cannot read: %s", strerror(-rc));
             break;
         }
-        /* Hours may have gone by: is anybody still able to find the queue? */
+        /* The read may have taken hours: can a consumer still find the queue by its name? */
         rc = shmring_check(q);
         if (rc < 0) {
             status = failed(name, "cannot send", rc);

@@ -62,7 +62,7 @@ static void put_text(const char *name, const struct view *view)
     }
 }
 
-/* Counters a second, between two looks. */
+/* The counters' increase a second, between two calls of shmring_stat(). */
 static void put_rates(const struct shmring_stat *was, const struct shmring_stat *is, double seconds)
 {
     printf("%12.0f %12.0f %14.0f %14.0f %9" PRIu64 " %5.1f%% %9.0f %9.0f\n",
@@ -81,7 +81,8 @@ static double now(void)
     return (double)ts.tv_sec + (double)ts.tv_nsec * 1e-9;
 }
 
-/* Look again and again. Ends with an error, when the queue is removed, or by a signal. */
+/* Print the queue's figures every `every`. Ends with an error, when the queue is removed, or by a
+ * signal. */
 static int watch(shmring_t *q, const char *name, bool json, const struct timespec *every)
 {
     struct shmring_stat was = {0};
@@ -113,7 +114,7 @@ static int watch(shmring_t *q, const char *name, bool json, const struct timespe
     }
 }
 
-/* Of all queues at once: what a collector is to read comes from one run. */
+/* OpenMetrics of all queues in one text, as a collector reads one file. */
 static int tell_collector(char *const *arguments, int n)
 {
     struct list list = {0};

@@ -120,7 +120,7 @@ void put_time(FILE *out, int64_t ns)
     if (gmtime_r(&seconds, &tm) && strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm) > 0)
         fputs(text, out);
     else
-        fputc('?', out); /* a damaged segment may say any time */
+        fputc('?', out); /* a damaged segment may hold any value as a time */
 }
 
 void put_user(FILE *out, uint32_t uid)

@@ -21,9 +21,9 @@ struct command {
     const char *name;
     const char *arguments; /* for the usage line */
     const char *summary;
-    const char *options; /* a line each, --help aside */
+    const char *options; /* a line each, without --help */
     const char *notes;   /* NULL: none */
-    const char *missing; /* what to do about what does not exist; NULL: see which there are */
+    const char *missing; /* advice when the queue does not exist; NULL: to list the queues */
     int (*run)(const struct command *self, int argc, char **argv);
 };
 
@@ -35,11 +35,12 @@ extern const struct command create_command, ls_command, stat_command, who_comman
 /* --help of a subcommand, to stdout. Returns EXIT_OK. */
 int help(const struct command *self);
 
-/* A wrong command line. The message goes to stderr (none: getopt has told). Returns EXIT_USAGE. */
+/* A wrong command line. The message goes to stderr (NULL: getopt() has printed one). Returns
+ * EXIT_USAGE. */
 int usage(const struct command *self, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* An option was given a value it cannot have. Returns EXIT_USAGE. */
+/* Complain of an option's value that is not allowed. Returns EXIT_USAGE. */
 int bad_value(const struct command *self, const char *option, const char *value,
               const char *wanted);
 
@@ -50,14 +51,14 @@ int complain(const char *name, const char *format, ...) __attribute__((format(pr
 int failed(const char *name, const char *what, int error);
 const char *error_detail(int error); /* valid until the next call */
 
-/* What an allocation returned, if it is something. Running out of memory ends the program, which
- * can be killed at any moment without harm. */
+/* Returns the memory that an allocation returned. If that is NULL, the program ends: it can be
+ * killed at any moment without harm. */
 void *must(void *memory);
 
 /* ---- arguments.c: the command line of subcommands whose only option is --json ---------------- */
 
-/* Options, and the one NAME that must follow; name NULL: whatever follows is at argv[optind].
- * Returns GO_ON, or the exit code to end with. */
+/* Options, and the one NAME that must follow; name NULL: any arguments may follow, from
+ * argv[optind] on. Returns GO_ON, or the exit code to end with. */
 enum { GO_ON = -1 };
 int parse_arguments(const struct command *self, int argc, char **argv, bool *json,
                     const char **name);
@@ -71,13 +72,13 @@ bool parse_seconds(const char *text, struct timespec *time);
 
 /* ---- text.c: output ------------------------------------------------------------------------- */
 
-/* At most n bytes of a string others chose, with what is not printable ASCII as \xNN. */
+/* At most n bytes of a string from outside this program; all but printable ASCII as \xNN. */
 void put_escaped(FILE *out, const char *text, size_t n);
 
 /* The same as a JSON string, quotes included; what is not UTF-8 becomes U+FFFD. */
 void put_json_string(FILE *out, const char *text, size_t n);
 
-/* The same for bytes, of which a NUL is one like any other. */
+/* The same for n bytes, which may contain NUL. */
 void put_escaped_bytes(FILE *out, const void *bytes, size_t n);
 void put_json_bytes(FILE *out, const void *bytes, size_t n);
 
@@ -101,21 +102,20 @@ struct view {
 
 int view_take(shmring_t *q, struct view *view); /* 0 or the library's error */
 void view_free(struct view *view);
-/* What the commands say of a kind of queue. They compare kinds nowhere else. */
+/* How the commands show a kind of queue. All that depends on the kind is here. */
 struct kind_view {
     uint32_t number;
     const char *name;
-    const char *unit;  /* of the capacity and of the high-water mark */
-    const char *place; /* where payloads are */
-    bool in_messages;  /* the unit is messages, else bytes of the ring */
-    bool role_rows;    /* a row a role, so the queue's counters are those of its participants */
-    bool
-        knows_holders; /* how much each participant holds; messages may come again, or be dropped */
-    uint64_t capacity; /* these two unless told otherwise: a megabyte */
+    const char *unit;   /* of the capacity and of the high-water mark */
+    const char *place;  /* the name of the place where payloads are */
+    bool in_messages;   /* the unit is messages, else bytes of the ring */
+    bool role_rows;     /* a row for each role: its counters are the queue's */
+    bool knows_holders; /* it is known what each participant holds, and dropped or redelivered */
+    uint64_t capacity;  /* these two are the defaults: a megabyte */
     uint32_t max_message;
 };
 
-/* An unknown kind: one that is named so. */
+/* Never NULL: an unknown number gives an entry whose name says so. */
 const struct kind_view *kind_view(uint32_t number);
 
 /* NULL: no kind has that name. */
@@ -127,18 +127,18 @@ void put_participant(FILE *out, const struct shmring_participant *row);
 void put_participants_json(FILE *out, const struct view *view); /* an array */
 void put_view_json(FILE *out, const char *name, const struct view *view);
 
-double view_fill(const struct shmring_stat *st); /* how full it is, 0 to 1 */
+double view_fill(const struct shmring_stat *st); /* how full the queue is, 0 to 1 */
 
-/* mpmc: the participant that has held blocks for longest; NULL: nobody holds any. */
+/* mpmc: the participant that has held blocks for longest; NULL: no participant holds any. */
 const struct shmring_participant *view_longest_holder(const struct view *view);
 
 /* ---- find.c: segments in /dev/shm, by name, and in directories ---------------------------------
  */
 
-/* A segment found, and what became of opening it. */
+/* A segment that was found, and what opening it returned. */
 struct entry {
     char *name;
-    int error; /* 0: view is valid; else why there is only the file to tell of */
+    int error; /* 0: view is valid; else why the segment could not be opened */
     char *reason;
     struct view view;
     struct stat file;
@@ -147,13 +147,14 @@ struct entry {
 struct list {
     struct entry *entries;
     size_t n, room;
-    bool quiet; /* what is not there, or cannot be listed, is an entry and no complaint */
+    bool quiet; /* what does not exist, or cannot be listed, becomes an entry without a message on
+                   stderr */
 };
 
 /* Add the queues that the arguments name, and those in the directories (arguments with a slash);
  * without arguments those in /dev/shm. Complains, and returns the exit code. */
 int find(struct list *list, char *const *arguments, int n);
-bool is_directory(const char *argument); /* or else it names a queue */
+bool is_directory(const char *argument); /* false: it names a queue */
 #define POSIX_DIRECTORY "/dev/shm"
 void list_free(struct list *list);
 const char *error_name(int error); /* a word for why a segment cannot be opened */
@@ -166,12 +167,13 @@ void put_openmetrics(struct list *list); /* sorts it */
 /* ---- wait.c: what send and recv do while they cannot go on --------------------------------------
  */
 
-extern volatile sig_atomic_t stop_signal; /* the one that tells us to leave, or 0 */
+extern volatile sig_atomic_t stop_signal; /* the signal that ends this command, or 0 */
 
 /* From now on SIGINT, SIGTERM and SIGHUP set stop_signal, and writes fail with EPIPE. */
 void catch_signals(void);
 
-/* Die of stop_signal, so that a parent sees what ended us. Returns if there was none. */
+/* End this process by stop_signal, so that the parent sees which signal it was. Returns if there
+ * was none. */
 void end_by_signal(void);
 
 struct patience {
@@ -181,7 +183,7 @@ struct patience {
     struct timespec timeout;
 };
 
-/* The options of those that wait, and --help. */
+/* The options of the commands that wait, and --help. */
 #define PATIENCE_LETTERS "wt:nh"
 /* clang-format off */
 #define PATIENCE_OPTIONS                                                                           \
@@ -191,8 +193,8 @@ struct patience {
     {"help", no_argument, NULL, 'h'}
 /* clang-format on */
 
-/* What getopt_long() has returned is one of these, or unknown. Returns GO_ON, or the exit code to
- * end with. */
+/* Take an option that getopt_long() has returned: one of these, or an unknown one. Returns GO_ON,
+ * or the exit code to end with. */
 int patience_option(struct patience *patience, const struct command *self, int option);
 
 /* Open NAME as patience says. Complains and returns the exit code when that fails. */
@@ -205,7 +207,7 @@ struct waiting {
 
 /*
  * Sleep until the queue is SHMRING_READABLE or SHMRING_WRITABLE, a tenth of a second at most.
- * Returns 0: try again; 1: it was that long, time to look at what costs more; -EAGAIN: no_wait;
+ * Returns 0: try again; 1: the tenth is over, so make the checks that cost more; -EAGAIN: no_wait;
  * -ETIMEDOUT; -EINTR: stop_signal; or what shmring_wait() or shmring_check() says.
  */
 int wait_for_event(struct waiting *waiting, shmring_t *q, unsigned event,

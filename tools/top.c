@@ -7,7 +7,7 @@
 
 #include "top.h"
 
-/* As text: two looks, and what they saw. */
+/* As text: gather twice, and print the table with the rates between the two. */
 static int run_once(struct gathering *g, int sort_key, const char *filter,
                     const struct timespec *delay)
 {

@@ -1,25 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * shmring top, in three parts: top_gather.c looks at the queues, top_text.c puts what was seen into
- * lines, and top_screen.c shows lines on a terminal and reads its keys. top.c has the command line.
+ * shmring top, in three parts: top_gather.c reads the queues' figures, top_text.c makes lines of
+ * them, and top_screen.c shows the lines on a terminal and reads its keys. top.c has the command
+ * line.
  */
 #ifndef SHMRING_TOP_H
 #define SHMRING_TOP_H
 
 #include "tool.h"
 
-/* ---- top_gather.c: what is there, and how fast it goes --------------------------------------- */
+/* ---- top_gather.c: the queues, and their rates --------------------------------------- */
 
-/* One look at all queues. Opens each as an observer, and closes it again. */
+/* The figures of all queues at one moment. Each queue is opened as an observer and closed again. */
 struct look {
     struct list list;
     double moment; /* CLOCK_MONOTONIC, seconds */
 };
 
-/* A queue in the last look, beside itself in the look before. */
+/* A queue in the last look, and the same queue in the look before. */
 struct top_row {
     const struct entry *entry;
-    const struct entry *before; /* NULL: it is new, or is another one of the same name */
+    const struct entry *before; /* NULL: the queue is new, or the name was another queue's */
     double messages, bytes;     /* sent a second; 0 when it is new */
     double received;
 };
@@ -28,21 +29,21 @@ struct gathering {
     char *const *arguments; /* as for find() */
     int n;
     struct look looks[2]; /* the last one, and the one before */
-    double seconds;       /* between them; 0: there was only one */
-    struct top_row *rows; /* sorted, and only those that the filter lets through */
+    double seconds;       /* between the two looks; 0: there was only one */
+    struct top_row *rows; /* sorted; only those that match the filter */
     size_t n_rows;
 };
 
-/* Look once more, and have the rows. */
+/* Take a new look, and make the rows. */
 void gather(struct gathering *g, int sort_key, const char *filter);
 void gather_again(struct gathering *g, int sort_key, const char *filter); /* the rows only */
 void gathering_free(struct gathering *g);
 
-/* What to sort by is named by the key to press. */
-const char *sort_name(int key);    /* NULL: there is no such key */
-int sort_key_of(const char *name); /* 0: there is none of that name */
+/* A sort order is named by the key that chooses it. */
+const char *sort_name(int key);    /* NULL: the key chooses no order */
+int sort_key_of(const char *name); /* 0: no order has that name */
 
-/* What a participant sends and receives a second, 0 when it is new. */
+/* Messages that a participant sends and receives a second, 0 when it is new. */
 void participant_rates(const struct gathering *g, const struct top_row *row,
                        const struct shmring_participant *who, double *sent, double *received);
 
@@ -60,29 +61,30 @@ struct page {
 
 void page_free(struct page *page);
 
-/* What is on the screen. */
+/* What the user has chosen to see. */
 struct screen_state {
     int sort_key;
     char filter[64];
     bool typing;    /* the filter is being typed */
-    bool detail;    /* one queue, not all */
-    char *selected; /* its name; NULL: the first */
-    size_t scroll;  /* of the participants, or of the queues */
+    bool detail;    /* show one queue, not all */
+    char *selected; /* the selected queue's name; NULL: the first queue */
+    size_t scroll;  /* the first line shown, of the participants or of the queues */
     int width, height;
 };
 
-/* The table without a terminal: every row, no name cut, and who holds blocks. */
+/* The table without a terminal: every row, no name cut, and the participants that hold blocks. */
 void put_table_of(struct page *page, const struct gathering *g);
 
-/* A whole screen, of state->height lines at the most. Moves the scroll to where the selected is. */
+/* A whole screen, of state->height lines at most. Sets state->scroll so that the selected queue is
+ * shown. */
 void put_screen(struct page *page, const struct gathering *g, struct screen_state *state);
 
-/* Which row is selected: the first one if that is gone, n_rows if there is none. */
+/* Index of the selected row: 0 if the selected queue is gone, n_rows if there are no rows. */
 size_t selected_row(const struct gathering *g, const struct screen_state *state);
 
 /* ---- top_screen.c: the terminal -------------------------------------------------------------- */
 
-/* Until it is left, or a signal comes. Returns the exit code. */
+/* Show the screen until the user quits, or a signal comes. Returns the exit code. */
 int run_screen(struct gathering *g, int sort_key, const char *filter, const struct timespec *delay);
 
 #endif

@@ -14,13 +14,14 @@ static double now(void)
     return (double)ts.tv_sec + (double)ts.tv_nsec * 1e-9;
 }
 
-/* A counter's increase a second. One that went back is damaged, or was read while it moved. */
+/* A counter's increase a second; 0 for a counter that went back: it is damaged, or was read while
+ * it changed. */
 static double rate(uint64_t is, uint64_t was, double seconds)
 {
     return is > was && seconds > 0 ? (double)(is - was) / seconds : 0;
 }
 
-/* The same queue, and not another one under its name? */
+/* Is it the same queue, and not a new one of the same name? */
 static bool is_same(const struct entry *a, const struct entry *b)
 {
     return strcmp(a->name, b->name) == 0 && a->error == 0 && b->error == 0 &&
@@ -117,7 +118,7 @@ static int compare(const void *a, const void *b, void *key)
     for (int i = 0; i < SORTS; i++) {
         if (sorts[i].key != *(const int *)key || !sorts[i].value)
             continue;
-        /* Of those that cannot be looked at nothing is known: last. */
+        /* Queues that cannot be opened come last. */
         double l = left->entry->error ? -1 : sorts[i].value(left);
         double r = right->entry->error ? -1 : sorts[i].value(right);
         if (l != r)
@@ -155,7 +156,7 @@ void gather(struct gathering *g, int sort_key, const char *filter)
     list_free(&g->looks[1].list);
     g->looks[1] = g->looks[0];
     g->looks[0] = (struct look){.list.quiet = true, .moment = now()};
-    find(&g->looks[0].list, g->arguments, g->n); /* what went wrong is in the list */
+    find(&g->looks[0].list, g->arguments, g->n); /* errors are entries of the list */
     if (g->looks[0].list.n > 0)
         qsort(g->looks[0].list.entries, g->looks[0].list.n, sizeof(struct entry), by_name);
     g->seconds = g->looks[1].moment > 0 ? g->looks[0].moment - g->looks[1].moment : 0;

@@ -118,7 +118,7 @@ static long step_of(int key)
 static void on_key_in_detail(struct screen_state *state, int key)
 {
     const long scroll = (long)state->scroll + step_of(key);
-    state->scroll = scroll > 0 ? (size_t)scroll : 0; /* put_screen() knows where the end is */
+    state->scroll = scroll > 0 ? (size_t)scroll : 0; /* put_screen() limits it */
     if (key == ESCAPE || key == KEY_LEFT || key == KEY_BACKSPACE) {
         state->detail = false;
         state->scroll = 0;
@@ -159,13 +159,13 @@ static bool on_key(const struct gathering *g, struct screen_state *state, int ke
     return true;
 }
 
-/* All keys that were pressed. Returns whether to go on. */
+/* Read and act on all keys that were pressed. Returns whether to go on. */
 static bool read_keys(const struct gathering *g, struct screen_state *state)
 {
     for (int key; (key = getch()) != ERR;)
         if (!on_key(g, state, key))
             return false;
-    /* A terminal that is gone is always ready, and has no keys. */
+    /* A terminal that was closed is always ready, but read() returns no keys. */
     struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
     return poll(&input, 1, 0) <= 0 || !(input.revents & (POLLHUP | POLLERR));
 }

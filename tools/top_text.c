@@ -10,7 +10,7 @@
 
 enum {
     NAME_LEAST = 14,
-    BESIDE_NAME = 66, /* what the other columns of the table take */
+    BESIDE_NAME = 66, /* width of the other columns of the table */
     BAR = 6
 };
 
@@ -47,7 +47,7 @@ void page_free(struct page *page)
     *page = (struct page){.n = 0};
 }
 
-/* Printable ASCII whatever it was; to be freed. */
+/* Returns the text as printable ASCII; the caller frees it. */
 static char *escaped(const char *text, size_t n)
 {
     char *copy = NULL;
@@ -76,7 +76,7 @@ static struct figure scaled(double value, double base)
     size_t unit = 0;
     for (; value >= 999.5 && unit < sizeof units - 2; unit++)
         value /= base;
-    /* Of small rates a decimal; counters have none. */
+    /* Rates below 10 get one decimal; counters have none. */
     const bool small = unit == 0 && value < 9.95 && value != (double)(int)value;
     const char *format = small || (unit > 0 && value < 99.95) ? "%.1f%.*s" : "%.0f%.*s";
     snprintf(figure.text, sizeof figure.text, format, value, unit > 0, &units[unit]);
@@ -100,7 +100,7 @@ static struct figure duration(double seconds)
     return figure;
 }
 
-/* What a damaged segment says may be beyond any measure. */
+/* A damaged segment may give any number, however large. */
 static double percent(double part)
 {
     return part > 1 ? 100 : part > 0 ? 100 * part : 0;
@@ -156,7 +156,7 @@ static void put_row(struct page *page, const struct top_row *row, int name_width
     free(name);
 }
 
-/* Who holds blocks of this queue for longest; false: nobody does. */
+/* The participant that has held blocks for longest; false: no participant holds any. */
 static bool put_holder(struct page *page, const struct entry *entry)
 {
     const struct shmring_participant *longest = view_longest_holder(&entry->view);
@@ -197,7 +197,8 @@ size_t selected_row(const struct gathering *g, const struct screen_state *state)
     return 0;
 }
 
-/* The first of `total` things to show in `room` lines, so that the one at `wanted` is seen. */
+/* Index of the first of `total` lines to show where there is room for `room`, so that line `wanted`
+ * is shown. */
 static size_t scrolled_to(size_t first, size_t wanted, size_t total, size_t room)
 {
     if (wanted < first)
@@ -209,7 +210,7 @@ static size_t scrolled_to(size_t first, size_t wanted, size_t total, size_t room
 
 static void put_all(struct page *page, const struct gathering *g, struct screen_state *state)
 {
-    const int around = 4; /* title, heading, holder, keys */
+    const int around = 4; /* lines for title, heading, holder and keys */
     const size_t room = state->height > around ? (size_t)(state->height - around) : 1;
     const int name_width =
         state->width - BESIDE_NAME > NAME_LEAST ? state->width - BESIDE_NAME : NAME_LEAST;
@@ -314,7 +315,7 @@ static void put_participants(struct page *page, const struct gathering *g,
                              const struct top_row *row, struct screen_state *state)
 {
     const struct view *view = &row->entry->view;
-    const size_t used = page->n + 2; /* with this heading, and the keys */
+    const size_t used = page->n + 2; /* lines, with this heading and the keys */
     const size_t room = state->height > (int)used ? (size_t)state->height - used : 1;
 
     put_line(page, HEADING, "%4s %8s %-7s %-8s %5s %5s %7s %7s  %s", "ROW", "PID", "STATE", "ROLE",

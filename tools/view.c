@@ -24,7 +24,7 @@ int view_take(shmring_t *q, struct view *view)
         view_free(view);
         return rc;
     }
-    if (view->n > n) /* somebody joined in between */
+    if (view->n > n) /* a participant attached between the two calls */
         view->n = n;
     for (int i = 0; i < view->n && kind_view(view->stat.kind)->role_rows; i++) {
         if (view->rows[i].role == SHMRING_PRODUCER)
@@ -100,14 +100,15 @@ const char *role_name(uint32_t role)
                                                            : "unknown";
 }
 
-/* Does its pid mean here what it means there? */
+/* Is the participant in this process's pid namespace, so that its pid means the same here? */
 bool in_our_pid_namespace(const struct shmring_participant *row)
 {
     struct stat st;
     return stat("/proc/self/ns/pid", &st) < 0 || st.st_ino == row->pid_namespace;
 }
 
-/* Does a process of that pid exist that started when it did, and is stopped? */
+/* Is the process stopped? Its start time must match too, as the pid may be another process's by
+ * now. */
 static bool is_stopped(const struct shmring_participant *row)
 {
     char path[64], text[1024], state;
@@ -118,7 +119,7 @@ static bool is_stopped(const struct shmring_participant *row)
         return false;
     text[fread(text, 1, sizeof text - 1, file)] = '\0';
     fclose(file);
-    const char *fields = strrchr(text, ')'); /* behind the command, which may hold anything */
+    const char *fields = strrchr(text, ')'); /* behind the command's name: any characters */
     return fields &&
            sscanf(fields,
                   ") %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "

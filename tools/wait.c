@@ -9,14 +9,14 @@
 
 #include "tool.h"
 
-/* So long is slept at once. A signal that arrives just before a sleep is heard of after it. */
+/* The longest sleep. A signal that arrives just before a sleep is noticed after it. */
 #define SLICE_NS INT64_C(100000000)
 
 volatile sig_atomic_t stop_signal;
 
 /*
- * A signal interrupts a blocking call. One that arrives just before such a call would not: the
- * alarm interrupts that a second later, and again until we have left.
+ * A signal interrupts a blocking call, but not if it arrives just before the call. So an alarm
+ * interrupts the call a second later, and again each second until the program has ended.
  */
 static void on_signal(int signo)
 {
@@ -33,7 +33,7 @@ void catch_signals(void)
     for (size_t i = 0; i < sizeof leave / sizeof leave[0]; i++) {
         struct sigaction before;
         sigaction(leave[i], NULL, &before);
-        if (before.sa_handler != SIG_IGN) /* nohup, or a shell's background job */
+        if (before.sa_handler != SIG_IGN) /* SIG_IGN: nohup, or a shell's background job */
             sigaction(leave[i], &action, NULL);
     }
     signal(SIGPIPE, SIG_IGN);
