@@ -343,6 +343,7 @@ script_tests += \
 	tests/configure.sh \
 	tests/consumers.sh \
 	tests/cxx.sh \
+	tests/drivers.sh \
 	tests/exports.sh \
 	tests/headers.sh \
 	tests/instructions.sh \

@@ -11,15 +11,6 @@ trap 'rm -rf "$dir"' EXIT
 trap 'exit 1' HUP INT TERM
 tests=$(cd "$srcdir/tests" && pwd)
 
-# A suite that passed, and did not say so in words that are known, is not taken for one test.
-cat >"$dir/test_some.log" <<'END'
-[====] Synthese: Getestet: 3 | Bestanden: 3 | Fehler: 0 | Abstürze: 0
-END
-echo ':test-result: PASS' >"$dir/test_some.trs"
-"$tests/summarise" "$dir/test_some.log" && exit 1
-sed -i 's/.*/[====] Synthesis: Tested: 3 | Passing: 3 | Failing: 0 | Crashing: 0/' "$dir/test_some.log"
-"$tests/summarise" "$dir/test_some.log" | grep 'Tested: 3 | Passing: 3 '
-
 unset LC_ALL LANGUAGE
 LOCPATH=$dir LANG=de_DE.UTF-8
 export LOCPATH LANG
