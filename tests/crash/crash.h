@@ -43,9 +43,7 @@ struct crash_kind {
     size_t operation_count;
     const struct crash_state *states;
     size_t state_count;
-    unsigned budget; /* instructions that a call of a survivor may take */
-    unsigned
-        long_operation; /* one of more instructions is tried at some of those that only compute */
+    unsigned budget;         /* instructions that a call of a survivor may take */
     unsigned measured_calls; /* so many calls of survivors after a death are measured */
     unsigned pair_points;    /* points of an operation that are combined with those of another */
 
