@@ -62,14 +62,14 @@ passes() # STATUS
 }
 
 criterions='Direct leak of 48 byte(s) in 1 object(s) allocated from:
-    #0 0x7f2a164b83b7 in __interceptor_calloc asan_malloc_linux.cpp:77
+    #0 0x7f2a164b83b7 in __interceptor_calloc
     #1 0x7f2a163ef332  (/lib/x86_64-linux-gnu/libcriterion.so.3+0x1a332)'
 ours='Direct leak of 8 byte(s) in 1 object(s) allocated from:
-    #0 0x7f2a164b83b7 in __interceptor_malloc asan_malloc_linux.cpp:69
+    #0 0x7f2a164b83b7 in __interceptor_malloc
     #1 0x55d0c0ffee00 in shmring_open lib/api/open.c:1
     #2 0x7f2a163ef332  (/lib/x86_64-linux-gnu/libcriterion.so.3+0x1a332)'
 nobodys='Direct leak of 8 byte(s) in 1 object(s) allocated from:
-    #0 0x7f2a164b83b7 in __interceptor_malloc asan_malloc_linux.cpp:69'
+    #0 0x7f2a164b83b7 in __interceptor_malloc'
 leaks='==1==ERROR: LeakSanitizer: detected memory leaks'
 
 report "$leaks
