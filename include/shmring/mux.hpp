@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * shmring/mux.h in C++17 and later, beside shmring.hpp: a mux that ends itself. Every call is one
- * of mux.h, where its guarantees and errors are told.
+ * shmring/mux.h in C++17 and later, beside shmring.hpp: a mux that ends itself. Every call here
+ * makes a call of mux.h, which documents its guarantees and errors.
  *
  *   shmr::queue orders("orders", SHMRING_CONSUMER);
  *   shmr::mux mux(shmring_mux_config{});                   throws std::system_error
@@ -12,12 +12,12 @@
  *           while (auto message = static_cast<shmr::queue *>(events[i].data)->peek())
  *               std::cout << message->text() << '\n';
  *
- * The queues stay their owners': take one out with remove() before it is closed, assigned to or
- * goes out of scope, and end the mux first where both go. Moving one is all right for the mux, but
- * not for a pointer to it in its events. Messages that were taken from a borrowed queue end before
- * it is given back, by done() or the next wait().
+ * A mux does not own its queues: remove() a queue before it is closed, assigned to or destroyed, or
+ * end the mux first. The mux does not mind when a queue object is moved, but a pointer to it that
+ * was given to add() is then wrong. Release the messages of a borrowed queue before done() or the
+ * next wait() gives the queue back.
  *
- * Link with libshmring-mux. With -fno-exceptions there is only create(), as for a queue.
+ * Link with libshmring-mux. With -fno-exceptions use create() in place of the constructor.
  */
 #ifndef SHMRING_MUX_HPP
 #define SHMRING_MUX_HPP
@@ -31,7 +31,7 @@ namespace shmr
 class mux
 {
   public:
-    mux() noexcept = default; /* none: every call fails with -EBADF */
+    mux() noexcept = default; /* no mux: every call fails with -EBADF */
 
 #if defined __cpp_exceptions
     explicit mux(const shmring_mux_config &config)
@@ -57,7 +57,7 @@ class mux
         shmring_mux_destroy(&mux_);
     }
 
-    /* nullptr: the usual configuration, which is not that of zeros. */
+    /* nullptr: the default configuration. It differs from one of all zeroes: spin_ns is 50,000. */
     static result<mux> create(const shmring_mux_config *config = nullptr) noexcept
     {
         mux m;
@@ -78,7 +78,7 @@ class mux
         return status(shmring_mux_done(mux_, q.get()));
     }
 
-    /* How many events there are; 0 after wake(). */
+    /* Returns the number of events; 0 after wake(). */
     result<int> wait(shmring_mux_event *events, int n, timeout t) noexcept
     {
         const int rc = shmring_mux_wait(mux_, events, n, t.get());

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * shmring in C++17 and later: shmring.h with handles, messages and reservations that clean up after
- * themselves. All of it is in this header, and every call is one of shmring.h, where its guarantees
- * and errors are told.
+ * themselves. All of it is in this header. Every call here makes a call of shmring.h, which
+ * documents its guarantees and errors.
  *
  *   shmr::queue out("orders", config);                  throws shmr::open_error
  *   shmr::queue in("orders", SHMRING_CONSUMER);
@@ -12,11 +12,11 @@
  *   else if (message.error() != -ETIMEDOUT)
  *       std::cerr << message.code().message() << '\n';
  *
- * Only the constructors of a queue throw, and only they need exceptions: with -fno-exceptions they
- * are not there, and queue::create() and its kin return what is to be known.
+ * Only the constructors of a queue throw, and only they need exceptions. With -fno-exceptions they
+ * are not declared; use queue::create(), queue::open() and queue::open_fd(), which return a result.
  *
- * The namespace is shmr, as C has taken shmring. A queue here is a handle, one participant's.
- * Threads and signals as in shmring.h; moving a handle is use of it.
+ * The namespace is shmr, because shmring is already a struct in C. A queue object here is one
+ * participant's handle. Threads and signals as in shmring.h; moving a handle counts as using it.
  */
 #ifndef SHMRING_SHMRING_HPP
 #define SHMRING_SHMRING_HPP
@@ -40,8 +40,8 @@ namespace shmr
 {
 
 /*
- * What a call gave: a value, or a negative errno value as in C. The value is there only if it
- * converts to true.
+ * What a call returned: a value, or a negative errno value as in C. The value is there only if the
+ * result converts to true.
  */
 template <class T> class [[nodiscard]] result
 {
@@ -125,7 +125,7 @@ template <> class [[nodiscard]] result<void>
 using status = result<void>;
 
 /*
- * Some bytes in a row that belong to somebody else: what std::span is, for C++17 too; a std::span
+ * A view of contiguous bytes that it does not own: like std::span, but for C++17 too. A std::span
  * can be made of it.
  */
 template <class Byte> class basic_view
@@ -169,7 +169,7 @@ template <class Byte> class basic_view
         return {reinterpret_cast<const char *>(data_), size_};
     }
 
-    /* Copy an object out, if that is what the bytes are. Returns false for any other size. */
+    /* Copy the bytes into object. Returns false if the size is not that of object. */
     template <class T> bool read(T &object) const noexcept
     {
         static_assert(std::is_trivially_copyable_v<T>, "bytes are no such object");
@@ -216,7 +216,8 @@ class bytes : public basic_view<const std::byte>
     }
 };
 
-/* How long to wait, of any std::chrono duration: a negative one is zero, 30 years are for ever. */
+/* How long to wait, from any std::chrono duration. A negative one counts as zero, more than 10^9
+ * seconds (31 years) as for ever. */
 class timeout
 {
   public:
@@ -252,9 +253,10 @@ class timeout
 };
 
 /*
- * A message that was taken. It is released, as done with, when this goes out of scope, whatever the
- * way: call keep() where it is not done, and it stays held, to be delivered again once the queue is
- * closed. It must not outlive the queue; messages of an spsc queue end in the order they came in.
+ * A message that was taken. The destructor releases it as done with, also when an exception leaves
+ * the scope. If it is not done with, call keep(): it stays held, and is delivered again once the
+ * queue is closed. A message must not outlive its queue. Messages of an spsc queue must be released
+ * in the order in which they were taken.
  */
 class [[nodiscard]] message : public basic_view<const std::byte>
 {
@@ -296,13 +298,13 @@ class [[nodiscard]] message : public basic_view<const std::byte>
         return (info_.flags & SHMRING_REDELIVERED) != 0;
     }
 
-    /* As the end of the scope, to see how it went. */
+    /* Release now, as the destructor does, but return the result. */
     status release() noexcept
     {
         return status(shmring_release(std::exchange(q_, nullptr), data()));
     }
 
-    /* Do not release it; what to pass to shmring_release() later is data(). */
+    /* Do not release it. To release it later, pass data() to shmring_release(). */
     void keep() noexcept
     {
         q_ = nullptr;
@@ -319,7 +321,7 @@ class [[nodiscard]] message : public basic_view<const std::byte>
     shmring_info info_ = {};
 };
 
-/* Room in the queue, to be written in place. Given back unsent unless it is committed. */
+/* Room in the queue, to be written in place. The destructor cancels it unless it was committed. */
 class [[nodiscard]] reservation : public mutable_bytes
 {
   public:
@@ -346,7 +348,8 @@ class [[nodiscard]] reservation : public mutable_bytes
         cancel();
     }
 
-    /* Send the first length bytes. If that is more than was reserved, it stays open. */
+    /* Send the first length bytes. If length is more than was reserved, it returns -EMSGSIZE and
+     * the reservation stays open. */
     status commit(std::size_t length) noexcept
     {
         const int rc = shmring_commit(q_, data(), length);
@@ -370,8 +373,8 @@ class [[nodiscard]] reservation : public mutable_bytes
 };
 
 #if defined __cpp_exceptions
-/* Why a queue was not opened. std::system_error would put the words for the errno behind a sentence
- * that has them already. */
+/* Why a queue was not opened. what() is the library's sentence alone: std::system_error would
+ * append the words for the errno, which the sentence has already. */
 class open_error : public std::system_error
 {
   public:
@@ -425,7 +428,7 @@ class queue
         shmring_close(&q_);
     }
 
-    /* The same without exceptions. */
+    /* As the constructors, without exceptions. */
     static result<queue> create(const char *name, const shmring_config &config) noexcept
     {
         queue q;
@@ -465,7 +468,8 @@ class queue
         return status(shmring_unlink(name));
     }
 
-    /* For the calls in shmring.h and mux.h that are not here. The handle stays the queue's. */
+    /* The handle, for calls of shmring.h and mux.h that this class does not have. The queue keeps
+     * it. */
     shmring_t *get() const noexcept
     {
         return q_;
@@ -545,7 +549,7 @@ class queue
         return rc < 0 ? result<bool>::failed(rc) : result<bool>(rc > 0);
     }
 
-    /* Looking. */
+    /* Inspecting. */
     result<struct shmring_stat> stat() noexcept
     {
         struct shmring_stat st = {};
@@ -561,7 +565,7 @@ class queue
     {
         return counted<int>(shmring_recover(q_, report));
     }
-    /* each(const shmring_message &) returns whether to go on, and must not throw. */
+    /* each(const shmring_message &) returns true to go on, and must not throw. */
     template <class Each> status dump(Each &&each) noexcept
     {
         using Function = std::remove_reference_t<Each>;
