@@ -13,16 +13,18 @@
 #include "base/error.h"
 #include "base/trace.h"
 
-/* With SHMRING_OPEN_OR_CREATE the name may come and go between the two attempts; not for ever. */
+/* With SHMRING_OPEN_OR_CREATE another process may create or remove the name between opening and
+ * creating: limit on the attempts. */
 #define OPEN_OR_CREATE_TRIES 100
 
-/* The mode asked for, or the usual one. */
+/* The mode asked for, or the default. */
 static mode_t mode_of(const struct shmr_name *name, const struct shmring_config *config)
 {
     return config->mode ? config->mode : name->backend == SHMR_MEMFD ? 0666 : 0600;
 }
 
-/* Create, attach, and only then show it: nobody can be quicker to take the creator's roles. */
+/* Create and attach, and only then publish the name: so no other process can take the creator's
+ * roles first. */
 static int create_new(shmring_t **out, const struct shmr_name *name, const struct shmr_geometry *g,
                       const struct shmring_config *config)
 {
@@ -56,7 +58,7 @@ static int create_new(shmring_t **out, const struct shmr_name *name, const struc
     return 0;
 }
 
-/* Open what exists already, if it is what would have been created. */
+/* Open the existing queue, if it has the parameters that the new one would have. */
 static int open_same(shmring_t **out, const struct shmr_name *name, const struct shmr_geometry *g,
                      const struct shmring_config *config)
 {
@@ -91,7 +93,7 @@ int shmring_create(shmring_t **q, const char *text, const struct shmring_config 
         return create_new(q, &name, &g, config);
     for (int tries = OPEN_OR_CREATE_TRIES;; tries--) {
         r = open_same(q, &name, &g, config);
-        /* -EAGAIN: unfinished; it is created anew if its creator died. */
+        /* -EAGAIN: the file is unfinished. If its creator died, create_new() replaces it. */
         if ((r != -ENOENT && r != -EAGAIN) || tries == 0)
             return r;
         r = create_new(q, &name, &g, config);

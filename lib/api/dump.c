@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Reading the messages in a queue without taking them, from any handle, an observer's included. */
+/* Reading the messages in a queue without taking them. Any handle will do, also an observer's. */
 #include <config.h>
 
 #include <errno.h>
@@ -15,7 +15,7 @@ int shmring_dump(shmring_t *q, int (*each)(void *arg, const struct shmring_messa
     struct shmr_dump d = {.q = q, .each = each, .arg = arg};
     int r = shmr_handle_check(q);
 
-    if (r < 0 && (r != -EBADMSG || q->lost)) /* one may look at a corrupt queue too */
+    if (r < 0 && (r != -EBADMSG || q->lost)) /* a corrupt queue can be dumped too */
         return r;
     SHMR_ALONE(q);
     SHMR_NO_CANCEL();

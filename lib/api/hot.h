@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What sending and receiving have in common. The first lines of each call: may this handle make it?
- * And the switch over the kinds.
+ * What sending and receiving have in common: the check whether this handle may make the call, and
+ * the switch over the kinds.
  */
 #ifndef SHMR_API_HOT_H
 #define SHMR_API_HOT_H
@@ -18,13 +18,13 @@
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
-/* What is on the way of every message in one piece, and what is not out of its way. */
+/* HOT: what every message takes, inlined into one piece. COLD: the rest, placed elsewhere. */
 #define HOT  __attribute__((flatten, noinline, aligned(64)))
 #define COLD __attribute__((cold, noinline))
 
 /*
- * The rest of the calling function: SHMR_CASE(KIND, kind) for the handle's kind, which returns. The
- * switch has no default, so that the compiler names a kind that is missing.
+ * The rest of the calling function: SHMR_CASE(KIND, kind) of the handle's kind, which must return.
+ * The switch has no default, so that the compiler names a missing kind.
  */
 #define SHMR_SWITCH(q, SHMR_CASE)                                                                  \
     switch ((q)->number) {                                                                         \
@@ -32,13 +32,13 @@
     }                                                                                              \
     __builtin_unreachable()
 
-/* A participant sweeps after this many -EAGAIN in a row. */
+/* A participant sweeps at the first -EAGAIN in a row and then every this many. */
 #define SHMR_MISSES_PER_SWEEP 16
 
-/* After this many it asks the kernel whether the queue still has its name. */
+/* Every this many it asks the kernel whether the queue still has its name. */
 #define SHMR_MISSES_PER_NAME_CHECK 65536
 
-/* Leaves errno as it is: a signal handler may be running. */
+/* Leaves errno as it is, because a signal handler may have made the call. */
 static inline bool shmr_name_is_gone(const shmring_t *q)
 {
     const int error = errno;
@@ -48,7 +48,8 @@ static inline bool shmr_name_is_gone(const shmring_t *q)
     return gone;
 }
 
-/* Full, or empty: is there a queue at all, and is what others held in dead hands? */
+/* The queue is full, or empty. Check whether it still has its name, and whether a dead participant
+ * holds what is missing. */
 static inline int shmr_nothing_now(shmring_t *q, uint32_t misses)
 {
     if (misses % SHMR_MISSES_PER_NAME_CHECK == 0 && shmr_name_is_gone(q))
@@ -58,7 +59,8 @@ static inline int shmr_nothing_now(shmring_t *q, uint32_t misses)
     return -EAGAIN;
 }
 
-/* The mark does not let the call through: why not. `role`: for a handle that has another role. */
+/* The mark does not let the call through: return the error. `role`: the detail for a handle of
+ * another role. */
 static inline int shmr_refuse(const shmring_t *q, const char *role)
 {
     int r = shmr_handle_check(q);

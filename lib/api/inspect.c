@@ -41,7 +41,8 @@ static int count_participants(const shmring_t *q, struct shmring_stat *st)
     return 0;
 }
 
-/* A look is possible at a corrupt queue too, but not at one that was not mapped in this process. */
+/* A corrupt queue can be inspected too, but not a handle whose memory is gone or that a parent
+ * process opened. */
 static int may_look(const shmring_t *q)
 {
     int r = shmr_handle_check(q);

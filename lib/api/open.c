@@ -15,7 +15,7 @@
 #include "base/error.h"
 #include "base/trace.h"
 
-/* What is removed each time after it was opened is not opened for ever. */
+/* Limit on the attempts, if another process removes the queue each time after it was opened. */
 #define OPEN_TRIES 100
 
 static int check_open_flags(unsigned flags)
@@ -40,7 +40,7 @@ static int check_wanted(const shmring_t *q, const struct shmr_wanted *wanted)
     struct stat st;
     int r = shmr_geometry_same(&q->geometry, wanted->geometry);
 
-    if (r == 0 && fstat(q->fd, &st) < 0) /* unknown is not the same */
+    if (r == 0 && fstat(q->fd, &st) < 0) /* an unknown mode does not count as the same */
         r = shmr_fail(errno, "descriptor %d: %s", q->fd, strerror(errno));
     if (r == 0 && (st.st_mode & 0777) != wanted->mode)
         r = shmr_fail(EEXIST, "it exists with mode 0%o, not 0%" PRIo32, st.st_mode & 0777,
@@ -50,7 +50,7 @@ static int check_wanted(const shmring_t *q, const struct shmr_wanted *wanted)
 
 /*
  * Open the segment that fd refers to; fd becomes the handle's. name and wanted may be NULL.
- * by_name: the name led to it just now.
+ * by_name: fd was opened by that name just now.
  */
 static int open_segment(shmring_t **out, int fd, const struct shmr_name *name, bool by_name,
                         unsigned flags, const struct shmr_wanted *wanted)
@@ -71,7 +71,7 @@ static int open_segment(shmring_t **out, int fd, const struct shmr_name *name, b
         r = shmr_memfd_check_seals(q->fd);
     if (r == 0)
         r = shmr_segment_read(q->fd, &q->header, &q->geometry);
-    if (r == -EAGAIN && !name) /* who waits for a creator waits for a name */
+    if (r == -EAGAIN && !name) /* -EAGAIN only by name: shmring_open_wait() waits for a name */
         r = -EBADMSG;
     if (r == 0 && wanted)
         r = check_wanted(q, wanted);
@@ -99,7 +99,8 @@ int shmr_open_named(shmring_t **q, const struct shmr_name *name, unsigned flags,
 
     if (name->backend == SHMR_MEMFD)
         return shmr_fail(EINVAL, "a memfd queue has no name to open: use shmring_open_fd()");
-    /* What was removed between opening and attaching was not there: perhaps there is a new one. */
+    /* -ENOENT from open_segment(): the queue was removed between opening and attaching. Try again,
+     * as there may be a new queue of that name. */
     for (int tries = OPEN_TRIES; r == -ENOENT && fd >= 0 && tries > 0; tries--) {
         r = fd = shmr_file_open(name, open_access(flags));
         if (fd >= 0)
@@ -123,7 +124,7 @@ int shmring_open(shmring_t **q, const char *name, unsigned flags)
     return r < 0 ? r : shmr_open_named(q, &parsed, flags, NULL);
 }
 
-/* name: of the handle whose descriptor it is, or NULL. */
+/* name: that of the handle whose descriptor fd is, or NULL. */
 static int open_fd(shmring_t **q, int fd, const struct shmr_name *name, unsigned flags)
 {
     int own, r;
@@ -135,7 +136,8 @@ static int open_fd(shmring_t **q, int fd, const struct shmr_name *name, unsigned
     r = check_open_flags(flags);
     if (r < 0)
         return r;
-    /* A description of its own: the one received is shared with whoever sent it, locks and all. */
+    /* Open a new description: the received one, with its locks, is shared with the process that
+     * sent it. */
     own = shmr_attach_reopen(fd, name, open_access(flags));
     return own < 0 ? own : open_segment(q, own, name, false, flags, NULL);
 }
@@ -183,7 +185,7 @@ void shmring_close(shmring_t **handle)
         shmr_attach_leave(q);
         SHMR_TRACE(close, q, q->roles, q->row);
     } else {
-        q->map.base = NULL; /* the parent's: never mapped here */
+        q->map.base = NULL; /* the parent's mapping, which does not exist in this process */
     }
     shmr_handle_free(q);
     *handle = NULL;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What creating needs of opening: SHMRING_OPEN_OR_CREATE. */
+/* What create.c uses of open.c, for SHMRING_OPEN_OR_CREATE. */
 #ifndef SHMR_OPEN_H
 #define SHMR_OPEN_H
 
@@ -15,7 +15,7 @@ struct shmr_wanted {
     uint32_t mode;
 };
 
-/* Open the queue of that name; wanted: NULL, or what it must be, else -EEXIST. */
+/* Open the queue of that name. wanted: NULL, or the parameters that it must have, else -EEXIST. */
 int shmr_open_named(shmring_t **q, const struct shmr_name *name, unsigned flags,
                     const struct shmr_wanted *wanted);
 

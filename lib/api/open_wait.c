@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Waiting for a name to appear: inotify on its directory, and another attempt after each event.
- * Where inotify is not to be had, an attempt every 20 ms.
+ * Where inotify does not work, another attempt every 20 ms.
  */
 #include <config.h>
 
@@ -17,12 +17,12 @@
 #include "base/process.h"
 #include "core/name.h"
 
-/* Between two attempts where there is no inotify. */
+/* Time between two attempts without inotify. */
 #define POLL_NS INT64_C(20000000)
 
 /*
- * How this process learns that something happened in the directory. descriptor: inotify; -1: it is
- * not to be had, because of `error`, and the name is looked up every POLL_NS.
+ * How this process learns of changes in the directory. descriptor: of inotify; -1: inotify failed
+ * with `error`, and the call tries the name every POLL_NS.
  */
 struct watch {
     int descriptor, error;
@@ -57,8 +57,8 @@ static int sleep_on(const struct watch *watch, int64_t *deadline)
     int n = ppoll(&p, 1, ns == INT64_MAX ? NULL : &left, NULL);
     if (n < 0)
         return shmr_fail(errno, "waiting for the queue to appear: %s", strerror(errno));
-    /* So much has passed by the kernel's clock. This process's own may have been replaced, and lag.
-     */
+    /* The sleep lasted ns by the kernel's clock. This process's clock may have been replaced, and
+     * lag: so make the deadline earlier by the difference. */
     const int64_t lag = n == 0 ? now + ns - shmr_now() : 0;
     if (lag > 0 && *deadline != SHMR_FOR_EVER)
         *deadline -= lag;
@@ -82,7 +82,7 @@ static void start_watch(struct watch *watch)
         do_without(watch);
 }
 
-/* Again before each look: the directory may have been replaced. */
+/* Called before each attempt, because the directory may have been replaced. */
 static int watch_directory(struct watch *watch, const struct shmr_name *name)
 {
     char directory[PATH_MAX];
@@ -91,17 +91,18 @@ static int watch_directory(struct watch *watch, const struct shmr_name *name)
         return 0;
     strcpy(directory, name->path);
     strrchr(directory, '/')[1] = 0;
-    /* IN_ATTRIB: the mode may let this process in. */
+    /* IN_ATTRIB: a change of mode may let this process in. */
     if (inotify_add_watch(watch->descriptor, directory,
                           IN_CREATE | IN_MOVED_TO | IN_ATTRIB | IN_MOVE_SELF | IN_ONLYDIR) >= 0) {
-        /* A file made in place is finished when its magic is written. If it comes only now, then
-         * IN_CREATE says so. */
+        /* A file that is created in place is finished when its magic is written. If there is no
+         * such file yet, IN_CREATE will report it. */
         (void)inotify_add_watch(watch->descriptor, name->path, IN_MODIFY | IN_DONT_FOLLOW);
         return 0;
     }
     if (errno == ENOENT || errno == ENOTDIR)
         return shmr_fail(errno, "watching %s: %s", directory, strerror(errno));
-    do_without(watch); /* too many watches; or the directory may be searched but not read */
+    /* Too many watches, or this process may search the directory but not read it. */
+    do_without(watch);
     return 0;
 }
 

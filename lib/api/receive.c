@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Receiving: who may, the kind's operation, and what its refusals mean. A receive is read in this
- * file, the kind's hot.h and its operation (spsc/ring.h, mpmc/participant.h), base/cpu.h and
- * wait/waitword.h.
+ * Receiving: whether the handle may, the kind's operation, and the errors that it stands for. To
+ * read a whole receive, read this file, the kind's hot.h, its operation (spsc/ring.h,
+ * mpmc/participant.h), base/cpu.h and wait/waitword.h.
  */
 #include <config.h>
 
@@ -45,7 +45,7 @@ COLD static int recv_failed(shmring_t *q, int r, size_t size)
 
 /* ---- One message ----------------------------------------------------------------------------- */
 
-/* As in send.c: the kind's quick way in place, and everything else by a jump. */
+/* As in send.c: the kind's quick way is inlined, and the rest is reached by a jump. */
 #define RECV_WHOLE(KIND, kind)                                                                     \
     HOT static ssize_t recv_##kind(shmring_t *q, void *buf, size_t size)                           \
     {                                                                                              \
@@ -85,7 +85,7 @@ HOT ssize_t shmring_recv(shmring_t *q, void *buf, size_t size)
     return recv_any(q, buf, size);
 }
 
-/* It said -EAGAIN: wait, and try again. */
+/* shmring_recv_wait() after the first -EAGAIN: wait, and try again. */
 COLD static ssize_t recv_later(shmring_t *q, void *buf, size_t size, const struct timespec *timeout)
 {
     struct shmr_attempts a = {.timeout = timeout, .event = SHMRING_READABLE};

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sending: who may, the kind's operation, and what its refusals mean. A send is read in this file,
- * the kind's hot.h and its operation (spsc/ring.h, mpmc/participant.h), base/cpu.h and
- * wait/waitword.h.
+ * Sending: whether the handle may, the kind's operation, and the errors that it stands for. To read
+ * a whole send, read this file, the kind's hot.h, its operation (spsc/ring.h, mpmc/participant.h),
+ * base/cpu.h and wait/waitword.h.
  */
 #include <config.h>
 
@@ -25,7 +25,7 @@ COLD static int refuse_send(const shmring_t *q)
 
 COLD static int send_failed(shmring_t *q, int r, size_t len, size_t limit)
 {
-    if (q->lost) /* what was found there means nothing */
+    if (q->lost) /* the call read private pages, so its result means nothing */
         return shmr_handle_check_memory(q);
     switch (r) {
     case -EAGAIN:
@@ -50,9 +50,8 @@ COLD static int send_failed(shmring_t *q, int r, size_t len, size_t limit)
 /* ---- One message ----------------------------------------------------------------------------- */
 
 /*
- * The call that most programs make for every message: the quick way of the kind in place, where a
- * few instructions tell, and everything else by a jump, so that registers are saved only where it
- * takes them.
+ * Most programs make this call for every message, so a few instructions matter. The kind's quick
+ * way is inlined into it, and the rest is reached by a jump, so that only the rest saves registers.
  */
 #define SEND_WHOLE(KIND, kind)                                                                     \
     HOT static int send_##kind(shmring_t *q, const void *msg, size_t len)                          \
@@ -84,7 +83,7 @@ HOT int shmring_send(shmring_t *q, const void *msg, size_t len)
     return send_any(q, msg, len);
 }
 
-/* It said -EAGAIN: wait, and try again. */
+/* shmring_send_wait() after the first -EAGAIN: wait, and try again. */
 COLD static int send_later(shmring_t *q, const void *msg, size_t len,
                            const struct timespec *timeout)
 {
@@ -209,5 +208,5 @@ int shmring_cancel(shmring_t *q, void *msg)
     int r = cancel(q, msg);
     if (unlikely(r < 0))
         return send_failed(q, r, 0, q->geometry.max_message);
-    return shmr_notify(q, SHMR_WRITABLE, 1); /* mpmc: another producer can have the block */
+    return shmr_notify(q, SHMR_WRITABLE, 1); /* mpmc: another producer can take the block */
 }

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How long to fall back when the queue is found empty, or full, after a success.
+ * How long to back off when a participant finds the queue empty, or full, after a success.
  *
- * One who follows a stream closely takes the lines that the other is writing; then both become
- * slow, and neither gets away. So the longer the stream, the longer the pause: roughly as long as
- * its messages took. One message at a time, as in a dialogue, is no stream, and the answer may be
- * there in less than that.
+ * A consumer that follows a producer closely takes the cache lines that the producer is writing.
+ * Then both become slow, and neither gets ahead of the other. The same holds for a producer behind
+ * a consumer. So the longer the stream since the last pause, the longer the pause: roughly as long
+ * as its messages took. One message at a time, as between request and response, is no stream, and
+ * the response may be there after a shorter time.
  *
- * The pause has a limit, which is learned: if the other one fills the ring meanwhile, or empties
- * it, it has to wait in turn; if it does not get half as far, the next collision comes too soon.
+ * The pause has a limit, which each side learns. If the other side passes a whole capacity
+ * meanwhile, it had to wait in turn: the limit is halved. If it passes less than half a capacity,
+ * the next collision comes too soon: the limit is doubled.
  */
 #ifndef SHMR_BACK_OFF_H
 #define SHMR_BACK_OFF_H
@@ -16,28 +18,30 @@
 #include <stdint.h>
 
 /*
- * About the transfer of a line there and back. In time, not in pauses: one pause takes from 10 to
- * 50 ns, depending on the processor. All times here are multiples of it.
+ * About the time in which a line goes to another processor and back. It is a time, not a number of
+ * pauses, because one pause takes from 10 to 50 ns, depending on the processor. All times here are
+ * multiples of it.
  */
 #define SHMR_BACK_OFF_NS 200
 
-#define SHMR_BACK_OFF_MESSAGES 4    /* take about that long; */
-#define SHMR_BACK_OFF_BYTES    1024 /* one does, if it is so long */
-#define SHMR_BACK_OFF_DIALOGUE 8    /* a part of it */
-#define SHMR_BACK_OFF_FIRST    16   /* limit */
-#define SHMR_BACK_OFF_MOST     32
+#define SHMR_BACK_OFF_MESSAGES 4    /* this many messages take about SHMR_BACK_OFF_NS */
+#define SHMR_BACK_OFF_BYTES    1024 /* so does one message of this length */
+#define SHMR_BACK_OFF_DIALOGUE 8    /* divisor: the pause after a single message */
+#define SHMR_BACK_OFF_FIRST    16   /* first limit of a pause */
+#define SHMR_BACK_OFF_MOST     32   /* largest limit */
 
-/* One more -EAGAIN in a row. Zero means that the last call was a success: not after 2^32 either. */
+/* Count one more -EAGAIN in a row. Zero means that the last call was a success, so the count skips
+ * zero after 2^32 - 1. */
 static inline uint32_t shmr_missed_again(uint32_t misses)
 {
     return misses == UINT32_MAX ? 1 : misses + 1;
 }
 
-/* What had passed, in all, when the queue was last found so. */
+/* How many messages and bytes had passed, in all, when the queue was last found empty, or full. */
 struct shmr_stream {
     uint64_t messages;
     uint64_t bytes;
-    uint32_t longest; /* limit */
+    uint32_t longest; /* the limit, in SHMR_BACK_OFF_NS */
 };
 
 static inline void shmr_stream_start(struct shmr_stream *s, uint64_t messages, uint64_t bytes)
@@ -48,8 +52,8 @@ static inline void shmr_stream_start(struct shmr_stream *s, uint64_t messages, u
 }
 
 /*
- * So many messages, so many bytes of the ring have passed in all, and now it is empty, or full: how
- * many pauses to fall back for, where `pauses` last for SHMR_BACK_OFF_NS.
+ * `messages` messages and `bytes` bytes of the ring have passed in all, and now the queue is empty,
+ * or full. Returns for how many pauses to back off; `pauses` of them last for SHMR_BACK_OFF_NS.
  */
 static inline unsigned shmr_back_off(struct shmr_stream *s, unsigned pauses, uint64_t messages,
                                      uint64_t bytes, uint64_t capacity)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The clock that waits go by: CLOCK_MONOTONIC, in nanoseconds. */
+/* The clock for waits: CLOCK_MONOTONIC, in nanoseconds. */
 #ifndef SHMR_CLOCK_H
 #define SHMR_CLOCK_H
 
@@ -8,7 +8,7 @@
 
 #define SHMR_SECOND   INT64_C(1000000000)
 #define SHMR_FOR_EVER INT64_MAX
-#define SHMR_AT_ONCE  INT64_C(0) /* in the past, whatever the clock says */
+#define SHMR_AT_ONCE  INT64_C(0) /* always in the past */
 
 static inline int64_t shmr_now(void)
 {
@@ -18,7 +18,8 @@ static inline int64_t shmr_now(void)
     return (int64_t)now.tv_sec * SHMR_SECOND + now.tv_nsec;
 }
 
-/* The same to within a few milliseconds: the time of the last tick, without asking the hardware. */
+/* The same to within a few milliseconds: the time of the kernel's last tick, which is cheaper
+ * because it reads no hardware clock. */
 static inline uint64_t shmr_coarse_now(void)
 {
     struct timespec now;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What depends on the processor: a pause in a polling loop, copying a message, time in its own
- * units, and fetching lines. */
+/* What depends on the processor: a pause in a polling loop, copying a message, the processor's
+ * clock, and fetching lines. */
 #ifndef SHMR_CPU_H
 #define SHMR_CPU_H
 
@@ -23,20 +23,22 @@ static inline void shmr_pause(unsigned times)
     }
 }
 
-/* Is an atomic read-modify-write, of whatever memory order, a full fence as well? */
+/* Is every atomic read-modify-write a full fence too, even with relaxed order? */
 #if defined __x86_64__ || defined __i386__
 #define SHMR_RMW_IS_FENCE 1
 #else
 #define SHMR_RMW_IS_FENCE 0
 #endif
 
-/* Up to so many bytes are copied in place: calling memcpy would be a third of the cost at 64. */
+/* Up to this many bytes are copied inline: at 64 bytes, calling memcpy would be a third of the
+ * cost. */
 #define SHMR_COPY_SHORT 128
 
-/* From so many bytes on, memcpy mostly writes whole lines without asking for what was in them. */
+/* From this many bytes on, memcpy mostly writes whole lines without fetching what was in them. */
 #define SHMR_COPY_LONG 3072
 
-/* Copy the first and the last `size` bytes of n: all of them, if n is at most twice that. */
+/* Copy the first and the last `size` bytes of n: these are all bytes if n is at most twice
+ * `size`. */
 static inline void shmr_copy_ends(char *to, const char *from, size_t n, size_t size)
 {
     __builtin_memcpy(to, from, size);
@@ -71,7 +73,8 @@ __attribute__((always_inline)) static inline void shmr_copy(void *to, const void
         memcpy(to, from, n);
 }
 
-/* Time, in units of the processor's own, to compare times by; 0 where it cannot be had so. */
+/* The processor's clock, in its own unit, to compare durations; 0 where there is no such
+ * instruction. */
 static inline uint64_t shmr_ticks(void)
 {
 #if defined __x86_64__ || defined __i386__
@@ -85,7 +88,7 @@ static inline uint64_t shmr_ticks(void)
 #endif
 }
 
-/* Get a line to read, or to write: the latter takes it from the core that has it. */
+/* Fetch a line to read it, or to write it: the latter takes it from the core that has it. */
 static inline void shmr_prefetch(const void *line)
 {
     __builtin_prefetch(line);
@@ -94,8 +97,8 @@ static inline void shmr_prefetch(const void *line)
 static inline void shmr_prefetch_to_write(const void *line)
 {
 #if defined __x86_64__ || defined __i386__
-    /* Spelt out: without -mprfchw the compiler would prefetch for reading. Ignored where unknown.
-     */
+    /* In assembly: without -mprfchw the compiler would prefetch for reading. Older processors
+     * ignore it. */
     __asm__ volatile("prefetchw %0" : : "m"(*(const char *)line));
 #else
     __builtin_prefetch(line, 1);

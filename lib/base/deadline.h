@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Timeouts as callers give them, and the points in time that they mean. */
+/* From the timeouts that callers give to points in time. */
 #ifndef SHMR_DEADLINE_H
 #define SHMR_DEADLINE_H
 
@@ -8,14 +8,14 @@
 #include "base/clock.h"
 #include "base/error.h"
 
-/* When a relative timeout is over; NULL: never. 0, or -EINVAL with the detail set. */
+/* The time when a relative timeout ends; NULL: never. Returns 0, or -EINVAL with the detail set. */
 static inline int shmr_deadline(const struct timespec *timeout, int64_t *deadline)
 {
     *deadline = SHMR_FOR_EVER;
     if (!timeout)
         return 0;
 
-    const int64_t seconds = timeout->tv_sec; /* which has 32 bits on some machines */
+    const int64_t seconds = timeout->tv_sec; /* tv_sec has 32 bits on some machines */
     if (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec >= SHMR_SECOND)
         return shmr_fail_fast(EINVAL, "the timeout is negative or has more than 999,999,999 ns", 0,
                               0);

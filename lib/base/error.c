@@ -15,7 +15,7 @@
 enum { TEXT_SIZE = 640 };
 
 static __thread struct shmr_detail detail SHMR_SIGNAL_SAFE_TLS;
-static __thread char *text SHMR_SIGNAL_SAFE_TLS; /* of TEXT_SIZE bytes; NULL: none yet */
+static __thread char *text SHMR_SIGNAL_SAFE_TLS; /* TEXT_SIZE bytes; NULL: not allocated yet */
 
 /* ---- The words ------------------------------------------------------------------------------- */
 
@@ -35,7 +35,7 @@ static void make_text_key(void)
     have_text_key = pthread_key_create(&text_key, free_text) == 0;
 }
 
-/* This thread has a place for words: its first failure makes it. */
+/* Make sure that this thread has its text. Its first failure allocates it. */
 static bool have_text(void)
 {
     if (text)
@@ -73,7 +73,7 @@ int shmr_fail(int error, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, TEXT_SIZE, format, args);
     va_end(args);
-    detail.format = NULL; /* last: a signal handler may have noted something meanwhile */
+    detail.format = NULL; /* stored last, because a signal handler may have set it meanwhile */
     return -error;
 }
 

@@ -7,11 +7,12 @@
 #include <stdint.h>
 
 /*
- * Thread-local variables that a signal handler may reach. glibc makes a thread's part of a library
- * that was loaded by dlopen() when the thread first touches it, with malloc(). Variables of the
- * initial-exec model are there from the start, but in a space that all such libraries of a process
- * share, and of which dlopen() has some 1,600 bytes to give: so they are few and small. musl makes
- * all parts at once, and refuses to dlopen() libraries with variables of that model.
+ * For thread-local variables that a signal handler may use. In a library that was loaded by
+ * dlopen(), glibc allocates a thread's variables with malloc() when the thread first uses them,
+ * which is not signal-safe. Variables of the initial-exec model are there from the start. But all
+ * such libraries of a process share a space of about 1,600 bytes for them, so these variables must
+ * be few and small. musl allocates all thread-local variables at once, and refuses to dlopen()
+ * libraries with variables of that model.
  */
 #if defined __GLIBC__
 #define SHMR_SIGNAL_SAFE_TLS __attribute__((tls_model("initial-exec")))
@@ -24,19 +25,19 @@
 int shmr_fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3), cold));
 
 /*
- * The same for signal-safe calls: only notes a format string with up to two %llu or %lld and its
- * numbers, which are put together when somebody asks. shmr_fail_call() is for a call to the kernel
- * that failed: the words for errno follow.
+ * The same for signal-safe calls: these functions only note a format string, with up to two %llu or
+ * %lld, and its numbers. shmring_strerror_detail() makes the sentence of them later.
+ * shmr_fail_call() is for a system call that failed: the sentence ends with the words for errno.
  */
 int shmr_fail_fast(int error, const char *format, uint64_t a, uint64_t b) __attribute__((cold));
 int shmr_fail_call(int error, const char *format, uint64_t a, uint64_t b) __attribute__((cold));
 
 /*
- * What the two note. Signal-safe code that fails on the way and goes on all the same saves it first
- * and puts it back, so that the detail stays that of a call that failed.
+ * What these two functions note. Signal-safe code that meets an error and yet goes on saves this
+ * before and restores it after, so that the detail stays that of the last failed call.
  */
 struct shmr_detail {
-    const char *format; /* not yet put into words; NULL: they are ready */
+    const char *format; /* no sentence made of it yet; NULL: the sentence is in the thread's text */
     uint64_t a, b;
     int call; /* errno of shmr_fail_call(), else 0 */
 };
@@ -44,9 +45,10 @@ struct shmr_detail shmr_detail_save(void);
 void shmr_detail_restore(const struct shmr_detail *saved);
 
 /*
- * An errno of the kernel's, where -EAGAIN would be taken for "its creator is still at work" and
- * shmring_open_wait() would wait for that: mmap(2) and madvise(2) say so when memory may not be
- * locked or is short, open(2) of a file that somebody has leased.
+ * Replace EAGAIN from the kernel by another errno where a call of shmring_open() passes it on.
+ * There -EAGAIN means "its creator is still at work", and shmring_open_wait() would wait for that.
+ * mmap(2) and madvise(2) return EAGAIN when memory may not be locked or is short, open(2) when a
+ * process has a lease on the file.
  */
 static inline int shmr_not_again(int error, int instead)
 {

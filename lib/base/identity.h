@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Who this process is, as written into segments for people to read. Never used to decide who is
- * alive. */
+/* The identity of this process, as written into segments for people to read. The library never uses
+ * it to decide whether a participant is alive. */
 #ifndef SHMR_IDENTITY_H
 #define SHMR_IDENTITY_H
 

@@ -8,7 +8,7 @@
 
 #include "base/process.h"
 
-/* Under the fork lock. */
+/* Both are protected by the fork lock. */
 static struct shmr_kept *first;
 static uint32_t forks;
 

@@ -28,16 +28,17 @@ enum { FREE, HELD, AWAITED }; /* AWAITED: held, and a thread may sleep until it 
 static _Atomic uint32_t fork_lock;
 
 /*
- * The thread that is inside fork() now and holds the lock; 0: none. It may pass: the program's own
- * pthread_atfork() handlers, which run in it, may open and close queues.
+ * The thread that is inside fork() now and holds the lock; 0: none. This thread does not take the
+ * lock again: the program's own pthread_atfork() handlers, which run in it, may open and close
+ * queues.
  */
 static _Atomic uintptr_t forker;
 static sigset_t forkers_signals;
 
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
-static int watch_error; /* of pthread_atfork() */
+static int watch_error; /* the error of pthread_atfork(), or 0 */
 
-/* Without a time limit, the call with times of 32 bits is as good as the other. */
+/* Without a timeout, the futex call with 32-bit times does as well as the one with 64-bit times. */
 #if defined SYS_futex
 #define FUTEX SYS_futex
 #else
@@ -66,8 +67,8 @@ static void unlock(void)
         syscall(FUTEX, &fork_lock, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
-/* Faults are let through: the kernel kills a thread that blocks them, and shmring_guard_sigbus()
- * would be of no use. */
+/* Block all signals but those of faults. The kernel kills a process in which a fault's signal is
+ * blocked, and shmring_guard_sigbus() could not help. */
 static void block_signals(sigset_t *before)
 {
     static const int faults[] = {SIGBUS, SIGSEGV, SIGILL, SIGFPE, SIGTRAP, SIGSYS};
@@ -95,7 +96,7 @@ static void before_fork(void)
     shmr_kept_before_fork();
 }
 
-/* In the parent and in the child, where this thread has the same pthread_self(). */
+/* Runs in the parent and in the child, where this thread has the same pthread_self(). */
 static void after_fork(void)
 {
     const sigset_t signals = forkers_signals;
@@ -176,7 +177,7 @@ int shmr_process_mark(const volatile uint32_t **page)
         r = shmr_fail(watch_error, "pthread_atfork: %s", strerror(watch_error));
     if (r == 0 && !mark_page)
         r = make_mark_page();
-    if (r == 0 && *mark_page == 0) /* new, or wiped: this is a child */
+    if (r == 0 && *mark_page == 0) /* the page is new, or was wiped because this is a child */
         *mark_page = ++last_mark;
     *page = mark_page;
     shmr_process_let_fork(&signals);
@@ -197,12 +198,12 @@ int shmr_process_keep_fd(int fd)
 
 /* ---- The processor --------------------------------------------------------------------------- */
 
-static _Atomic uint32_t measured_pauses, measured_ticks; /* pauses: 0 before they are */
+static _Atomic uint32_t measured_pauses, measured_ticks; /* pauses: 0: not measured yet */
 
 static void measure_back_off(void)
 {
     const unsigned many = 32;
-    int64_t best = INT64_MAX; /* of a few tries: others may run meanwhile */
+    int64_t best = INT64_MAX; /* of 5 tries, because another process may run meanwhile */
     uint64_t best_ticks = 0;
 
     for (int i = 0; i < 5; i++) {
@@ -223,7 +224,8 @@ static void measure_back_off(void)
     const uint64_t ticks = SHMR_BACK_OFF_NS * best_ticks / (uint64_t)ns;
     atomic_store_explicit(&measured_ticks, ticks < 10000 ? (uint32_t)ticks : 10000,
                           memory_order_relaxed);
-    /* The ticks before it; pairs with the acquire in shmr_process_pauses. */
+    /* If the acquire load in shmr_process_pauses() reads this store, then shmr_process_ticks()
+     * reads the ticks stored before it. */
     atomic_store_explicit(&measured_pauses,
                           pauses < 1     ? 1
                           : pauses > 100 ? 100
@@ -233,7 +235,7 @@ static void measure_back_off(void)
 
 uint32_t shmr_process_pauses(void)
 {
-    /* Pairs with the release in measure_back_off. */
+    /* Pairs with the release in measure_back_off(). */
     if (atomic_load_explicit(&measured_pauses, memory_order_acquire) == 0)
         measure_back_off();
     return atomic_load_explicit(&measured_pauses, memory_order_relaxed);

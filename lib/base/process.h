@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the library knows of the process it is in, and what it keeps away from its own critical
- * steps: forks, signal handlers and cancellation. It also knows whether a handle was inherited over
- * fork, and how fast the processor is.
+ * What the library knows of its process: whether a handle was inherited over fork, and how long a
+ * pause takes. And how it keeps forks, signal handlers and cancellation away from its critical
+ * steps.
  */
 #ifndef SHMR_PROCESS_H
 #define SHMR_PROCESS_H
@@ -16,29 +16,28 @@
 #define SHMR_NO_PROCESS UINT32_MAX
 
 /*
- * The mark of this process lives in a page that the kernel wipes in a forked child. A handle notes
- * the mark; while *page equals its note, it is in the process that opened it.
- * Returns 0, or -ENOMEM, -ENOSYS (before Linux 4.14) with the detail set.
+ * The mark of this process is in a page that the kernel wipes in a forked child. A handle notes the
+ * mark: while *page equals its note, the handle is in the process that opened it. Returns 0, or
+ * -ENOMEM, -ENOSYS (before Linux 4.14) with the detail set.
  */
 int shmr_process_mark(const volatile uint32_t **page);
 
 /*
  * The fork lock. While a thread holds it, no fork() copies the descriptors and mappings of this
- * process: a child would share the lock just taken and hide this participant's death. All signals
- * but those of faults are blocked meanwhile, and kept in *signals what was blocked before, so that
- * no handler interrupts the holder and forks: it would wait for the lock for ever.
+ * process: a child would share a row's lock that was just taken, and hide this participant's death.
+ * The holder blocks all signals but those of faults, so that no signal handler interrupts it and
+ * forks: that fork would wait for the lock for ever. *signals keeps the previous signal mask.
  *
- * Trying never waits, and may be done in a signal handler.
+ * shmr_process_try_hold_fork() never waits; a signal handler may call it.
  */
 void shmr_process_hold_fork(sigset_t *signals);
 bool shmr_process_try_hold_fork(sigset_t *signals);
 void shmr_process_let_fork(const sigset_t *signals);
 
 /*
- * From here to the end of the calling function, this thread is not cancelled (pthread_cancel). A
- * thread that ended in open(2) or close(2) would leave locks, descriptors and memory behind. Both
- * functions only write to the thread's own memory in glibc and in musl, so this may be done in a
- * signal handler.
+ * From here to the end of the calling function, pthread_cancel() does not end this thread. A thread
+ * that ended in open(2) or close(2) would leave locks, descriptors and memory behind. In glibc and
+ * in musl both functions only write to the thread's own memory, so a signal handler may use this.
  */
 #define SHMR_NO_CANCEL()                                                                           \
     __attribute__((cleanup(shmr_process_allow_cancel), unused)) const int cancel_before =          \
@@ -58,13 +57,14 @@ static inline void shmr_process_allow_cancel(const int *before)
 }
 
 /*
- * The descriptor, moved if it is 0, 1 or 2: a program that closed those and prints all the same
- * would write over the queue. Takes fd, also when it fails, with -1 and errno. Signal-safe.
+ * Return the descriptor, moved to a higher number if it is 0, 1 or 2: a program that has closed
+ * those, and prints all the same, would write over the queue. fd is closed if it is moved, also on
+ * failure: then it returns -1 and sets errno. Signal-safe.
  */
 int shmr_process_keep_fd(int fd);
 
-/* So many pauses, and ticks of shmr_ticks(), take SHMR_BACK_OFF_NS: measured once in this process.
- */
+/* The number of pauses, and of ticks of shmr_ticks(), that take SHMR_BACK_OFF_NS; measured once in
+ * each process. */
 uint32_t shmr_process_pauses(void);
 uint32_t shmr_process_ticks(void);
 

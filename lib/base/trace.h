@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Static tracepoints, for those who watch a program from outside with bpftrace, perf or gdb: each
- * is one nop, and a note in the library that says where its arguments are. doc/tracing.md lists
- * them.
- * Only where a call is slow anyway: getting the arguments ready may cost an instruction or two,
- * and bpftrace takes six at most.
+ * Static tracepoints for bpftrace, perf or gdb: each is one nop, and a note in the library that
+ * says where its arguments are. doc/tracing.md lists them. Put them only where a call is slow
+ * anyway, because preparing the arguments may cost an instruction or two. bpftrace takes at most
+ * six arguments.
  */
 #ifndef SHMR_TRACE_H
 #define SHMR_TRACE_H
@@ -20,7 +19,8 @@
 #define SHMR_TRACE_NAMED(probe, q, name, ...) (void)0
 #endif
 
-/* The handle's queue is named as its creator did, so that it has one name in all processes. */
+/* Names the handle's queue by the name that its creator gave, so that it is the same in all
+ * processes. */
 #define SHMR_TRACE(probe, q, ...) SHMR_TRACE_NAMED(probe, q, (q)->header.name, __VA_ARGS__)
 
 #endif

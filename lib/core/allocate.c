@@ -18,7 +18,8 @@
 #include "core/file_system.h"
 #include "core/room.h"
 
-/* Interrupted with all signals blocked: a file system in user space can say so for ever. */
+/* Attempts after EINTR: a file system in user space can return it for ever, even with all signals
+ * blocked. */
 #define TRIES 100
 
 static bool is_unsupported(int error)
@@ -28,9 +29,9 @@ static bool is_unsupported(int error)
 
 /*
  * Not posix_fallocate(): where the file system does not allocate, glibc writes a zero into each
- * block, over what others write at that time, and musl does nothing. Piece by piece, with signals
- * blocked during each: tmpfs may undo what it has done when a signal comes, and under a profiler's
- * timer a large segment would never be finished. 0 or an errno.
+ * block, over what other processes write at that time, and musl does nothing. The file is allocated
+ * in pieces, with signals blocked during each: tmpfs may undo a piece when a signal comes, and
+ * under a profiler's timer a large segment would never be finished. Returns 0 or an errno.
  */
 static int allocate_pieces(int fd, uint64_t size)
 {
@@ -51,7 +52,8 @@ static int allocate_pieces(int fd, uint64_t size)
     return error;
 }
 
-/* Where the file system does not allocate: zeroes, behind the magic. 0 or an errno. */
+/* Where the file system does not allocate: write zeroes, behind the magic. Returns 0 or an
+ * errno. */
 static int write_zeroes(int fd, uint64_t size)
 {
     static const char zeroes[65536];
@@ -113,8 +115,9 @@ int shmr_allocate_rest(int fd, const struct shmr_geometry *g)
     error = allocate_pieces(fd, g->segment_size);
     if (!is_unsupported(error))
         return say(error, fd, g);
-    /* Others may write to it, so this process must not. A file system that does not allocate need
-     * not count blocks either: has the file holes at all? */
+    /* Other processes may write to the file, so this one must not write zeroes. A file system
+     * that does not allocate need not count blocks either, so check whether the file has holes
+     * at all. */
     const off_t hole = lseek(fd, 0, SEEK_HOLE);
     if (hole < 0 || hole >= size)
         return 0;

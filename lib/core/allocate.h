@@ -5,11 +5,12 @@
 
 #include "core/layout.h"
 
-/* A new file that nobody else has open. 0, -ENOSPC, -EFBIG, -EOPNOTSUPP and others, with the
- * detail. */
+/* For a new file that no other process has open. Returns 0, -ENOSPC, -EFBIG, -EOPNOTSUPP or another
+ * error, with the detail set. */
 int shmr_allocate_new(int fd, const struct shmr_geometry *g);
 
-/* A file that others may be writing to. It may have holes: a sparse copy has. As above. */
+/* For a file that other processes may be writing to. It may have holes, as a sparse copy has.
+ * Returns as above. */
 int shmr_allocate_rest(int fd, const struct shmr_geometry *g);
 
 #endif

@@ -32,7 +32,7 @@ int shmr_attach_reopen(int fd, const struct shmr_name *name, int flags)
         return named;
     if (named >= 0)
         close(named);
-    return shmr_segment_reopen(fd, flags); /* which says what is wrong */
+    return shmr_segment_reopen(fd, flags); /* this sets the detail again */
 }
 
 static int reopen_own(const void *handle)
@@ -46,12 +46,13 @@ static int reopen_own(const void *handle)
     return fd < 0 ? shmr_fail(errno, "a descriptor of the segment: %s", strerror(errno)) : fd;
 }
 
-/* Attempts that a fork of this process comes in between of, before forks have to wait. */
+/* After this many attempts that were disturbed by a fork, the next one makes forks wait. */
 #define FORK_TRIES 20
 
 /*
- * Close the descriptor of a description that holds locks, and that the mapping keeps. No child may
- * inherit it, and close(2) may block: so first the number is made to stand for another description.
+ * Close the descriptor of the description that holds the locks; the mapping keeps the description.
+ * No child may inherit the descriptor, and the fork lock should not be held over close(2), which
+ * can block. So dup3() first makes the number stand for another description.
  */
 static void close_mapped(const shmring_t *q, struct shmr_kept *mapped, bool held)
 {
@@ -67,8 +68,8 @@ static void close_mapped(const shmring_t *q, struct shmr_kept *mapped, bool held
         shmr_process_let_fork(&signals);
 }
 
-/* -EAGAIN: this process was forked meanwhile, and the child may have what was to be kept from it.
- */
+/* -EAGAIN: this process was forked meanwhile, and the child may have inherited the descriptor with
+ * the locks. */
 static int try_map_and_lock(shmring_t *q, unsigned flags, bool held)
 {
     const uint32_t forks = shmr_kept_forks(held);
@@ -92,7 +93,7 @@ static int try_map_and_lock(shmring_t *q, unsigned flags, bool held)
             close_mapped(q, &mapped, held);
         return 0;
     }
-    /* So that no failed attempt looks like a live holder. */
+    /* A failed attempt must not look like a live holder. */
     if (fd >= 0)
         shmr_unlock_all(fd);
     shmr_handle_unmap(q);
@@ -104,7 +105,7 @@ static int try_map_and_lock(shmring_t *q, unsigned flags, bool held)
     return r;
 }
 
-/* Map the segment from a description that then holds the locks: see segment.h. */
+/* Map the segment from the description that then holds the locks of the roles: see segment.h. */
 static int map_and_lock(shmring_t *q, unsigned flags)
 {
     sigset_t signals;
@@ -146,8 +147,8 @@ int shmr_attach_keep(shmring_t *q)
 /* ---- Roles ----------------------------------------------------------------------------------- */
 
 /*
- * Whoever removes a queue that nobody is attached to holds all rows' locks until its name is gone.
- * So once a row is locked, the name stays, or it is gone already.
+ * A process that removes an unused queue (shmring gc) holds the locks of all rows until the name is
+ * gone. So once this handle has locked a row, the name is gone already or stays.
  */
 static bool has_lost_its_name(const shmring_t *q)
 {
@@ -191,7 +192,7 @@ void shmr_attach_leave(shmring_t *q)
     if (!q->attached || q->lost)
         return;
     q->geometry.type->leave(q);
-    /* Those who sleep see at once whether anybody is left. */
+    /* Sleepers check at once whether a peer is left. */
     for (int e = 0; e < SHMR_EVENTS; e++)
         (void)shmr_wake(q, e, INT_MAX);
 }

@@ -32,8 +32,8 @@ static int check_huge_pages(const char *directory, uint32_t flags)
     struct statfs fs;
 
     if (statfs(directory, &fs) < 0)
-        return 0; /* what is wrong with the directory is told when it is used */
-    /* Cast: a signed number, of 32 bits in places. */
+        return 0; /* the call that uses the directory reports what is wrong with it */
+    /* Cast: f_type is signed on some machines, and has 32 bits on some. */
     bool huge = (uint32_t)fs.f_type == HUGE_PAGE_FILE_SYSTEM;
 
     if (flags & SHMRING_HUGE_PAGES && !huge)
@@ -48,11 +48,12 @@ static int check_huge_pages(const char *directory, uint32_t flags)
 }
 
 /*
- * Without O_TMPFILE the name appears before its contents. Its creator holds a lock on the file's
- * first byte from the beginning, and writes SHMR_UNFINISHED there, then all else, and the right
- * magic last. So who finds the file empty or unfinished, and not locked, knows that its creator
- * died, and replaces it. (No mode bit says so: not every file system keeps those. And no temporary
- * name that is linked or renamed: to file systems in user space two names can be two files.)
+ * Without O_TMPFILE the name appears before the contents. The creator locks the file's first byte
+ * before it writes anything, writes SHMR_UNFINISHED there, then all else, and SHMR_MAGIC last. So a
+ * process that finds the file empty or unfinished, and not locked, knows that the creator died, and
+ * replaces the file. (A mode bit cannot serve as the mark: not every file system keeps those. Nor
+ * can a temporary name that is linked or renamed: for some file systems in user space two names are
+ * two files.)
  */
 static int lock_unfinished(int fd)
 {
@@ -71,7 +72,8 @@ static bool is_at(int fd, const char *path, struct stat *st)
            st->st_dev == there.st_dev;
 }
 
-/* An empty file may be anything, so it counts only where creators leave some: in_place. */
+/* An empty file may be any program's. It counts as unfinished only where creators leave such files
+ * (in_place). */
 static bool is_unfinished(int fd, bool in_place)
 {
     uint64_t magic = 0;
@@ -95,7 +97,8 @@ static bool remove_unfinished(const struct shmr_name *name, bool in_place)
     return removed;
 }
 
-/* A new file, empty as yet: take it. 0; -EBUSY: another creator took it for a dead one's. */
+/* Lock and mark the new file, which is still empty. Returns 0, or -EBUSY: another creator took this
+ * file for one that a dead creator had left. */
 static int begin_in_place(int fd, const struct shmr_name *name, bool huge)
 {
     struct stat st;
@@ -140,7 +143,7 @@ int shmr_file_create(const struct shmr_name *name, uint32_t flags, bool *in_plac
     const bool empty = exists && S_ISREG(st.st_mode) && st.st_size == 0;
     int fd, r;
 
-    /* Told before allocating a lot. */
+    /* Find out before a large file is allocated. */
     if (exists && !S_ISREG(st.st_mode))
         return shmr_fail(EEXIST, "%s exists, and is no queue: choose another name", name->path);
     if (exists && !empty && !remove_unfinished(name, false))
@@ -173,7 +176,7 @@ int shmr_file_publish(int fd, const struct shmr_name *name)
         return 0;
     if (errno == EEXIST)
         return shmr_fail(EEXIST, "%s exists: open it, or remove it first", name->path);
-    if (errno == ENOENT && access(from, F_OK) < 0) /* not the directory's fault */
+    if (errno == ENOENT && access(from, F_OK) < 0) /* the cause is /proc, not the directory */
         return shmr_fail(ENOSYS, "%s cannot be linked: is /proc mounted?", from);
     return shmr_fail(errno, "naming the segment %s (through %s): %s", name->path, from,
                      strerror(errno));
@@ -203,7 +206,7 @@ int shmr_file_open(const struct shmr_name *name, int flags)
         case ENXIO: /* a FIFO or socket */
             return shmr_fail(EBADMSG, "%s is not a regular file, so not a shmring segment",
                              name->path);
-        case EAGAIN: /* not -EAGAIN, which says that its creator is still at work */
+        case EAGAIN: /* not -EAGAIN, which means that its creator is still at work */
             return shmr_fail(EBUSY, "%s is leased by a process (fcntl(2), F_SETLEASE): try again",
                              name->path);
         default:
@@ -239,7 +242,7 @@ int shmr_file_unlink(const struct shmr_name *name)
         return fd;
     bool regular = false, ours = false;
     if (fstat(fd, &st) < 0 || (S_ISREG(st.st_mode) && pread(fd, &h, sizeof h, 0) < 0))
-        error = errno; /* which says nothing of what it is */
+        error = errno; /* then it is not known what the file is */
     else
         regular = S_ISREG(st.st_mode);
     ours = regular && (h.magic == SHMR_MAGIC || h.magic == __builtin_bswap64(SHMR_MAGIC) ||

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* memfd: no name, sealed, passed on by descriptor. For peers that do not trust each other. */
+/* memfd segments: no name, sealed, passed on by descriptor. For peers that do not trust each
+ * other. */
 #include <config.h>
 
 #include <errno.h>
@@ -34,7 +35,7 @@ int shmr_memfd_seal(int fd)
 
 bool shmr_is_memfd(int fd)
 {
-    static const char prefix[] = "/memfd:"; /* no other file is called so, save in the root */
+    static const char prefix[] = "/memfd:"; /* no path of another file begins so, except in / */
     char path[SHMR_FD_PATH], target[sizeof prefix];
 
     shmr_fd_path(path, fd);

@@ -11,12 +11,12 @@
 #include "base/error.h"
 #include "core/rows.h"
 
-/* Attempts, a millisecond apart, to lock a row that a recoverer or a remover has locked. It may
- * have been stopped, so the caller does not wait for ever. */
+/* Attempts, a millisecond apart, to lock a row that a recoverer or a remover has locked. There is a
+ * limit because that process may have been stopped. */
 #define LOCK_TRIES 200
 
-/* Lock a row that is free if there is one, else one whose owner died. -EBUSY: each of them is
- * locked already. */
+/* Lock a free row if there is one, else one whose owner died. -EBUSY: every row is locked
+ * already. */
 static int try_any_row(shmring_t *q, int fd)
 {
     for (int attached = 0; attached <= 1; attached++)
@@ -32,7 +32,8 @@ static int try_any_row(shmring_t *q, int fd)
     return -EBUSY;
 }
 
-/* The holder of some row's lock that lets go of it soon; SHMR_OWNER: owners have all of them. */
+/* Find a row that no owner holds. Returns its holder: SHMR_RECOVERER, SHMR_REMOVER, SHMR_NOBODY; or
+ * -errno. SHMR_OWNER: owners hold all rows. */
 static int find_passing_holder(const shmring_t *q)
 {
     for (uint32_t row = 0; row < q->geometry.rows; row++) {

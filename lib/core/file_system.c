@@ -27,10 +27,10 @@ typedef int ioctl_request; /* as POSIX has it, and musl */
 
 enum {
     IN_MEMORY = 1,
-    COPIES = 2,    /* on write, unless the file has the attribute C (chattr(1)), FS_NOCOW_FL */
-    UNSHARES = 4,  /* blocks can be shared, and be made the file's own */
-    MAY_COPY = 8,  /* the file system below may copy on write */
-    NO_QUEUES = 16 /* copies on write */
+    COPIES = 2, /* copies on write, unless the file has the attribute C (chattr(1)), FS_NOCOW_FL */
+    UNSHARES = 4,  /* blocks may be shared; FALLOC_FL_UNSHARE_RANGE ends that */
+    MAY_COPY = 8,  /* the file system below this one may copy on write */
+    NO_QUEUES = 16 /* always copies on write */
 };
 
 static const struct file_system {
@@ -67,7 +67,7 @@ static const struct file_system *look_up(int fd)
 
     if (fstatfs(fd, &fs) == 0)
         for (size_t i = 0; i < sizeof file_systems / sizeof file_systems[0]; i++)
-            /* Cast: a signed number, of 32 bits in places. */
+            /* Cast: f_type is signed on some machines, and has 32 bits on some. */
             if (file_systems[i].type == (uint32_t)fs.f_type)
                 return &file_systems[i];
     return &unknown;
@@ -94,8 +94,8 @@ static int refuse_copies(const struct file_system *fs)
 }
 
 /*
- * A file with the attribute C is written in place. But until Linux 6.16 btrfs takes a new block
- * even for that when it is written through a mapping.
+ * A file with the attribute C is written in place. But before Linux 6.16 btrfs takes a new block
+ * even for such a file when it is written through a mapping.
  */
 static int check_written_in_place(const struct file_system *fs, int fd)
 {
@@ -116,7 +116,8 @@ static int check_written_in_place(const struct file_system *fs, int fd)
         fs->name, major, minor);
 }
 
-/* Which file system is below this one is not told, but it says whether it has the attribute C. */
+/* overlayfs does not say which file system is below it. But only if that one copies on write can a
+ * file take the attribute C. */
 static bool takes_attribute(int fd)
 {
     int attributes = 0;
@@ -139,7 +140,7 @@ int shmr_file_system_check(int fd)
     return check_copies(look_up(fd), fd);
 }
 
-/* Of the file's first `size` bytes, how many are in blocks that another file has too. */
+/* Returns how many of the file's first `size` bytes are in blocks that another file shares. */
 static uint64_t shared_bytes(int fd, uint64_t size)
 {
     enum { EXTENTS = 32 };

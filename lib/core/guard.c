@@ -21,20 +21,21 @@
 /* ---- The handles of this process ------------------------------------------------------------- */
 
 /*
- * Places are added and never freed, so that the handler may walk them at any time. One whose turn
- * is even is empty or changes just now: it is not the handle that met the fault, which stays where
- * it is as long as somebody uses it. There is no lock here that a fork could leave taken.
+ * Places are added and never freed, so that the handler may walk them at any time. A place whose
+ * turn is even is empty or just being changed, so it is not that of the handle that met the fault:
+ * a handle keeps its place as long as a thread uses it. There is no lock here that a fork could
+ * leave taken.
  *
- *     guard:G1   the place is filled, or emptied before others may fill it
+ *     guard:G1   the place is filled, or emptied before another handle may fill it
  *     guard:H1   the handler reads its turn
  *     guard:G2   an emptied place is about to be filled
  *     guard:H2   the handler has read it
  *
  * If guard:H1 reads an odd turn, then the handler reads what was stored before that turn, or
- * something newer. If any of it is newer, guard:H2 sees the guard:G2 that comes before what is
- * newer, and so the even turn that the place had then (the thread that fills a place has read, by
- * its acquire, the NULL that was stored after that turn): the second load of the turn differs from
- * the first.
+ * something newer. If it reads anything newer, then guard:H2 pairs with the guard:G2 before that
+ * newer store, and the handler's second load of the turn reads the even turn that the place had
+ * then, or a later one, which differs from the first. (The thread that fills the place has read the
+ * NULL that was stored after that even turn, with acquire order.)
  */
 struct shmr_guarded {
     _Atomic uint32_t turn;
@@ -61,7 +62,7 @@ static struct shmr_guarded *take_place(struct places *some, shmring_t *q)
     return NULL;
 }
 
-/* The next places, made if there are none; NULL: no memory. */
+/* Return the next places; make them if there are none. NULL: no memory. */
 static struct places *more_places(struct places *some)
 {
     struct places *next = atomic_load_explicit(&some->next, memory_order_acquire);
@@ -111,8 +112,9 @@ void shmr_guard_remove(shmring_t *q)
 /* ---- The handler ----------------------------------------------------------------------------- */
 
 /*
- * The handle whose segment is there. In a forked child a place may be a handle's of its parent,
- * whose mapping is not here, and the child's own may be where that was.
+ * Find the handle whose segment is at that address. In a forked child a place may still name a
+ * handle of the parent. That mapping does not exist here, and a segment of the child may be mapped
+ * at the same address: so compare the mark.
  */
 static shmring_t *handle_at(uintptr_t address)
 {
@@ -133,7 +135,7 @@ static shmring_t *handle_at(uintptr_t address)
     return NULL;
 }
 
-/* Pages of this process alone in place of the segment. */
+/* Map private pages of this process in place of the segment. */
 static bool replace_segment(shmring_t *q)
 {
     const struct shmr_map *map = &q->map;
@@ -154,21 +156,22 @@ static bool replace_segment(shmring_t *q)
     return true;
 }
 
-/* What stood there before. */
+/* The action for SIGBUS before the handler was installed. */
 static struct sigaction before;
 
-/* As if the signal had come without the handler: to this thread again, with the same siginfo_t. */
+/* Die as if the handler were not there: the signal goes to this thread again, with the same
+ * siginfo_t. */
 static void die(int number, siginfo_t *info)
 {
     const struct sigaction by_default = {.sa_handler = SIG_DFL};
 
     sigaction(number, &by_default, NULL);
-    /* It is pending until the handler returns, unless SIGBUS was let through meanwhile. */
+    /* The signal is pending until the handler returns, unless this thread has unblocked SIGBUS. */
     if (syscall(SYS_rt_tgsigqueueinfo, getpid(), syscall(SYS_gettid), number, info) < 0)
         raise(number);
 }
 
-/* Was it the kernel that made this thread stumble? Such a signal cannot be ignored. */
+/* Did an access of this thread cause the signal? Such a signal cannot be ignored. */
 static bool is_fault(const siginfo_t *info)
 {
     return info->si_code > 0 && info->si_code != BUS_MCEERR_AO;
@@ -214,13 +217,14 @@ int shmring_guard_sigbus(void)
     struct sigaction now;
     sigset_t signals;
 
-    /* With the fork lock, so that no child finds this half done. */
+    /* Hold the fork lock, so that no child finds this half done. */
     shmr_process_hold_fork(&signals);
     sigaction(SIGBUS, NULL, &now);
-    /* A function that the program installed later may call this handler, which must not call it. */
+    /* A function that the program installed later may call this handler. Then this handler must not
+     * call that function. */
     if (!installed || !is_function(&now)) {
         before = now;
-        /* The handler that was there is to find the stack and the signal mask that it asked for. */
+        /* Give the previous handler the stack and the signal mask that it asked for. */
         if (is_function(&now)) {
             action.sa_mask = now.sa_mask;
             action.sa_flags = SA_SIGINFO | (now.sa_flags & (SA_ONSTACK | SA_NODEFER | SA_RESTART));

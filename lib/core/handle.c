@@ -62,7 +62,7 @@ void shmr_handle_attached(shmring_t *q, uint32_t role)
         q->receive_mark = q->mark;
 }
 
-/* Take the descriptor out of the list of those that children must not keep, and close it. */
+/* Take the descriptor out of the list in base/kept.h, and close it. */
 static void close_kept(struct shmr_kept *kept)
 {
     const int fd = shmr_kept_take(kept, false);
@@ -120,10 +120,11 @@ int shmr_handle_check_memory(const shmring_t *q)
 }
 
 /*
- * overlayfs: the first to open a file of the lower layer for writing has it copied to the upper
- * one. An observer's mapping of before that stays with the lower file, in which nothing happens any
- * more. A read through the descriptor is of the upper one. They differ once somebody has attached:
- * each attachment counts its row's generation.
+ * overlayfs: when a process first opens a file of the lower layer for writing, the kernel copies it
+ * to the upper layer. A mapping that an observer made before that stays with the lower file, which
+ * no participant writes to any more. A read through the observer's descriptor reads the upper file.
+ * The two differ once a participant has attached, because each attachment counts up its row's
+ * generation.
  */
 static bool sees_an_old_file(const shmring_t *q)
 {
@@ -133,7 +134,7 @@ static bool sees_an_old_file(const shmring_t *q)
         const uint64_t at = q->geometry.table + i * sizeof(struct shmr_row);
         struct shmr_row *row = shmr_row_at(q->map.table, i);
         uint32_t mapped, read = 0;
-        int tries = 3; /* somebody may attach just now */
+        int tries = 3; /* a participant may attach between the two reads */
         do {
             mapped = atomic_load_explicit(&row->generation, memory_order_relaxed);
             if (pread(q->fd, &read, sizeof read,
@@ -147,9 +148,9 @@ static bool sees_an_old_file(const shmring_t *q)
 }
 
 /*
- * The name leads nowhere. Is the segment still there for this process, only elsewhere? Where its
- * path is not to be had, or does not lead to it (another root directory, another mount namespace,
- * no /proc), the missing name says nothing.
+ * The name leads nowhere. Can this process still reach the segment's file at another path? If /proc
+ * is not there, or the path that it gives does not lead to the file (another root directory,
+ * another mount namespace), the missing name proves nothing.
  */
 static bool is_elsewhere(const shmring_t *q, const struct stat *mine)
 {
@@ -206,7 +207,7 @@ int shmr_handle_poison(shmring_t *q, const char *what)
 }
 
 #ifdef SHMRING_CHECKS
-/* Its address tells this thread from all others. */
+/* The address of this variable identifies the thread. */
 static _Thread_local char thread SHMR_SIGNAL_SAFE_TLS;
 
 int shmr_handle_enter(shmring_t *q, shmring_t **entered)
@@ -253,5 +254,5 @@ int shmring_segment_fd(const shmring_t *q)
 {
     int r = shmr_handle_check(q);
 
-    return r < 0 && r != -EBADMSG ? r : q->fd; /* on a corrupt queue it is as good as ever */
+    return r < 0 && r != -EBADMSG ? r : q->fd; /* the descriptor of a corrupt queue is still good */
 }

@@ -29,7 +29,7 @@ static uint64_t round_up(uint64_t n, uint64_t page)
     return (n + page - 1) & ~(page - 1);
 }
 
-/* The sections follow from kind, page size, capacity, max_message and rows alone. */
+/* Kind, page size, capacity, max_message and rows alone determine the sections. */
 static void lay_out(struct shmr_geometry *g)
 {
     g->producer = g->page_size;
@@ -41,7 +41,7 @@ static void lay_out(struct shmr_geometry *g)
     g->segment_size = g->data + g->data_size;
 }
 
-/* Mapped: everything but the header, and the data once more. */
+/* A process maps everything but the header, and the data a second time. */
 static int check_address_space(const struct shmr_geometry *g)
 {
     if (g->segment_size + g->data_size <= SIZE_MAX / 2)
@@ -79,7 +79,7 @@ int shmr_check_capacity(uint64_t capacity, uint64_t least, uint64_t most, const 
     return 0;
 }
 
-/* Whatever this process can map. */
+/* Without regard to how much this process can map. */
 static int geometry_of(struct shmr_geometry *g, const struct shmring_config *c)
 {
     const struct shmr_kind *type = shmr_kind_in_config(c);
@@ -198,7 +198,7 @@ void shmr_header_init(struct shmr_header *h, const struct shmr_geometry *g, cons
     h->crc = header_crc(h);
 }
 
-/* Fields that make it another layout, in the order in which they are told apart. */
+/* Check the fields that say which layout it is. The order decides which error a header gets. */
 static int check_signature(const struct shmr_header *h)
 {
     if (h->byte_order == UINT32_C(0x04030201))
@@ -246,7 +246,7 @@ int shmr_header_check(const struct shmr_header *h, uint64_t file_size, struct sh
                          shmr_header_number(h));
     config.kind = type->number;
     config.max_participants = type->rows == 0 ? h->rows : 0;
-    /* Before what depends on it. */
+    /* Checked before geometry_of(), which uses the page size of this machine. */
     if (!(h->flags & SHMRING_HUGE_PAGES) && h->page_size != (uint32_t)sysconf(_SC_PAGESIZE))
         return shmr_fail(EPROTONOSUPPORT,
                          "page_size %" PRIu32 ": made where memory has pages of that size; here "

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The segment, byte by byte. This is an ABI between programs built at different times, in 32 and 64
- * bits: fixed-width integers, offsets, no pointers, no padding the compiler may choose.
+ * bits: fixed-width integers, offsets, no pointers, no padding that a compiler may choose.
  *
  *   section          starts at                  written by           mapped for writing by
  *   header           0                          creator, once        nobody (read with pread)
  *   producer page    1 page                     producer             producer
  *   participants     2 pages                    each its own row     producer and consumer
- *   wait words            after the last row         all                  producer and consumer
+ *   wait words       after the last row         all                  producer and consumer
  *   consumer page    after the table            consumer             consumer
  *   data             after the consumer page    producer             producer
  *
@@ -15,12 +15,12 @@
  *
  * Every section but the wait words starts on a page (header.page_size: 4096, or 2 MiB with huge
  * pages) and fills whole pages, so that each can have its own protection. The data section of an
- * spsc queue is mapped twice in a row: a record that runs over its end is contiguous all the same.
+ * spsc queue is mapped twice in a row, so that a record that runs over its end is still contiguous.
  *
  *     | producer | participants | consumer | data ...... | data again |
  *
- * The data section of an mpmc queue is an array of blocks, one an entry of the ring, and behind it
- * one word a block, its origin.
+ * The data section of an mpmc queue is an array of blocks, one for each entry of the ring. Behind
+ * it is an array of one word for each block, its origin.
  *
  * Header, 512 bytes (see struct shmr_header for the meaning of each field)
  *     0  8 magic            28  4 kind            56  8 segment_size      88 16 creator_comm
@@ -38,7 +38,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Two lines: the adjacent-line prefetcher makes neighbours share. */
+/* Two lines of 64 bytes: the adjacent-line prefetcher fetches lines in pairs. */
 #define SHMR_FALSE_SHARING 128
 
 #define SHMR_MAGIC          UINT64_C(0x31474e49524d4853) /* "SHMRING1", little-endian */
@@ -49,10 +49,10 @@
 enum shmr_backend { SHMR_POSIX = 1, SHMR_FILE = 2, SHMR_MEMFD = 3 };
 
 struct shmr_header {
-    uint64_t magic; /* stored last; SHMR_UNFINISHED or nothing until then */
+    uint64_t magic; /* stored last; SHMR_UNFINISHED or 0 until then */
     uint32_t layout_version;
     uint32_t byte_order;
-    uint16_t header_bytes; /* sizeof each struct below: a build that disagrees is another layout */
+    uint16_t header_bytes; /* these six: struct sizes, as a signature of the layout */
     uint16_t row_bytes;
     uint16_t producer_bytes;
     uint16_t consumer_bytes;
@@ -81,13 +81,14 @@ struct shmr_header {
 struct shmr_tally {
     _Atomic uint64_t pending;
     _Atomic uint64_t messages; /* so far, by all owners of the row */
-    _Atomic uint64_t twice;    /* twice the bytes of their payload, and the messages */
+    _Atomic uint64_t twice;    /* twice the bytes of their payload, plus the messages */
     uint64_t zero;
 };
 
 /*
- * Row of a participant. Whoever holds the open-file-description lock on the row's first byte (its
- * offset in the file) owns the row and is alive; what is written here is for people.
+ * Row of a participant. The participant that holds the open-file-description lock on the row's
+ * first byte (at its offset in the file) owns the row and is alive. The identity in the row is only
+ * for people to read.
  */
 enum { SHMR_ROW_FREE = 0, SHMR_ROW_ATTACHED = 1 };
 struct shmr_row {
@@ -101,40 +102,40 @@ struct shmr_row {
     _Atomic uint32_t uid;
     uint32_t zero0;
     _Atomic uint64_t comm[2];
-    /* How often it was taken in that role. Stored after the state: who sees the count sees the
-     * participant, or that it has left. */
+    /* How often the row was taken in that role. Stored after the state: a reader of the count also
+     * reads that the participant is there, or that it has left. */
     _Atomic uint64_t producers;
     _Atomic uint64_t consumers;
-    _Atomic uint64_t
-        hung_up; /* spsc: of the other role, when its owner was told that all had left */
+    _Atomic uint64_t hung_up; /* spsc: the other role's count when the owner last got -EPIPE because
+                                 all had left */
     /* Written by the participant that has locked the row of a dead owner: */
-    _Atomic uint64_t deaths;    /* how many were recovered, bits 0-31; the last one's generation */
-    _Atomic uint64_t recovered; /* mpmc: messages taken back from them, see lib/mpmc/blocks.h */
+    _Atomic uint64_t deaths;    /* bits 0-31: how many were recovered; 32-63: the last generation */
+    _Atomic uint64_t recovered; /* mpmc: their messages, published again: lib/mpmc/blocks.h */
     uint64_t zero1[3];
     /* mpmc, the owner's: */
     struct shmr_tally sent;
     struct shmr_tally received;
-    _Atomic uint64_t full_events; /* these two: so far, by all owners of the row */
+    _Atomic uint64_t full_events; /* these two: since creation, by all owners of the row */
     _Atomic uint64_t empty_events;
     _Atomic uint64_t
         held_since; /* CLOCK_MONOTONIC, ns: when its first held block was taken; 0: none */
     uint64_t zero2[5];
 };
 
-/* See lib/wait/waitword.h. A line that rests while nobody sleeps. */
+/* See lib/wait/waitword.h. While no participant sleeps, none writes to this line. */
 struct shmr_waitword {
     _Atomic uint32_t word;
-    _Atomic uint32_t settled; /* not 0: all who publish see by now that the word is WATCHED */
+    _Atomic uint32_t settled; /* not 0: every publishing participant sees WATCHED by now */
     uint32_t zero[30];
 };
 
-/* Behind the last row, written by all: whom to wake when the queue becomes readable, writable. */
+/* Behind the last row, written by all participants: one wait word for each event. */
 struct shmr_waitwords {
     struct shmr_waitword readable;
     struct shmr_waitword writable;
 };
 
-/* For the layout files of the kinds, too. */
+/* Also used by the layout files of the kinds. */
 #define SHMR_AT(type, field, offset)                                                               \
     static_assert(offsetof(struct type, field) == (offset), #type "." #field)
 SHMR_AT(shmr_header, layout_version, 8);
@@ -183,8 +184,8 @@ static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2, "atomics
 
 struct shmr_kind;
 
-/* Where everything is, worked out from the few numbers that were validated; never read from the
- * segment again. */
+/* Where everything is in the segment. It is computed from header fields after they were checked,
+ * and never read from the segment again. */
 struct shmr_geometry {
     const struct shmr_kind *type; /* kind.h */
     uint32_t flags;
@@ -205,11 +206,12 @@ struct shmr_geometry {
 
 struct shmring_config;
 
-/* Check the parameters and lay the segment out. Returns 0 or -EINVAL, -EFBIG with the detail set.
- */
+/* Check the parameters and compute the geometry. Returns 0, or -EINVAL or -EFBIG with the detail
+ * set. */
 int shmr_geometry(struct shmr_geometry *g, const struct shmring_config *config);
 
-/* Of a configuration: a power of two from `least` to `most`? 0, -EINVAL, -EFBIG with the detail. */
+/* Check that a configuration's capacity is a power of two from `least` to `most`. Returns 0, or
+ * -EINVAL or -EFBIG with the detail set. */
 int shmr_check_capacity(uint64_t capacity, uint64_t least, uint64_t most, const char *unit);
 
 /* Fill in a header for g, magic included, with the creator's identity. */
@@ -217,13 +219,13 @@ void shmr_header_init(struct shmr_header *h, const struct shmr_geometry *g, cons
                       enum shmr_backend backend);
 
 /*
- * Check a private copy of a header against itself and against the size of its file, and lay the
- * segment out. Returns 0, -EBADMSG, -EPROTONOSUPPORT or -EFBIG, with the detail set.
+ * Check a private copy of a header for consistency and against the size of its file, and compute
+ * the geometry. Returns 0, -EBADMSG, -EPROTONOSUPPORT or -EFBIG, with the detail set.
  */
 int shmr_header_check(const struct shmr_header *h, uint64_t file_size, struct shmr_geometry *g);
 
-/* Does a queue with these parameters (mode aside) do for that configuration? 0 or -EEXIST with the
- * difference. */
+/* Has an existing queue the parameters that are wanted? The mode is not compared. Returns 0, or
+ * -EEXIST with the difference in the detail. */
 int shmr_geometry_same(const struct shmr_geometry *have, const struct shmr_geometry *want);
 
 #endif

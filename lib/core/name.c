@@ -50,7 +50,7 @@ static int parse_file(struct shmr_name *name, const char *path)
                          SHMRING_PATH_MAX);
     if (path[strlen(path) - 1] == '/')
         return shmr_fail(EINVAL, "the path ends with a slash: name a file in that directory");
-    if (*path != '/') { /* absolute, so that a later chdir does not change its meaning */
+    if (*path != '/') { /* make it absolute, so that a later chdir(2) does not change its meaning */
         if (!getcwd(name->path, sizeof name->path - SHMRING_PATH_MAX - 2))
             return shmr_fail(errno == ERANGE ? ENAMETOOLONG : errno, "the current directory: %s",
                              strerror(errno));

@@ -11,23 +11,23 @@
 
 #include "core/layout.h"
 
-/* Where POSIX shared memory lives: shm_open() looks here. */
+/* Where shm_open() keeps POSIX shared memory. */
 #define SHMR_POSIX_DIRECTORY "/dev/shm"
 
 struct shmr_name {
     enum shmr_backend backend;
     char text[256];      /* as given: fits shmr_header.name */
     char path[PATH_MAX]; /* absolute; for memfd: its label */
-    dev_t root_device;   /* the root directory that the path began at; inode 0: not known */
+    dev_t root_device;   /* the root directory when the name was parsed; inode 0: not known */
     ino_t root_inode;
 };
 
-/* Returns 0, -EINVAL, -ENAMETOOLONG or what getcwd says, with the detail set. */
+/* Returns 0, or -EINVAL, -ENAMETOOLONG or the error of getcwd(3), with the detail set. */
 int shmr_name_parse(struct shmr_name *name, const char *text);
 
 /*
- * Does the path begin at another root directory by now, after chroot(2), pivot_root(2) or setns(2)?
- * Then what stands there says nothing about the queue.
+ * Has this process another root directory by now, after chroot(2), pivot_root(2) or setns(2)? Then
+ * the file that the path leads to says nothing about the queue.
  */
 bool shmr_name_has_another_root(const struct shmr_name *name);
 

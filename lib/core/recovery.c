@@ -18,8 +18,9 @@
 #include "wait/sleep.h"
 
 /*
- * Units that opening a queue looks at, of as many dead participants as they belong to: a hostile
- * peer could make all rows look like those of dead participants, again and again.
+ * Limit on the units of the capacity that opening a queue searches, summed over the dead
+ * participants that it recovers. Without it a hostile peer could make all rows look like those of
+ * dead participants, again and again, and opening would never end.
  */
 #define SWEEP_UNITS (UINT64_C(1) << 20)
 
@@ -50,7 +51,7 @@ void shmr_recovery_report(shmring_t *q, uint32_t row, const struct shmring_parti
 
 void shmr_recovery_trace(const shmring_t *q, uint32_t row, const struct shmr_recovered *done)
 {
-    (void)q, (void)row, (void)done; /* without tracepoints */
+    (void)q, (void)row, (void)done; /* not used in a build without tracepoints */
     SHMR_TRACE(recovery, q,
                atomic_load_explicit(&shmr_row_at(q->map.table, row)->pid, memory_order_relaxed),
                done->freed, done->redelivered, done->dropped);
@@ -74,8 +75,8 @@ void shmr_recovery_note(shmring_t *q, uint32_t row, const struct shmr_recovered 
     shmr_recovery_trace(q, row, done);
 }
 
-/* A part of the dead row that the sweep found: `units` from where it stopped. Returns the first
- * unit that is left. */
+/* Recover a part of the dead row that the sweep found: `units` units from the unit where the sweep
+ * stopped. Returns the first unit that is left. */
 static uint64_t recover_part(shmring_t *q, struct shmr_sweep *s, uint64_t units)
 {
     struct shmr_recovered done = {0};
@@ -90,7 +91,7 @@ static uint64_t recover_part(shmring_t *q, struct shmr_sweep *s, uint64_t units)
     return next;
 }
 
-/* The row says that it has an owner, and no owner has it locked. */
+/* A row is dead if it says ATTACHED and no owner has it locked. Returns 1, 0 or -errno. */
 static int is_dead(const shmring_t *q, uint32_t row)
 {
     if (!shmr_row_is_attached(shmr_row_at(q->map.table, row)))
@@ -100,7 +101,7 @@ static int is_dead(const shmring_t *q, uint32_t row)
 }
 
 /*
- * Recover one dead participant, all of it. 1; 0: there was nothing left to do. -EBUSY: another
+ * Recover one dead participant completely. Returns 1; 0: nothing was left to do; -EBUSY: another
  * participant recovers it.
  */
 static int recover_participant(shmring_t *q, uint32_t row)
@@ -126,7 +127,7 @@ uint32_t shmr_sweep_rows(const shmring_t *q)
 
 /* ---- The sweep ------------------------------------------------------------------------------- */
 
-/* Lock tests in one sweep; the next one goes on where it stopped. */
+/* Lock tests in one sweep; the next sweep goes on with the next row. */
 #define SWEEP_TESTS 32
 
 static uint32_t generation_of(struct shmr_row *row)
@@ -134,7 +135,7 @@ static uint32_t generation_of(struct shmr_row *row)
     return atomic_load_explicit(&row->generation, memory_order_relaxed);
 }
 
-/* Find the next dead row, in *tests lock tests at most. 1; 0: none within them. */
+/* Find the next dead row with at most *tests lock tests. Returns 1, 0 (none found) or -errno. */
 static int find_dead(shmring_t *q, uint32_t *tests)
 {
     const uint32_t rows = q->geometry.rows;
@@ -160,9 +161,9 @@ static int find_dead(shmring_t *q, uint32_t *tests)
 }
 
 /*
- * Go on with the dead row that was found, for *units units. Between two calls other participants
- * may lock the row. The one that has recovered all units frees the row. Its next owner makes its
- * generation another one, and what this sweep has done before is then worth nothing.
+ * Go on with the dead row that was found, for *units units. Between two calls another participant
+ * may lock the row, recover all units and free the row. The row's next owner changes its
+ * generation: then this sweep must not go on with it.
  */
 static int go_on(shmring_t *q, uint64_t *units)
 {
@@ -180,13 +181,13 @@ static int go_on(shmring_t *q, uint64_t *units)
         s->next = recover_part(q, s, *units);
         *units -= s->next - from < *units ? s->next - from : *units;
         if (s->next < q->geometry.capacity)
-            *units = 0; /* or out of the budget for steps: not again at once */
+            *units = 0; /* also when the budget for steps is used up: do not try again at once */
         else
             shmr_row_detach(row);
         s->active = s->next < q->geometry.capacity;
     } else {
         s->active = false;
-        add_sums(&q->recovered, &s->done); /* another participant did the rest */
+        add_sums(&q->recovered, &s->done); /* another participant recovered the rest */
     }
     shmr_row_unlock(q->kept.fd, &q->geometry, s->row);
     return 0;
@@ -215,10 +216,10 @@ void shmr_sweep(shmring_t *q, uint64_t units)
     uint64_t last = atomic_load_explicit(swept, memory_order_relaxed);
     int r;
 
-    if (q->sweep.running) /* a signal handler interrupts one */
+    if (q->sweep.running) /* this call runs in a signal handler that interrupted a sweep */
         return;
-    /* In whatever way the word was damaged, or clocks differ between namespaces: looks go on, and
-     * are not more. */
+    /* Even if the word is damaged, or clocks differ between time namespaces, sweeps go on, and not
+     * more often: the handle's own q->swept limits them too. */
     if (q->sweep.active) {
         if (now - q->swept < SHMR_SWEEP_ON_NS)
             return;
@@ -229,8 +230,8 @@ void shmr_sweep(shmring_t *q, uint64_t units)
     }
     q->swept = now;
 
-    /* What fails is tried again the next time, and a caller that waits in vain is told. The caller
-     * did not ask for a sweep: neither its errno nor its detail changes. */
+    /* The next sweep tries again what fails here, and q->sweep.error lets a wait report it. The
+     * caller did not ask for a sweep, so neither errno nor the detail changes. */
     const struct shmr_detail detail = shmr_detail_save();
     const int error = errno;
     SHMR_NO_CANCEL();
@@ -247,7 +248,7 @@ int shmr_recover_dead(shmring_t *q, uint32_t most)
     uint64_t all = q->geometry.capacity;
     int found = 0, r = 0;
 
-    if (q->sweep.running) /* a signal handler interrupts that */
+    if (q->sweep.running) /* this call runs in a signal handler that interrupted a sweep */
         return 0;
     q->sweep.running = true;
     if (q->sweep.active)

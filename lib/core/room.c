@@ -32,7 +32,7 @@ static bool take_number(const char *line, void *number)
     return sscanf(line, "%" SCNu64, (uint64_t *)number) == 1;
 }
 
-/* The number in a file; `otherwise` if there is none ("max"), or no such file. */
+/* The number in a file; `otherwise` if the file has none (but "max"), or does not exist. */
 static uint64_t read_number(const char *path, uint64_t otherwise)
 {
     for_each_line(path, take_number, &otherwise);
@@ -46,14 +46,14 @@ uint64_t shmr_room_huge_pages(void)
     return all - read_number("/sys/kernel/mm/hugepages/hugepages-2048kB/resv_hugepages", 0);
 }
 
-/* A longer path is that of a cgroup whose limit is not known. */
+/* The limit of a cgroup with a longer path counts as unknown. */
 enum { CGROUP_PATH = 1024 };
 
-/* What is available least of, and where that is limited. */
+/* The tightest limit found so far, and its cause. */
 struct room {
     uint64_t available;
-    char of[512];        /* as a sentence goes on: " in ..." */
-    const char *instead; /* of a smaller capacity */
+    char of[512];        /* how the sentence goes on: " of memory" */
+    const char *instead; /* what else the user can do, but for a smaller capacity */
 };
 
 static void limit_to(struct room *room, uint64_t available, const char *of, const char *name,
@@ -66,7 +66,8 @@ static void limit_to(struct room *room, uint64_t available, const char *of, cons
     snprintf(room->of, sizeof room->of, "%s%.400s", of, name);
 }
 
-/* Of memory, what is left when the kernel has accounted for pages of 4 KiB and mapped them. */
+/* The part of this memory that pages can use: the rest, 1/128, allows for the kernel's own records
+ * of pages of 4 KiB and for page tables. */
 static uint64_t for_pages(uint64_t bytes)
 {
     return bytes - bytes / 128;
@@ -79,7 +80,7 @@ static bool take_available(const char *line, void *kilobytes)
     return sscanf(line, "MemAvailable: %" SCNu64 " kB", (uint64_t *)kilobytes) == 1;
 }
 
-/* What can still be used without swapping. */
+/* MemAvailable: the memory that can still be used without swapping. */
 static void limit_to_memory(struct room *room)
 {
     uint64_t kilobytes = 0;
@@ -92,14 +93,15 @@ static void limit_to_memory(struct room *room)
 /* ---- Memory cgroups -------------------------------------------------------------------------- */
 
 /*
- * This process's place in the hierarchy that limits memory, and where that is mounted. Version 2
- * has one hierarchy, version 1 one for memory alone; a machine may have both, with memory in one.
+ * This process's place in the hierarchy that limits memory, and where that hierarchy is mounted.
+ * Version 2 has one hierarchy for all; version 1 has one for memory alone. A machine may have both
+ * versions, with memory in one of them.
  */
 struct cgroup {
     int version;
     char path[CGROUP_PATH];  /* as /proc/self/cgroup has it */
     char root[CGROUP_PATH];  /* the cgroup that the mount shows */
-    char mount[CGROUP_PATH]; /* where */
+    char mount[CGROUP_PATH]; /* where it is mounted */
 };
 
 /* "0::/path" (version 2), "4:memory:/path" (version 1). */
@@ -150,7 +152,7 @@ static uint64_t number_in(const char *directory, const char *file)
     return read_number(path, UINT64_MAX);
 }
 
-/* Pages of files on disk: the kernel drops them before it kills anybody. */
+/* Pages of files on disk: the kernel drops these before it kills a process. */
 static bool add_reclaimable(const char *line, void *bytes)
 {
     uint64_t n;
@@ -180,7 +182,7 @@ static void limit_to_cgroup(struct room *room, int version, const char *director
         most = number_in(directory, "memory.limit_in_bytes");
         used = number_in(directory, "memory.usage_in_bytes");
     }
-    if (most == UINT64_MAX || used == UINT64_MAX) /* none, or not to be known */
+    if (most == UINT64_MAX || used == UINT64_MAX) /* no limit, or unknown */
         return;
     snprintf(stat, sizeof stat, "%s/memory.stat", directory);
     for_each_line(stat, version == 2 ? add_reclaimable : add_reclaimable_1, &reclaimable);
@@ -189,7 +191,7 @@ static void limit_to_cgroup(struct room *room, int version, const char *director
              " within the limit of the memory cgroup ", directory, "raise that limit");
 }
 
-/* This cgroup's limit, and those of all above it, as far as they can be seen from here. */
+/* The limits of this cgroup and of all cgroups above it, up to the mount's root. */
 static void limit_to_cgroups(struct room *room, int version)
 {
     struct cgroup cg = {.version = version};

@@ -84,8 +84,8 @@ int shmr_row_is_locked(int fd, const struct shmr_geometry *g, uint32_t row)
 /* ---- Does a lock hold? ----------------------------------------------------------------------- */
 
 /*
- * A byte that nobody else locks: far behind the largest segment, and another one for each process
- * and each nanosecond.
+ * The offset of a byte that no other process locks: far behind the largest segment, and a different
+ * one for each process and each nanosecond.
  */
 static off_t lonely_byte(void)
 {
@@ -122,8 +122,9 @@ static int byte_is_locked(int fd, off_t at)
     return lock.l_type != F_UNLCK;
 }
 
-/* 1: the lock was there with the mapping, and went with it. 0: it was not there. -EAGAIN: it stayed
- * when the mapping was gone, so another process has the descriptor: that says nothing. */
+/* Does a mapping keep the lock of its description? 1: the lock stayed while the mapping was there,
+ * and ended with it. 0: the lock ended when the descriptor was closed. -EAGAIN: the lock outlived
+ * the mapping, so a forked process has the descriptor, and the test proves nothing. */
 static int mapping_holds(int watch, const struct shmr_geometry *g, int (*reopen)(const void *),
                          const void *arg)
 {
@@ -147,7 +148,7 @@ static int mapping_holds(int watch, const struct shmr_geometry *g, int (*reopen)
     return r < 0 ? r : after ? -EAGAIN : with;
 }
 
-/* The same of a descriptor that stays. */
+/* Does another description see the lock of a descriptor that stays open? 1, 0 or -errno. */
 static int descriptor_holds(int watch, int held)
 {
     const off_t byte = lonely_byte();
@@ -160,8 +161,8 @@ static int descriptor_holds(int watch, int held)
     return r;
 }
 
-/* Of a mapping: other threads may start processes all the time, which have the descriptor until
- * they execute something. */
+/* Limit on tests of a mapping: other threads may fork processes all the time, and each has the
+ * descriptor until it calls exec. */
 #define HOLD_TRIES 10
 
 int shmr_locks_hold(int watch, int held, const struct shmr_geometry *g, int (*reopen)(const void *),
@@ -190,8 +191,8 @@ bool shmr_row_is_attached(struct shmr_row *row)
     return atomic_load_explicit(&row->state, memory_order_acquire) == SHMR_ROW_ATTACHED;
 }
 
-/* row:R2, pairs with row:A2. If a reader reads this count, then it reads the row ATTACHED, or what
- * the row said later. */
+/* row:R2, pairs with row:A2. If a reader reads this count, then it reads the state ATTACHED, or a
+ * later state. */
 static void count_one_more(_Atomic uint64_t *count)
 {
     uint64_t n = atomic_load_explicit(count, memory_order_relaxed);
@@ -231,8 +232,8 @@ uint64_t shmr_row_taken_as(const struct shmr_row *row, uint32_t role)
                                 memory_order_acquire);
 }
 
-/* The number and the generation of the last one are one word: nobody's death in between counts
- * twice. */
+/* The number of deaths and the generation of the last dead owner are one word. So if the recoverer
+ * dies here, and the next one notes the same death again, it counts once. */
 void shmr_row_note_death(struct shmr_row *row)
 {
     const uint64_t deaths = atomic_load_explicit(&row->deaths, memory_order_relaxed);

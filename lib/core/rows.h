@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Membership. A participant owns a row of the table while an open-file-description lock on the
- * row's first byte is held for it. The kernel drops the lock when the description goes: at close,
- * at exec, at death after the last store. So a free lock on an ATTACHED row is a death, with no
- * timeout, and nothing that can be reused or faked by a pid.
+ * Rows and their locks. A participant owns a row of the table while it holds an
+ * open-file-description lock on the row's first byte. The kernel drops the lock when the
+ * description ends: at close, at exec, and at the process's death, after its last store. So an
+ * ATTACHED row whose lock is free means a death. No timeout is needed, and no pid, which another
+ * process could reuse or fake.
  *
- * What locks a row, and how the kernel tells another process which it is (F_OFD_GETLK)
- *     its owner       for writing, 1 byte      for as long as it lives
- *     a recoverer     for writing, 2 bytes     while it makes good what a dead owner left
- *     a remover       for reading, all rows    while it makes sure that nobody is attached, and
- *                                              until the queue's name is gone
+ * The three kinds of lock on a row, which F_OFD_GETLK tells apart by type and length
+ *     its owner       for writing, 1 byte      for as long as it is attached
+ *     a recoverer     for writing, 2 bytes     while it recovers what a dead owner left
+ *     a remover       for reading, all rows    while it makes sure that no participant is attached,
+ *                                              and until the queue's name is gone
  *
- * What keeps the description: a mapping of the segment, which forked children do not inherit. Some
- * file systems map another file than the one that was opened (overlayfs, FUSE with passthrough):
- * there the description, and the lock, would go with its last descriptor. So it is tested whether
- * the mapping holds, each time that a row is about to be taken; else the handle keeps the
- * descriptor (kept.h).
+ * A mapping of the segment keeps the description open; forked children do not inherit that mapping.
+ * Some file systems map another file than the one that was opened (overlayfs, FUSE with
+ * passthrough). There the description, and its locks, would end with the last descriptor. So each
+ * time that a handle is about to take a row, it tests whether a mapping keeps the locks
+ * (shmr_locks_hold()). If not, it keeps the descriptor open (base/kept.h).
  */
 #ifndef SHMR_PARTICIPANT_H
 #define SHMR_PARTICIPANT_H
@@ -31,8 +32,8 @@ static inline struct shmr_row *shmr_row_at(uint8_t *table, uint32_t row)
     return (struct shmr_row *)(void *)(table + row * sizeof(struct shmr_row));
 }
 
-/* Lock the row through fd, as its owner. 0, -EBUSY, or another error with the detail set.
- * Signal-safe, as are the next four. */
+/* Lock the row through fd, as its owner. Returns 0, -EBUSY, or another error with the detail set.
+ * Signal-safe, as are the next five functions. */
 int shmr_row_lock(int fd, const struct shmr_geometry *g, uint32_t row);
 
 /* Lock the row of a dead owner, to recover what it left. As shmr_row_lock(). */
@@ -42,43 +43,46 @@ int shmr_row_lock_dead(int fd, const struct shmr_geometry *g, uint32_t row);
 void shmr_row_unlock(int fd, const struct shmr_geometry *g, uint32_t row);
 void shmr_unlock_all(int fd);
 
-/* Whose lock is on the row? fd: any description but the locking one. Or -errno, with the detail. */
+/* Which kind of holder has the row's lock? fd: any description but the locking one. Returns that,
+ * or -errno with the detail set. */
 enum shmr_holder { SHMR_NOBODY, SHMR_OWNER, SHMR_RECOVERER, SHMR_REMOVER };
 int shmr_row_holder(int fd, const struct shmr_geometry *g, uint32_t row);
 
-/* Is the row locked by its owner: is that one alive? 1, 0 or -errno. */
+/* Has the row's owner locked it, and so is alive? Returns 1, 0 or -errno. */
 int shmr_row_is_locked(int fd, const struct shmr_geometry *g, uint32_t row);
 
-/* A remover's lock on the rows of a segment whose header says so. False: somebody has a row. */
+/* Lock all rows as a remover; the header says where they are. False: a participant has a row. */
 static inline bool shmr_rows_lock_all(int fd, const struct shmr_header *h)
 {
     struct flock lock = {.l_type = F_RDLCK,
                          .l_whence = SEEK_SET,
-                         .l_start = 2 * (off_t)h->page_size, /* see lay_out() in layout.c */
+                         .l_start = 2 * (off_t)h->page_size, /* see lay_out() in header.c */
                          .l_len = (off_t)(h->rows * sizeof(struct shmr_row))};
 
     return fcntl(fd, F_OFD_SETLK, &lock) == 0;
 }
 
 /*
- * Does a mapping keep the locks of the description that it was made from? On this segment, asked
- * for by observing through `watch`, and trying with descriptions from reopen(). 1: it does. 0: only
- * a descriptor does. -EOPNOTSUPP: on this file system no lock is seen by others; other errors; all
- * with the detail set. `held` is a description that stays open.
+ * On this segment, does a mapping keep the locks of the description that it was made from? The test
+ * locks a byte through descriptions from reopen(), and through `held`, which stays open, and tests
+ * the lock through `watch`. Returns 1: a mapping keeps them. 0: only a descriptor does.
+ * -EOPNOTSUPP: on this file system other processes do not see locks. All errors set the detail.
  */
 int shmr_locks_hold(int watch, int held, const struct shmr_geometry *g, int (*reopen)(const void *),
                     const void *arg);
 
-/* Does the row say that it has an owner? If nobody has it locked but the caller, that one died. */
+/* Does the row say ATTACHED? If the caller has the row's lock, and did not attach it, its owner
+ * died. */
 bool shmr_row_is_attached(struct shmr_row *row);
 
-/* The dead owner of a row that the caller has locked is being recovered: counted once. */
+/* Count the death of a row's owner, once. The caller has locked the row to recover it. */
 void shmr_row_note_death(struct shmr_row *row);
 
-/* How many of its owners died and were recovered or replaced; not one whose name it still bears. */
+/* How many of the row's owners died and were recovered or replaced; without a dead owner that the
+ * row still names. */
 uint32_t shmr_row_deaths(struct shmr_row *row);
 
-/* Write who holds the row, which the caller has locked; or that nobody does. */
+/* Write the caller's identity and ATTACHED into the row, which the caller has locked; or FREE. */
 void shmr_row_attach(struct shmr_row *row, uint32_t role);
 void shmr_row_detach(struct shmr_row *row);
 
@@ -88,7 +92,7 @@ uint64_t shmr_row_taken_as(const struct shmr_row *row, uint32_t role);
 
 struct shmring_participant;
 
-/* What a row says. */
+/* Copy the identity that a row says. */
 void shmr_row_read(struct shmring_participant *out, struct shmr_row *row);
 
 #endif

@@ -32,7 +32,7 @@ static int write_all(int fd, const void *bytes, size_t n, off_t offset)
                      written < 0 ? strerror(errno) : "cut short");
 }
 
-/* hugetlbfs has no write(): go through a mapping. */
+/* hugetlbfs has no write(2): write through a mapping. */
 static int write_mapped(int fd, const void *bytes, size_t n, size_t offset)
 {
     const size_t page = 2 << 20;
@@ -56,8 +56,9 @@ int shmr_segment_mark(int fd, bool huge, uint64_t magic)
 }
 
 /*
- * Some file systems give all files one mode, whatever is asked for. A queue that others may open
- * although its creator said no, or the other way round, is not handed out.
+ * Some file systems give all files one mode. If the file does not get the mode that its creator
+ * asked for, creating fails: otherwise users whom the creator excluded could open the queue, or
+ * users whom it meant could not.
  */
 static int set_mode(int fd, mode_t mode)
 {
@@ -122,7 +123,7 @@ int shmr_segment_read(int fd, struct shmr_header *h, struct shmr_geometry *g)
         return shmr_fail(EAGAIN, "its creator has not finished it yet, or died doing so");
     if (n < (ssize_t)sizeof *h)
         return shmr_fail(EBADMSG, "%zd bytes are too short for a shmring segment", n);
-    /* The size again: its creator may just have finished it. */
+    /* Read the size again: the creator may have finished the file after the first fstat(). */
     if (fstat(fd, &st) < 0)
         return shmr_fail(errno, "descriptor %d: %s", fd, strerror(errno));
     r = shmr_header_check(h, (uint64_t)st.st_size, g);
@@ -130,7 +131,7 @@ int shmr_segment_read(int fd, struct shmr_header *h, struct shmr_geometry *g)
         return r;
     if (h->backend != SHMR_POSIX && h->backend != SHMR_FILE && h->backend != SHMR_MEMFD)
         return shmr_fail(EBADMSG, "backend %" PRIu32 " is unknown", h->backend);
-    /* A hostile peer's header need not admit that it lies in a memfd. */
+    /* Check the file too: a hostile peer's header may hide that it is in a memfd. */
     return h->backend == SHMR_MEMFD || shmr_is_memfd(fd) ? shmr_memfd_check_seals(fd) : 0;
 }
 
@@ -161,8 +162,8 @@ int shmr_segment_reopen(int fd, int flags)
     struct stat st;
     int again;
 
-    /* Whoever passed it on may not be allowed to open what it refers to. To open a regular file
-     * does no harm; to open a device might. */
+    /* The sender of the descriptor may have no permission to open the file, but this process may.
+     * Opening a regular file does no harm, opening a device might. */
     if (fstat(fd, &st) < 0)
         return errno == EBADF ? shmr_fail_fast(EBADF, "descriptor %lld is not open", number, 0)
                               : shmr_fail_call(errno, "descriptor %lld", number, 0);
@@ -173,7 +174,7 @@ int shmr_segment_reopen(int fd, int flags)
     again = open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (again >= 0)
         return again;
-    if (errno == ENOENT) /* not -ENOENT, which says that there is no queue */
+    if (errno == ENOENT) /* not -ENOENT, which means that there is no queue */
         return shmr_fail_fast(ENOSYS, "/proc/self/fd/%lld cannot be opened: is /proc mounted?",
                               number, 0);
     return shmr_fail_call(
@@ -189,7 +190,7 @@ struct piece {
     unsigned writers; /* roles that write to it */
 };
 
-/* mmap() failed. */
+/* Report that mmap() failed. */
 static int say_unmapped(int fd, uint64_t size)
 {
     const int error = errno;
@@ -209,7 +210,7 @@ static int say_unmapped(int fd, uint64_t size)
                      strerror(error));
 }
 
-/* Map fd's pieces one after the other into the reserved range, neighbours alike together. */
+/* Map the pieces of the segment one after the other into the reserved range. */
 static int map_pieces(struct shmr_map *map, int fd, const struct shmr_geometry *g, unsigned roles)
 {
     const unsigned any = SHMRING_PRODUCER | SHMRING_CONSUMER;
@@ -218,7 +219,8 @@ static int map_pieces(struct shmr_map *map, int fd, const struct shmr_geometry *
         {g->table, g->consumer - g->table, any},
         {g->consumer, g->data - g->consumer, g->type->writers.consumer},
         {g->data, g->data_size, g->type->writers.data},
-        {g->data, g->type->writers.twice ? g->data_size : 0, g->type->writers.data}, /* again */
+        /* the second mapping */
+        {g->data, g->type->writers.twice ? g->data_size : 0, g->type->writers.data},
     };
     uint8_t *at = map->base;
 
@@ -232,7 +234,7 @@ static int map_pieces(struct shmr_map *map, int fd, const struct shmr_geometry *
     return 0;
 }
 
-/* Address space, aligned for huge pages if need be. */
+/* Reserve address space, aligned for huge pages if `alignment` is larger than 4096. */
 static uint8_t *reserve_range(size_t length, size_t alignment)
 {
     size_t more = alignment > 4096 ? alignment : 0;
@@ -252,8 +254,9 @@ static uint8_t *reserve_range(size_t length, size_t alignment)
 }
 
 /*
- * Core files hold what a process did, not the messages of others: the mapping is left out, or with
- * SHMRING_CORE_DUMP the second mapping of an spsc queue's data. An error is none of the caller's.
+ * Core files shall not contain messages of other processes, so leave the mapping out of them; with
+ * SHMRING_CORE_DUMP only the second mapping of an spsc queue's data. The caller need not know if
+ * that fails.
  */
 static void leave_out_of_core_files(const struct shmr_map *map, const struct shmr_geometry *g,
                                     unsigned flags)
@@ -282,7 +285,8 @@ int shmr_segment_map(struct shmr_map *map, int fd, const struct shmr_geometry *g
     map->consumer = map->base + (g->consumer - g->producer);
     map->data = map->base + (g->data - g->producer);
     r = map_pieces(map, fd, g, flags);
-    /* A child that had the mapping would keep this participant's locks, and hide its death. */
+    /* A child that inherited the mapping would keep this participant's locks, and hide its
+     * death. */
     if (r == 0 && madvise(map->base, map->length, MADV_DONTFORK) < 0)
         r = shmr_fail(shmr_not_again(errno, ENOMEM), "madvise(MADV_DONTFORK): %s", strerror(errno));
     if (r == 0)
@@ -312,7 +316,7 @@ int shmr_segment_touch(const struct shmr_map *map, uint32_t flags)
             return 0;
         if (errno == EFAULT)
             return shmr_fail(EBADMSG, "its pages are not there: truncated, or no space for them");
-        if (errno != EINVAL) /* an older kernel: touch them one by one */
+        if (errno != EINVAL) /* EINVAL: an older kernel, so touch the pages one by one */
             return shmr_fail(shmr_not_again(errno, ENOMEM), "SHMRING_PREFAULT of %zu bytes: %s",
                              map->length, strerror(errno));
         for (size_t i = 0; i < map->length; i += 4096)
