@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Groups: slots, arming what is in them, and the helper threads. */
+/* Groups: their slots, arming the entries in them, and the helper threads. */
 #include <config.h>
 
 #include "internal.h"
@@ -69,7 +69,8 @@ bool mux_arm(struct mux_entry *e)
     return false;
 }
 
-/* One slot. Returns false when a bit was set in rung. */
+/* Prepare to sleep on the queue in one slot; arm it first if needed. Returns false if it set the
+ * rung bit. */
 static bool settle_slot(struct group *g, struct sleep *s, unsigned slot, int64_t now)
 {
     struct mux_entry *e = atomic_load_explicit(&g->slots[slot], memory_order_acquire); /* N4 */
@@ -77,7 +78,7 @@ static bool settle_slot(struct group *g, struct sleep *s, unsigned slot, int64_t
 
     if (!e || mux_is_set(g->rung, slot) ||
         atomic_load_explicit(&e->state, memory_order_acquire) != IDLE)
-        return true; /* whoever is inside leaves it dirty, and rings */
+        return true; /* the thread inside sets the dirty bit when it leaves, and calls mux_ring() */
     if (dirty || mux_has_rung(e) || now >= atomic_load_explicit(&e->soon, memory_order_relaxed)) {
         if (!mux_enter(e))
             return true;
@@ -121,8 +122,8 @@ bool mux_settle(struct group *g, struct sleep *s)
 }
 
 /*
- * Without futex_waitv(2) the group's own word is all there is to sleep on, and that for a slice:
- * who settles the group then looks at all wait words.
+ * Without futex_waitv(2) a thread can sleep only on the group's own word. It sleeps for at most a
+ * slice: after that mux_settle() reads all wait words.
  */
 static int sleep_for_a_slice(struct group *g, const struct sleep *s, int64_t from, int64_t ns)
 {
@@ -171,11 +172,10 @@ static void *help(void *argument)
         if (!mux_settle(g, &s)) {
             atomic_store_explicit(&mux->pending, 1, memory_order_release);
             mux_ring(&mux->hot);
-            continue; /* the word of the group, and the queues that were not ready, are read again
-                       */
+            continue; /* read the group's word, and the queues that were not ready, again */
         }
         if (mux_sleep(g, &s) < 0)
-            sched_yield(); /* every call that sleeps is refused to this process */
+            sched_yield(); /* a seccomp filter refuses every call that sleeps */
     }
     return NULL;
 }

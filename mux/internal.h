@@ -2,37 +2,39 @@
 /*
  * The inside of a mux.
  *
- * Each queue has an entry, and each entry a slot in a group. A group is what one thread can sleep
- * on with one futex_waitv(2): SLOTS queues and a word of its own. The group called hot belongs to
- * those who wait; only one of them, the leader, looks at it and sleeps on it, and the others wait
- * to become leader. Every other group has a helper thread, and these groups are there only when
- * there are more queues than the hot group has slots.
+ * Each queue has an entry, and each entry has a slot in a group. A group is what one thread can
+ * sleep on with one futex_waitv(2): SLOTS queues and a word of its own. The group called hot
+ * belongs to the threads in shmring_mux_wait(). Only one of them, the leader, polls it and sleeps
+ * on it, and the others wait to become leader. Every other group has a helper thread. Such groups
+ * exist only when there are more queues than the hot group has slots.
  *
- * Why so: sleeping costs about 200 ns a word, and a queue whose wait word has not rung need not be
- * armed again. So while few of many queues are busy, these few are in the hot group, a leader pays
- * for HOT_MOST of them, and the helpers go on sleeping on all others. A helper that is woken sets a
- * bit in `rung` and wakes the leader, who lends the queue and moves it to the hot group. The one
- * that was idle for longest goes back from there.
+ * The reason: a sleep costs about 200 ns for each word, and a queue whose wait word has not changed
+ * since it was armed need not be armed again. So while few of many queues are busy, these few are
+ * in the hot group, a leader pays for HOT_MOST queues, and the helpers go on sleeping on all
+ * others. A helper that is woken sets the queue's bit in `rung` and wakes the leader, which lends
+ * the queue and moves it to the hot group. In return the leader moves the queue that was idle for
+ * longest from the hot group to a helper's.
  *
- * An entry's state says who may use the queue's handle:
- *     IDLE    nobody does; whoever makes it INSIDE may
- *     INSIDE  one thread does: it looks, it arms, or it is the borrower
- *     WANTED  the same, and shmring_mux_remove() waits for it
- *     GONE    removed: nobody ever will again
- * Entries are found through slots, without a lock, in an RCU read-side section. Inside one an entry
- * is not freed, and its queue's wait word may be looked at, whatever its state.
+ * An entry's state says which thread may use the queue's handle:
+ *     IDLE    no thread does; the thread that makes it INSIDE may
+ *     INSIDE  one thread does: it polls, it arms, or it is the borrower
+ *     WANTED  the same, and shmring_mux_remove() waits for that thread
+ *     GONE    removed: no thread ever will again
+ * Threads find entries through slots, without a lock, in an RCU read-side section. During such a
+ * section no entry is freed, and a thread may read the wait word of an entry in any state.
  *
- * Bits of a group, one a slot
+ * Bits of a group, one for each slot
  *     taken  the slot is used
- *     dirty  must be armed before one sleeps; in the hot group: look at it each time
- *     rung   something was there: to be lent by the leader
- * Whoever sets a dirty bit then rings the group: counts its word on, and wakes its sleeper.
+ *     dirty  must be armed before a thread sleeps; in the hot group: poll it each time
+ *     rung   the queue was ready: the leader shall lend it
+ * A thread that has set a dirty bit then calls mux_ring(), which adds 1 to the group's word and
+ * wakes its sleeper.
  *
  * Pairs
- *     M1  ring: count on, see whether somebody sleeps    N1  say that I sleep, sleep if not counted
- *     M2  ring, after setting bits                       N2  read the word, then take the bits
- *     M3  leave: IDLE                                    N3  enter: INSIDE
- *     M4  a slot is filled                               N4  a slot is read
+ *     M1  mux_ring(): add 1 to the word, read asleep     N1  store asleep, sleep if word is the
+ * same M2  mux_ring(), after setting bits                 N2  read the word, then take the bits M3
+ * leave: IDLE                                    N3  enter: INSIDE M4  a slot is filled N4  a slot
+ * is read
  */
 #ifndef MUX_MUX_H
 #define MUX_MUX_H
@@ -47,9 +49,9 @@
 #include "../lib/wait/futex.h"
 
 /*
- * From here to the end of the calling function this thread is not cancelled: liburcu sleeps in
- * poll(2) with its locks held while it waits for a grace period, and pthread_join() may not end
- * half way.
+ * From here to the end of the calling function, pthread_cancel() does not end this thread. liburcu
+ * sleeps in poll(2) with its locks held while it waits for a grace period, and a cancelled
+ * pthread_join() would leave a helper running.
  */
 #define MUX_NO_CANCEL()                                                                            \
     __attribute__((cleanup(mux_allow_cancel), unused)) const int cancel_before = mux_forbid_cancel()
@@ -78,21 +80,22 @@ struct mux_entry {
     unsigned event;
     _Atomic uint32_t state;
 
-    /* Written by the one inside; the first four are looked at by others too. */
+    /* The thread inside writes these; other threads read the first four too. */
     const uint32_t *_Atomic word; /* the wait word; NULL: never armed */
-    _Atomic uint32_t value;       /* what it was when armed */
-    _Atomic int64_t due;          /* when to arm again in any case */
-    _Atomic int64_t soon;         /* when to do so beside others: one sleep for all of them */
-    int error;                    /* that arming gave, and nobody was told of yet */
-    struct group *group;          /* where it is */
+    _Atomic uint32_t value;       /* the wait word's value when armed */
+    _Atomic int64_t due;          /* time at which to arm again in any case */
+    _Atomic int64_t soon; /* time from which to arm again if the thread is awake: one sleep then
+                             serves many queues */
+    int error;            /* from arming; not yet reported in an event */
+    struct group *group;  /* the group that it is in */
     unsigned slot;
-    uint64_t lent;          /* the mux's turn when it was lent last */
+    uint64_t lent;          /* mux->turn when it was last lent */
     struct mux_entry *next; /* in the borrower's list */
 };
 
 struct group {
-    _Atomic uint32_t word;   /* counted on by each ring */
-    _Atomic uint32_t asleep; /* somebody sleeps on it, or is about to */
+    _Atomic uint32_t word;   /* mux_ring() adds 1 */
+    _Atomic uint32_t asleep; /* 1: a thread sleeps on the word, or is about to */
     _Atomic uint64_t taken[MAP_WORDS];
     _Atomic uint64_t dirty[MAP_WORDS];
     _Atomic uint64_t rung[MAP_WORDS];
@@ -103,11 +106,11 @@ struct group {
 };
 
 /*
- * A thread that waits here: see waiter.c. Only that thread uses it; those in other threads' hands
- * are reached with the registry's lock.
+ * A thread's record in a mux: see mux/waiter.c. Only that thread uses it; any other thread must
+ * hold the registry's lock.
  */
 struct waiter {
-    struct shmring_mux *_Atomic mux; /* NULL: it was destroyed */
+    struct shmring_mux *_Atomic mux; /* NULL: the mux was destroyed */
     struct mux_entry *loans;         /* what the thread has borrowed */
     unsigned turn;
     bool vacant;            /* the thread has ended: the next new one takes this record */
@@ -116,27 +119,28 @@ struct waiter {
 };
 
 struct shmring_mux {
-    _Atomic uint32_t lead;    /* 0 free, 1 somebody leads, 2 and others want to */
-    _Atomic uint32_t woken;   /* by shmring_mux_wake() */
-    _Atomic uint32_t pending; /* some group has a rung bit */
+    _Atomic uint32_t lead;    /* 0: no leader; 1: a thread leads; 2: other threads wait to lead */
+    _Atomic uint32_t woken;   /* 1: set by shmring_mux_wake() */
+    _Atomic uint32_t pending; /* 1: a group may have a rung bit */
     _Atomic uint32_t ending;
-    _Atomic uint32_t no_waitv; /* futex_waitv(2) is not to be had */
-    _Atomic int64_t skew;      /* ns: what the clock lags behind the kernel's, see mux_time() */
-    struct waiter *waiters;    /* with the registry's lock */
+    _Atomic uint32_t no_waitv; /* 1: futex_waitv(2) does not work here */
+    _Atomic int64_t skew;      /* ns that the clock lags behind the kernel's, see mux_time() */
+    struct waiter *waiters;    /* protected by the registry's lock */
 
-    /* The leader's. */
+    /* Only the leader uses these. */
     uint64_t turn;
     unsigned glance_slot; /* where the next glance begins */
     uint32_t spin_most, spin_usual, waits;
 
-    pthread_mutex_t lock; /* for the rest */
-    void *entries;        /* by queue, for tsearch() */
+    pthread_mutex_t lock; /* protects the rest */
+    void *entries;        /* tree for tsearch(), ordered by q */
     unsigned long total;
-    int64_t look_ns;          /* for each queue that many ns between two looks at any of them */
-    _Atomic int64_t patience; /* that times the total */
-    _Atomic int64_t slice; /* without futex_waitv(2): how long a group sleeps between two looks */
+    int64_t look_ns;          /* ns between two rechecks in the whole mux */
+    _Atomic int64_t patience; /* look_ns * total: ns between two rechecks of one queue */
+    _Atomic int64_t slice; /* without futex_waitv(2): ns that a thread sleeps between two reads of
+                              its group's wait words */
     unsigned long helpers;
-    const uint32_t *mark; /* 1, and 0 in a forked child */
+    const uint32_t *mark; /* *mark is 1, and 0 in a forked child */
 
     struct group hot;
 };
@@ -144,15 +148,16 @@ struct shmring_mux {
 /* ---- Time ------------------------------------------------------------------------------------ */
 
 /*
- * CLOCK_MONOTONIC, ns; and where clock_gettime(2) has been replaced and stands still or lags: what
- * the kernel's sleeps lasted at the least, as in lib/wait/sleep.c.
+ * CLOCK_MONOTONIC, ns. If clock_gettime(2) was replaced, its clock may stand still or lag. Then the
+ * time moves on by what the kernel's sleeps lasted at least, as in lib/wait/waiting.c.
  */
 static inline int64_t mux_time(struct shmring_mux *mux)
 {
     return shmr_now() + atomic_load_explicit(&mux->skew, memory_order_relaxed);
 }
 
-/* The kernel says that ns have passed since then. Several threads may say so of the same time. */
+/* The kernel says that `ns` ns have passed since `then`. Several threads may report the same
+ * time. */
 static inline void mux_have_passed(struct shmring_mux *mux, int64_t then, int64_t ns)
 {
     const int64_t needed = then + ns - shmr_now();
@@ -176,7 +181,7 @@ static inline bool mux_is_set(_Atomic uint64_t *map, unsigned i)
     return (atomic_load_explicit(&map[i / 64], memory_order_relaxed) & mux_bit(i)) != 0;
 }
 
-/* Returns whether it was clear. */
+/* Returns true if the bit was clear. */
 static inline bool mux_set(_Atomic uint64_t *map, unsigned i)
 {
     return !(atomic_fetch_or_explicit(&map[i / 64], mux_bit(i), memory_order_acq_rel) & mux_bit(i));
@@ -195,7 +200,7 @@ static inline void mux_clear(_Atomic uint64_t *map, unsigned i)
 
 /* ---- Entries --------------------------------------------------------------------------------- */
 
-/* May this thread use the handle? N3 */
+/* N3. Make this thread the one inside. True: it may use the handle. */
 static inline bool mux_enter(struct mux_entry *e)
 {
     uint32_t idle = IDLE;
@@ -204,7 +209,7 @@ static inline bool mux_enter(struct mux_entry *e)
                                                    memory_order_relaxed);
 }
 
-/* M3. The entry may be freed from now on, unless this is an RCU read-side section. */
+/* M3. Afterwards another thread may free the entry, unless this is an RCU read-side section. */
 static inline void mux_leave(struct mux_entry *e)
 {
     uint32_t inside = INSIDE;
@@ -213,15 +218,16 @@ static inline void mux_leave(struct mux_entry *e)
                                                 memory_order_relaxed))
         return;
     /*
-     * WANTED: done on behalf of shmring_mux_remove(), or another one might enter before it does. It
-     * may free the entry before it is woken: waking does not look at the word.
+     * WANTED: store GONE for shmring_mux_remove(), or another thread might enter before it does.
+     * shmring_mux_remove() may free the entry before this thread wakes it. That does no harm:
+     * waking does not read the word.
      */
     const _Atomic uint32_t *state = &e->state;
     atomic_store_explicit(&e->state, GONE, memory_order_release);
     shmr_futex_wake((const void *)state, SHMR_FUTEX_PRIVATE, 1);
 }
 
-/* Has the wait word been rung since the entry was armed? A guess, unless nobody is inside. */
+/* Has the wait word changed since the entry was armed? A guess while another thread is inside. */
 static inline bool mux_has_rung(struct mux_entry *e)
 {
     const uint32_t *word = atomic_load_explicit(&e->word, memory_order_acquire);
@@ -232,21 +238,23 @@ static inline bool mux_has_rung(struct mux_entry *e)
 
 /* ---- Groups (group.c) ------------------------------------------------------------------------ */
 
-/* Put the entry, which nobody else may enter, into a free slot, dirty. The caller rings. */
+/* Put the entry, which no other thread can enter now, into a free slot, and set its dirty bit. The
+ * caller then calls mux_ring(). False: the group is full. */
 bool mux_place(struct group *g, struct mux_entry *e);
 
-/* Take it out of the slot. */
+/* Free the slot. */
 void mux_unplace(struct group *g, unsigned slot);
 
 unsigned mux_count(struct group *g);
 
-/* The group has something new for its sleeper. */
+/* Tell the group's sleeper that a bit was set or an entry changed. */
 void mux_ring(struct group *g);
 
-/* Arm the entry, which this thread is inside of. Is something there, or wrong? */
+/* Arm the entry, which this thread is inside of. True: its event is there already, or e->error says
+ * what is wrong. */
 bool mux_arm(struct mux_entry *e);
 
-/* Arm again what needs it. Sets rung bits; else the sleep is ready: true. */
+/* Arm the entries that need it. True: the sleep is prepared. False: it has set rung bits. */
 struct sleep {
     struct futex_waitv words[FUTEX_WAITV_MAX];
     unsigned count;
@@ -254,30 +262,32 @@ struct sleep {
 };
 bool mux_settle(struct group *g, struct sleep *s);
 
-/* Sleep as prepared, or for less. 0, -EINTR, or another error: the process cannot sleep at all. */
+/* Sleep as prepared, or for less. Returns 0, -EINTR, or another error: the process cannot sleep at
+ * all. */
 int mux_sleep(struct group *g, struct sleep *s);
 
-/* One more group with a helper. 0, -ENOMEM, -EAGAIN. With mux->lock. */
+/* Add a group with a helper. Returns 0, -ENOMEM or -EAGAIN. The caller holds mux->lock. */
 int mux_add_group(struct shmring_mux *mux);
 
 /* ---- Threads (waiter.c) ---------------------------------------------------------------------- */
 
-/* Before anything else: 0, -EAGAIN, -ENOMEM. */
+/* Call before the other three. Returns 0, -EAGAIN or -ENOMEM. */
 int mux_start_registry(void);
 
-/* This thread's record: NULL if there is none; and made if there is none, or NULL: no memory. */
+/* This thread's record. mux_find_waiter() returns NULL if there is none; mux_make_waiter() makes
+ * one, and returns NULL if there is no memory. */
 struct waiter *mux_find_waiter(struct shmring_mux *mux);
 struct waiter *mux_make_waiter(struct shmring_mux *mux);
 
-/* The mux ends: it has no records any more. */
+/* The mux ends: free its records, or let their threads free them. */
 void mux_end_waiters(struct shmring_mux *mux);
 
 /* ---- Waiting (wait.c) ------------------------------------------------------------------------ */
 
-/* What the thread has borrowed is anybody's again. */
+/* Give back all that the thread has borrowed. */
 void mux_give_all_back(struct waiter *waiter);
 
-/* 0, -EBADF or -ENOTCONN. */
+/* Returns 0, -EBADF or -ENOTCONN. */
 int mux_check(const struct shmring_mux *mux);
 
 #endif

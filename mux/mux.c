@@ -22,7 +22,7 @@ static int check_config(const struct shmring_mux_config *config)
     return 0;
 }
 
-/* A word that is 1, and 0 in a forked child. */
+/* Map a word that is 1 in this process, and 0 in a forked child. */
 static uint32_t *make_mark(void)
 {
     size_t size = (size_t)sysconf(_SC_PAGESIZE);
@@ -68,7 +68,7 @@ int shmring_mux_create(shmring_mux_t **mux, const struct shmring_mux_config *con
 static void end_helpers(struct shmring_mux *mux)
 {
     struct group *g, *first = atomic_load_explicit(&mux->hot.next, memory_order_acquire);
-    bool forked = mux_check(mux) < 0; /* then they are not here */
+    bool forked = mux_check(mux) < 0; /* then the helper threads are not in this process */
 
     atomic_store_explicit(&mux->ending, 1, memory_order_release);
     for (g = forked ? NULL : first; g; g = g->next)
@@ -107,7 +107,8 @@ static int by_queue(const void *a, const void *b)
     return (p > q) - (p < q);
 }
 
-/* Can this handle be waited for? What will be later (-EPIPE, -ESTALE) comes as an event. */
+/* Can this handle be waited for? -EPIPE and -ESTALE come as events later, so they are no reason to
+ * refuse it. */
 static int check_queue(shmring_t *q, unsigned event)
 {
     static const struct timespec at_once;
@@ -116,7 +117,8 @@ static int check_queue(shmring_t *q, unsigned event)
     return r == -ETIMEDOUT || r == -EPIPE || r == -ESTALE || r > 0 ? 0 : r;
 }
 
-/* Slots for one more queue. The hot group is left to a few, as soon as there are helpers. */
+/* Make sure that a slot is free for one more queue. As soon as there are helpers, the hot group
+ * counts for HOT_MOST queues only. */
 static int make_room(struct shmring_mux *mux)
 {
     if (mux->total < SLOTS || mux->total < mux->helpers * SLOTS + HOT_MOST)
@@ -124,17 +126,17 @@ static int make_room(struct shmring_mux *mux)
     return mux_add_group(mux);
 }
 
-/* So many queues more. With the lock. */
+/* Count `more` more queues; may be negative. The caller holds mux->lock. */
 static void count(struct shmring_mux *mux, int more)
 {
     mux->total += (unsigned long)more;
     atomic_store_explicit(&mux->patience, (int64_t)mux->total * mux->look_ns, memory_order_relaxed);
-    /* All groups together look 1,000 times a second, however many there are. */
+    /* All groups together wake 1,000 times a second, however many groups there are. */
     atomic_store_explicit(&mux->slice, SHMR_FUTEX_SLICE_NS * (int64_t)(1 + mux->helpers),
                           memory_order_relaxed);
 }
 
-/* Make the entry, inside, one of the mux's. With the lock. */
+/* Add the entry, which this thread is inside of, to the mux. The caller holds mux->lock. */
 static int enlist(struct shmring_mux *mux, struct mux_entry *e)
 {
     struct mux_entry **there = tsearch(e, &mux->entries, by_queue);
@@ -185,7 +187,7 @@ int shmring_mux_add(shmring_mux_t *mux, shmring_t *q, unsigned event, void *data
     return r;
 }
 
-/* If this thread has borrowed the entry: it has not any more. */
+/* Take the entry out of this thread's loans. False: this thread has not borrowed it. */
 static bool take_loan(struct waiter *self, struct mux_entry *e)
 {
     for (struct mux_entry **loan = self ? &self->loans : NULL; loan && *loan; loan = &(*loan)->next)
@@ -196,7 +198,7 @@ static bool take_loan(struct waiter *self, struct mux_entry *e)
     return false;
 }
 
-/* Until nobody is inside, and nobody can enter any more. */
+/* Wait until no thread is inside the entry, and make sure that none can enter any more. */
 static void drive_out(struct mux_entry *e)
 {
     uint32_t state = IDLE;
@@ -234,7 +236,7 @@ int shmring_mux_remove(shmring_mux_t *mux, shmring_t *q)
         drive_out(e);
     struct group *g = e->group;
     mux_unplace(g, e->slot);
-    mux_ring(g); /* its sleeper sleeps on one word less */
+    mux_ring(g); /* so that the group's sleeper no longer sleeps on this queue's word */
     mux_rcu_wait(mux);
     free(e);
     pthread_mutex_lock(&mux->lock);

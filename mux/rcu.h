@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * liburcu's "bulletproof" flavour: threads register themselves, which callers' threads must not be
- * asked to do. The wrappers tell ThreadSanitizer what it cannot see in liburcu: whatever happened
- * in a read-side section happened before the end of a grace period.
+ * liburcu's "bulletproof" flavour: liburcu registers threads itself, so the caller's threads need
+ * not do it. The wrappers tell ThreadSanitizer what it cannot see in liburcu: a read-side section
+ * happens before the end of the grace period that waits for it.
  */
 #ifndef MUX_RCU_H
 #define MUX_RCU_H
@@ -27,7 +27,7 @@ static inline void mux_rcu_enter(void)
     urcu_bp_read_lock();
 }
 
-/* grace: any address that all sides agree on. */
+/* grace: any address; the same for all calls that concern one mux. */
 static inline void mux_rcu_leave(void *grace)
 {
     __tsan_release(grace);

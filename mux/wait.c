@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Waiting: borrowing and giving back, who leads, and what a leader does. */
+/* Waiting: borrowing and giving back, which thread leads, and what a leader does. */
 #include <config.h>
 
 #include "internal.h"
@@ -9,14 +9,17 @@
 #include "rcu.h"
 
 /*
- * Of so many waits, the first looks at more than the queues that this thread has just had: at all
- * that are awake, and at GLANCES others that are not, in turn.
+ * A wait polls the queues that this thread has just borrowed, and returns if one is ready. Every
+ * TURNS_PER_LOOK-th wait of a thread polls more than those: all queues that are awake (their dirty
+ * bit is set), and GLANCES others, in turn.
  */
 enum { TURNS_PER_LOOK = 8, GLANCES = 4 };
 
 /*
- * While spinning: looks between two at the clock; of so many waits one spins to the end; and each
- * spins for so long: less than a sleep costs, and enough for a sender that is at work.
+ * While spinning. POLLS_PER_CLOCK: polls between two clock reads. Every WAITS_PER_ATTEMPT-th wait
+ * spins for the full limit, so that a spin time learned too short can recover. SPIN_LEAST_NS: each
+ * wait spins for at least this long, unless spin_ns is less; that is less than a sleep costs and
+ * long enough for a producer in the middle of a send.
  */
 enum { POLLS_PER_CLOCK = 8, WAITS_PER_ATTEMPT = 16, SPIN_LEAST_NS = 2000 };
 
@@ -32,9 +35,9 @@ static const struct timespec at_once;
 /* ---- Borrowing ------------------------------------------------------------------------------- */
 
 /*
- * The entry, which this thread is inside of, becomes an event, if something is there or wrong. One
- * that was armed is armed again first: its wait word may have woken this thread in another one's
- * place.
+ * If the entry's queue is ready or has an error, make an event of it, and lend it to this thread,
+ * which is inside of it. An armed entry is armed again first: that passes the wake-up on, as this
+ * thread may have been woken in place of another sleeper at the queue.
  */
 static bool lend(struct found *f, struct mux_entry *e, bool armed)
 {
@@ -59,7 +62,8 @@ static void give_back(struct mux_entry *e)
     struct group *g = e->group;
     unsigned slot = e->slot;
 
-    mux_leave(e); /* the slot may soon be another's: dirty then costs it a look */
+    mux_leave(e); /* another entry may have the slot by now: the dirty bit then only costs one poll
+                     of it */
     mux_set(g->dirty, slot);
     mux_ring(g);
 }
@@ -73,7 +77,7 @@ void mux_give_all_back(struct waiter *self)
     self->loans = NULL;
 }
 
-/* The same queues again: no need to give them back, or to lead. */
+/* Lend the same queues again. That needs no leader, and no giving back first. */
 static void look_at_loans(struct found *f)
 {
     struct mux_entry *e = f->self->loans;
@@ -117,7 +121,7 @@ static void follow(struct shmring_mux *mux)
         shmr_futex_wake((const void *)&mux->lead, SHMR_FUTEX_PRIVATE, 1);
 }
 
-/* The armed entry of the hot group that was lent the longest ago, or NULL. This thread is inside.
+/* Of the armed entries of the hot group, enter the one that was lent the longest ago. NULL: none.
  */
 static struct mux_entry *enter_idlest(struct shmring_mux *mux)
 {
@@ -141,7 +145,8 @@ static struct mux_entry *enter_idlest(struct shmring_mux *mux)
     return idlest;
 }
 
-/* Leave the hot group to a few, if there are helpers for the rest. */
+/* If there are helpers, move idle entries to their groups until the hot group has at most
+ * HOT_MOST. */
 static void demote(struct shmring_mux *mux)
 {
     struct group *first = atomic_load_explicit(&mux->hot.next, memory_order_acquire);
@@ -163,15 +168,15 @@ static void demote(struct shmring_mux *mux)
     }
 }
 
-/* Nothing is in the slot: the bit is a late one, of an entry that was removed. */
+/* The slot is empty: the dirty bit was set late, for an entry that was removed. Clear it. */
 static void forget_dirty(struct group *g, unsigned slot)
 {
     mux_clear(g->dirty, slot);
     if (atomic_load_explicit(&g->slots[slot], memory_order_relaxed))
-        mux_set(g->dirty, slot); /* filled just before */
+        mux_set(g->dirty, slot); /* the slot was filled meanwhile */
 }
 
-/* Lend what is in the slot, and keep it in the hot group from then on. */
+/* Lend the entry in the slot if it is ready, and then keep it in the hot group. */
 static void try_slot(struct shmring_mux *mux, struct group *g, unsigned slot, struct found *f)
 {
     struct mux_entry *e = atomic_load_explicit(&g->slots[slot], memory_order_acquire); /* N4 */
@@ -180,11 +185,11 @@ static void try_slot(struct shmring_mux *mux, struct group *g, unsigned slot, st
         mux_clear(g->rung, slot);
     if (!e)
         forget_dirty(g, slot);
-    if (!e || !mux_enter(e)) /* whoever is inside sets a bit when it leaves */
+    if (!e || !mux_enter(e)) /* the thread inside sets a bit when it leaves */
         return;
     if (!lend(f, e, !mux_is_set(g->dirty, slot))) {
         mux_leave(e);
-        if (g != &mux->hot) { /* its helper has left it out */
+        if (g != &mux->hot) { /* the helper does not sleep on it now */
             mux_set(g->dirty, slot);
             mux_ring(g);
         }
@@ -198,7 +203,7 @@ static void try_slot(struct shmring_mux *mux, struct group *g, unsigned slot, st
     }
 }
 
-/* All that have rung. */
+/* Lend all entries whose rung bit is set. */
 static void collect(struct shmring_mux *mux, struct found *f)
 {
     if (!atomic_load_explicit(&mux->pending, memory_order_relaxed))
@@ -216,8 +221,8 @@ static void collect(struct shmring_mux *mux, struct found *f)
             }
 }
 
-/* All of the hot group that are not armed: they were busy of late. A different one first each time.
- */
+/* Poll all entries of the hot group that are dirty, because they were busy lately. Each call begins
+ * with another slot. */
 static void look_at_awake(struct shmring_mux *mux, struct found *f)
 {
     struct group *hot = &mux->hot;
@@ -239,7 +244,8 @@ static void look_at_awake(struct shmring_mux *mux, struct found *f)
         }
 }
 
-/* Of those in the hot group that are armed, a few, in turn: nobody sleeps on them just now. */
+/* Poll up to GLANCES armed entries of the hot group, in turn, because no thread sleeps on them just
+ * now. */
 static void glance(struct shmring_mux *mux, struct found *f)
 {
     struct group *hot = &mux->hot;
@@ -267,7 +273,8 @@ enough:
     mux->glance_slot = slot % (MAP_WORDS * 64);
 }
 
-/* One look. In turn, those that were awake and those that have just rung come first. */
+/* Poll once. The dirty entries come first at every other call, those with a rung bit at the calls
+ * between. */
 static void look(struct shmring_mux *mux, struct found *f)
 {
     mux_rcu_enter();
@@ -300,7 +307,7 @@ static void pause_a_little(void)
 #endif
 }
 
-/* Look for a while, as long as waits took of late, if anybody was busy of late. */
+/* If a queue was busy lately, poll for about as long as recent waits took. */
 static void spin(struct shmring_mux *mux, struct found *f, int64_t deadline)
 {
     int64_t from = mux_time(mux), now = from;
@@ -322,7 +329,7 @@ static void spin(struct shmring_mux *mux, struct found *f, int64_t deadline)
     mux->spin_usual -= mux->spin_usual / 8;
 }
 
-/* As the leader, until something is found. */
+/* Wait as the leader until a queue is ready. Returns the number of events, 0 (woken) or -errno. */
 static int wait_for(struct shmring_mux *mux, struct found *f, int64_t deadline)
 {
     struct sleep s;
@@ -333,7 +340,7 @@ static int wait_for(struct shmring_mux *mux, struct found *f, int64_t deadline)
         spin(mux, f, deadline);
     while (!f->count) {
         if (atomic_exchange_explicit(&mux->woken, 0, memory_order_acquire))
-            return 0; /* also after a signal: nobody is told of this wake-up again */
+            return 0; /* also after a signal, because no other wait reports this wake-up */
         mux_rcu_enter();
         demote(mux);
         mux_rcu_leave(mux);

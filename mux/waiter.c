@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Threads that wait, and what becomes of their loans when they end.
+ * The records of waiting threads, and how their loans are given back when a thread ends.
  *
- * Each thread has a record in each mux that it has waited on. They hang on a thread-specific key,
- * whose destructor runs when the thread ends: what the thread has borrowed is given back then.
- * Otherwise no thread would get these queues again, and shmring_mux_remove() would wait for ever.
+ * Each thread has a record in each mux that it has waited on. A thread-specific key points to the
+ * list of a thread's records. The key's destructor runs when the thread ends, and gives back what
+ * the thread has borrowed. Otherwise no thread would get these queues again, and
+ * shmring_mux_remove() would wait for ever.
  *
- * A thread may end while another one destroys the mux, so both take the registry's lock: it is held
- * for a moment only, and over fork(), so that a child finds it free.
+ * A thread may end while another thread destroys the mux, so both take the registry's lock. A
+ * thread that forks holds it over fork(), so that the child finds it free.
  */
 #include <config.h>
 
@@ -40,7 +41,7 @@ static void end_thread(void *first)
             free(w);
             continue;
         }
-        if (mux_check(mux) == 0) /* in a forked child there is nobody to give it to */
+        if (mux_check(mux) == 0) /* in a forked child no other thread waits for the loans */
             mux_give_all_back(w);
         w->sibling = NULL;
         w->vacant = true;
@@ -70,7 +71,8 @@ struct waiter *mux_find_waiter(struct shmring_mux *mux)
     return w;
 }
 
-/* This thread's records without those whose mux was destroyed. With the lock. */
+/* Free those of this thread's records whose mux was destroyed; return the rest. The caller holds
+ * the registry's lock. */
 static struct waiter *forget_destroyed(struct waiter *first)
 {
     for (struct waiter **at = &first, *w; (w = *at) != NULL;)
@@ -83,7 +85,7 @@ static struct waiter *forget_destroyed(struct waiter *first)
     return first;
 }
 
-/* One that is vacant, or a new one. With the lock. */
+/* Return a vacant record of the mux, or a new one. The caller holds the registry's lock. */
 static struct waiter *get_record(struct shmring_mux *mux)
 {
     struct waiter *w = mux->waiters;
@@ -104,7 +106,8 @@ struct waiter *mux_make_waiter(struct shmring_mux *mux)
 
     lock();
     first = forget_destroyed(pthread_getspecific(key));
-    (void)pthread_setspecific(key, first); /* in place of what may have been freed: cannot fail */
+    (void)pthread_setspecific(key, first); /* the old first record may be freed; this cannot fail,
+                                              as the key has a value already */
     w = get_record(mux);
     if (w && pthread_setspecific(key, w) == 0) {
         w->vacant = false;
@@ -121,7 +124,8 @@ void mux_end_waiters(struct shmring_mux *mux)
     const bool forked = mux_check(mux) < 0;
 
     lock();
-    /* In a forked child only this thread is there to free its record later. */
+    /* In a forked child this is the only thread. Its own record is freed when it ends; free all
+     * others now. */
     struct waiter *mine = mux_find_waiter(mux);
     for (struct waiter *w = mux->waiters, *next; w; w = next) {
         next = w->next;
