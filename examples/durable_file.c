@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A spool that lasts: jobs wait in a file, and survive the end of those who submit them and of
- * those who do them, as they survive a worker's death in the middle of one.
+ * A spool that lasts: jobs wait in a file. They survive the end of the submitting process and of
+ * the worker, also when the worker is killed in the middle of a job.
  *
  *   ./durable_file submit /var/tmp/spool "first job" "second job"
  *   ./durable_file work /var/tmp/spool 1         does what is there, a second a job
@@ -33,12 +33,12 @@ static int work(shmring_t *q, unsigned seconds)
     ssize_t n;
 
     while ((n = shmring_peek(q, &job, &info)) >= 0) {
-        /* A worker that died may have done this job, or half of it: the flag says to look. */
+        /* With the flag, a worker that died may have done this job, or a part of it. */
         printf("%s: %.*s\n", info.flags & SHMRING_REDELIVERED ? "again" : "begin", (int)n,
                (const char *)job);
         fflush(stdout);
         sleep(seconds);
-        shmring_release(q, job); /* done: only now it leaves the file */
+        shmring_release(q, job); /* the job is done, and only now leaves the file */
     }
     if (n == -EAGAIN)
         return 0;

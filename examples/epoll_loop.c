@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Several queues and the signals of a program in one epoll loop: prints what comes from any queue,
+ * Several queues and the signals of a program in one epoll loop: prints the messages of all queues,
  * until SIGINT or SIGTERM.
  *
  *   ./epoll_loop orders payments &
@@ -29,7 +29,7 @@ static int add(int loop, int fd, void *what)
     return epoll_ctl(loop, EPOLL_CTL_ADD, fd, &readable);
 }
 
-/* Open the queue, made here if need be, and wait for it in the loop. */
+/* Open the queue, or create it if it does not exist, and add its descriptor to the loop. */
 static int watch(int loop, struct queue *queue)
 {
     const struct shmring_config config = {.kind = SHMRING_MPMC,
@@ -46,7 +46,8 @@ static int watch(int loop, struct queue *queue)
     return add(loop, fd, queue);
 }
 
-/* The queue's descriptor is readable: print all there is, and arm it. Not 0: no good any more. */
+/* The queue's descriptor is readable: print all messages, and arm it again. Returns 0 or an
+ * error. */
 static int on_readable(const struct queue *queue)
 {
     char message[1000];
@@ -57,7 +58,7 @@ static int on_readable(const struct queue *queue)
         while ((n = shmring_recv(queue->q, message, sizeof message)) >= 0)
             printf("%s: %.*s\n", queue->name, (int)n, message);
         armed = n == -EAGAIN ? shmring_fd_arm(queue->q, SHMRING_READABLE) : (int)n;
-    } while (armed > 0); /* something came meanwhile */
+    } while (armed > 0); /* a message came before the descriptor was armed */
     fflush(stdout);
     if (armed < 0)
         fprintf(stderr, "epoll_loop: %s: %s\n", queue->name, shmring_strerror_detail());

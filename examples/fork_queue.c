@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A child sends numbers to its parent through a queue that has no name and that nobody else can
- * reach: a memfd, inherited over fork().
+ * A child sends numbers to its parent through a queue that has no name and that no other process
+ * can reach: a memfd, inherited over fork().
  *
  *   ./fork_queue 1000000
  */
@@ -14,14 +14,14 @@
 #include <time.h>
 #include <unistd.h>
 
-/* After that long without the other process each looks whether it is still there. */
+/* When a call has waited that long, parent and child check whether the other one still lives. */
 static const struct timespec patience = {.tv_nsec = 10000000};
 
 static int child(shmring_t *inherited, pid_t parent, uint64_t count)
 {
     shmring_t *q;
 
-    /* The handle is the parent's: attach anew, and free the copy of it. */
+    /* The inherited handle is the parent's: attach with a new one, and free this copy. */
     if (shmring_dup(&q, inherited, SHMRING_PRODUCER) < 0) {
         fprintf(stderr, "child: %s\n", shmring_strerror_detail());
         return 1;
@@ -31,7 +31,7 @@ static int child(shmring_t *inherited, pid_t parent, uint64_t count)
         int rc;
         while ((rc = shmring_send_wait(q, &number, sizeof number, &patience)) == -ETIMEDOUT)
             if (getppid() != parent)
-                return 1; /* nobody is left to make room */
+                return 1; /* the parent is gone: no process will make room */
         if (rc < 0)
             return 1;
     }
@@ -72,7 +72,7 @@ int main(int argc, char **argv)
             fprintf(stderr, "fork_queue: %s\n", shmring_strerror_detail());
             return 1;
         } else if (gone) {
-            break; /* empty, and it was so after the child's end */
+            break; /* empty, and the child had ended before */
         } else {
             gone = waitpid(pid, &status, WNOHANG) == pid;
         }

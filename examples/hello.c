@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One process sends words, another prints them, and ends when the first has left. Either may start
- * first.
+ * One process sends words. Another one prints them, and ends when the sender has detached. Either
+ * may start first.
  *
  *   ./hello one two three
  *   ./hello

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A queue beside a socket in one io_uring: waits on the queue's futex, without a descriptor for it.
- * Prints what comes from either, until that is "quit".
+ * A queue and a socket in one io_uring: it waits for the queue by its futex, without a descriptor.
+ * Prints each message of the queue and the socket, until one is "quit".
  *
  *   ./io_uring_wait orders /tmp/orders.socket &
  *   echo "two apples" | shmring send orders
@@ -10,7 +10,7 @@
  *
  *   cc -o io_uring_wait io_uring_wait.c $(pkg-config --cflags --libs libshmring liburing)
  *
- * Needs Linux 6.7; says so and exits with 77 elsewhere.
+ * Needs Linux 6.7. On an older kernel it says so and exits with 77.
  */
 #include <errno.h>
 #include <liburing.h>
@@ -22,10 +22,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* Newer than the headers of many systems. */
+/* The headers of many systems do not have these constants yet. */
 enum { FUTEX_WAIT_OPERATION = 51, FUTEX_32_BITS = 2 };
 
-enum { SOCKET = 1, QUEUE, LIMIT }; /* whose completion */
+enum { SOCKET = 1, QUEUE, LIMIT }; /* user_data: which request a completion is of */
 
 static int kernel_can(struct io_uring *ring)
 {
@@ -57,7 +57,8 @@ static void wait_for_socket(struct io_uring *ring, int fd, char *buf, size_t siz
     sqe->user_data = SOCKET;
 }
 
-/* Until the word changes and somebody wakes us, or the time is over. */
+/* Request a completion when a notifying participant wakes the futex, its word has changed already,
+ * or the time limit is over. */
 static void wait_for_queue(struct io_uring *ring, const struct shmring_futex *futex,
                            struct __kernel_timespec *limit)
 {
@@ -75,7 +76,7 @@ static void wait_for_queue(struct io_uring *ring, const struct shmring_futex *fu
     sqe->user_data = LIMIT;
 }
 
-/* True: it is the last. */
+/* Returns true for the last message, "quit". */
 static int print(const char *from, const char *message, ssize_t n)
 {
     printf("%s: %.*s\n", from, (int)n, message);
@@ -83,14 +84,14 @@ static int print(const char *from, const char *message, ssize_t n)
     return n == 4 && memcmp(message, "quit", 4) == 0;
 }
 
-/* Print what is in the queue, and arm its futex. 1: that was the last. */
+/* Print all messages in the queue, and arm its futex. Returns 1 after the last one, "quit". */
 static int drain(shmring_t *q, struct shmring_futex *futex)
 {
     char message[1000];
     ssize_t n;
     int armed;
 
-    do { /* armed first: so a wake-up is passed on, if there is more than one can take */
+    do { /* arm before receiving, so that the library passes a wake-up on when messages remain */
         armed = shmring_futex_arm(q, SHMRING_READABLE, futex);
         while (armed == 1 && (n = shmring_recv(q, message, sizeof message)) != -EAGAIN)
             if (n < 0 || print("queue", message, n))
@@ -135,14 +136,14 @@ int main(int argc, char **argv)
         if (whose == SOCKET) {
             last = n < 0 ? n : print("socket", datagram, n);
             wait_for_socket(&ring, fd, datagram, sizeof datagram);
-        } else if (whose == QUEUE) { /* woken, or not: look */
+        } else if (whose == QUEUE) { /* woken, or the word had changed: poll the queue */
             last = drain(q, &futex);
             wait_for_queue(&ring, &futex, &limit);
         }
     }
     if (last < 0)
         fprintf(stderr, "io_uring_wait: %s\n", shmring_strerror_detail());
-    io_uring_queue_exit(&ring); /* before the futex goes with the queue's memory */
+    io_uring_queue_exit(&ring); /* before the queue's memory, with the futex, is unmapped */
     shmring_close(&q);
     unlink(argv[2]);
     return last != 1;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A queue for peers that do not trust each other: a sealed memfd, passed over a UNIX socket. Only
- * who is given the descriptor can reach it, and nobody can truncate it under the others.
+ * A queue for peers that do not trust each other: a sealed memfd, passed over a UNIX socket. Only a
+ * process that is given the descriptor can reach it, and none can truncate it.
  *
  *   ./pass_fd serve /tmp/ticker.sock &        sends "tick 0", "tick 1", ...
  *   ./pass_fd fetch /tmp/ticker.sock 10       prints ten of them, and may be run again
  *
- * The server hands the same queue to one client after the other. When a client dies, the next one
- * goes on where it was.
+ * The server passes the same queue to one client after the other. When a client dies, the next one
+ * goes on with the messages that it did not release.
  */
 #include <errno.h>
 #include <poll.h>
@@ -19,7 +19,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* The room in a control message for one descriptor, aligned as it must be. */
+/* Memory for a control message with one descriptor, aligned as struct cmsghdr. */
 union control {
     struct cmsghdr header;
     char room[CMSG_SPACE(sizeof(int))];
@@ -78,7 +78,7 @@ static int serve(int listener)
         return fail(shmring_strerror_detail());
     for (unsigned tick = 0;;) {
         struct pollfd pollfd = {.fd = listener, .events = POLLIN};
-        if (poll(&pollfd, 1, 1) > 0) { /* and a millisecond's rest */
+        if (poll(&pollfd, 1, 1) > 0) { /* waits a millisecond for a client */
             int client = accept(listener, NULL, NULL);
             if (client >= 0) {
                 if (send_fd(client, shmring_segment_fd(q)) < 0)
@@ -91,7 +91,7 @@ static int serve(int listener)
         int rc = shmring_send(q, text, (size_t)n);
         if (rc == 0)
             tick++;
-        else if (rc != -EAGAIN) /* full is no reason to end: a client will come */
+        else if (rc != -EAGAIN) /* -EAGAIN: full until a client comes */
             return fail(shmring_strerror_detail());
     }
 }
@@ -103,7 +103,7 @@ static int fetch(int server, long count)
 
     if (fd < 0)
         return fail("no descriptor came");
-    /* Refuses what is not a queue, and a memfd that its sender could truncate. */
+    /* The library refuses a descriptor of no queue, and a memfd that its sender could truncate. */
     int rc = shmring_open_fd(&q, fd, SHMRING_CONSUMER);
     close(fd);
     if (rc < 0)

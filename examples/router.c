@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A router: what arrives in many queues goes on into one, in the order in which it is found. Each
- * source has a name of its own, so a source can be killed, come back, or be slow without the
- * others.
+ * A router: it passes the messages of many queues on into one, in the order in which it finds them.
+ * Each source has a queue of its own, so a source that is slow, or is killed and comes back, does
+ * not hold up the others.
  *
  *   ./router all north south west &
  *   echo from the north | shmring send north
@@ -34,7 +34,8 @@ static int open_queue(shmring_t **q, const char *name, unsigned role)
     return shmring_create(q, name, &config);
 }
 
-/* Some messages of one source; what is left shows up in the next event. */
+/* Pass on at most AT_A_TIME messages of one source. If more remain, the next event reports the
+ * queue again. */
 static int pass_on(shmring_t *from, shmring_t *to)
 {
     for (int i = 0; i < AT_A_TIME; i++) {
@@ -47,7 +48,7 @@ static int pass_on(shmring_t *from, shmring_t *to)
             continue;
         if (rc < 0)
             return rc;
-        shmring_release(from, msg); /* only now it leaves the source: nothing is lost in between */
+        shmring_release(from, msg); /* only now it leaves the source */
     }
     return 0;
 }
@@ -64,7 +65,7 @@ static int route(shmring_mux_t *mux, shmring_t *to)
             if (events[i].error || pass_on(events[i].q, to) < 0) {
                 shmring_t *source = events[i].q;
                 fail(events[i].data);
-                shmring_mux_remove(mux, source); /* the others go on */
+                shmring_mux_remove(mux, source); /* the other sources go on */
                 shmring_close(&source);
             }
     }

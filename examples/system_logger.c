@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A system logger: many clients, one file. Clients and logger may be killed at any instruction and
- * started again; no line that a client has sent is lost.
+ * A system logger: many clients, one file. Clients and the logger may be killed at any instruction
+ * and started again. No line that a client has sent is lost.
  *
  *   ./system_logger log syslog /var/tmp/messages &
  *   echo "disk is full" | ./system_logger client syslog backup
@@ -11,9 +11,9 @@
  *    2026-11-20T12:00:00.123456Z backup[4711].1: disk is full
  *   *2026-11-20T12:00:00.123456Z backup[4711].1: disk is full
  *
- * The star says: a logger had this line before and died, so it may be in the file already. Process
- * and number tell whether it is. A client prints the number of each line once it is sent: what it
- * has printed will be in the file.
+ * The star means that a logger took this line before and died, so the line may be in the file
+ * already. The process id and the number tell whether it is. A client prints the number of each
+ * line once it is sent; a line whose number was printed will be in the file.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -59,7 +59,7 @@ static int client(shmring_t *q, const char *name)
     return 0;
 }
 
-/* A logger that was killed may have written half a line: begin on a new one. */
+/* A logger that was killed may have written a part of a line: then begin a new line. */
 static int open_file(const char *path)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0640);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two counters that chase each other: the server counts 0, 2, 4 ..., the client 1, 3, 5 ..., and
- * each counts on when it has seen the other's number.
+ * Two counters that chase each other: the server sends 0, 2, 4 ..., the client 1, 3, 5 ..., and
+ * each sends its next number when it has received the other's.
  *
  *   ./two_counters server chase 1000000 &
  *   ./two_counters client chase 1000000
@@ -9,12 +9,13 @@
  *
  * With shm_open() and semaphores, the usual way to write this, the server must start first, the
  * client must not start too early, and either one killed at the wrong moment leaves the other
- * waiting for ever. Here either may start first, be killed with SIGKILL at any instruction, and
- * come back.
+ * waiting for ever. Here either process may start first, be killed with SIGKILL at any instruction,
+ * and be started again.
  *
- * Why it works: a number is released only after its answer was sent, so one of the two queues
- * always holds the next number. Who is killed in between finds it again and answers again; the
- * other side then sees a number that is not larger than what it knows, and drops it.
+ * Why it works: a process releases a number only after it has sent its answer, so one of the two
+ * queues always holds the next number. If a process is killed between the two, its successor finds
+ * the number again and answers again. The other process then receives a number that is not larger
+ * than the last one, and drops it.
  */
 #include <inttypes.h>
 #include <shmring/shmring.h>
@@ -47,12 +48,13 @@ static void send_number(shmring_t *q, uint64_t number)
         die("sending");
 }
 
-/* The next number, which stays in the queue until it is released. */
+/* Peek the next number. It stays in the queue until it is released. */
 static const void *take_number(shmring_t *q, uint64_t *number)
 {
     const void *message;
 
-    /* It sleeps until the other counter has sent one, however often that is killed meanwhile. */
+    /* This sleeps until the other counter has sent a number, however often that process is
+     * killed. */
     if (shmring_peek_wait(q, &message, NULL, NULL) != sizeof *number)
         die("receiving");
     memcpy(number, message, sizeof *number);
@@ -72,14 +74,14 @@ int main(int argc, char **argv)
     shmring_t *out = attach(argv[2], server ? "down" : "up", SHMRING_PRODUCER);
     shmring_t *in = attach(argv[2], server ? "up" : "down", SHMRING_CONSUMER);
 
-    /* The server makes the first move, unless one who ran before it has. */
+    /* The server sends the first number, unless an earlier server has. */
     struct shmring_stat stat;
     if (shmring_stat(out, &stat) < 0)
         die("statistics");
     if (server && stat.sent == 0)
         send_number(out, 0);
 
-    uint64_t known = 0; /* numbers below are old */
+    uint64_t known = 0; /* numbers below this one were received before */
     for (;;) {
         uint64_t number;
         const void *message = take_number(in, &number);
@@ -88,7 +90,8 @@ int main(int argc, char **argv)
             send_number(out, number + 1);
         }
         if (known >= limit)
-            break; /* and keep the message: who is killed now and comes back finds it again */
+            break; /* not released: if this process is killed here, its successor finds the number
+                      again */
         shmring_release(in, message);
     }
 

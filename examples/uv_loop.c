@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A relay in a libuv loop: passes messages on from one queue to another, and waits for messages,
- * or for room, by descriptor. Nothing is lost when it is killed: a message leaves the one queue
- * when it is in the other, so it may be passed on twice. Ends with SIGINT or SIGTERM.
+ * A relay in a libuv loop: passes messages on from one queue to another, and waits for messages, or
+ * for room, by descriptor. Nothing is lost when the relay is killed: it releases a message in the
+ * first queue only after it has sent it into the second, so a message may be passed on twice. Ends
+ * with SIGINT or SIGTERM.
  *
  *   shmring create --kind mpmc --max-message 1000 inbox
  *   shmring create --kind mpmc --max-message 1000 outbox
@@ -21,14 +22,15 @@
 struct relay {
     shmring_t *from, *to;
     uv_poll_t message, room;
-    const void *held; /* taken from the one, and no room for it in the other */
+    const void *held; /* a message peeked in the first queue, for which the second has no room */
     ssize_t length;
     int failed;
 };
 
 static void on_ready(uv_poll_t *poll, int status, int events);
 
-/* Pass on what there is. Returns the error that ended it, and which event was missing. */
+/* Pass on messages until the first queue is empty or the second is full. Returns the error that
+ * ended it, and the event to wait for. */
 static int pass_on(struct relay *relay, unsigned *event)
 {
     for (;;) {
@@ -48,7 +50,7 @@ static int pass_on(struct relay *relay, unsigned *event)
     }
 }
 
-/* Pass on, and then wait for the one event that is missing. */
+/* Pass on messages, and then wait for the event that pass_on() has named. */
 static void go_on(struct relay *relay)
 {
     unsigned event;
@@ -65,7 +67,7 @@ static void go_on(struct relay *relay)
         fprintf(stderr, "uv_loop: %s\n", shmring_strerror_detail());
         relay->failed = 1;
         uv_stop(relay->message.loop);
-    } else { /* UV_READABLE also where the queue is to become writable */
+    } else { /* the descriptor becomes readable when the queue becomes writable, too */
         uv_poll_start(event == SHMRING_READABLE ? &relay->message : &relay->room, UV_READABLE,
                       on_ready);
     }

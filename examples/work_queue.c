@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A work queue: anybody submits jobs, any number of workers do them. A worker may be killed in the
- * middle of a job: another one gets it, and is told how many have tried.
+ * A work queue: any process submits jobs, any number of workers do them. When a worker is killed in
+ * the middle of a job, another worker gets the job, and the number of workers that have had it.
  *
  *   ./work_queue work jobs 1 &
  *   ./work_queue work jobs 1 &
  *   ./work_queue submit jobs "first job" "second job" "third job"
  *   shmring who jobs              who is at work, and for how long
  *
- * A job that three workers died of is given up, rather than kill them all.
+ * A job during which three workers have died is given up, so that it does not kill them all.
  */
 #include <shmring/shmring.h>
 #include <stdio.h>
@@ -35,7 +35,7 @@ static int work(shmring_t *q, unsigned seconds)
     for (;;) {
         const void *job;
         struct shmring_info info;
-        /* Sleeps while the queue is empty, and looks for jobs of dead workers meanwhile. */
+        /* Sleeps while the queue is empty, and sweeps for jobs of dead workers meanwhile. */
         ssize_t n = shmring_peek_wait(q, &job, &info, NULL);
         if (n < 0) {
             fprintf(stderr, "work: %s\n", shmring_strerror_detail());

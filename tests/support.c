@@ -38,8 +38,7 @@ static void remove_files(const char *directory)
         closedir(d);
 }
 
-/* A queue goes with its notifiers, whatever else stands there by itself, a directory with its
- * files. */
+/* Remove a queue with its notifiers, a directory with its files, or any other file. */
 static void remove_path(const char *path)
 {
     char name[TEST_NAME_SIZE + 8];
@@ -70,7 +69,8 @@ static void clean_up_later(const char *path)
     snprintf(cleanups[cleanup_count++], TEST_NAME_SIZE, "%s", path);
 }
 
-/* What the names of this pid namespace start with: the last digits of its inode are enough. */
+/* The beginning of all test names in this pid namespace, with the last four hexadecimal digits of
+ * its inode. */
 static void name_prefix(char prefix[TEST_NAME_SIZE])
 {
     struct stat namespace = {0};
@@ -79,8 +79,9 @@ static void name_prefix(char prefix[TEST_NAME_SIZE])
     snprintf(prefix, TEST_NAME_SIZE, "shmring-test-%x-", (unsigned)namespace.st_ino & 0xffff);
 }
 
-/* The time is in it, an hour of microseconds, as pids come again, and who was killed has left its
- * names there. Short: messages have it twice, in lines that are compared. */
+/* The name has the pid and the time in microseconds, modulo 2^32: a killed process leaves its names
+ * behind, and its pid may be used again. It is short, because some messages that tests compare
+ * contain it twice. */
 void test_name(char name[TEST_NAME_SIZE])
 {
     static unsigned counter;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What many suites need: names nobody else uses, child processes, and what a process holds. The
- * functions end the test when they cannot do what they say.
+ * What many suites need: unique names, child processes, and counts of what a process holds. A
+ * function that fails ends the test.
  */
 #ifndef TEST_SUPPORT_H
 #define TEST_SUPPORT_H
@@ -18,13 +18,15 @@
 
 enum { TEST_NAME_SIZE = 128 };
 
-/* A name in /dev/shm that no test has or had. What stands there is removed when the test ends. */
+/* A name in /dev/shm that no test has had before. A queue or file of that name is removed when the
+ * test ends. */
 void test_name(char name[TEST_NAME_SIZE]);
 
 /* A new directory, as a path. It is removed with the files in it when the test ends. */
 void test_directory(char path[TEST_NAME_SIZE]);
 
-/* Remove what tests that were killed have left there; done before and after each suite. */
+/* Remove the names that killed tests have left in /dev/shm and /tmp; called before and after each
+ * suite. */
 void test_remove_names_of_the_dead(void);
 
 /* Create a queue under NAME with an spsc ring of CAPACITY bytes. */
@@ -36,38 +38,38 @@ shmring_t *test_create_mpmc(const char *name, unsigned flags, uint64_t capacity,
 /* ---- Child processes ------------------------------------------------------------------------- */
 
 /*
- * Is this process root, with all that this implies: to give files away, and to become another user?
- * Root of a user namespace may be neither able to do that nor be refused what others are.
+ * Is this process root, and may it give files away and become another user? The root of a user
+ * namespace may be unable to do so, though permission checks do not stop it either.
  */
 bool test_is_root(void);
 
 /*
- * Run BODY in a child, which ends with the result as its exit code and dies with the test. It has
- * child_assert() in place of Criterion's assertions, which only work in the test's own process.
+ * Run BODY in a child. The child ends with BODY's result as its exit code, and is killed when the
+ * test ends. BODY uses child_assert(): Criterion's assertions only work in the test's own process.
  */
 pid_t test_fork(int (*body)(void *), void *argument);
 
 /* Wait for the child to end. Returns its exit code, or minus the signal it died of. */
 int test_wait(pid_t pid);
 
-/* Both: fork and wait. */
+/* test_fork() and test_wait() in one. */
 int test_run(int (*body)(void *), void *argument);
 
 /* kill -9, and wait. The child must have been alive until then. */
 void test_kill(pid_t pid);
 
-/* Send the child a signal until it ends, and wait: one that comes while it looks around between two
- * sleeps is in vain. As test_wait(). */
+/* Send the child the signal again and again until it ends: a signal that comes between two sleeps
+ * of a call does not interrupt it. Returns as test_wait(). */
 int test_interrupt(pid_t pid, int signo);
 
-/* Until a process, or one thread of it, sleeps in a futex: what comes then must wake it. */
+/* Wait until a process, or one of its threads, sleeps on a futex. */
 void test_await_sleep(pid_t pid);
 void test_await_sleep_of(pid_t pid, pid_t thread);
 
-/* How often a test that kills at random does so: $SHMRING_TEST_KILLS, or as usual. */
+/* The number of kills for a test that kills at random: $SHMRING_TEST_KILLS, or else USUALLY. */
 int test_kills(int usually);
 
-/* Two ends of a pipe, close-on-exec: how a child says that it has come so far. */
+/* The two ends of a pipe, close-on-exec: a child writes a byte to say how far it is. */
 void test_pipe(int ends[2]);
 void test_tell(int end); /* write a byte */
 void test_hear(int end); /* read a byte: sleeps until it is there */
@@ -78,16 +80,16 @@ struct gate {
 };
 void gate_init(struct gate *gate);
 void gate_wait(const struct gate *gate);      /* in a child */
-void gate_open(struct gate *gate, int count); /* when so many are waiting */
+void gate_open(struct gate *gate, int count); /* when count children are waiting */
 
-/* The child cannot go on: say why and end it with exit code 1. */
+/* For child_assert(): print the failed condition and end the child with exit code 1. */
 _Noreturn void test_child_failed(const char *file, int line, const char *condition);
 #define child_assert(Condition)                                                                    \
     ((Condition) ? (void)0 : test_child_failed(__FILE__, __LINE__, #Condition))
 
 /* ---- Results --------------------------------------------------------------------------------- */
 
-/* CALL returns -ERROR, and the detail it leaves has WORDS in it. */
+/* Assert that CALL returns -ERROR, and that the error detail contains WORDS. */
 #define assert_refused(Call, Error, Words)                                                         \
     do {                                                                                           \
         (void)shmring_check(NULL); /* another detail, so that an old one is not taken for new */   \
@@ -105,7 +107,7 @@ _Noreturn void test_child_failed(const char *file, int line, const char *conditi
         child_assert(strstr(shmring_strerror_detail(), Words));                                    \
     } while (0)
 
-/* What this process holds of the kernel's. */
+/* What this process holds of the kernel's objects. */
 struct holdings {
     int descriptors;
     int shared_maps;
@@ -114,8 +116,8 @@ struct holdings {
 struct holdings test_holdings(void);
 
 /*
- * Nothing has leaked since BEFORE. Address space may have grown by LEEWAY bytes: the allocator's.
- * Under valgrind, which takes some for itself, it is not compared.
+ * Assert that nothing has leaked since BEFORE. The address space may have grown by LEEWAY bytes,
+ * for the allocator. It is not compared under valgrind, which takes address space for itself.
  */
 void assert_holds_no_more_than(const struct holdings *before, int64_t leeway);
 

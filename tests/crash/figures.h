@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * All that shmring_stat(), shmring_participants() and shmring_dump() say right after a death, kept
- * to be compared with what becomes of it. In shared memory, of all processes together.
+ * to be compared with what is received later. It is in memory that all processes share.
  */
 #ifndef FIGURES_H
 #define FIGURES_H
@@ -12,7 +12,7 @@ enum { FIGURES_MESSAGES = 192, FIGURES_ROWS = 6 };
 
 struct figures_message {
     uint64_t position;
-    uint32_t name; /* the kind's, for a message */
+    uint32_t name; /* the kind's number for a message */
     uint32_t length;
     uint32_t deliveries;
     uint16_t state;
@@ -29,11 +29,11 @@ struct figures {
     struct figures_message messages[FIGURES_MESSAGES];
 };
 
-/* The last ones that were taken; `taken` is false if none were since play_restore(). */
+/* The last figures taken; `taken` is false if none were taken since play_restore(). */
 struct figures *figures_of(const struct crash_world *w);
 
-/* Take them; name() tells which message that is, or says that it is none. Returns the handle by
- * which they were taken, for the kind to look further; NULL: that failed. */
+/* Take the figures. name() finds out which message it is given; false: its bytes are no message.
+ * Returns the observer's handle, so that the kind can read more; NULL: that failed. */
 shmring_t *figures_take(struct crash_world *w,
                         bool (*name)(const struct shmring_message *m, uint32_t *name));
 

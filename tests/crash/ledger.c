@@ -14,33 +14,34 @@ static const char *const source_names[SOURCES] = {"before", "prepared", "victim"
 /* In shared memory: what is known about a message. */
 struct record {
     uint8_t sent;       /* a call that sent it has returned */
-    uint8_t lost_to;    /* how many took it and will have died with it */
-    uint8_t received;   /* by one that died, from a call that returned */
-    uint8_t got;        /* how often, by those who live on */
-    uint8_t flags;      /* SHMRING_REDELIVERED, then */
+    uint8_t lost_to;    /* processes that took it and die with it */
+    uint8_t received;   /* by a process that died, from a call that returned */
+    uint8_t got;        /* times received by processes that live on */
+    uint8_t flags;      /* of struct shmring_info then: SHMRING_REDELIVERED or 0 */
     uint8_t deliveries; /* then; 0: not known */
     uint64_t position;  /* likewise */
     /* When the figures were taken: */
     uint8_t had_been_sent;
     uint8_t had_been_got;
-    uint8_t in_dump; /* its number there, and 1 */
+    uint8_t in_dump; /* its index in the dump, plus 1; 0: it was not there */
 };
 
 struct book {
     struct record of[SOURCES][LEDGER_NUMBERS];
-    unsigned sent_before; /* messages that were sent meanwhile, and received again */
+    unsigned sent_before; /* messages of source BEFORE, sent and received in this case */
     unsigned doomed;      /* participants that died */
     unsigned sent_before_figures;
-    unsigned in_hand; /* then: see struct ring */
+    unsigned in_hand; /* when the figures were taken: see struct ring */
 };
 
-/* As it was when the state had been prepared. */
+/* The queue when the state was prepared. */
 static struct {
     unsigned waiting, taken_before;
     struct shmring_stat st;
 } prepared;
 
-/* The last message from each source that this process has got unflagged, plus 1. */
+/* The number, plus 1, of the last message from each source that this process has received
+ * unflagged. */
 static unsigned last[SOURCES];
 
 static struct book *book(struct crash_world *w)
@@ -132,8 +133,9 @@ void ledger_received_by(struct crash_world *w, struct message m)
 }
 
 /*
- * FIFO by commit. The prepared messages were first, and the survivors sent theirs after the death;
- * who stood still meanwhile comes at any time. What is delivered again has no place in this order.
+ * FIFO by commit. The prepared messages come first. The survivors sent theirs after the death, so
+ * after the victim's. Those of the paused process may come at any time. Redelivered messages have
+ * no place in this order.
  */
 static bool in_order(struct message m)
 {
@@ -189,10 +191,10 @@ static bool name_message(const struct shmring_message *m, uint32_t *name)
     return true;
 }
 
-/* What the ring itself says. */
+/* What the ring's entries and the blocks' descriptors say. */
 struct ring {
-    uint64_t published; /* positions, so far */
-    unsigned used;      /* blocks */
+    uint64_t published; /* positions published so far */
+    unsigned used;      /* blocks that are not free */
     unsigned in_hand;   /* messages that a recoverer has not published again yet */
 };
 
@@ -271,7 +273,7 @@ void ledger_look(struct crash_world *w)
         const struct message m = {(enum source)(f->messages[i].name >> 16),
                                   f->messages[i].name & 0xffff};
         bytes += f->messages[i].length;
-        if (m.source == BEFORE) /* all of them have the same number */
+        if (m.source == BEFORE) /* all messages of this source have the same number */
             continue;
         crash_check(w, record(w, m)->in_dump == 0, "figures: a message is in dump twice");
         record(w, m)->in_dump = (uint8_t)(i + 1);
@@ -290,7 +292,7 @@ void ledger_look(struct crash_world *w)
         }
 }
 
-/* Who holds that message lives on: it is as the holder knows it, or is given back. */
+/* Is the message held by a live participant? Then it may be released, or come later. */
 static bool held_by_the_living(const struct figures *f, const struct figures_message *m)
 {
     const struct shmring_participant *row = figures_row(f, m->row);
@@ -311,8 +313,9 @@ static bool copied_by(struct crash_world *w, int seat, struct message m)
     return false;
 }
 
-/* What was in the queue then came later, as dump had it; and nothing else that had been sent, but
- * for what the process that stood still had copied out and freed: its call had not returned yet. */
+/* A message that was in the dump must come later, as the dump had it. A message that had been sent
+ * but was not in the dump must not come, with one exception: the paused process had copied it out
+ * and freed it, and its call had not returned yet. */
 static void check_dump(struct crash_world *w, struct message m, const struct record *r)
 {
     const struct figures *f = figures_of(w);
@@ -343,19 +346,18 @@ static void check_dump(struct crash_world *w, struct message m, const struct rec
 
 /* ---- What must hold ------------------------------------------------------------------------- */
 
-/* What the operation of the dead leaves open, and how much of that was used. */
+/* What may or may not have happened in the interrupted operation, and how much of it has. */
 struct doubts {
     unsigned traits;
-    bool done; /* its call had returned */
-    bool
-        missing_sent; /* one of the messages that it was to send has not come: nor may later ones */
-    unsigned sent;    /* of those, how many have come */
-    unsigned delivered; /* messages that it may have had, and that come again */
-    unsigned dropped;   /* likewise, but at most once */
+    bool done;          /* its call had returned */
+    bool missing_sent;  /* a message that it was to send has not come: no later one may */
+    unsigned sent;      /* messages that it was to send and that have come */
+    unsigned delivered; /* messages that came redelivered because it may have had them */
+    unsigned dropped;   /* at most once: messages that it may have had, and that were dropped */
     unsigned retired;   /* messages that it has received or released */
 };
 
-/* How often must the message have come: 0, 1, or -1 for either. */
+/* The number of times that the message must have come: 0, 1, or -1 for either. */
 static int expected(struct crash_world *w, struct message m, const struct record *r,
                     struct doubts *doubts)
 {
@@ -428,8 +430,8 @@ static void check_counters(struct crash_world *w, const struct shmring_stat *st,
     received += all->sent_before + prepared.st.received + doubts->retired;
     crash_check(w, st->sent == sent, "%" PRIu64 " messages were sent, %" PRIu64 " counted", sent,
                 st->sent);
-    /* At most once, what the dead had in its buffers was received, or dropped: see
-     * check_taken_back(). */
+    /* With SHMRING_AT_MOST_ONCE, what the dead process had in its buffers counts as received or as
+     * dropped: see check_taken_back(). */
     const uint64_t dropped = w->state->flags & SHMRING_AT_MOST_ONCE ? doubts->retired : 0;
     crash_check(w, st->received <= received && st->received + dropped >= received,
                 "%" PRIu64 " messages were received, %" PRIu64 " counted", received, st->received);
@@ -441,7 +443,7 @@ static void check_counters(struct crash_world *w, const struct shmring_stat *st,
     crash_check(w, st->takeovers == f->st.takeovers + f->st.dead,
                 "figures: %" PRIu64 " recovered and %u dead then, %" PRIu64 " recovered now",
                 f->st.takeovers, f->st.dead, st->takeovers);
-    /* Each of those who died in this case may have been detached, or not yet attached. */
+    /* Each process that died in this case may have been detached, or not yet attached. */
     const unsigned unseen = ledger_double_death(w) ? 2 : 1;
     crash_check(w,
                 st->takeovers <= prepared.st.takeovers + all->doomed &&
@@ -450,7 +452,8 @@ static void check_counters(struct crash_world *w, const struct shmring_stat *st,
                 st->takeovers - prepared.st.takeovers);
 }
 
-/* What the dead held then has been taken back since, unless a recoverer had begun with it. */
+/* All messages that dead participants held when the figures were taken have been taken back since;
+ * those in a recoverer's hand were counted before. */
 static void check_taken_back(struct crash_world *w, const struct shmring_stat *st)
 {
     const struct figures *f = figures_of(w);
@@ -466,8 +469,8 @@ static void check_taken_back(struct crash_world *w, const struct shmring_stat *s
                 f->st.redelivered + f->st.dropped, dead_had, st->redelivered + st->dropped);
 }
 
-/* Sent before the figures were taken: as those calls say that returned, and what has come of
- * others. */
+/* The messages sent before the figures were taken: those of calls that had returned, and those of
+ * the victim's call that have come. */
 static void check_sent_then(struct crash_world *w, uint64_t sent)
 {
     const struct figures *f = figures_of(w);

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The messages of an mpmc queue under the stepper: who sent which, who got them and how often, and
- * whether all of that can be. The book is in shared memory; what the order is judged by is each
- * process's own.
+ * The messages of an mpmc queue under the stepper: which process sent them, which received them and
+ * how often, and whether that is allowed. The book is in shared memory; each process checks the
+ * order in memory of its own.
  */
 #ifndef LEDGER_H
 #define LEDGER_H
 
 #include "figures.h"
 
-/* Who sent a message. */
+/* The sender of a message. */
 enum source {
-    BEFORE,   /* while the state was prepared, and received then */
-    PREPARED, /* likewise, and still waiting */
+    BEFORE,   /* sent and received while the state was prepared */
+    PREPARED, /* sent while the state was prepared, and still waiting */
     VICTIM,   /* the process that dies */
-    PAUSED,   /* the process that stands still meanwhile */
+    PAUSED,   /* the process that is stopped while the victim dies */
     TESTER,   /* the survivors and successors */
     SOURCES
 };
@@ -26,10 +26,10 @@ struct message {
     unsigned number; /* counted by each source */
 };
 
-/* What the process of an operation leaves behind. */
+/* What the process of an operation notes, for the tester to read after its death. */
 struct witness {
     unsigned start;    /* number of the first message that its operation sends */
-    bool releases_one; /* its operation releases this: */
+    bool releases_one; /* its operation releases the message `releases` */
     struct message releases;
     size_t length[LEDGER_BATCH];
     uint8_t buffer[LEDGER_BATCH][LEDGER_LONGEST];
@@ -38,42 +38,44 @@ struct witness {
 
 struct witness *ledger_witness(struct crash_world *w, int seat);
 
-/* Content and length follow from the message. */
+/* Write the message's content to memory; content and length follow from source and number. Returns
+ * the length. */
 size_t ledger_write(struct message m, void *to);
 bool ledger_read(struct message *m, const void *bytes, size_t length);
 
-/* The queue has been prepared: so many messages wait; the first so many of them were taken before,
- * by one that died; and that is what the queue counts. */
+/* The state is prepared: the number of messages that wait; how many of these, the first ones, were
+ * taken before by a process that died; and the queue's counters. */
 void ledger_begin(unsigned waiting, unsigned taken_before, const struct shmring_stat *st);
 
 /* A participant that will die is attached. */
 void ledger_doomed(struct crash_world *w);
 
-/* Has its successor, or the one that was to recover it, died as well? */
+/* Has the successor, or the participant that recovers the dead one, died as well? */
 bool ledger_double_death(const struct crash_world *w);
 
 /* A call that sent it has returned. */
 void ledger_sent(struct crash_world *w, struct message m);
-/* Somebody who will die has taken it; or has even received it. */
+/* A process that will die has taken the message; or a call of it has returned the message. */
 void ledger_lost_to(struct crash_world *w, struct message m);
 void ledger_received_by(struct crash_world *w, struct message m);
-/* Somebody who lives on has got these bytes; info: what the queue said about them, or NULL. */
+/* A process that lives on has received these bytes; info: what the queue said about them, or
+ * NULL. */
 void ledger_got(struct crash_world *w, const void *bytes, size_t length,
                 const struct shmring_info *info);
 
-/* This process begins anew. */
+/* Forget the order of messages that this process has received. */
 void ledger_forget(void);
 
-/* What the operation of the dead may do. */
+/* What the interrupted operation may do. */
 enum { SENDS = 1, RECEIVES = 2, PEEKS = 4, RECOVERS = 8 };
 
 /*
- * Right after a death: do all figures agree, with each other and with what is in the ring? Whether
- * what comes of it bears them out, ledger_balance() says.
+ * Right after a death: take the figures and check that they agree, with each other and with the
+ * ring. ledger_balance() checks them against the messages that come later.
  */
 void ledger_look(struct crash_world *w);
 
-/* All is over, and the queue was empty at last: may that be what came of it? */
+/* At the end, when the queue is empty: check all messages and counters against the book. */
 void ledger_balance(struct crash_world *w, const struct shmring_stat *st, unsigned traits);
 
 #endif

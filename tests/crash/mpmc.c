@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * MPMC under the stepper. Whoever runs an operation is producer and consumer. Three survive: a
- * producer, a consumer, and one that holds blocks. What they are to find is in ledger.c.
+ * MPMC under the stepper. The process that runs an operation is producer and consumer. Three
+ * participants survive: a producer, a consumer, and one that holds blocks. ledger.c checks the
+ * messages that they send and receive.
  */
 #include <config.h>
 
@@ -40,7 +41,7 @@ static void shuffle(struct crash_world *w, shmring_t *q, int n)
     }
 }
 
-/* Two messages are taken by one that dies, and recovered. */
+/* A participant takes two messages and dies; both are recovered. */
 static void redeliver(struct crash_world *w, shmring_t *q)
 {
     pid_t child = fork();
@@ -110,7 +111,8 @@ static void open_survivors(struct crash_world *w)
     allow_sweep(here.consumer);
 }
 
-/* A send found no room: are there no more blocks than the living and the dead can hold? */
+/* A send found the queue full: check that the live and the dead participants can hold all its
+ * blocks. */
 static void check_full(struct crash_world *w)
 {
     const int id = w->state->id;
@@ -161,7 +163,7 @@ static void survivors_work(struct crash_world *w)
 {
     if (crash_failed(w))
         return;
-    /* Before anybody recovers anything ... */
+    /* Before the dead participant is recovered ... */
     survivor_sends(w);
     prevent_sweep(here.consumer);
     pass_one(w, here.consumer);
@@ -170,15 +172,15 @@ static void survivors_work(struct crash_world *w)
     survivor_receives(w);
     if (here.reservation)
         commit_reservation(w, here.holder);
-    /* ... and then it recovers who finds the queue empty. */
+    /* ... and then a call that finds the queue empty sweeps and recovers it. */
     allow_sweep(here.consumer);
     drain(w, here.consumer);
     if (!crash_failed(w))
         check_nobody_is_dead(w, here.consumer);
 }
 
-/* Somebody has the row of the dead and holds blocks while he who stood still goes on: a recoverer
- * must not take these for what the dead held. */
+/* A new participant has the dead one's row and holds blocks, while the process that was stopped
+ * goes on: a recoverer must not take these blocks for the dead one's. */
 static void inherit_row(struct crash_world *w)
 {
     const void *msg;
@@ -193,7 +195,8 @@ static void inherit_row(struct crash_world *w)
         here.reservation = NULL;
 }
 
-/* A survivor recovers when asked to, or whoever attaches does. */
+/* A survivor recovers the dead one when shmring_recover() asks it to, or a participant that
+ * attaches does. */
 static void successor_works(struct crash_world *w)
 {
     static unsigned calls;
@@ -211,7 +214,7 @@ static void successor_works(struct crash_world *w)
     here.successor = join(w);
     if (crash_failed(w))
         return;
-    if (!w->paused) /* it may be at it, and have stopped there */
+    if (!w->paused) /* the paused process may be in the middle of recovering it */
         check_nobody_is_dead(w, here.successor);
     if (send_next(w, here.successor, TESTER) == 0)
         pass_one(w, here.successor);
@@ -220,7 +223,7 @@ static void successor_works(struct crash_world *w)
         inherit_row(w);
 }
 
-/* Every block is free: so many messages fit in, and no more. */
+/* Every block is free: check that exactly the capacity's number of messages fits in. */
 static void check_room(struct crash_world *w, shmring_t *q)
 {
     send_some(w, q, TESTER, CAPACITY);
@@ -259,7 +262,7 @@ static void settle(struct crash_world *w)
     ledger_forget();
 }
 
-/* Everything may run at the same time as everything else. */
+/* Each operation may run at the same time as each other. */
 static bool may_pair(const struct crash_operation *killed, const struct crash_operation *stopped)
 {
     (void)killed;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What mpmc.c is made of: what a participant does (mpmc_participants.c), and the operations of the
- * process that dies (mpmc_operations.c). What all of them are to find is in ledger.c.
+ * The parts of mpmc.c: what a participant does (mpmc_participants.c), and the operations of the
+ * process that dies (mpmc_operations.c). ledger.c checks the messages.
  */
 #ifndef CRASH_MPMC_H
 #define CRASH_MPMC_H
@@ -18,16 +18,16 @@ enum {
     EMPTY,          /* used, and drained */
     ONE,            /* one message waits */
     ALMOST_FULL,    /* one block is free */
-    FULL,           /* none is */
+    FULL,           /* no block is free */
     WRAPPED,        /* three wait, the last two of them in the next lap */
     FOREIGN,        /* four wait; the block at the tail's own place is held by a survivor */
-    REDELIVERED,    /* three wait, the last two of them were taken by one that died */
+    REDELIVERED,    /* three wait, two of which were taken by a participant that died */
     HELD,           /* two wait; the process holds two more, and a reservation */
-    DEAD_NEIGHBOUR, /* two wait; somebody died with one more and with a reservation */
+    DEAD_NEIGHBOUR, /* two wait; a participant died with one more and a reservation */
     AT_WORK,        /* three wait; the process has received two and sent two before */
-    LEFT_BEHIND,    /* three wait; others have gone twice round since the process looked */
+    LEFT_BEHIND,    /* three wait; others went round twice since the process polled */
     CROWDED,        /* three wait; no row is free: the dead one had all the others */
-    AT_MOST_ONCE,   /* as HELD, but what the dead have taken does not come again */
+    AT_MOST_ONCE,   /* as HELD, but what dead participants have taken is dropped */
 };
 
 /* ---- What a participant does ----------------------------------------------------------------- */
@@ -39,7 +39,7 @@ struct held {
 
 /* This process's participants. */
 struct participants {
-    shmring_t *mine;     /* of an operation's process */
+    shmring_t *mine;     /* the handle of an operation's process */
     shmring_t *observer; /* to be duplicated */
     shmring_t *producer, *consumer, *holder, *successor;
     struct held held[4];
@@ -52,11 +52,12 @@ extern struct participants here;
 
 shmring_t *join(struct crash_world *w);
 shmring_t *join_and_die(struct crash_world *w);
-bool dies(const struct crash_world *w); /* the process of an operation, in the end? */
+bool dies(const struct crash_world *w); /* is this the process that is killed in the end? */
 enum source me(const struct crash_world *w);
 void close_all(void);
 
-/* The next one to find nothing looks for the dead; or nobody does, for the next 50 ms. */
+/* After allow_sweep(), the next call on q that finds nothing sweeps. After prevent_sweep(), none
+ * does for 50 ms. */
 void allow_sweep(shmring_t *q);
 void prevent_sweep(shmring_t *q);
 
@@ -65,10 +66,10 @@ void send_some(struct crash_world *w, shmring_t *q, enum source source, int n);
 void reserve(struct crash_world *w, shmring_t *q);
 void commit_reservation(struct crash_world *w, shmring_t *q);
 
-/* One who lives on takes the next message (NULL: there is none), and gives it back. */
+/* A survivor takes the next message (NULL: there is none), and releases it. */
 const void *take(struct crash_world *w, shmring_t *q);
 void give_back(struct crash_world *w, shmring_t *q, const void *msg);
-bool pass_one(struct crash_world *w, shmring_t *q); /* both; false: there is none */
+bool pass_one(struct crash_world *w, shmring_t *q); /* take(), give_back(); false: no message */
 void release_held(struct crash_world *w, shmring_t *q);
 void drain(struct crash_world *w, shmring_t *q);
 
@@ -82,7 +83,7 @@ long run_recover(struct crash_world *w);
 void attach(struct crash_world *w);
 void carry_on(struct crash_world *w);
 
-/* Somebody dies with a message and a reservation; crowded: and has all the rows there are. */
+/* A participant dies with a message and a reservation; CROWDED: and has all free rows. */
 void neighbour_dies(struct crash_world *w);
 
 #endif

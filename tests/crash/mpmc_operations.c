@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The process that dies, or is stopped: what it has been through, and the operation it is in. */
+/* The process that dies, or is stopped: what it does before, and its operations. */
 #include <config.h>
 
 #include <errno.h>
@@ -16,7 +16,7 @@ static struct witness *my_witness(struct crash_world *w)
     return (void *)w->seat->witness;
 }
 
-/* It takes a message and holds it; false: there is none. */
+/* The process takes a message and holds it; false: there is none. */
 static bool hold_next(struct crash_world *w, shmring_t *q)
 {
     struct held *held = &here.held[here.held_count];
@@ -28,7 +28,7 @@ static bool hold_next(struct crash_world *w, shmring_t *q)
                      "%zd bytes that nobody sent", length))
         return false;
     here.held_count++;
-    /* Closing gives it back to the queue, as death does. */
+    /* Closing gives the message back to the queue, as death does. */
     if (dies(w) || w->mine->run == run_close)
         ledger_lost_to(w, held->message);
     else
@@ -50,7 +50,7 @@ static void receive_one(struct crash_world *w, shmring_t *q)
         ledger_got(w, bytes, (size_t)length, NULL);
 }
 
-/* It will die with them. */
+/* The rows' owner will die with them. */
 static void take_all_rows(struct crash_world *w)
 {
     shmring_t *other;
@@ -76,7 +76,8 @@ void neighbour_dies(struct crash_world *w)
     waitpid(child, NULL, 0);
 }
 
-/* The process has a handle, and others go on for two laps. */
+/* The process has a handle and does nothing, while other participants send and receive for two
+ * laps. */
 static void leave_behind(struct crash_world *w)
 {
     shmring_t *other = join(w);
@@ -123,7 +124,8 @@ void attach(struct crash_world *w)
     allow_sweep(here.mine);
 }
 
-/* Its messages are made before, so that the steps of an operation are the library's. */
+/* The process makes its messages before the operation, so that all steps of the operation are the
+ * library's. */
 static bool ready_to_send(struct crash_world *w)
 {
     static uint8_t bytes[LEDGER_BATCH][LONGEST];
@@ -241,7 +243,7 @@ static long run_open(struct crash_world *w)
     return 0;
 }
 
-/* As opening, but from a handle: a few states will do. */
+/* Duplicating does the same as opening, but from a handle: a few states are enough. */
 static bool ready_to_dup(struct crash_world *w)
 {
     int id = w->state->id;
@@ -287,7 +289,7 @@ const struct crash_operation operations[] = {
     {"recover", BOTH, false, 0, NULL, run_recover, none},
 };
 
-/* Most operations look for the dead when they find the queue full or empty. */
+/* Most operations sweep when they find the queue full or empty, so they may recover. */
 static const unsigned traits[] = {
     SENDS | RECOVERS,
     SENDS | RECOVERS,
@@ -310,7 +312,7 @@ unsigned traits_of(const struct crash_operation *operation)
     return traits[operation - operations];
 }
 
-/* A process that was only stopped ends its call as if nothing had happened, and goes on. */
+/* A process that was only stopped ends its call with the undisturbed result, and goes on. */
 void carry_on(struct crash_world *w)
 {
     const struct witness *seen = my_witness(w);

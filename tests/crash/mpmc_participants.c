@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What each participant of an mpmc queue under the stepper does: it sends and takes messages, and
- * the ledger is told. */
+ * notes them in the ledger. */
 #include <config.h>
 
 #include <errno.h>
@@ -10,7 +10,7 @@
 #include "../../lib/core/recovery.h"
 #include "mpmc.h"
 
-/* A consumer looks for the dead when it has found nothing for the first, the 17th time. */
+/* A consumer sweeps when it has found nothing for the first and for the 17th time. */
 enum { LOOKS = 18, TOO_MANY = 1000 };
 
 struct participants here;
@@ -21,7 +21,7 @@ shmring_t *join(struct crash_world *w)
     int r = shmring_open_fd(&q, w->fd, BOTH);
 
     if (crash_check(w, r == 0, "attaching: %d, %s", r, shmring_strerror_detail()))
-        q->sending->pauses = q->receiving->pauses = 1; /* to fall back is only to wait */
+        q->sending->pauses = q->receiving->pauses = 1; /* a long back-off would only wait */
     return q;
 }
 
@@ -132,7 +132,7 @@ void reserve(struct crash_world *w, shmring_t *q)
     int r = shmring_reserve(q, LONGEST, &here.reservation);
 
     if (crash_check(w, r == 0, "reserve: %d", r))
-        memset(here.reservation, 0xff, LONGEST); /* no message: who gets it notices */
+        memset(here.reservation, 0xff, LONGEST); /* no message has these bytes */
 }
 
 void release_held(struct crash_world *w, shmring_t *q)

@@ -2,10 +2,11 @@
 /*
  * Two at a time, in all states:
  *   - a process is stopped at one instruction of its operation while another is killed at one of
- *     its own; a successor takes over and works beside the one that stands still, which then goes
- *     on and finds everything in order;
+ *     its own; a successor takes over and works beside the stopped process, which then goes on
+ *     and must find all in order;
  *   - a process is killed, and then its successor while it takes over.
- * Points at which something has just changed come first; others fill up, evenly spread.
+ * Points at which something has just changed come first; others, evenly spread, complete the
+ * number.
  *
  * pairs [--quick] [OPERATION [STATE]]
  *   --quick    fewer points, and only up to the first failure
@@ -32,9 +33,10 @@ enum { MOST_WORKERS = 64, MOST_OPERATIONS = 16 };
 static struct totals {
     unsigned long pairs, double_deaths;
     unsigned cases, failed;
-} * totals; /* one a worker, shared */
+} * totals; /* shared memory, one for each worker */
 
-/* The points of an operation that are tried in one state; none: it makes no sense there. */
+/* The points of an operation that are tried in one state; none if it makes no sense in that
+ * state. */
 struct selection {
     struct play_point at[MOST_POINTS];
     size_t count;
@@ -98,7 +100,7 @@ static void report(const struct crash_world *w, const char *what,
            second->steps, second->system_calls, w->shared->failure);
 }
 
-/* The operation is killed at one point while the other process stands still at another. */
+/* The victim is killed at one point while the other process is stopped at another. */
 static void one_pair(struct crash_world *w, const struct play_point *killed,
                      const struct play_point *stopped)
 {
@@ -144,7 +146,7 @@ static void one_double_death(struct crash_world *w, const struct crash_operation
 {
     play_restore(w);
     w->kind->open_survivors(w);
-    /* Attaching, it would clear up before its operation. */
+    /* A successor that attached before its operation would recover the victim then. */
     pid_t next = successor->attaches ? 0 : play_start(w, successor, CRASH_PAUSED);
     pid_t victim = play_start(w, w->operation, CRASH_VICTIM);
     play_advance(w, victim, CRASH_VICTIM, first);
@@ -173,7 +175,7 @@ static void every_double_death(struct crash_world *w, const struct crash_operati
         }
 }
 
-/* What the second process may be at, while or after the first is killed. */
+/* Try all operations of the second process, while or after the first is killed. */
 static void one_case(struct crash_world *w, const struct selection *selections, size_t dying,
                      size_t other, struct totals *sum)
 {
@@ -186,7 +188,7 @@ static void one_case(struct crash_world *w, const struct selection *selections, 
         return;
     w->operation = &kind->operations[dying];
     w->complete = first->result;
-    memset(w->shared, 0, sizeof *w->shared); /* what the case before has found */
+    memset(w->shared, 0, sizeof *w->shared); /* from the case before */
     if (pair) {
         w->paused = &kind->operations[other];
         every_pair(w, first, second, sum);
@@ -199,7 +201,7 @@ static void one_case(struct crash_world *w, const struct selection *selections, 
     fflush(stdout);
 }
 
-/* One worker in so many takes every so-many-th case. */
+/* Each worker takes every workers-th case. */
 static void work(unsigned worker, unsigned workers)
 {
     static struct selection selections[MOST_OPERATIONS];

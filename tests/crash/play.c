@@ -139,7 +139,7 @@ uint64_t play_digest(struct crash_world *w)
         memset(row + offsetof(struct shmr_row, pid), 0,
                sizeof(struct shmr_row) - offsetof(struct shmr_row, pid));
     }
-    if (s->geometry.type->number == SHMR_MPMC) { /* a time */
+    if (s->geometry.type->number == SHMR_MPMC) { /* which holds a time */
         struct shmr_mpmc_page *page = (void *)(s->copy + s->geometry.producer);
         atomic_store(&page->swept, 0);
     }
@@ -181,7 +181,7 @@ pid_t play_start(struct crash_world *w, const struct crash_operation *operation,
     theirs.seat = &w->shared->seat[seat];
     child = step_start(process, &theirs);
     if (child != 0)
-        step_past_system_call(child); /* its start line */
+        step_past_system_call(child); /* the system call of step_start_line() */
     while (child != 0 && theirs.seat->stage == CRASH_READY)
         if (step_one(child) > STEP_SYSTEM_CALL) {
             fprintf(stderr, "the child crashed before its operation\n");
@@ -190,7 +190,7 @@ pid_t play_start(struct crash_world *w, const struct crash_operation *operation,
     return child;
 }
 
-/* One move; false: the operation is over. */
+/* Let the child make one step; false: the operation is over. */
 static bool move(struct crash_world *w, pid_t child, int seat, enum step (*mover)(pid_t),
                  enum step *step)
 {
@@ -219,7 +219,7 @@ bool play_advance(struct crash_world *w, pid_t child, int seat, const struct pla
     return w->shared->seat[seat].stage == CRASH_RUNNING;
 }
 
-/* Of all that outlives a process: the segment, and what it was given. */
+/* Has the segment changed, or the process's seat? These outlive the process. */
 static bool changed(struct crash_world *w, int seat)
 {
     static uint8_t witness[sizeof w->shared->seat[0].witness];
@@ -244,7 +244,8 @@ static void add_point(struct play_points *points, struct play_point point)
     points->at[points->count++] = point;
 }
 
-/* Of the points from `from` on, all behind the same system call: which are met only once? */
+/* The points from `from` on are behind the same system call: find the instructions that are reached
+ * only once. */
 static void find_landmarks(struct play_points *points, size_t from)
 {
     struct play_point *at = points->at;

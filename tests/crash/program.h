@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the programs have in common: their arguments, and the line that they end with. */
+/* What the programs have in common: their arguments, and the summary line at their end. */
 #ifndef CRASH_PROGRAM_H
 #define CRASH_PROGRAM_H
 
@@ -7,14 +7,14 @@
 
 extern struct options {
     bool all, quick;
-    const char *operation, *state; /* NULL: each */
+    const char *operation, *state; /* NULL: all */
 } options;
 
-/* Reads them; USAGE has the options that this program knows, before [OPERATION [STATE]]. Ends the
- * process where it cannot be done: with code 2, or 77 where processes may not be stepped. */
+/* Read the arguments; USAGE has the options that this program knows, before [OPERATION [STATE]].
+ * Ends the process with code 2 if they are wrong, with 77 where processes may not be stepped. */
 void program_begin(int argc, char **argv, const char *usage);
 
-/* Is this operation, or this state, wanted? */
+/* Do the arguments ask for this operation, or this state? */
 bool chosen(const char *option, const char *name);
 
 /* The summary line of a Criterion suite, for tests/summarise. Returns the exit code. */

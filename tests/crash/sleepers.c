@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Those who live on beside a process that dies: one sleeps, and what comes for it is noted. */
+/* The survivors beside a process that dies: one sleeps, and notes the messages that it receives or
+ * sends. */
 #include <config.h>
 
 #include <errno.h>
@@ -49,7 +50,7 @@ shmring_t *join(struct crash_world *w, unsigned role)
     if (!crash_check(w, r == 0, "attaching: %d, %s", r, shmring_strerror_detail()))
         return NULL;
     if (q->sending)
-        q->sending->pauses = 1; /* to fall back is only to wait */
+        q->sending->pauses = 1; /* a long back-off would only wait */
     if (q->receiving)
         q->receiving->pauses = 1;
     return q;
@@ -200,8 +201,8 @@ pid_t start_sleeper(struct crash_world *w, uint32_t recheck_ms)
         _exit(1);
     patience(q, recheck_ms);
     while (!crash_failed(w) && !(event == SHMRING_READABLE ? receive_one(w, q) : send_one(w, q)))
-        /* It was there first, by its own look perhaps, and before one that makes single steps: to
-         * that, leave twice the time. */
+        /* The sleeper was first, perhaps by its recheck, and before a process that is stepped.
+         * Double the recheck time, so that the stepped process can be first. */
         if (book(w)->moved > moved && recheck_ms < SELDOM) {
             moved = book(w)->moved;
             patience(q, recheck_ms *= 2);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * SPSC under the stepper. Message number n, counted from the queue's creation, has a length and a
- * content that follow from n, so whoever receives knows what must come next.
+ * content that follow from n, so a receiver knows what must come next.
  */
 #include <config.h>
 
@@ -22,8 +22,8 @@ enum {
     EMPTY,          /* used, and drained */
     ONE,            /* one message waits */
     ALMOST_FULL,    /* room for one more message */
-    FULL,           /* room for none */
-    WRAPS_NEXT,     /* none waits, the next one to be sent runs over the end of the ring */
+    FULL,           /* room for no message */
+    WRAPS_NEXT,     /* none waits, the next message sent runs over the end of the ring */
     WRAPPED,        /* three wait, the first of them runs over the end of the ring */
     REDELIVERED,    /* three wait, two of them were taken by a consumer that died */
     HELD,           /* three wait, the consumer holds two of them */
@@ -40,7 +40,7 @@ static const struct crash_state states[] = {
     {"at work", AT_WORK, 0},
 };
 
-/* What the process of an operation leaves behind. */
+/* What the process of an operation notes, for the tester to read after its death. */
 struct witness {
     uint64_t start; /* message that its operation has to send, or the oldest not released */
     uint64_t taken; /* messages that its caller has got, from that one on */
@@ -69,7 +69,7 @@ static size_t message_length(uint64_t n)
 
 static void message_write(uint64_t n, uint8_t *to)
 {
-    const uint64_t number = ~n; /* memory that was never written is no message */
+    const uint64_t number = ~n; /* inverted, so that memory that was never written is no message */
 
     memcpy(to, &number, sizeof number);
     for (size_t i = sizeof number; i < message_length(n); i++)
@@ -141,7 +141,7 @@ static int send_next(struct crash_world *w)
     return r;
 }
 
-/* Send until the queue is full. Full is when there is no room, and not before. */
+/* Send until the queue is full, and check that it is full only when there is no room. */
 static void fill(struct crash_world *w)
 {
     struct shmring_stat st;
@@ -190,7 +190,7 @@ static const struct witness *dead_witness(const struct crash_world *w)
     return (const void *)w->shared->seat[CRASH_VICTIM].witness;
 }
 
-/* Where the operation of the dead started. */
+/* The message number at which the dead process's operation started. */
 static uint64_t dead_start(const struct crash_world *w)
 {
     if (!w->operation->attaches)
@@ -198,7 +198,7 @@ static uint64_t dead_start(const struct crash_world *w)
     return w->operation->role == SHMRING_PRODUCER ? w->sent : w->received;
 }
 
-/* Had a dead consumer got message n? From a call that returned, or whole in its buffer. */
+/* Had the dead consumer received message n, from a call that returned, or whole in its buffer? */
 static bool dead_had(const struct crash_world *w, uint64_t n)
 {
     const struct witness *dead = dead_witness(w);
@@ -207,7 +207,7 @@ static bool dead_had(const struct crash_world *w, uint64_t n)
     return i < dead->taken || (i < BATCH && message_is(n, dead->buffer[i], message_length(n)));
 }
 
-/* ... and one that died before the state was reached? */
+/* ... or a consumer that died while the state was prepared? */
 static bool predecessor_had(const struct crash_world *w, uint64_t n)
 {
     uint64_t held = w->state->id == REDELIVERED ? 2 : w->state->id == DEAD_NEIGHBOUR;
@@ -215,15 +215,15 @@ static bool predecessor_had(const struct crash_world *w, uint64_t n)
     return n - w->received < held;
 }
 
-/* A message that a dead consumer had must be flagged, and one that none can have had must not be.
- */
+/* A message that a dead consumer had must be flagged; a message that no dead consumer can have had
+ * must not be. */
 static void check_flag(struct crash_world *w, uint64_t n, const struct shmring_info *info)
 {
     bool flagged = info->flags & SHMRING_REDELIVERED;
 
     crash_check(w, flagged == (info->deliveries > 1), "message %" PRIu64 ": flags %u, delivery %u",
                 n, info->flags, info->deliveries);
-    if (!w->operation) /* preparing */
+    if (!w->operation) /* while the state is prepared */
         return;
     crash_check(w, flagged || !predecessor_had(w, n),
                 "message %" PRIu64 " was taken before, and is not flagged", n);
@@ -257,8 +257,8 @@ static bool name_message(const struct shmring_message *m, uint32_t *name)
 }
 
 /*
- * Right after a death: do all figures agree, with each other and with what is in the ring? Whether
- * a successor and the messages bear them out is seen later: see check_moved() and drain().
+ * Right after a death: take the figures and check that they agree, with each other and with the
+ * ring. check_moved() and drain() check them later against a successor's figures and the messages.
  */
 static void look(struct crash_world *w)
 {
@@ -297,8 +297,8 @@ static void look(struct crash_world *w)
     }
 }
 
-/* A message that was in the queue then says what dump said. A live consumer may have given it back.
- */
+/* A message that was in the dump must have the deliveries of the dump. A live consumer may have
+ * given it back since. */
 static void check_deliveries(struct crash_world *w, uint64_t n, const struct shmring_info *info)
 {
     const struct figures *f = figures_of(w);
@@ -353,7 +353,7 @@ static void send_some(struct crash_world *w, int n)
         crash_check(w, send_next(w) == 0, "no room");
 }
 
-/* A process that dies without closing. */
+/* Let a process attach and die without closing. */
 static void die_attached(struct crash_world *w, unsigned role)
 {
     pid_t child = fork();
@@ -605,7 +605,7 @@ static long run_open(struct crash_world *w)
     return 0;
 }
 
-/* As opening, but from a handle: a few states will do. */
+/* Duplicating does the same as opening, but from a handle: a few states are enough. */
 static bool ready_to_dup(struct crash_world *w)
 {
     int id = w->state->id;
@@ -621,7 +621,7 @@ static long run_dup(struct crash_world *w)
     struct shmring_stat st = {0};
     const int r = shmring_dup(q, here.observer, w->mine->role);
 
-    shmring_stat(here.observer, &st); /* where it goes on, if it was only stopped */
+    shmring_stat(here.observer, &st); /* for carry_on(), if the process was only stopped */
     here.next = st.sent;
     here.expect = st.received;
     return r;
@@ -659,8 +659,8 @@ static const struct crash_operation operations[] = {
 /* ---- What must hold ------------------------------------------------------------------------- */
 
 /*
- * How far did the operation of the dead come? Not at all or all the way; and all the way if its
- * caller knew that. How far that is depends on where the other side was stopped, if it was.
+ * The dead process's operation must have moved all of its messages or none, and all if its call had
+ * returned. If the other side was stopped, it depends on where how many "all" are.
  */
 static bool check_moved(struct crash_world *w, const char *what, uint64_t after)
 {
@@ -682,7 +682,7 @@ static bool check_moved(struct crash_world *w, const char *what, uint64_t after)
                        w->complete);
 }
 
-/* What the dead consumer received by copy and gave back was in its buffers, whole. */
+/* Check that the dead consumer had all messages that it received by copy whole in its buffers. */
 static bool check_copies(struct crash_world *w, uint64_t received)
 {
     bool ok = true;
@@ -713,7 +713,7 @@ static void survivors_work(struct crash_world *w)
     if (crash_failed(w))
         return;
     if (w->operation->role == SHMRING_CONSUMER) {
-        if (!here.producer) /* dead neighbour: take over from it */
+        if (!here.producer) /* DEAD_NEIGHBOUR: take the dead producer's role over */
             open_producer(w);
         if (!crash_failed(w))
             fill(w);
@@ -767,7 +767,8 @@ static void settle(struct crash_world *w)
                     st.dead);
         const struct shmring_stat *then = &figures_of(w)->st;
         const uint64_t counted = then->takeovers + then->dead;
-        /* The process that stood still may have had a dead one's role, and not counted that yet. */
+        /* The process that was stopped may have taken a dead one's role, without counting that
+         * yet. */
         const unsigned in_hand = w->paused && w->paused->attaches;
         crash_check(w,
                     !figures_of(w)->taken ||
@@ -780,7 +781,7 @@ static void settle(struct crash_world *w)
     close_all();
 }
 
-/* A process that was only stopped ends its call as if nothing had happened, and goes on. */
+/* A process that was only stopped ends its call with the undisturbed result, and goes on. */
 static void carry_on(struct crash_world *w)
 {
     const struct witness *seen = witness(w);
@@ -806,13 +807,13 @@ static void carry_on(struct crash_world *w)
     close_all();
 }
 
-/* There is one producer and one consumer. */
+/* Two operations can run at the same time if one is the producer's and one the consumer's. */
 static bool may_pair(const struct crash_operation *killed, const struct crash_operation *stopped)
 {
     return killed->role != stopped->role;
 }
 
-/* Who takes the role over. */
+/* The successor has the same role. */
 static bool may_succeed(const struct crash_operation *killed,
                         const struct crash_operation *successor)
 {

@@ -45,7 +45,7 @@ static int wait_for(pid_t child)
     return status;
 }
 
-/* What the child does next, to be called when it is stopped. */
+/* Let the stopped child go on, and return its next stop. */
 static int go(pid_t child, enum __ptrace_request request)
 {
     if (ptrace(request, child, NULL, NULL) < 0)
@@ -97,9 +97,9 @@ pid_t step_start(void (*body)(void *), void *argument)
     if (child == 0) {
         sigset_t signals;
         sigemptyset(&signals);
-        sigaddset(&signals, SIGCHLD); /* it may have children, whose end is not to stop it */
+        sigaddset(&signals, SIGCHLD); /* else the end of a child of its own would stop it */
         sigprocmask(SIG_BLOCK, &signals, NULL);
-        /* The parent may be killed by a test driver: leave no stopped process behind. */
+        /* If a test driver kills the parent, no stopped process must stay behind. */
         if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent ||
             ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
             _exit(EXIT_UNTRACEABLE);
@@ -135,7 +135,7 @@ enum step step_one(pid_t child)
     enum step step = meaning(go(child, PTRACE_SINGLESTEP));
     siginfo_t info;
 
-    /* The trap behind a system call comes from the kernel and not from the processor. */
+    /* The kernel, not the processor, makes the trap behind a system call. */
     if (step == STEP_INSTRUCTION && ptrace(PTRACE_GETSIGINFO, child, NULL, &info) == 0 &&
         info.si_code != TRAP_TRACE)
         return STEP_SYSTEM_CALL;
@@ -163,7 +163,7 @@ unsigned long step_where(pid_t child)
     return (unsigned long)ptrace(PTRACE_PEEKUSER, child, COUNTER, NULL);
 }
 
-/* A breakpoint; the text is the child's own copy. */
+/* By a breakpoint; the child's text is its own copy. */
 enum step step_run_to(pid_t child, unsigned long where)
 {
     errno = 0;
@@ -201,7 +201,7 @@ enum step step_run_to(pid_t child, unsigned long where)
 void step_kill(pid_t child)
 {
     if (kill(child, SIGKILL) < 0) {
-        if (errno == ESRCH) /* somebody else did, and a step has seen it */
+        if (errno == ESRCH) /* it was killed before, and a step has seen that */
             return;
         die("kill");
     }

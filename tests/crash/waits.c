@@ -28,12 +28,12 @@
 enum { OF_THE_OTHERS = 8 };
 
 static const struct crash_state states[STATES] = {
-    {"by futex", BY_FUTEX, 0},           /* somebody sleeps so */
-    {"by descriptor", BY_DESCRIPTOR, 0}, /* likewise */
-    {"unfenced", UNFENCED, 0},           /* as the first, and who publishes does not fence */
+    {"by futex", BY_FUTEX, 0},           /* a participant sleeps in a futex */
+    {"by descriptor", BY_DESCRIPTOR, 0}, /* a participant sleeps in poll() */
+    {"unfenced", UNFENCED, 0},           /* as "by futex", and the publisher does not fence */
     {"times out", TIMES_OUT, 0},         /* nothing comes while the process waits */
-    {"is rung", IS_RUNG, 0},             /* something comes when it sleeps, and only it wakes */
-    {"stolen", STOLEN, 0},               /* another was rung by descriptor, and is stopped */
+    {"is rung", IS_RUNG, 0},             /* an event comes while it sleeps, and wakes only it */
+    {"stolen", STOLEN, 0},               /* another was notified by descriptor, and is stopped */
 };
 
 static struct {
@@ -41,7 +41,7 @@ static struct {
     unsigned cases, failed;
 } totals;
 
-static const struct operation *prepared; /* what the state is for */
+static const struct operation *prepared; /* the operation that the state is prepared for */
 static unsigned fill_count;              /* messages in a full queue */
 
 /* ---- States ---------------------------------------------------------------------------------- */
@@ -64,8 +64,8 @@ static void empty(shmring_t *q)
 }
 
 /*
- * Empty, or full (but for the reservation that is cancelled). Somebody has slept there long ago:
- * first sleeps are short ones.
+ * Make the queue empty, or full (for cancel: but for one message, which is reserved). The sleeps of
+ * earlier participants are over: the first sleeps at a queue are short.
  */
 static void prepare(struct crash_world *w)
 {
@@ -91,7 +91,7 @@ static void prepare(struct crash_world *w)
     shmring_close(&q);
 }
 
-/* Who publishes the event, and who waits for it. */
+/* The role that publishes the event. */
 static unsigned publisher_of(unsigned event)
 {
     return event == SHMRING_READABLE ? SHMRING_PRODUCER : SHMRING_CONSUMER;
@@ -115,8 +115,8 @@ static bool uses_descriptor(const struct crash_world *w)
     return by_descriptor(w) || w->operation->run == run_fd_arm;
 }
 
-/* It and whom it started: gone, or one of them, dead but not yet run, might still be woken in
- * another's place. */
+/* End a process and its children, and wait until all are gone: a child that is killed but has not
+ * run since could still be woken in another sleeper's place. */
 static void end_group(pid_t leader)
 {
     if (leader > 0) {
@@ -128,8 +128,8 @@ static void end_group(pid_t leader)
 
 /* ---- Who publishes dies ---------------------------------------------------------------------- */
 
-/* Nothing that was in the queue, or that the dead had published, is gone without having been had.
- */
+/* Check that each message which was in the queue, or which the dead process had published, was
+ * received. */
 static void check_nothing_lost(struct crash_world *w)
 {
     const struct crash_seat *dead = &w->shared->seat[CRASH_VICTIM];
@@ -166,14 +166,14 @@ static void settle(struct crash_world *w, shmring_t *q)
     }
     if (q)
         drain(w, q);
-    if (q && uses_descriptor(w)) /* the last one to close removes the notifiers */
+    if (q && uses_descriptor(w)) /* the last participant to close removes the notifiers */
         shmring_fd(q, SHMRING_READABLE);
     shmring_close(&q);
     if (!crash_failed(w))
         check_nothing_lost(w);
 }
 
-/* One is about to publish, another one sleeps, and the first dies. Returns the sleeper. */
+/* A process is about to publish, another one sleeps, and the first dies. Returns the sleeper. */
 static pid_t die_beside_a_sleeper(struct crash_world *w, const struct play_point *point,
                                   uint32_t recheck_ms)
 {
@@ -199,9 +199,10 @@ static bool is_announced(struct crash_world *w)
 }
 
 /*
- * One death, with a sleeper that looks again after an hour. Published, and rung by all system calls
- * of the whole operation: it wakes. Not rung: the successor does. Between the two nobody will: what
- * then remains is for the sleeper's timed look. Returns whether that has something to find.
+ * One death, beside a sleeper whose recheck is after an hour. If the victim had made all system
+ * calls of its operation, it has woken the sleeper. If the wait word still announces the sleeper, a
+ * successor must wake it. Between the two no process wakes it, and its recheck must find what was
+ * published. Returns true if there is something to find by a recheck.
  */
 static bool die_beside_a_heavy_sleeper(struct crash_world *w, const struct play_point *point,
                                        unsigned system_calls)
@@ -226,7 +227,8 @@ static bool die_beside_a_heavy_sleeper(struct crash_world *w, const struct play_
     return published && !rung;
 }
 
-/* ... and with one that looks soon: it finds what is there, and nobody rings. */
+/* ... and beside a sleeper whose recheck is after 5 ms: it finds what was published, without being
+ * woken. */
 static void die_beside_a_light_sleeper(struct crash_world *w, const struct play_point *point)
 {
     play_restore(w);
@@ -239,9 +241,10 @@ static void die_beside_a_light_sleeper(struct crash_world *w, const struct play_
 /* ---- Who waits dies -------------------------------------------------------------------------- */
 
 /*
- * When the victim sleeps, something comes, and it is the first to be woken: mpmc: another one has
- * gone to sleep behind it. Then stay, for that one dies with its parent. A group of its own, and
- * whom it leaves behind is waited for here.
+ * Start a helper that publishes when the victim sleeps. In an mpmc queue the helper first starts a
+ * sleeper behind the victim, so that the victim is woken first. The helper then stays, because that
+ * sleeper dies with its parent. It has a process group of its own; as a subreaper, this process
+ * waits for the sleeper that the helper leaves behind.
  */
 static pid_t start_helper(struct crash_world *w, pid_t victim)
 {
@@ -261,13 +264,14 @@ static pid_t start_helper(struct crash_world *w, pid_t victim)
         pause_a_little();
     if (is_mpmc(w))
         put_to_sleep(w, LATER);
-    /* Once more, when the other one was there first by its own look, and has taken it. */
+    /* Publish again if the other sleeper was first, by its recheck, and has taken the message or
+     * the room. */
     for (; q && !crash_failed(w); pause_a_little())
         if (book(w)->moved >= book(w)->published && is_asleep(w, victim)) {
             book(w)->helped++;
             publish_one(w, q);
         }
-    kill(victim, SIGKILL); /* nobody will wake it any more */
+    kill(victim, SIGKILL); /* no process will wake it any more */
     for (;;)
         pause();
 }
@@ -278,7 +282,7 @@ static bool has_helped(struct crash_world *w, pid_t unused)
     return book(w)->published >= book(w)->helped;
 }
 
-/* What came was for the victim, or is the other's. */
+/* The victim had received what was published, or the other process has it. */
 static bool is_not_forgotten(struct crash_world *w, pid_t unused)
 {
     const uint64_t *had = (const void *)w->shared->seat[CRASH_VICTIM].witness;
@@ -288,7 +292,7 @@ static bool is_not_forgotten(struct crash_world *w, pid_t unused)
                                                     : count() == fill_count);
 }
 
-/* stolen: another one has been rung by descriptor, and stands still before it sees that. */
+/* STOLEN: another participant was notified by descriptor, and is stopped before it sees that. */
 static void start_scene(struct crash_world *w, pid_t *sleeper, shmring_t **q)
 {
     play_restore(w);

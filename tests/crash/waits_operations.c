@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the process that dies was doing: calls that publish a message, or room, and calls that wait.
- */
+/* The operations of the process that dies: calls that publish a message, or room, and calls that
+ * wait. */
 #include <config.h>
 
 #include <string.h>
@@ -10,7 +10,7 @@
 #include "../../lib/core/recovery.h"
 #include "waits.h"
 
-static shmring_t *mine; /* of the process that dies */
+static shmring_t *mine; /* the handle of the process that dies */
 static const void *held;
 static void *reservation;
 
@@ -27,7 +27,7 @@ void attach(struct crash_world *w)
     if (!mine)
         return;
     patience(mine, AN_HOUR);
-    if (is_mpmc(w)) /* nobody looks for the dead in the next 50 ms */
+    if (is_mpmc(w)) /* no sweep in the next 50 ms */
         atomic_store(&mine->mpmc.queue.tail_page->swept, shmr_coarse_now());
 }
 
@@ -46,7 +46,7 @@ static bool ready_to_commit(struct crash_world *w)
     return true;
 }
 
-/* The queue is full of one message less, and this. */
+/* The queue is full but for one message, and the process reserves that. */
 static bool ready_to_cancel(struct crash_world *w)
 {
     int r = shmring_reserve(mine, sizeof(uint64_t), &reservation);
@@ -119,7 +119,7 @@ long run_release(struct crash_world *w)
     return shmring_release(mine, held);
 }
 
-/* How long one that waits does so. */
+/* The time limit of a call that waits. */
 static const struct timespec *limit(const struct crash_world *w)
 {
     static const struct timespec moment = {.tv_nsec = 1000000};
@@ -193,7 +193,7 @@ const struct operation operations[OPERATIONS] = {
 #undef R
 #undef W
 
-/* What makes sense together. */
+/* Does the operation make sense in this state and kind of queue? */
 bool is_case(const struct operation *o, int state, bool mpmc)
 {
     if (o->mpmc_only && !mpmc)
