@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * As if somebody had slept at the queue long ago: see "The first sleep" in lib/wait/waitword.h.
- * Whoever sleeps there from now on may do so for its recheck_ms. For tests that link the core
- * library.
+ * Makes a queue look as if a participant had slept at it long ago: see "The first sleep" in
+ * lib/wait/waitword.h. A participant that sleeps at it from now on may do so for its whole
+ * recheck_ms. For tests that link the core library.
  */
 #ifndef TEST_SETTLED_H
 #define TEST_SETTLED_H

@@ -23,11 +23,11 @@ enum { LONG_OPERATION = 128, OF_A_LONG_OPERATION = 64 };
 enum order { SURVIVORS_FIRST, SUCCESSOR_FIRST, ORDERS };
 static const char *const order_names[ORDERS] = {"survivors first", "successor first"};
 
-/* What was seen in all. */
+/* Totals over all cases. */
 static struct {
     unsigned long deaths;
     unsigned cases, failed;
-    unsigned longest_call; /* of a survivor, in instructions */
+    unsigned longest_call; /* of a survivor's calls, in instructions */
 } totals;
 
 static void go_on(struct crash_world *w, enum order order)
@@ -43,7 +43,7 @@ static void go_on(struct crash_world *w, enum order order)
     kind->settle(w);
 }
 
-/* Run the operation in a process of its own, to the point, and kill it there. */
+/* Run the operation in a new process up to the point, and kill it there. */
 static void die_at(struct crash_world *w, const struct play_point *point)
 {
     pid_t victim = play_start(w, w->operation, CRASH_VICTIM);
@@ -98,7 +98,8 @@ static void measure_calls(struct crash_world *w, pid_t survivors)
     }
 }
 
-/* The same death once more, with the survivors in a process that is stepped. */
+/* The same death once more, with the survivors in a process whose instructions are counted by
+ * stepping. */
 static void measured_death(struct crash_world *w, const struct play_point *point, enum order order)
 {
     struct survivors s = {w, order};
@@ -111,7 +112,7 @@ static void measured_death(struct crash_world *w, const struct play_point *point
 
 /* ---- Cases ---------------------------------------------------------------------------------- */
 
-/* Images of the segment that deaths in one state have left; some hundred at most. */
+/* Digests of the segments that deaths in one state have left; some hundred at most. */
 enum { MOST_STATES = 16 };
 static struct images {
     uint64_t digest[1024];
@@ -167,8 +168,8 @@ static bool skip(const struct play_points *points, size_t i)
 }
 
 /*
- * In both orders where something has changed since the point before. Elsewhere the dead leaves what
- * it left there, and one order will do.
+ * Where something has changed since the point before, both orders are tried. Elsewhere the dead
+ * process leaves the same as at the point before, and one order is enough.
  */
 static void kill_everywhere(struct crash_world *w, const struct play_points *points)
 {
@@ -183,7 +184,8 @@ static void kill_everywhere(struct crash_world *w, const struct play_points *poi
     }
 }
 
-/* An undisturbed run, to find the points and the result. False: no sense in this state. */
+/* Run the operation undisturbed, to find its points and its result. False: it makes no sense in
+ * this state. */
 static bool find_points(struct crash_world *w, struct play_points *points)
 {
     play_restore(w);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Processes that die at every instruction of every operation of a queue, and what the others find.
- * See README.md. A kind of queue brings its operations, its states and its conservation check in a
- * struct crash_kind; the rest is the same for all.
+ * A process dies at every instruction of every operation of a queue, and the survivors and a
+ * successor check what they find. See README.md. A kind of queue has its operations, its states and
+ * its conservation check in a struct crash_kind; all else is the same for all kinds.
  */
 #ifndef CRASH_H
 #define CRASH_H
@@ -21,11 +21,12 @@ struct crash_operation {
     const char *name;
     unsigned role; /* SHMRING_PRODUCER or SHMRING_CONSUMER */
     bool attaches; /* it starts without a handle, and gets one */
-    int most;      /* messages that it commits or releases */
-    /* In its process, attached: make it possible. False: it makes no sense in this state. */
+    int most;      /* most messages that it commits or releases */
+    /* Called in the operation's process, attached: prepare it. False: it makes no sense in this
+     * state. */
     bool (*ready)(struct crash_world *w);
     long (*run)(struct crash_world *w);
-    /* How many of them, when it returns result. */
+    /* The number of messages that a call which returned result has moved. */
     long (*moved)(long result);
 };
 
@@ -35,7 +36,7 @@ struct crash_state {
     uint32_t flags; /* of the queue, besides the kind's */
 };
 
-/* What a kind of queue brings. Each function reports what is wrong by crash_check(). */
+/* All that depends on the kind of queue. Each function reports errors by crash_check(). */
 struct crash_kind {
     const char *name;
     struct shmring_config config;
@@ -44,12 +45,12 @@ struct crash_kind {
     const struct crash_state *states;
     size_t state_count;
     unsigned budget;         /* instructions that a call of a survivor may take */
-    unsigned measured_calls; /* so many calls of survivors after a death are measured */
+    unsigned measured_calls; /* calls of survivors that are measured after a death */
     unsigned pair_points;    /* points of an operation that are combined with those of another */
 
     /* May a process be stopped in one operation while one is killed in the other? */
     bool (*may_pair)(const struct crash_operation *killed, const struct crash_operation *stopped);
-    /* Does the second clear up after a process that was killed in the first? */
+    /* Does the second operation recover a process that was killed in the first? */
     bool (*may_succeed)(const struct crash_operation *killed,
                         const struct crash_operation *successor);
 
@@ -58,7 +59,7 @@ struct crash_kind {
 
     /* In the process of an operation: attach, as the state asks for. */
     void (*attach)(struct crash_world *w);
-    /* ... and when it was only paused: judge the operation's result, go on, and close. */
+    /* ... and after it was only paused: check the operation's result, go on, and close. */
     void (*carry_on)(struct crash_world *w);
 
     /*
@@ -68,7 +69,7 @@ struct crash_kind {
      * called in the other order. With w->paused, a process has the place of the survivors.
      */
     void (*open_survivors)(struct crash_world *w);
-    /* ... right after the death: take the figures that anybody can look at, and compare them */
+    /* ... right after the death: take the figures that an observer can read, and compare them */
     void (*look)(struct crash_world *w);
     void (*survivors_work)(struct crash_world *w);
     void (*successor_works)(struct crash_world *w);
@@ -80,7 +81,7 @@ extern const struct crash_kind crash_kind;
 
 enum crash_stage { CRASH_READY, CRASH_RUNNING, CRASH_DONE };
 
-/* What a process has seen outlives it here. */
+/* Shared memory in which a process leaves what it has done: it outlives the process. */
 struct crash_seat {
     volatile int stage;    /* enum crash_stage of its operation */
     volatile long result;  /* of the operation, when it is CRASH_DONE */
@@ -107,7 +108,7 @@ struct crash_world {
     const struct crash_operation *paused;    /* of the process that is stopped meanwhile, or NULL */
     long complete;                           /* what the operation returns undisturbed */
     int fd;                                  /* the segment */
-    uint64_t sent, received;                 /* messages, when the state had been prepared */
+    uint64_t sent, received;                 /* messages until the state was prepared */
     struct crash_shared *shared;
     struct crash_seat *seat;            /* in the process of an operation: its own */
     const struct crash_operation *mine; /* ... and the operation */
@@ -115,16 +116,16 @@ struct crash_world {
     struct play_segment *segment;
 };
 
-/* Returns ok. If it is not, notes why, unless something was wrong before. */
+/* Returns ok. If that is false, notes the reason, unless an earlier one is noted. */
 bool crash_check(struct crash_world *w, bool ok, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 bool crash_failed(const struct crash_world *w);
 
-/* Around each call of a survivor: the first ones after a death are measured. */
+/* Called before and after each call of a survivor: the first calls after a death are measured. */
 void crash_call(struct crash_world *w);
 void crash_called(struct crash_world *w);
 
-/* How many messages were moved, for struct crash_operation, by what a call has returned. */
+/* For crash_operation.moved: the number of messages moved by a call that returned result. */
 static inline long one_if_zero(long result)
 {
     return result == 0;

@@ -3,9 +3,9 @@
  * waits [--all] [OPERATION [STATE]]: a process is killed at each instruction
  *   - of a call that publishes a message, or room, while another one sleeps that waits for it;
  *   - of a call that waits, or arms a descriptor or a futex.
- * Whoever lives on must wake: at once where it was rung for or will be, and by its own timed look
- * where the dead had published and not rung. For that a sleeper either looks again after an hour,
- * which no run waits for, or every 5 ms.
+ * The survivor must wake: at once where the dead process or its successor wakes it, and by its
+ * recheck where the dead process had published and not yet made its system call. To tell these
+ * apart, a sleeper's recheck is either after an hour, for which no run waits, or every 5 ms.
  *   --all    at each instruction; otherwise where something has just changed, and at some others
  */
 #include <config.h>
@@ -64,8 +64,9 @@ static void empty(shmring_t *q)
 }
 
 /*
- * Make the queue empty, or full (for cancel: but for one message, which is reserved). The sleeps of
- * earlier participants are over: the first sleeps at a queue are short.
+ * Make the queue empty, or full (for cancel: but for one message, which is reserved).
+ * test_settle_sleeps() makes it a queue at which participants have slept before, because the first
+ * sleeps at a queue are short.
  */
 static void prepare(struct crash_world *w)
 {

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The ground under every model: what the library's own algorithm headers stand on, and threads that
- * can die before any store.
+ * The base of every model: what the library's algorithm headers need, and threads that can die
+ * before any store.
  *
- * A model includes this first and then ../../lib/spsc/ring.h or ../../lib/mpmc/participant.h. It is
- * not compiled by make; GenMC compiles and explores it. Its main() starts a thread for each
- * participant; what must hold is asserted.
+ * A model includes this first and then ../../lib/spsc/ring.h or ../../lib/mpmc/participant.h. make
+ * does not compile it; GenMC compiles and explores it. Its main() starts a thread for each
+ * participant; assertions say what must hold.
  *
- * A participant's private memory is a variable of its thread's function, and all is inlined: what
- * nobody else looks at is then in registers, and GenMC has a heap of events less to put in order.
+ * A participant's private memory is a variable of its thread's function, and all functions are
+ * inlined. So what no other thread reads is in registers, and GenMC has far fewer events to put in
+ * order.
  */
 #ifndef MODEL_H
 #define MODEL_H
@@ -28,15 +29,15 @@
 #include <genmc.h>
 #include <shmring/shmring.h>
 
-/* Of the headers that come with the algorithms' one names it, and GenMC's sys/types.h has none. */
+/* One of the library's headers uses this type, and GenMC's sys/types.h does not have it. */
 typedef unsigned long ino_t;
 
 #undef static_assert
 #define static_assert _Static_assert
 
 /*
- * All is inlined, so that what is private needs no memory. And GenMC knows no structs in registers:
- * by this convention they are returned in memory, until that is optimised away.
+ * All functions are inlined, so that private variables need no memory. GenMC cannot handle structs
+ * that are returned in registers: ms_abi returns them in memory, until the optimiser removes that.
  */
 #define noinline always_inline, ms_abi
 #define inline inline __attribute__((always_inline, ms_abi))
@@ -45,12 +46,12 @@ typedef unsigned long ino_t;
 
 /*
  * A mortal thread reads from its axe before which of its stores it dies: the thread `axes` writes
- * every number there, and the model checker tries each. Stores are what others can see: atomic
- * stores, compare-and-swaps and the copying of a payload. The kernel gives the role or the row of a
- * dead participant away after its last store; so its successor starts when it has been joined.
+ * every number there, and the model checker tries each. Stores are what other threads can see:
+ * atomic stores, compare-and-swaps and the copying of a payload. A dead participant's lock is free
+ * only after its last store; so its successor starts when its thread has been joined.
  */
 #ifndef DEATHS
-#define DEATHS 0 /* a thread's stores while it is mortal, at most */
+#define DEATHS 0 /* most stores of a thread while it is mortal */
 #endif
 #ifndef MORTALS
 #define MORTALS 1
@@ -77,7 +78,8 @@ static inline void mortal_from_here(int which)
     dies_before = atomic_load_explicit(&axe[which], memory_order_relaxed);
 }
 
-/* Alive at the end of what could kill it: each such history is looked at once. */
+/* Called at the end of a mortal part by a thread that is alive. Explores each such history only
+ * once. */
 static inline void survived(void)
 {
     assert(stores <= DEATHS);
@@ -91,7 +93,7 @@ static inline void before_store(void)
         pthread_exit(NULL);
 }
 
-/* Somebody's life, waited for. */
+/* Run one participant's thread, and wait for its end. */
 static inline void live(void *(*life)(void *))
 {
     pthread_t t;
@@ -100,7 +102,7 @@ static inline void live(void *(*life)(void *))
     pthread_join(t, NULL);
 }
 
-/* Two or three participants at work at the same time, and the axes if anybody is mortal. */
+/* Run two or three participants at the same time, and the axes if a participant is mortal. */
 static inline void together(void *(*a)(void *), void *(*b)(void *), void *(*c)(void *))
 {
     pthread_t k, t[3];
@@ -121,7 +123,7 @@ static inline void together(void *(*a)(void *), void *(*b)(void *), void *(*c)(v
 
 /* ---- Counting ------------------------------------------------------------------------------- */
 
-/* Shared accesses of this thread's operation: what "wait-free" promises a bound for. */
+/* The number of shared accesses of this thread's operation; "wait-free" promises a bound for it. */
 static _Thread_local int steps;
 
 #define BOUNDED(limit, call)                                                                       \
@@ -150,7 +152,8 @@ static inline void count_step(void)
     (count_step(), before_store(),                                                                 \
      __c11_atomic_compare_exchange_strong(object, expected, value, success, failure))
 
-#undef atomic_signal_fence /* between a thread and its own death: what GenMC does is in order */
+#undef atomic_signal_fence /* orders a thread's stores before its own death; GenMC executes them   \
+                              in order anyway */
 #define atomic_signal_fence(order) (void)(order)
 
 /* ---- The processor: replaces lib/base/cpu.h -------------------------------------------------- */
@@ -178,7 +181,8 @@ static inline void shmr_prefetch_to_write(const void *line)
     (void)line;
 }
 
-/* Every message is one 8-byte word, and never atomic: two threads at one are a race, reported. */
+/* Every message is one 8-byte word, and not atomic: GenMC reports two threads at the same word as a
+ * race. */
 static inline void shmr_copy_short(void *to, const void *from, size_t n)
 {
     assert(n == 8);
@@ -194,7 +198,7 @@ static inline void shmr_copy(void *to, const void *from, size_t n)
 #define SHMR_COPY_SHORT 8
 #define SHMR_COPY_LONG  16
 
-/* The table of what a participant has reserved: no more than the model needs. */
+/* The size of the table of what a participant has reserved: as small as the model allows. */
 #ifndef HELD
 #define HELD 1
 #endif

@@ -3,15 +3,15 @@
  * MPMC in small: N entries and blocks, messages of 8 bytes. The messages of the participant of row
  * r are 10 r + 1, 10 r + 2, and so on.
  *
- * Everybody notes what he has sent and received; when all are done, conserved() takes what is left
- * and compares.
+ * Each participant notes what it has sent and received. When all are done, conserved() takes what
+ * is left in the queue and compares.
  */
 #ifndef MODEL_MPMC_H
 #define MODEL_MPMC_H
 
 #include "model.h"
 
-/* As many looks as there is to look at; HINTS: hints everywhere, else one at position 0. */
+/* The search looks at every block. HINTS: hints at every position, else one at position 0. */
 #define SHMR_MPMC_SEARCH 3
 #ifdef HINTS
 #define SHMR_MPMC_NEARBY     1
@@ -21,7 +21,7 @@
 #define SHMR_MPMC_HINT_EVERY 32
 #endif
 
-/* A figure that nothing depends on. */
+/* The high-water mark is only a figure: no correctness depends on it. */
 #define SHMR_MPMC_SAMPLE_LEAST 0
 
 #include "../../lib/mpmc/participant.h"
@@ -37,7 +37,7 @@ static_assert(N == 1 << SHIFT, "two or four entries");
 #define START (UINT64_C(0) - 1)
 #endif
 
-/* Most shared accesses of a call when the others do no more than in these models. */
+/* Most shared accesses of a call in these models. */
 #ifndef SEND_STEPS
 #define SEND_STEPS 30
 #endif
@@ -46,7 +46,8 @@ static_assert(N == 1 << SHIFT, "two or four entries");
 #endif
 #define RECOVER_STEPS (40 * N)
 
-/* A queue that has been in use up to START: each block went out last in its own entry. */
+/* A queue that has been in use up to START: each block was last published in the entry of its own
+ * index. */
 #define CYCLE(i) ((((START - N + (((i)-START) & (N - 1))) >> SHIFT) + 1) << SHMR_BLOCK_BITS)
 
 static struct {
@@ -76,7 +77,8 @@ struct actor {
     uint64_t history;
 };
 
-/* Become the participant of a row. The first ones know nothing newer than START. */
+/* Become the participant of a row, whose cached positions are tail and head; those of the first
+ * participants are START. */
 static inline void attach_at(struct actor *a, uint32_t row, uint64_t tail, uint64_t head)
 {
     struct shmr_mpmc_participant *p = &a->p;
@@ -118,24 +120,25 @@ static inline void attach_later(struct actor *a, uint32_t row)
               atomic_load_explicit(&head_page.hint, memory_order_relaxed));
 }
 
-/* ---- What everybody notes -------------------------------------------------------------------- */
+/* ---- What each participant notes
+ * -------------------------------------------------------------------- */
 
-/* How many messages the participant of each row knows that it sent. */
+/* The messages that the participant of each row knows it has sent. */
 static uint64_t sent[ROWS];
 
-/* A delivery is counted once, whoever dies on the way. */
+/* A delivery is counted once, whichever participant dies during it. */
 #ifndef DELIVERIES_BEFORE
 #define DELIVERIES_BEFORE 1
 #endif
 
-/* What it has got: a byte for each message, the last one lowest. The number of the message is in
- * bits 0-5, how often it was delivered before in bits 6-7. */
+/* What a participant has received: a byte for each message, the last one lowest. Bits 0-5 are the
+ * message's number, bits 6-7 the number of deliveries before. */
 #define AGAIN     64
 #define NUMBER(m) ((m) & (AGAIN - 1))
 #define BEFORE(m) ((m) / AGAIN)
 static uint64_t history[ROWS];
 
-/* How many messages recovery gave up: at most once. */
+/* At most once: the messages that recovery has dropped. */
 static uint64_t dropped;
 
 static inline bool send(struct actor *a)
@@ -158,8 +161,8 @@ static inline void note(struct actor *a, uint64_t n, uint32_t deliveries_before)
 }
 
 /*
- * Peek and release, or receive, put together from the same parts, with a look at the delivery count
- * and a note of what was got before it is given back. False: nothing there.
+ * Peek and release, or receive, from the same functions as the library's calls. Between the two it
+ * checks the delivery count and notes the message. False: the queue is empty.
  */
 static inline bool receive(struct actor *a)
 {
@@ -185,15 +188,15 @@ static inline void recover(struct actor *a, uint32_t dead)
 
 /* ---- What must hold at the end --------------------------------------------------------------- */
 
-/* May message b come after a, for whoever got both? Not before an older one of the same sender. */
+/* May a consumer receive message b after a? Not if the same sender sent b before a. */
 static inline bool in_order(uint64_t a, uint64_t b)
 {
     return BEFORE(a | b) || a / 10 != b / 10 || a < b;
 }
 
 /*
- * The tallies, when all is quiet: of each row as many messages sent as came from it and were
- * dropped, all of them received by somebody, and each delivery that a death ended taken back once.
+ * The tallies when no call is running: each row has sent as many messages as came from it and were
+ * dropped; all that came were received; each delivery that a death ended was taken back once.
  */
 static inline void tallied(const struct shmr_mpmc *q, const uint64_t came[ROWS], uint64_t ended)
 {
@@ -217,13 +220,14 @@ static inline void tallied(const struct shmr_mpmc *q, const uint64_t came[ROWS],
 }
 
 /*
- * All is quiet and the dead have been recovered. Nothing that was sent is lost, nothing came that
- * was not sent, or twice without the flag; all came in order; every block is free. The dead, a bit
- * for each row, may have sent one more message than they know. `a` takes what is left.
+ * Called when no call is running and the dead have been recovered. No message that was sent is
+ * lost; none came that was not sent, or twice without the flag; all came in order; every block is
+ * free. The dead, a bit for each row, may have sent one more message than they know. `a` takes what
+ * is left.
  */
 static inline void conserved(struct actor *a, uint32_t dead)
 {
-    uint64_t first = 0, again = 0; /* a bit for each message that came */
+    uint64_t first = 0, again = 0; /* a bit for each message that came unflagged, and flagged */
     uint64_t lost = 0, ended = 0;
     uint64_t from[ROWS], before[AGAIN] = {0}; /* how often each was delivered before */
 

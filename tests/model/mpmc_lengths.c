@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A consumer with a small buffer at a message that fits, while another consumer takes it and a
- * producer puts one that does not fit into the same block: "too long" is never said of the former.
+ * A consumer with a small buffer receives a message that fits, while another consumer takes that
+ * message and a producer puts one that does not fit into the same block. The first consumer must
+ * never report the first message as too long.
  */
 #include "mpmc.h"
 
@@ -63,7 +64,7 @@ int main(void)
 
     attach(&me, 0);
     put(&me, 4);
-    /* The other block is taken: there is only the one. */
+    /* This takes the other block, so that only one is left. */
     assert(shmr_mpmc_own(&me.p.queue).block);
     together(take_short, take_any, produce);
     return 0;

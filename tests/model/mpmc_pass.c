@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One producer, one consumer, two blocks, each used twice: a full ring, an empty one, laps. HINTS:
- * everybody leaves and takes hints all the time. START: where positions start.
+ * both leave and take hints at every position. START: where positions start.
  */
 #include "mpmc.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A message is taken by one who dies, delivered again to another who dies, before any of their
- * stores, and again, beside a producer. AT_MOST_ONCE: it is not; what was taken and not freed is
- * dropped.
+ * A consumer takes a message and dies, a second one receives it again and dies, each before any of
+ * its stores, and a third receives it, beside a producer. AT_MOST_ONCE: it is not redelivered; what
+ * was taken and not freed is dropped.
  */
 #define DEATHS  8
 #define MORTALS 2

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One who recovers a dead producer looks at its block, whose message is in the queue; that is taken
- * meanwhile, and its block and its entry are used again.
+ * A participant that recovers a dead producer reads its block, whose message is in the queue.
+ * Meanwhile a consumer takes the message, and the block and the entry are used again.
  */
 #include "mpmc.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One who has taken a message and one who owns a block stop for ever, and are not dead: the other
- * two blocks go round between a producer and a consumer all the same, in a bounded number of steps.
+ * A participant that has taken a message and one that owns a block stop for ever, without being
+ * dead. A producer and a consumer still pass messages through the other two blocks, in a bounded
+ * number of steps.
  */
 #define N    4
 #define ROWS 5

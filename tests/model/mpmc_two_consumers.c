@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Two consumers at two messages and at what a producer, who needs their blocks, sends meanwhile. */
+/* Two consumers receive two messages and those that a producer, which needs their blocks, sends
+ * meanwhile. */
 #include "mpmc.h"
 
 static void *consume(void *row)

@@ -39,7 +39,7 @@ static void *consume_one(void *unused)
     return consume(2);
 }
 
-/* Consumes beside the others, and starts one more. */
+/* A consumer that also starts one more participant. */
 static void *consume_two(void *unused)
 {
     pthread_t t;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two producers who both find room for one message or two, and fill the ring. MORE: which takes
- * more than there is room for. CONSUMER: beside a consumer.
+ * Two producers send one message and two, and fill the ring of two. MORE: each sends two. CONSUMER:
+ * beside a consumer.
  */
 #include "mpmc.h"
 

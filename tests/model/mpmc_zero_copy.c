@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Reserve, cancel, commit; peek and release: as mpmc_pass, with the tables of what is held. */
+/* Reserve, cancel, commit; peek and release: as mpmc_pass, but with the tables of reservations and
+ * of messages held. */
 #include "mpmc.h"
 
 static void put(struct actor *me, bool and_cancel)

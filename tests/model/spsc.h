@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * SPSC in small: messages of 8 bytes, so records of 16, whose header words and payloads always fall
- * on the same places; a ring of RING bytes, so of RING / 16 records of which one is never used.
- * Message number n, from 1 on, has the payload n.
+ * SPSC in small: messages of 8 bytes, so records of 16, whose header words and payloads always have
+ * the same places. A ring of RING bytes has RING / 16 records, one of which is never used. Message
+ * number n, from 1 on, has the payload n.
  */
 #ifndef MODEL_SPSC_H
 #define MODEL_SPSC_H
@@ -16,11 +16,11 @@
 #define RING 32
 #endif
 
-/* Positions pass 2^64 on the way. */
+/* Positions start so that they pass 2^64. */
 #define START  (UINT64_C(0) - 16)
 #define RECORD 16
 
-/* Most shared accesses of a call, whatever the others do. */
+/* Most shared accesses of a call, whatever the other threads do. */
 #define SEND_STEPS     20
 #define RECV_STEPS     20
 #define TAKEOVER_STEPS 40
@@ -86,7 +86,7 @@ static inline uint64_t receive(struct shmr_spsc_consumer *c)
     return r == 8 ? n : 0;
 }
 
-/* What an observer finds that the producer has sent, while nobody is the producer. */
+/* The number of messages sent, as an observer finds it while there is no producer. */
 static inline uint64_t observed(void)
 {
     struct shmr_spsc_view view;
@@ -99,7 +99,7 @@ static inline uint64_t observed(void)
     return view.tail.messages;
 }
 
-/* What the producer has counted, and what the consumer has, when nobody is at work. */
+/* The count of the producer, or of the consumer, when no call is running. */
 static inline uint64_t counted(const struct shmr_progress progress[2])
 {
     struct shmr_progress_copy copy;

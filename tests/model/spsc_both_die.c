@@ -7,12 +7,13 @@
 #define DEATHS  13
 #include "spsc.h"
 
-/* Of the producer that dies and of its successor: how many it knows that it sent, how many came. */
+/* Of the producer that dies and of its successor: the messages it knows it has sent, and those that
+ * came. */
 static uint64_t sent[2], came[2];
 static uint64_t last, copy;
 static uint64_t received;
 
-/* 10 and 11 from the one that dies, 20 and 21 from its successor. */
+/* The producer that dies sends 10 and 11, its successor 20 and 21. */
 static void *first_producer(void *unused)
 {
     struct shmr_spsc_producer producer;
@@ -62,7 +63,7 @@ static void *first_consumer(void *unused)
     return NULL;
 }
 
-/* What the dead one had copied out comes again, or the one behind it. */
+/* The message that the dead consumer had copied out comes again, or else the next one comes. */
 static void take(struct shmr_spsc_consumer *consumer)
 {
     uint64_t n = receive(consumer);

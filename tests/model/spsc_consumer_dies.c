@@ -2,8 +2,8 @@
 /*
  * A consumer dies before any of its stores while it receives by copy; its successor peeks and
  * releases, beside the producer, whose every message needs the room of the one before. Nothing is
- * lost: what is gone from the queue was copied out. What comes again is flagged.
- * SUCCESSOR_DIES: it dies while it takes over, and has a successor.
+ * lost: what is gone from the queue was copied out. What comes again is flagged. SUCCESSOR_DIES:
+ * the successor dies while it takes over, and has a successor.
  */
 #ifdef SUCCESSOR_DIES
 #define MORTALS 2

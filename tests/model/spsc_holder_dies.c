@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A consumer holds two messages, releases one, and dies before any of its stores. All it had got
- * and not released comes again, flagged, and no producer has written over it meanwhile.
- * SUCCESSOR_DIES: it dies as well, holding one message, and has a successor.
+ * A consumer holds two messages, releases one, and dies before any of its stores. All messages that
+ * it had received and not released come again, flagged, and no producer has overwritten them.
+ * SUCCESSOR_DIES: the successor dies as well, holding one message, and has a successor.
  */
 #define RING 64
 #ifdef SUCCESSOR_DIES
@@ -12,9 +12,9 @@
 #include "spsc.h"
 
 static uint64_t sent;
-static uint64_t got;       /* messages that any consumer got */
-static uint64_t released;  /* ... and knows that it released */
-static uint64_t releasing; /* ... or may have */
+static uint64_t got;       /* messages that consumers have received */
+static uint64_t released;  /* ... and know they have released */
+static uint64_t releasing; /* ... or may have released */
 
 static void *produce(void *unused)
 {
@@ -27,7 +27,8 @@ static void *produce(void *unused)
     return NULL;
 }
 
-/* The next message or NULL; what a predecessor may have released may come again or not. */
+/* The next message or NULL; a message that a predecessor may have released may come again or
+ * not. */
 static const void *peek(struct shmr_spsc_consumer *consumer, uint64_t expected)
 {
     struct shmring_info info;

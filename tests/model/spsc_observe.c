@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An observer reads the progress of a producer and then of a consumer at work, who come round to
- * each of their two records twice: position and counters agree, and do not go back.
+ * An observer reads the progress of a producer and then of a consumer while they work and write
+ * each of their two progress records twice. Position and counters agree, and do not go back.
  */
 #define RING 64
 #include "spsc.h"

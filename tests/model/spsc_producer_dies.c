@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A producer dies before any of its stores, and its successor sends on, beside the consumer. What
- * was sent arrives, what was being sent arrives or not, nothing else does, and all is counted. The
- * second call of the one that dies is a batch. SUCCESSOR_DIES: it dies as well, and has one.
- * OBSERVER: in place of the successor, one that only counts what was sent, exactly.
+ * was sent arrives, what was being sent arrives or not, nothing else arrives, and all is counted.
+ * The second call of the producer that dies is a batch. SUCCESSOR_DIES: the successor dies as well,
+ * and has a successor. OBSERVER: in place of the successor an observer counts, exactly, what was
+ * sent.
  */
 #define RING 64
 #ifdef SUCCESSOR_DIES
@@ -14,7 +15,7 @@
 #endif
 #include "spsc.h"
 
-/* Of each producer in turn: how many messages it knows that it sent, and how many came. */
+/* Of each producer in turn: the messages it knows it has sent, and those that came. */
 static uint64_t sent[3], came[3];
 static uint64_t received, last;
 #ifdef OBSERVER

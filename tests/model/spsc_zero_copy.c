@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reserve, commit, cancel; peek at two messages and release them afterwards: nobody writes over a
- * message that is held.
+ * Reserve, commit, cancel; peek at two messages and release them afterwards: the producer does not
+ * overwrite a message that is held.
  */
 #define RING 64
 #include "spsc.h"

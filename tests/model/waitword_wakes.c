@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sleeping and waking by lib/wait/waitword.h: producers that publish and ring, consumers that
- * announce, look and sleep. The queue is a count of messages. What the kernel does with the futex
- * is written out here: it compares and puts to sleep, and wakes, one thing at a time.
+ * Sleeping and waking by lib/wait/waitword.h: producers that publish and notify, consumers that
+ * announce, poll and sleep. The queue is a count of messages. What the kernel does with the futex
+ * is written out here: it compares and puts to sleep, and wakes, one step at a time.
  *
- * When all have done what they can, nobody may be asleep while a message waits. Nobody looks by
- * itself after a while. With one of these the bug must be found:
+ * At the end no consumer may be asleep while a message waits. Sleepers do not recheck here. With
+ * one of these defined, GenMC must find the bug:
  *
  *     NO_LOOK     go to sleep without another look at the queue
  *     NO_FENCE    publish without a fence, and no sleeper makes one for it
@@ -14,12 +14,12 @@
  */
 #include "model.h"
 
-#if defined NO_COUNT /* as if the count stood still */
+#if defined NO_COUNT /* the count in the word does not change */
 #undef atomic_fetch_add_explicit
 #define atomic_fetch_add_explicit(object, value, order) ((void)(object))
 #endif
 
-/* For the compiler only, but GenMC would take it for a real one. */
+/* A fence for the compiler only, but GenMC would take it for one of the processor. */
 #undef atomic_signal_fence
 #define atomic_signal_fence(order) ((void)0)
 
@@ -44,11 +44,11 @@
 #define HEED SHMR_NOTIFY_FENCED
 #endif
 
-/* Looks of a sleeper that is rung for each time before it sleeps. */
+/* Polls of a sleeper that is notified each time before it sleeps. */
 #define LOOKS (MESSAGES * PRODUCERS + 2)
 
 static struct shmr_waitword waitword = {
-    .word = SHMR_WAITWORD_WATCHED}; /* somebody has slept here before */
+    .word = SHMR_WAITWORD_WATCHED}; /* a participant has slept here before */
 static _Atomic uint32_t waiting;    /* messages */
 
 static pthread_mutex_t kernel;
@@ -106,7 +106,7 @@ static bool take(void)
     return false;
 }
 
-/* As wait_for() in lib/wait/sleep.c: until it has a message, or is asleep. */
+/* As wait_for() in lib/wait/sleep.c: returns when it has a message, or is asleep. */
 static void wait_for_one(int me, bool slept)
 {
     for (int i = 0; i < LOOKS; i++) {
@@ -126,7 +126,7 @@ static void wait_for_one(int me, bool slept)
         }
         if (futex_wait(me, value))
             return;
-        slept = true; /* somebody rang: what follows is as after a sleep */
+        slept = true; /* it was notified: what follows is as after a sleep */
     }
 }
 
@@ -136,7 +136,7 @@ static void *sleeper(void *number)
     return NULL;
 }
 
-/* Those who were woken go on, each as far as it gets. */
+/* Let one woken consumer go on until it has a message or sleeps. False: no consumer was woken. */
 static bool wake_up_one(void)
 {
     for (int i = 0; i < SLEEPERS; i++)
