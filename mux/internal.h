@@ -271,7 +271,8 @@ int mux_add_group(struct shmring_mux *mux);
 
 /* ---- Threads (waiter.c) ---------------------------------------------------------------------- */
 
-/* Call before the other three. Returns 0, -EAGAIN or -ENOMEM. */
+/* shmring_mux_create() calls this before the other three functions. Returns 0, -EAGAIN or
+ * -ENOMEM. */
 int mux_start_registry(void);
 
 /* This thread's record. mux_find_waiter() returns NULL if there is none; mux_make_waiter() makes

@@ -145,8 +145,8 @@ static struct mux_entry *enter_idlest(struct shmring_mux *mux)
     return idlest;
 }
 
-/* If there are helpers, move idle entries to their groups until the hot group has at most
- * HOT_MOST. */
+/* If there are helpers, move idle entries to the helpers' groups until the hot group has at most
+ * HOT_MOST entries. */
 static void demote(struct shmring_mux *mux)
 {
     struct group *first = atomic_load_explicit(&mux->hot.next, memory_order_acquire);

@@ -32,7 +32,8 @@ int shmr_attach_reopen(int fd, const struct shmr_name *name, int flags)
         return named;
     if (named >= 0)
         close(named);
-    return shmr_segment_reopen(fd, flags); /* this sets the detail again */
+    return shmr_segment_reopen(
+        fd, flags); /* to set the detail, which shmr_file_open() has overwritten */
 }
 
 static int reopen_own(const void *handle)

@@ -45,8 +45,8 @@ struct shmr_polled {
 struct shmr_sweep {
     bool active;              /* a dead row was begun and is not finished */
     bool running;             /* a call of this handle sweeps just now */
-    uint32_t row, generation; /* if the row has another one now: another participant finished it,
-                                 and the row has a new owner */
+    uint32_t row, generation; /* if the row's generation differs now, another participant has
+                                 finished it, and it has a new owner */
     uint64_t next;            /* block */
     struct shmr_recovered done;
     int error; /* of the last sweep, why the dead cannot be recovered: an errno, or 0 */

@@ -53,7 +53,7 @@ enum { CGROUP_PATH = 1024 };
 struct room {
     uint64_t available;
     char of[512];        /* how the sentence goes on: " of memory" */
-    const char *instead; /* what else the user can do, but for a smaller capacity */
+    const char *instead; /* advice for the sentence, besides a smaller capacity */
 };
 
 static void limit_to(struct room *room, uint64_t available, const char *of, const char *name,
