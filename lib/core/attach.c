@@ -32,8 +32,8 @@ int shmr_attach_reopen(int fd, const struct shmr_name *name, int flags)
         return named;
     if (named >= 0)
         close(named);
-    return shmr_segment_reopen(
-        fd, flags); /* to set the detail, which shmr_file_open() has overwritten */
+    /* To set the detail, which shmr_file_open() has overwritten. */
+    return shmr_segment_reopen(fd, flags);
 }
 
 static int reopen_own(const void *handle)
