@@ -5,9 +5,9 @@
 
 #include "ticks.h"
 
-enum { TIMES = 1000 }; /* between two looks at the clock */
+enum { TIMES = 1000 }; /* operations between two clock reads */
 
-/* What a queue that is empty and not full answered. Returns -1. */
+/* Report a result that a queue which is neither full nor empty must not give. Returns -1. */
 static int refused(struct link *l, const char *what, long result)
 {
     return result < 0 ? -1 : link_fail(l, "%s, with nobody else there", what);
@@ -31,7 +31,7 @@ static int pass_messages(struct link *l, uint64_t *seq)
     return 0;
 }
 
-/* TIMES locked operations on a line of one's own, each after the other. */
+/* TIMES locked operations, one after the other, on a line that no other process uses. */
 static void exchange(_Atomic uint64_t *word)
 {
     uint64_t value = atomic_load_explicit(word, memory_order_relaxed);
@@ -40,8 +40,8 @@ static void exchange(_Atomic uint64_t *word)
             value++;
 }
 
-/* By turns, so that what slows one down slows the other down too; the medians are kept, which an
- * interruption does not change. */
+/* Messages and exchanges take turns, so that a disturbance slows both down. The medians are kept,
+ * which an interruption does not change. */
 int alone_run(struct link *l, struct shared *s, const struct plan *plan)
 {
     static struct histogram pairs, exchanges; /* too large for a stack */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a message costs when nobody else is there: one process that sends and receives in turn. */
+/* --mode alone: what a message costs in one process that sends and receives in turn, with no other
+ * process at the queue. */
 #ifndef BENCH_ALONE_H
 #define BENCH_ALONE_H
 

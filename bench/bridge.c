@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What shmring-bridge costs, against a nats-server of its own on loopback: a queue alone; libnats
- * publishing to a stream directly, asynchronously from a loop; queue to stream; both of them
- * without and with message ids; and queue to stream to queue, with ids. The ways take turns,
- * forwards and backwards; rates are medians of the rounds', and so are ratios, of two rates of one
- * round each, with the least and the greatest behind.
+ * What shmring-bridge costs, with a nats-server that this program starts on loopback: a queue
+ * alone; libnats publishing to a stream directly, asynchronously from a loop; queue to stream;
+ * these two without and with message ids; and queue to stream to queue, with ids. The ways take
+ * turns, forwards and backwards. A rate is the median over the rounds. A ratio is made of two rates
+ * of the same round; the table has the median, the least and the greatest.
  *
  *   bench/bridge [BRIDGE [ROUNDS [MESSAGES]]]
  */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The kernel's clocks, for what is not read around every round trip (that is in ticks.h). */
+/* The kernel's clocks, for times that are not taken around every round trip (those use ticks.h). */
 #ifndef BENCH_CLOCK_H
 #define BENCH_CLOCK_H
 

@@ -14,7 +14,7 @@ static void put_text(FILE *f, const char *text)
     putc('"', f);
 }
 
-/* In one column. */
+/* All shares in one column. */
 static void put_shares(FILE *f, const double *share, int n)
 {
     putc(',', f);

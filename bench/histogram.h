@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every sample counted, in buckets of a logarithmic scale with 128 steps an octave (so a value is
- * known to better than one per cent), as HdrHistogram does. Recording is a handful of instructions.
+ * Counts every sample in buckets of a logarithmic scale with 128 steps an octave, as HdrHistogram
+ * does: a value is known to better than one per cent. Recording takes about ten instructions.
  */
 #ifndef BENCH_HISTOGRAM_H
 #define BENCH_HISTOGRAM_H
@@ -27,7 +27,8 @@ struct histogram {
 void histogram_reset(struct histogram *h);
 void histogram_add(struct histogram *to, const struct histogram *from);
 
-/* The smallest value that the share (0 to 1) of the samples does not exceed; 0 without samples. */
+/* The smallest value that at least this share (0 to 1) of the samples does not exceed; 0 without
+ * samples. */
 uint64_t histogram_quantile(const struct histogram *h, double share);
 
 /* The middle of a bucket. */

@@ -30,7 +30,7 @@ struct idle {
     uint32_t recheck_ms;
     double seconds;
     uint64_t messages; /* sent into the busy queue */
-    double busy_cpus;  /* processors that the idle kept busy */
+    double busy_cpus;  /* processors that the waiting processes kept busy */
 };
 
 /* What a consumer does: count up with the messages until the end mark. Returns its exit status. */
@@ -76,7 +76,7 @@ static int start(struct idle *run)
     return 0;
 }
 
-/* Processor time of the idle so far, seconds; negative: one of them has ended. */
+/* Processor time of the waiting processes so far, seconds; negative: one of them has ended. */
 static double processor_time(const struct idle *run)
 {
     double sum = 0;
@@ -91,7 +91,7 @@ static double processor_time(const struct idle *run)
     return sum;
 }
 
-/* Send into the busy queue for a while. */
+/* Send into the busy queue for the time of one measurement. */
 static int be_busy(struct idle *run)
 {
     int r = 0;
@@ -104,7 +104,7 @@ static int be_busy(struct idle *run)
     return r == 0 ? 0 : complain("shmring_send_wait", -r);
 }
 
-/* Tell them all to end. Returns 0 when each got what it should. */
+/* End all consumers. Returns 0 when each has received all its messages. */
 static int finish(struct idle *run)
 {
     int good = 0;

@@ -96,7 +96,7 @@ static void put_shares(FILE *f, struct crew crew, const double *share)
     putc(']', f);
 }
 
-/* Those that were measured, or could not be. */
+/* The transports that were measured, and those that could not be. */
 static void put_transports(FILE *f, const struct results *r)
 {
     const char *separator = "";

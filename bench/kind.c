@@ -6,7 +6,7 @@
 #include <string.h>
 
 enum {
-    MESSAGES_MIN = 8, /* a ring holds that many at least */
+    MESSAGES_MIN = 8, /* least messages that a ring holds */
     PAGE = 4096,      /* the smallest spsc ring */
     PARTICIPANTS = 64,
     BLOCK_HEAD = 24, /* of a block, before the message */

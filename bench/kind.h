@@ -8,14 +8,14 @@
 
 struct kind {
     const char *name;
-    /* A queue for messages of size bytes, with room for so many of them, or, where messages is 0,
-     * for eight of them and for that many bytes. */
+    /* A queue for messages of size bytes, with room for `messages` of them; if that is 0, for at
+     * least eight and for `bytes` bytes. */
     struct shmring_config (*configure)(size_t size, uint64_t messages, uint64_t bytes);
 };
 
 extern const struct kind kind_spsc, kind_mpmc;
 
-/* NULL: there is none of that name. */
+/* NULL: no kind has that name. */
 const struct kind *kind_named(const char *name);
 
 /* A small queue of one producer and one consumer, opened as flags say. */

@@ -10,19 +10,19 @@
 #include "ticks.h"
 
 enum {
-    LOOKS = 64, /* without success, before a process looks at the clock and may yield */
-    CHUNK = 32, /* messages between two looks at the clock */
+    LOOKS = 64, /* polls in vain before a process reads the clock and may yield */
+    CHUNK = 32, /* messages between two clock reads */
     NUMBER_BITS = 48
 };
 
-/* How one member follows the time, and what it had done when. */
+/* How one member follows the time, and what it had done by then. */
 struct watch {
     uint64_t warm, end;
     enum { WARMING, COUNTING, OVER } phase;
     uint64_t before;   /* messages, when COUNTING began */
     uint64_t *counted; /* where the messages during COUNTING are noted when it is OVER */
     bool yield, block;
-    bool unordered; /* messages may come late, and one that somebody died with twice */
+    bool unordered; /* messages may come out of order, and one that a dead member held twice */
     const _Atomic uint32_t *stop; /* over when this is not 0; by the clock where NULL */
 };
 
@@ -44,7 +44,7 @@ static void look_at_clock(struct watch *w, uint64_t messages)
     }
 }
 
-/* One more look was in vain. */
+/* Called after each poll in vain. */
 static inline void wait_a_little(struct watch *w, unsigned looks, uint64_t messages)
 {
     if (looks % LOOKS != 0 && !w->block)
@@ -54,8 +54,8 @@ static inline void wait_a_little(struct watch *w, unsigned looks, uint64_t messa
         sched_yield();
 }
 
-/* A sum that shows a message that was lost and another one that came twice. Stored at once: --mode
- * stopped looks at it meanwhile. */
+/* The sum of the numbers shows a lost message even if another one came twice. It is stored at once,
+ * because --mode stopped reads it while the member works. */
 static inline void tally_add(struct tally *t, uint64_t number)
 {
     const uint64_t mixed = (number + 1) * PAYLOAD_STEP;
@@ -63,7 +63,7 @@ static inline void tally_add(struct tally *t, uint64_t number)
     __atomic_store_n(&t->messages, t->messages + 1, __ATOMIC_RELAXED);
 }
 
-/* Send until time is up. */
+/* Send until the time is over. */
 static int produce(struct link *l, struct watch *w, struct tally *sent)
 {
     const uint64_t name = (uint64_t)l->member << NUMBER_BITS;
@@ -91,7 +91,8 @@ static int produce(struct link *l, struct watch *w, struct tally *sent)
     return 0;
 }
 
-/* The message: whole, and after all its producer's earlier ones, if they are in order? */
+/* Check that the message is whole, and, if messages are in order, that it is later than the last
+ * one of its producer. */
 static inline int check(struct link *l, const unsigned char *message, const struct watch *w,
                         uint64_t next[CREW_MAX], struct tally *got)
 {
@@ -119,8 +120,9 @@ static int consume(struct link *l, struct shared *s, struct watch *w, struct tal
     uint64_t messages = 0, next[CREW_MAX] = {0};
     unsigned looks = 0, empty_at_end = 0;
     while (empty_at_end < LOOKS) {
-        l->block = w->block && w->phase != OVER; /* nobody wakes who waits then */
-        /* Looked up before the queue: what came before the last producer's stop is seen. */
+        l->block = w->block && w->phase != OVER; /* in phase OVER no process wakes a sleeper */
+        /* Read before the queue is polled, so that all messages sent before the last producer's
+         * stop are found. */
         const bool stopped =
             w->phase == OVER && atomic_load_explicit(&s->sending, memory_order_acquire) == 0;
         const long n = l->transport->try_recv(l, l->buffer, l->batch);
@@ -138,8 +140,8 @@ static int consume(struct link *l, struct shared *s, struct watch *w, struct tal
                 look_at_clock(w, messages);
         }
         looks = empty_at_end = 0;
-        /* Now, and not by the scheduler in the middle of a call: with some queues the others wait
-         * until that one is over. */
+        /* Yield here, not in the middle of a call: with some queues the others wait until an
+         * interrupted call is over. */
         if (w->phase == OVER)
             sched_yield();
     }

@@ -3,8 +3,9 @@
  * Many producers and many consumers on one queue. The producers are the first members of the crew;
  * the members are pinned alternately to the two CPUs.
  *
- * Everybody stops by the clock, and after that gives way to whoever is not done yet: so it ends
- * also where more processes spin than there are CPUs, under a real-time policy too.
+ * All members stop by the clock. A member that is done yields to those that are not. So the
+ * measurement also ends where more processes spin than there are CPUs, even under a real-time
+ * policy.
  */
 #ifndef BENCH_MANY_H
 #define BENCH_MANY_H
@@ -13,7 +14,7 @@
 
 enum { MANY_SIZE_MIN = 8 }; /* a message begins with its producer and number, in a word */
 
-/* What one member does. Returns 0, or -1 with the reason in l. */
+/* The work of one member. Returns 0, or -1 with the reason in l. */
 int many_run(struct link *l, struct shared *s, const struct plan *plan);
 
 /* Leaves in s how many messages came and how many did not. Was every message received exactly once,

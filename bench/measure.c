@@ -11,10 +11,11 @@
 enum { CHUNK_MAX = 1 << 16 }; /* messages */
 
 /*
- * Throughput. A sends in chunks of some 50 us and looks at the clock between them, never inside.
- * Before it sends one chunk it grants the next, so B always knows how many messages it may wait for
- * without being lost in a blocking call, and neither ever waits for a grant. B says when it has
- * counted for long enough: by A's clock, what was in the ring while A was not running would be all.
+ * Throughput. A sends in chunks of some 50 us and reads the clock between them, never inside.
+ * Before A sends one chunk it grants the next. So B knows how many messages it may wait for without
+ * hanging in a blocking call, and neither side waits for a grant. B decides when it has counted for
+ * long enough. If A did, and A had not run for most of the time, only the messages that were in the
+ * ring would count.
  */
 static int send_for_a_while(struct link *l, struct shared *s, double seconds)
 {
@@ -55,7 +56,7 @@ static int receive_all(struct link *l, struct shared *s, double seconds)
 {
     const uint64_t enough = ticks_from_seconds(seconds);
     uint64_t got = 0, until, lost_before = 0;
-    uint64_t first = 0, latest = 0; /* when counting began, when the latest message came */
+    uint64_t first = 0, latest = 0; /* times: counting began, the latest message came */
     bool counting = false;
     for (;;) {
         uint64_t granted = atomic_load_explicit(&s->granted, memory_order_acquire);
@@ -144,8 +145,8 @@ static int pong(struct link *l, struct shared *s)
 }
 
 /*
- * One way, at a rate. Message k is due at due + k / rate, and its latency counts from then, also
- * when the sender is late: waiting is not omitted.
+ * One way, at a rate. Message k is due at due + k / rate. Its latency counts from then, also when
+ * the sender is late, so the time that a message waits for the sender is included.
  */
 static int send_at_rate(struct link *l, struct shared *s, const struct plan *plan)
 {
@@ -180,7 +181,7 @@ static int receive_at_rate(struct link *l, struct shared *s, const struct plan *
         uint64_t now = ticks_now();
         if (n < 0)
             return -1;
-        if (n == 0 && now > due + total * interval) /* silence after the end */
+        if (n == 0 && now > due + total * interval) /* no message came in time after the end */
             break;
         if (n == 0)
             continue;
@@ -213,7 +214,8 @@ static int run(struct link *l, struct shared *s, const struct plan *plan)
     }
 }
 
-/* The first two probe at the same time, on a line that says nothing yet; the others sleep. */
+/* The first two members probe at the same time, on a line that they have reset; the others
+ * sleep. */
 static double meet_and_probe(struct link *l, struct shared *s)
 {
     double ns = 0;
@@ -233,14 +235,14 @@ int measure(struct link *l, struct shared *s, const struct plan *plan)
     const clockid_t own =
         l->transport->flags & IN_ONE_PROCESS ? CLOCK_THREAD_CPUTIME_ID : CLOCK_PROCESS_CPUTIME_ID;
     double before = meet_and_probe(l, s);
-    if (l->member == 0) /* until there is another one after */
+    if (l->member == 0) /* used until there is a probe after the measurement */
         s->probe_ns[0] = s->probe_ns[1] = before;
     double from = clock_seconds(CLOCK_MONOTONIC), used = clock_seconds(own);
     if (run(l, s, plan) != 0)
         return -1;
     s->cpu_seconds[l->member] = clock_seconds(own) - used;
     s->run_seconds[l->member] = clock_seconds(CLOCK_MONOTONIC) - from;
-    /* Not all of them may be there any more. */
+    /* In mode STOPPED a member may be dead: no second probe. */
     double after = plan->mode == STOPPED ? before : meet_and_probe(l, s);
     if (l->member == 0)
         s->probe_ns[1] = after;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What one process of a pair does: the loops whose time is taken, and what the two tell each other
- * meanwhile over a page that they share with their parent.
+ * The work of one process of a measurement: the loops that are timed, and the page in shared memory
+ * by which the processes and their parent communicate.
  */
 #ifndef BENCH_MEASURE_H
 #define BENCH_MEASURE_H
@@ -13,15 +13,14 @@
 #include "transport.h"
 
 /*
- * MANY: many producers and consumers on one queue
- * ALONE: one process, nobody else
- * CAPACITY: as THROUGHPUT, with rings that hold so many messages
- * PARTICIPANTS: as MANY, one producer and one consumer, while others have joined and sleep
- * STOPPED: as MANY, and one of them is stopped or killed
+ * MANY: many producers and consumers on one queue ALONE: one process, nobody else CAPACITY: as
+ * THROUGHPUT, with rings for a given number of messages PARTICIPANTS: as MANY, one producer and one
+ * consumer, while others have joined and sleep STOPPED: as MANY, and one of them is stopped or
+ * killed
  */
 enum mode { THROUGHPUT, LATENCY, ONE_WAY, MANY, ALONE, CAPACITY, PARTICIPANTS, STOPPED, MODES };
 
-/* What happens to whom: the last producer or the last consumer. */
+/* What happens to the last producer or the last consumer. */
 enum harm { PRODUCER_STOPPED, CONSUMER_STOPPED, PRODUCER_KILLED, CONSUMER_KILLED, HARMS };
 
 static inline bool harm_is_death(enum harm harm)
@@ -29,27 +28,28 @@ static inline bool harm_is_death(enum harm harm)
     return harm >= PRODUCER_KILLED;
 }
 
-/* How one process fared. */
+/* How one process ended. */
 struct fate {
     enum {
         NOT_DONE,
         DONE,
         SKIPPED,
         FAILED,
-        STUCK /* not done in time, and that is a finding */
+        STUCK /* not done in time, which is a result */
     } state;
     char error[sizeof(((struct link *)NULL)->error)];
 };
 
-/* Messages, and a sum of what they were. */
+/* The count of messages, and the sum of their numbers. */
 struct tally {
     uint64_t messages;
     uint64_t checksum;
 };
 
-/* MANY: what one process leaves behind. No line is shared while time counts. */
+/* MANY: the results of one process. No two processes share a line of it during the measured
+ * time. */
 struct member {
-    _Alignas(128) uint64_t counted; /* messages in the time measured, when that is over */
+    _Alignas(128) uint64_t counted; /* messages in the measured time; written after it */
     struct tally tally[CREW_MAX];   /* all messages, by producer */
 };
 
@@ -57,7 +57,8 @@ struct shared {
     pthread_barrier_t barrier; /* the processes meet, asleep */
     /* the raw probe's line (A and B write it in turn) */
     _Alignas(4096) _Atomic uint64_t line;
-    /* throughput: A tells B how many messages are sure to come, and from which on time counts */
+    /* THROUGHPUT: A tells B how many messages are sure to come, and from which one on time
+     * counts */
     _Alignas(128) _Atomic uint64_t granted;
     _Atomic uint64_t counted_from;
     _Atomic uint64_t total;
@@ -75,10 +76,10 @@ struct shared {
     uint64_t messages;
     uint64_t lost;
     double seconds;
-    double run_seconds[CREW_MAX]; /* all of it, of each member: warming up and the end, too */
+    double run_seconds[CREW_MAX]; /* the whole run of each member, with warm-up and end */
     double cpu_seconds[CREW_MAX]; /* processor time in it */
     double pair_ns, exchange_ns;  /* ALONE: a send and a receive; a compare-exchange */
-    bool hangs;                   /* STOPPED: somebody did not end, and was killed */
+    bool hangs;                   /* STOPPED: a member did not end, and was killed */
     double others[3]; /* STOPPED: messages a second of the others, before, during and after */
     struct histogram histogram;
     struct member member[CREW_MAX];
@@ -88,7 +89,7 @@ struct plan {
     enum mode mode;
     double seconds;
     double rate; /* ONE_WAY: messages a second */
-    bool yield;  /* MANY: give the CPU away now and then while waiting */
+    bool yield;  /* MANY: yield the CPU between polls while waiting */
     enum harm harm;
 };
 
@@ -97,8 +98,8 @@ static const double WARM_UP = 0.2; /* of the time measured, before it */
 /* Meet the other processes, probe, measure, probe again. Returns 0, or -1 with the reason in l. */
 int measure(struct link *l, struct shared *s, const struct plan *plan);
 
-/* The median round trip of one cache line, ns, taken for some milliseconds by both sides at once.
- * Valid on side A. */
+/* The median round trip of one cache line, ns. Both sides call it at the same time; it takes some
+ * milliseconds. The result is valid on side A. */
 double probe(struct shared *s, enum side side);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A process waits for many queues with shmring_mux_wait(), and another one sends into the first of
- * them: as fast as it can, now and then, or not at all. Each event is answered with one receive.
+ * them: as fast as it can, with pauses, or not at all. For each event the waiting process receives
+ * once.
  */
 #include <config.h>
 
@@ -31,7 +32,7 @@
 #include "ticks.h"
 
 enum { EVENTS = 16, GAP_NS = 500000, SETTLE_NS = 100000000 };
-enum phase { NOW_AND_THEN, BUSY, IDLE, PHASES, OVER }; /* all have slept before one is busy */
+enum phase { NOW_AND_THEN, BUSY, IDLE, PHASES, OVER }; /* all queues have slept before BUSY */
 
 static int counts[] = {1, 10, 100, 1000, 10000}; /* the last: fewer if RLIMIT_NOFILE is less */
 enum { COUNTS = sizeof counts / sizeof *counts };
@@ -74,7 +75,7 @@ static void pin(const struct options *o, int which)
         sched_setaffinity(0, sizeof set, &set);
 }
 
-/* A message is its number and the time. Returns the exit status. */
+/* Send messages that hold their number and the time. Returns the exit status. */
 static int produce(const struct bench *b, pid_t parent)
 {
     int64_t message[2] = {0};
@@ -102,7 +103,7 @@ static int produce(const struct bench *b, pid_t parent)
     return 0;
 }
 
-/* One wait, and what came. Returns the messages, or -1. */
+/* Wait once, and receive from the ready queues. Returns the number of messages, or -1. */
 static int wait_once(struct bench *b, struct histogram *delays)
 {
     const struct timespec limit = {.tv_nsec = 10000000};
@@ -122,7 +123,7 @@ static int wait_once(struct bench *b, struct histogram *delays)
     return n;
 }
 
-/* One phase, after a while in which it begins. */
+/* Measure one phase, after a pause in which it begins. */
 static int measure_phase(struct bench *b, enum phase phase, double *figure)
 {
     static struct histogram delays; /* too large for a stack */
@@ -168,7 +169,7 @@ static int make_queues(struct bench *b, int count)
     return r == 0 ? 0 : complain("making the queues", -r);
 }
 
-/* So many queues, from making to closing them. */
+/* Create `count` queues, measure all phases, and close the queues. */
 static int run_count(struct bench *b, int count, struct figures *figures)
 {
     const pid_t parent = getpid();

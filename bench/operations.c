@@ -2,7 +2,7 @@
 /*
  * operations KIND SIZE: the operations whose instructions bench/count-instructions counts, each
  * TIMES times. One process fills a queue, then empties it, so nothing depends on time or on another
- * processor. Each operation is called in a function of its own, which a profile knows by its name.
+ * processor. Each operation is called in a function of its own, so that a profile has its name.
  */
 #include <config.h>
 

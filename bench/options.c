@@ -169,7 +169,7 @@ static void parse_transports(struct options *o, char *text)
         bool known = false;
         for (int i = 0; transports[i]; i++)
             known = known || transport_matches(transports[i], word);
-        if (!known && strcmp(word, "peers") != 0) /* which may all be missing */
+        if (!known && strcmp(word, "peers") != 0) /* peers may all be missing */
             mistake("--transports: '%s' is none of those that --list shows", word);
         if (n == PATTERNS_MAX)
             mistake("--transports: more than %d", PATTERNS_MAX);
@@ -180,7 +180,7 @@ static void parse_transports(struct options *o, char *text)
         mistake("--transports: the list is empty");
 }
 
-/* The first two CPUs this process may use; one twice when there is only one. */
+/* The first two CPUs that this process may use; the same one twice if there is only one. */
 static void first_cpus(struct options *o, const cpu_set_t *allowed)
 {
     int n = 0;
@@ -276,7 +276,7 @@ static const struct option long_options[] = {
     {0},
 };
 
-/* What of --mode mpmc was not given. */
+/* Fill in the options of --mode mpmc that were not given. */
 static void complete_many(struct options *o)
 {
     static const struct crew usual[] = {{1, 1, 0}, {2, 2, 0}, {4, 4, 0}, {1, 4, 0}, {4, 1, 0}};

@@ -20,13 +20,13 @@ enum {
 };
 
 struct options {
-    /* of transports, NULL at the end; none: all but peers */
+    /* names of transports, NULL at the end; none: all but peers */
     const char *patterns[PATTERNS_MAX + 1];
     size_t sizes[SIZES_MAX];
     int n_sizes;
     bool throughput, latency, many, alone, by_capacity, participants, stopped, idle, mux;
     bool spin, block;
-    struct crew configs[CONFIGS_MAX]; /* many */
+    struct crew configs[CONFIGS_MAX]; /* for mode MANY */
     int n_configs;
     bool many_spin, many_yield;
     int rounds;

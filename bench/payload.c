@@ -63,9 +63,9 @@ void payload_fill_long(void *payload, size_t size, uint64_t seq)
 
 uint64_t payload_check_long(const void *payload, size_t size, uint64_t seq)
 {
-    /* A load that spans two stores still under way waits for both. Short messages were copied here
-     * a moment ago, by 16 bytes at a time: look at them so, as a program would look at their
-     * fields. */
+    /* A load that spans two stores which have not reached the cache waits for both. Short messages
+     * were just copied here by 16 bytes at a time. So they are checked by 16 bytes, as a program
+     * would read their fields. */
     return size <= PAYLOAD_MEDIUM ? plain_check(payload, size, seq)
                                   : widest_check(payload, size, seq);
 }

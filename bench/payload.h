@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the messages hold: 64-bit words, the first the message's sequence number, each further one
- * PAYLOAD_STEP more, the last cut off at the size. Made and checked at the speed of memory, so that
- * it can be done for every byte of every message without hiding the transport's cost.
+ * The content of messages: 64-bit words, the first the message's sequence number, each next one
+ * PAYLOAD_STEP more, the last cut off at the size. It is written and checked at the speed of
+ * memory, so that every byte of every message can be without hiding the transport's cost.
  */
 #ifndef BENCH_PAYLOAD_H
 #define BENCH_PAYLOAD_H
@@ -22,7 +22,7 @@ void payload_init(void);
 
 enum { PAYLOAD_SHORT = 32, PAYLOAD_MEDIUM = 512 };
 
-/* Messages that are not short, through vectors. */
+/* For messages that are not short: with vectors. */
 void payload_fill_long(void *payload, size_t size, uint64_t seq);
 uint64_t payload_check_long(const void *payload, size_t size, uint64_t seq);
 

@@ -18,7 +18,7 @@
 /* One curve: a transport, with its cells of one picture. */
 struct curve {
     const struct transport *transport;
-    double height; /* at the right end, to put the legend in the order of the curves */
+    double height; /* height of the right end, to order the legend as the curves */
 };
 
 struct picture {
@@ -31,7 +31,7 @@ struct picture {
     int n;
 };
 
-/* A hue a group; points tell its members apart. */
+/* Each group has a hue; its members have different points. */
 static const struct {
     const char *name;
     const char *colour;
@@ -87,7 +87,7 @@ static int collect(struct picture *p)
     return 0;
 }
 
-/* How large a share of the samples is smaller than each value, as 1 / (1 - share). */
+/* For each value, the share of samples that are smaller, as 1 / (1 - share). */
 static void put_distribution(FILE *f, const struct cell *c)
 {
     const struct histogram *h = c->histogram;
@@ -118,7 +118,7 @@ static void put_curve(FILE *f, const struct picture *p, const struct transport *
     fputs("\n\n", f);
 }
 
-/* The same probes as everywhere in the session: their median, us. */
+/* The median of all probes of the session, us. */
 static double probe_us(const struct picture *p)
 {
     double sum = 0;
@@ -244,7 +244,7 @@ static int write_files(const struct picture *p, const char *folder)
     return report_finish(f);
 }
 
-/* Write the files of one picture, if there is anything to show, and note its name. */
+/* Write the files of one picture, if it has a curve, and note its name. */
 static int write_picture(struct picture *p, const char *folder, struct names *names)
 {
     int result = collect(p);
@@ -290,7 +290,8 @@ int report_plots(const struct results *r, const char *folder)
         snprintf(script, sizeof script, "%s.gp", names.name[i]);
         const char *const argv[] = {gnuplot, script, NULL};
         int status = workers_spawn(argv, folder);
-        /* The latter: not found, and a folder on PATH may not be searched. */
+        /* -EACCES means that gnuplot was not found, and that a folder on PATH may not be
+         * searched. */
         if (status == -ENOENT || (status == -EACCES && !strchr(gnuplot, '/'))) {
             fprintf(stderr,
                     "shmring-bench: no pictures: %s is not installed (Debian: apt-get install "

@@ -16,7 +16,8 @@ struct names {
 /* Open folder/name.suffix for writing. Returns NULL with errno. */
 FILE *plots_open(const char *folder, const char *name, const char *suffix);
 
-/* Where a script's picture goes, first; and once more as PNG, last. */
+/* The beginning of a script, which makes the picture as SVG; and its end, which makes it once more
+ * as PNG. */
 void plots_begin(FILE *f, const char *name);
 void plots_end(FILE *f, const char *name);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The pictures of --mode mpmc, one a queue and size: bars for each configuration, one for each way
- * to wait. */
+/* The pictures of --mode mpmc, one for each queue and size. Each configuration has bars, one for
+ * each way to wait. */
 #include <config.h>
 
 #include <string.h>
@@ -24,7 +24,7 @@ static bool was_measured(const struct results *r, const struct transport *t, siz
     return false;
 }
 
-/* Where a configuration stands on the axis: its place in the list. */
+/* A configuration's place on the axis: its index in the list. */
 static int place_of(const struct options *o, struct crew crew)
 {
     int k = 0;
@@ -33,7 +33,7 @@ static int place_of(const struct options *o, struct crew crew)
     return k;
 }
 
-/* The bars for one way to wait, in their place from the middle. */
+/* The bars for one way to wait, shifted from the middle of each configuration. */
 static void put_bars(FILE *f, const struct results *r, const struct transport *t, size_t size,
                      enum wait wait, double place)
 {
@@ -49,7 +49,7 @@ static void put_bars(FILE *f, const struct results *r, const struct transport *t
     fputs("\n\n", f);
 }
 
-/* The upper end of the axis, also when nothing came through. */
+/* The upper end of the axis; more than 0 even when no message came. */
 static double top_of(const struct results *r, const struct transport *t, size_t size)
 {
     double top = 0;

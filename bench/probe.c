@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The floor: one word on one cache line, written and awaited in turn by two processes that do
- * nothing else. Timed as the transports' round trips are, so the cost of the clock is in both.
+ * The lower limit: one word on one cache line, which two processes write and await in turn. It is
+ * timed as the transports' round trips are, so the cost of the clock is in both.
  */
 #include <config.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* On stderr: a line that is written over on a terminal, a line a round elsewhere. */
+/* Progress on stderr: on a terminal one line that is written over, elsewhere one line a round. */
 #ifndef BENCH_PROGRESS_H
 #define BENCH_PROGRESS_H
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The results, for people and for programs. Those that write files return 0 or -1 with errno. */
+/* The results, for people and for programs. Functions that write files return 0 or -1 with
+ * errno. */
 #ifndef BENCH_REPORT_H
 #define BENCH_REPORT_H
 
@@ -10,18 +11,19 @@
 void report_list(void);
 void report_table(const struct results *r);
 int report_json(const struct results *r, const char *path);
-/* What all JSON begins with: who measured, when, on what and how. */
+/* The beginning of each JSON file: the program's version, the date, the machine and the options. */
 void report_json_begin(FILE *f, const struct options *o, const struct machine *m);
 int report_csv(const struct results *r, const char *path);
 
-/* Write data and gnuplot scripts into a folder (made if missing), run gnuplot there and say what it
- * made. Without gnuplot the files stay, with a remark. Returns 1 when gnuplot failed. */
+/* Write data and gnuplot scripts into a folder (made if missing), run gnuplot there and print the
+ * names of the pictures. If gnuplot is not installed, the files stay, and a message says so.
+ * Returns 1 when gnuplot failed. */
 int report_plots(const struct results *r, const char *folder);
 
 /* "8 B", "4 KiB" */
 const char *report_size(char *to, size_t room, size_t size);
 
-/* Close f. Returns 0, or -1 when anything written to it is lost. */
+/* Close f. Returns 0, or -1 when a write to it has failed. */
 int report_finish(FILE *f);
 
 #endif

@@ -92,7 +92,7 @@ static void *allocate(size_t n, size_t size)
 
 static bool wanted(const struct options *o, const struct transport *t)
 {
-    if (!o->patterns[0]) /* what is always there to compare with */
+    if (!o->patterns[0]) /* without patterns: the transports that need no other library */
         return strcmp(t->group, "peers") != 0;
     for (int i = 0; o->patterns[i]; i++)
         if (transport_matches(t, o->patterns[i]))
@@ -100,7 +100,7 @@ static bool wanted(const struct options *o, const struct transport *t)
     return false;
 }
 
-/* Can a transport be measured in this mode at all? */
+/* Can the transport be measured in this mode? */
 static bool suits(const struct transport *t, enum mode mode)
 {
     switch (mode) {
@@ -194,7 +194,7 @@ static bool waits_so(const struct options *o, enum mode mode, enum wait wait)
     switch (mode) {
     case MANY:
         return wait == BLOCK ? o->block : o->spin && (wait == SPIN ? o->many_spin : o->many_yield);
-    case ALONE: /* it never waits */
+    case ALONE: /* mode ALONE never waits */
     case CAPACITY:
     case PARTICIPANTS:
         return wait == SPIN;
@@ -237,7 +237,8 @@ void results_free(struct results *r)
     free(r->cells);
 }
 
-/* What each of n members did, in parts of the equal share. Returns what they did together. */
+/* Add the messages of each of n members, in parts of the equal share. Returns the messages of
+ * all. */
 static uint64_t add_shares(const struct member *members, int n, double *share, double *low,
                            double *high)
 {
@@ -291,7 +292,7 @@ void results_add(struct cell *c, const struct shared *s, int round)
         add_many(to, c, s);
     if (mode_has_metric(c->mode, M_MESSAGES)) {
         to->seconds = s->seconds;
-        if (s->seconds > 0) /* all may have been lost */
+        if (s->seconds > 0) /* 0: all messages may have been lost */
             to->metric[M_MESSAGES] = (double)to->messages / s->seconds / 1e6;
         to->metric[M_BYTES] = to->metric[M_MESSAGES] * (double)c->size;
         if (mode_has_metric(c->mode, M_MESSAGE_NS) && to->metric[M_MESSAGES] > 0)
@@ -415,7 +416,7 @@ void results_classify(struct results *r)
         }
 }
 
-/* Of two cells of the same mode and size. */
+/* Of two cells of the same mode and size: is d what c is compared with? */
 static bool is_reference(const struct cell *d, const struct cell *c)
 {
     switch (c->mode) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What was measured. A cell is one transport, mode, way to wait and message size; it has a round
- * for each time it was measured.
+ * The results. A cell is one transport, mode, way to wait and message size. It has a round for each
+ * time that it was measured.
  */
 #ifndef BENCH_RESULTS_H
 #define BENCH_RESULTS_H
@@ -20,27 +20,28 @@ enum metric {
     M_MIN,
     M_MAX,
     M_MEAN,
-    M_PRODUCER_LOW, /* what one did, in parts of the equal share of all: the least and the most */
+    M_PRODUCER_LOW, /* messages of one producer, in parts of the equal share: the least and the most
+                     */
     M_PRODUCER_HIGH,
     M_CONSUMER_LOW,
     M_CONSUMER_HIGH,
     M_PAIR,       /* ns for a send and a receive in one process */
     M_EXCHANGE,   /* ns for a locked compare-exchange beside it */
     M_CPU,        /* processors that all processes together kept busy */
-    M_MESSAGE_NS, /* CAPACITY, PARTICIPANTS: what one message takes */
+    M_MESSAGE_NS, /* CAPACITY, PARTICIPANTS: time for one message */
     M_BEFORE, /* STOPPED: million messages a second that the others passed on among themselves */
     M_DURING,
     M_AFTER,
     M_KEPT,  /* during / before */
-    M_HANGS, /* 1: somebody did not end */
+    M_HANGS, /* 1: a member did not end */
     METRICS
 };
 
-/* How a process waits. YIELD: as SPIN, but after some looks others may run. */
+/* How a process waits. YIELD: as SPIN, but it yields the CPU after some polls. */
 enum wait { SPIN, BLOCK, YIELD, WAITS };
 
-/* How far the two processors were from each other while a round ran, as the probes around it tell.
- */
+/* How far the two processors were from each other during a round, by the probes before and after
+ * it. */
 enum placement { NEAR, FAR, MIXED };
 
 struct round {
@@ -101,9 +102,9 @@ void results_free(struct results *r);
 /* Keep what the processes left in s as one more round of the cell. */
 void results_add(struct cell *c, const struct shared *s, int round);
 
-/* Give every round its placement: near when its probes are below near_limit_ns, which is one and a
- * half times the lower decile of all probes of the session; where that is more than NEAR_NS_MAX,
- * all of the session was far. */
+/* Give every round its placement. It is near when its probes are below near_limit_ns, one and a
+ * half times the lower decile of all probes of the session. If that decile is above NEAR_NS_MAX,
+ * all rounds were far. */
 enum { NEAR_NS_MAX = 250 };
 void results_classify(struct results *r);
 
@@ -116,7 +117,7 @@ uint64_t cell_lost(const struct cell *c, double *share);
 /* How many processes a cell needs. */
 int cell_processes(const struct cell *c);
 
-/* What a cell's row is called: its transport, or what differs between the rows of one transport. */
+/* The label of a cell's row: its transport, or what differs between the rows of one transport. */
 const char *cell_label(const struct cell *c, char *to, size_t room);
 
 /* The metric a mode is judged by. */

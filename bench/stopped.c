@@ -8,8 +8,8 @@
 
 #include "ticks.h"
 
-static const double LOOK = 0.001; /* seconds between looks at whether they have begun */
-static const double GRACE = 2;    /* seconds in which they should end when it is over */
+static const double LOOK = 0.001; /* seconds between two checks whether the processes have begun */
+static const double GRACE = 2;    /* seconds that the processes have to end after the measurement */
 
 void stopped_init(struct stopped *t, struct crew crew, const struct plan *plan)
 {
@@ -23,7 +23,7 @@ void stopped_init(struct stopped *t, struct crew crew, const struct plan *plan)
         t->victim += crew.consumers;
 }
 
-/* Messages that went from others to others. */
+/* Messages that processes other than the victim sent and received. */
 static uint64_t count(const struct stopped *t, const struct shared *s)
 {
     const int n = t->crew.producers + t->crew.consumers;
@@ -49,14 +49,14 @@ static void finish(const struct stopped *t, struct shared *s)
     s->others[t->phase - BEFORE] = (double)(count(t, s) - t->passed) / seconds / 1e6;
 }
 
-/* Returns when it has happened. */
+/* Stop or kill the victim. Returns when the kernel has done it. */
 static void strike(const struct stopped *t, pid_t victim, struct shared *s)
 {
     const bool death = harm_is_death(t->harm);
     if (victim <= 0) /* ended early */
         return;
     if (death)
-        s->fate[t->victim].state = DONE; /* as it should */
+        s->fate[t->victim].state = DONE; /* its end is no failure */
     kill(victim, death ? SIGKILL : SIGSTOP);
     waitid(P_PID, (id_t)victim, &(siginfo_t){0}, (death ? WEXITED : WSTOPPED) | WNOWAIT);
     if (t->harm == PRODUCER_KILLED)
@@ -75,7 +75,7 @@ double stopped_step(struct stopped *t, pid_t victim, struct shared *s)
     if (now < t->until)
         return ticks_to_seconds(t->until - now);
     switch (t->phase) {
-    case STARTING: /* up to a millisecond longer: the clock's last digits are anything */
+    case STARTING: /* up to a millisecond longer: the last digits are random */
         begin(t, s, BEFORE, t->length + now % ticks_from_seconds(LOOK));
         break;
     case BEFORE:

@@ -22,7 +22,7 @@ void report_list(void)
         printf("not built in: %s (Debian: %s)\n", a->names, a->packages);
 }
 
-/* Four significant digits, or so, in seven columns. */
+/* About four significant digits, in seven columns. */
 static const char *figure(char *to, size_t room, double value)
 {
     int decimals = value >= 999.95 ? 0 : value >= 99.995 ? 1 : value >= 9.9995 ? 2 : 3;
@@ -43,7 +43,7 @@ static void print_time(double ns)
     printf(" %7s", figure(text, sizeof text, ns / 1e3));
 }
 
-/* value / by, or "-" when there is nothing to compare with */
+/* Print value / by, or "-" when one of them is 0. */
 static void print_ratio(double value, double by)
 {
     char text[32] = "-";
@@ -52,7 +52,7 @@ static void print_ratio(double value, double by)
     printf(" %10s", text);
 }
 
-/* The medians of the least and the most that one of them did, per cent of the equal share. */
+/* The medians of the least and the most messages of one member, per cent of the equal share. */
 static void print_shares(const struct cell *c, enum metric low, enum metric high)
 {
     printf("   %4.0f -%4.0f %%", 100 * cell_spread(c, low).median,
@@ -181,7 +181,7 @@ static bool same_table(const struct cell *a, const struct cell *b)
            (a->size == b->size || a->size == 0 || b->size == 0);
 }
 
-/* What the columns of these modes mean, and no other's. */
+/* The meaning of columns that only one mode has. */
 static const char *const column_notes[MODES] = {
     [MANY] =
         "share: what the slowest and the fastest\nof them did, where 100 % is the same for all. "
@@ -195,7 +195,7 @@ static const char *const column_notes[MODES] = {
         "divided by before, median of the rounds; lowest: of all\nrounds. hung: rounds after "
         "which somebody did not end. Who is killed does not come back."};
 
-/* After the tables of all modes but the ordinary ones. */
+/* Printed after the tables of modes that have notes of their own. */
 static void print_short_legend(const struct results *r, enum mode mode)
 {
     printf(
@@ -218,7 +218,8 @@ static void print_legend(const struct results *r)
         r->options->rounds, r->options->seconds, r->near_limit_ns);
 }
 
-/* Two that never sleep use two processors, unless others do: then they wait for each other. */
+/* Two processes that never sleep use two processors. If they used less, other programs were
+ * running, and the two waited for each other. */
 static void print_disturbance(const struct results *r)
 {
     int rounds = 0, disturbed = 0;
@@ -238,7 +239,7 @@ static void print_disturbance(const struct results *r)
             disturbed, rounds, BUSY_LEAST);
 }
 
-/* Why cells have no figures; the same words about the same transport once. */
+/* Why cells have no figures; each reason once for each transport. */
 static void print_missing(const struct results *r)
 {
     for (int i = 0; i < r->n_cells; i++) {

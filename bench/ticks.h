@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Time, cheap enough to read around every round trip: the processor's time-stamp counter where it
- * runs at a constant rate (the same on all cores), CLOCK_MONOTONIC through the vDSO elsewhere.
+ * A clock that is cheap enough to read around every round trip: the processor's time-stamp counter
+ * where it runs at a constant rate, the same on all cores; elsewhere CLOCK_MONOTONIC through the
+ * vDSO.
  */
 #ifndef BENCH_TICKS_H
 #define BENCH_TICKS_H
@@ -22,7 +23,7 @@ void ticks_init(void);
 /* Nanoseconds that one call to ticks_now() takes. */
 double ticks_cost_ns(void);
 
-/* After every earlier load of this thread has its value. */
+/* The time is read after all earlier loads of this thread are done. */
 static inline uint64_t ticks_now(void)
 {
 #ifdef __x86_64__

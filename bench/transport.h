@@ -5,13 +5,13 @@
  * A transport connects two processes, the ends, in both directions. It has a file of its own in
  * transports/ and one constant struct transport that is listed in transport.c. The life of a link:
  *
- *   parent            open()    makes it, before the fork
+ * parent open() makes it, before the fork
  *   both children     attach()  finishes it, after the fork
  *                     send(), recv()
  *   parent            close()   removes what would outlive the processes
  *
- * Where it is IN_ONE_PROCESS, one child is forked, whose threads are the ends, each with a copy of
- * the link.
+ * If the transport is IN_ONE_PROCESS, one child is forked, whose threads are the ends, each with a
+ * copy of the link.
  *
  * Every transport keeps the same promises, so that the figures compare:
  *   - the sender writes every byte of every message (payload_fill()), the receiver reads and checks
@@ -34,8 +34,7 @@ extern "C" {
 
 enum side { SIDE_A = 0, SIDE_B = 1 }; /* A sends first, or only A sends */
 
-/* The processes of a measurement: a pair, or many on one queue. Those who are idle join, and sleep.
- */
+/* The processes of a measurement: a pair, or many on one queue. Idle members attach, and sleep. */
 enum { CREW_MAX = 64 };
 struct crew {
     int producers, consumers, idle;
@@ -44,7 +43,7 @@ struct crew {
 enum {
     CAN_SPIN = 0x1,
     CAN_BLOCK = 0x2,
-    IS_LOSSY = 0x4,         /* messages may vanish; lost ones are counted */
+    IS_LOSSY = 0x4,         /* messages may be lost; they are counted */
     IS_SIGNAL = 0x8,        /* carries no payload: measured once, at size 0 */
     IS_BATCH = 0x10,        /* takes l->batch messages a call: measured for throughput only */
     ONLY_ROUND_TRIP = 0x20, /* has no room for a second message */
@@ -52,9 +51,9 @@ enum {
     CAN_BE_ALONE = 0x80,    /* one process can be both ends: has try_send and try_recv */
     HAS_CAPACITY = 0x100,   /* holds as many messages as link_slots() says */
     IN_ONE_PROCESS = 0x200, /* cannot be in shared memory: its ends are threads of one process */
-    IS_LOCK_FREE = 0x400,   /* whoever stops, at any instruction, the others go on */
+    IS_LOCK_FREE = 0x400,   /* a process that stops, at any instruction, does not stop the others */
     IS_UNORDERED = 0x800,   /* among many, a message may come after a later one of its producer */
-    IS_INEXACT = 0x1000     /* among many, one may come twice and another one not */
+    IS_INEXACT = 0x1000     /* among many, a message may come twice and another one never */
 };
 
 enum { BATCH_MAX = 256 }; /* messages a call */
@@ -119,8 +118,8 @@ enum { LOSSY_TIMEOUT_MS = 100, NAP_MS = 10 };
 /* All transports, in the order of the table, ended by NULL. */
 extern const struct transport *const transports[];
 
-/* Peers that were not there when this was built, and the Debian packages that have them; ended by
- * NULL. */
+/* Peers that were not installed when this was built, and the Debian packages that have them; ended
+ * by NULL. */
 struct absent {
     const char *names, *packages;
 };
@@ -129,10 +128,11 @@ extern const struct absent absent_transports[];
 /* Does pattern (a glob, a group or "all") name t? */
 bool transport_matches(const struct transport *t, const char *pattern);
 
-/* How many messages a ring should hold that needs so many bytes for one: a power of two. */
+/* The number of messages that a ring should hold which needs `bytes` bytes for one: a power of
+ * two. */
 size_t link_slots(const struct link *l, size_t bytes);
 
-/* Say why a call failed. Both return -1. */
+/* Note why a call failed. Both return -1. */
 int link_fail(struct link *l, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int link_skip(struct link *l, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -140,7 +140,7 @@ int link_skip(struct link *l, const char *format, ...) __attribute__((format(pri
  * runs out of it, and a failure otherwise. Returns -1. */
 int link_errno(struct link *l, const char *call);
 
-/* A message of length bytes, or with the content of another, where seq was due. Returns -1. */
+/* Report a message with a wrong length, or with another content than message seq. Returns -1. */
 int link_bad_length(struct link *l, uint64_t seq, long length);
 int link_bad_payload(struct link *l, uint64_t seq, const void *payload);
 

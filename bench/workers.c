@@ -83,14 +83,14 @@ static int pin(struct link *l, const struct options *o)
     return 0;
 }
 
-/* What the members of a crew know. */
+/* What all members of a crew need. */
 struct job {
     struct shared *shared;
     const struct plan *plan;
     const struct options *options;
 };
 
-/* What one member does, in a process or a thread of its own. Returns 0 or -1. */
+/* The work of one member, in a process or a thread of its own. Returns 0 or -1. */
 static int take_part(struct link *l, int member, const struct job *job)
 {
     struct fate *fate = &job->shared->fate[member];
@@ -119,11 +119,11 @@ static void *run_thread(void *arg)
 {
     struct thread *t = arg;
     if (take_part(&t->link, t->member, t->job) != 0)
-        _exit(1); /* for all: they would wait for this one */
+        _exit(1); /* ends the whole process: the other threads would wait for this one */
     return NULL;
 }
 
-/* All n members, as threads of this process. Returns 0, or the reason in errno. */
+/* Run all n members as threads of this process. Returns 0, or -1 with errno. */
 static int run_threads(const struct link *l, int n, size_t room, const struct job *job)
 {
     static struct thread threads[CREW_MAX];
@@ -149,7 +149,7 @@ struct worker {
     int first, members;
 };
 
-/* What a worker does from its first to its last instruction. */
+/* The whole life of a worker process. */
 static void __attribute__((noreturn))
 work(struct link *l, const struct worker *w, size_t room, const struct job *job, pid_t parent)
 {
@@ -169,8 +169,8 @@ work(struct link *l, const struct worker *w, size_t room, const struct job *job,
     _exit(0);
 }
 
-/* How the members of a worker that has ended fared: the first that says why not all is well, or
- * what its end tells. */
+/* The result of a worker that has ended: the first failure that one of its members noted, or else
+ * what its exit status means. */
 static struct fate fate_of(const struct worker *w, int status, const struct fate *fates)
 {
     struct fate fate = {.state = DONE};
@@ -198,8 +198,8 @@ static void kill_workers(struct worker *workers, int n)
 }
 
 /*
- * Wait until all have ended, one has failed, time is up or a signal came; then nothing of them is
- * left. Returns the signal's number or 0, and in fate how it went.
+ * Wait until all workers have ended, one has failed, the time is over or a signal came; then kill
+ * and wait for those that are left. Returns the signal's number or 0, and the result in fate.
  */
 static int wait_for(struct worker *workers, int n_workers, struct shared *s, struct fate *fate,
                     double seconds, struct stopped *harm)
@@ -224,7 +224,7 @@ static int wait_for(struct worker *workers, int n_workers, struct shared *s, str
         if (running == 0)
             return 0;
         const double next = harm ? stopped_step(harm, workers[harm->victim].pid, s) : seconds;
-        if (next < 0) { /* whoever is left hangs, and has told what it could */
+        if (next < 0) { /* a worker that is left hangs; its counts are in shared memory */
             kill_workers(workers, n_workers);
             fate->state = DONE;
             return 0;
@@ -247,8 +247,7 @@ static int wait_for(struct worker *workers, int n_workers, struct shared *s, str
     }
 }
 
-/* Start the n members of a crew, whose messages at a time take room bytes, and wait for their end.
- */
+/* Start the n members of a crew, whose buffers need room bytes, and wait for their end. */
 static int start_and_wait(struct link *l, int n, size_t room, const struct job *job,
                           struct fate *fate)
 {
@@ -276,9 +275,9 @@ static int start_and_wait(struct link *l, int n, size_t room, const struct job *
 }
 
 /*
- * When time was up. Many processes on a queue where one waits inside a call for another one that
- * does not run may take for ever: that is a finding, and what was received until then counts.
- * Elsewhere it is a failure.
+ * Called when the time was over. With many processes on a queue, where one waits inside a call for
+ * another one that does not run, a measurement may never end: that is a result, and the messages
+ * received until then count. In other modes it is a failure.
  */
 static void judge_stuck(struct cell *c)
 {
@@ -286,8 +285,8 @@ static void judge_stuck(struct cell *c)
         c->fate.state = FAILED;
 }
 
-/* How many messages of a producer may be missing or come twice: the one that somebody died with. A
- * queue that does not stand that at all may lose more, which is shown as lost. */
+/* The number of messages of a producer that may be missing or come twice: those that a killed
+ * process held. A queue that is not made for such deaths may lose more, which is shown as lost. */
 static uint64_t unsure(const struct cell *c, int batch)
 {
     if (c->transport->flags & IS_INEXACT)
@@ -299,7 +298,7 @@ static uint64_t unsure(const struct cell *c, int batch)
 
 int workers_run(struct cell *c, struct shared *s, const struct options *o)
 {
-    /* alone, the second message is the one received */
+    /* ALONE: the second message is the one received */
     const int batch = c->transport->flags & IS_BATCH ? o->batch : c->mode == ALONE ? 2 : 1;
     const int n = cell_processes(c);
     const size_t room = (c->size * (size_t)batch + sizeof(long) + 63) / 64 * 64;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* The processes of a measurement: their start, their end, and what may go wrong with them. */
+/* The processes of a measurement: their start, their end, and their failures. */
 #ifndef BENCH_WORKERS_H
 #define BENCH_WORKERS_H
 
 #include "results.h"
 
-/* Hold back the signals that end the program until workers_run() or workers_interrupted() sees
- * them. Call it once, first. */
+/* Block the signals that end the program, until workers_run() or workers_interrupted() takes them.
+ * Call it once, first. */
 void workers_init(void);
 
 /* Memory shared with the workers, or NULL. */
@@ -16,7 +16,7 @@ struct shared *workers_map(void);
  * number of the signal that interrupted it (everything is cleaned up then). */
 int workers_run(struct cell *c, struct shared *s, const struct options *o);
 
-/* The number of a signal that came since and should end the program, or 0. */
+/* The number of a signal that has come since and should end the program, or 0. */
 int workers_interrupted(void);
 
 /* End as signal number n would have ended the program. */

@@ -32,7 +32,7 @@ extern const struct transport sysv_shm_transport;
 extern const struct transport posix_shm_transport;
 extern const struct transport eventfd_transport;
 
-/* peers, each where it was found */
+/* peers, each if configure has found it */
 extern const struct transport ck_spsc_transport;
 extern const struct transport ck_mpmc_transport;
 extern const struct transport rte_spsc_transport;

@@ -2,7 +2,8 @@
 /*
  * ck_ring of Concurrency Kit: messages by value, in rings for elements of their size
  * (CK_RING_PROTOTYPE); control block and elements are in shared memory. It has no call for several
- * messages. A producer of the mpmc ring waits, inside the call, for those that came before it.
+ * messages. A producer of the mpmc ring waits, inside the call, for the producers that claimed
+ * before it.
  */
 #include <config.h>
 

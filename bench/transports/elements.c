@@ -30,7 +30,7 @@ struct elements *elements_map(struct link *l, size_t bytes)
     struct elements *e = elements_new(l);
     if (!e)
         return NULL;
-    /* All pages at once: no page fault is measured. */
+    /* MAP_POPULATE gets all pages now, so that no page fault is measured. */
     void *p = mmap(NULL, 2 * each, PROT_READ | PROT_WRITE,
                    MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     if (p == MAP_FAILED) {

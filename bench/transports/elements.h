@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Queues in memory whose elements have a size that is fixed when they are compiled: a queue each
- * way, or one queue for a crew. A message is an element, by value.
+ * Queues in memory whose elements have a size that is fixed at compile time: one queue each way, or
+ * one queue for a crew. A message is an element, by value.
  *
- * A transport says how to push and how to pop, as two functions that the compiler makes part of the
- * loops here, once for each size: header-only queues are measured as their users compile them, with
- * no call a message.
+ * A transport has two functions, to push and to pop. The compiler inlines them into the loops here,
+ * once for each size, so that header-only queues are measured as their users compile them, without
+ * a function call for each message.
  */
 #ifndef BENCH_TRANSPORTS_ELEMENTS_H
 #define BENCH_TRANSPORTS_ELEMENTS_H
@@ -19,13 +19,13 @@ extern "C" {
 enum { ELEMENT_SMALL = 8, ELEMENT_LINE = 64, ELEMENT_LARGE = 1024 };
 
 struct elements {
-    void *queue[2]; /* that of A's messages, which is also a crew's, and that of B's */
+    void *queue[2]; /* the queue of A's messages, or of a crew's, and the queue of B's */
     void *mapping;  /* both, inherited by the processes at the same address; or NULL */
     size_t bytes;   /* of the mapping */
-    void (*destroy)(struct elements *e); /* what else is to be undone, or NULL */
+    void (*destroy)(struct elements *e); /* undoes what the transport has made besides, or NULL */
 };
 
-/* Is l->size one of the sizes? If not, says that it is skipped. */
+/* Is l->size one of the sizes? If not, the transport is skipped. */
 int elements_known_size(struct link *l);
 
 /*
@@ -112,7 +112,7 @@ ELEMENTS_INLINE long elements_recv_batch_sized(struct link *l, uint64_t seq, lon
     return n;
 }
 
-/* For each size: elements_known_size() was asked before, so there is no fourth. */
+/* One call for each size: elements_known_size() has refused all others. */
 ELEMENTS_INLINE long elements_send(struct link *l, uint64_t seq, long n, elements_push *push)
 {
     switch (l->size) {

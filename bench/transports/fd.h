@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the transports that are made of descriptors have in common. */
+/* The common part of transports that are made of descriptors. */
 #ifndef BENCH_TRANSPORTS_FD_H
 #define BENCH_TRANSPORTS_FD_H
 

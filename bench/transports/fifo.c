@@ -10,7 +10,7 @@
 
 #include "fd.h"
 
-/* Both ends of a FIFO. Its name is gone again before this returns. */
+/* Open both ends of a FIFO. Its name is removed before this returns. */
 static int open_ends(struct link *l, const char *path, int *in, int *out)
 {
     if (mkfifo(path, 0600) != 0)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * No queue at all: one slot each way, its number in front of the message. The least code that takes
- * a message of any size there and back, to set beside the probe, which takes one word.
+ * Not a queue: one slot each way, with the message's number in front of it. This is the least code
+ * that passes a message of any size there and back, to compare with the probe, which passes one
+ * word.
  */
 #include <config.h>
 

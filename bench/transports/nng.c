@@ -33,7 +33,7 @@ static int fail(struct link *l, const char *call, int error)
     return link_fail(l, "%s: %s", call, nng_strerror(error));
 }
 
-/* A listens; B asks again until it does. */
+/* A listens; B tries to connect until A does. */
 static int attach(struct link *l)
 {
     struct ends *e = l->state;
@@ -51,7 +51,7 @@ static int attach(struct link *l)
 
 static void close_ends(struct link *l)
 {
-    free(l->state); /* the sockets were the processes' */
+    free(l->state); /* the sockets were closed with the processes */
 }
 
 static long send_messages(struct link *l, uint64_t seq, long n)

@@ -10,7 +10,7 @@
 
 #include "fd.h"
 
-/* Two descriptors of one queue, whose name is gone again before this returns. */
+/* Open two descriptors of one queue, whose name is removed before this returns. */
 static int open_ends(struct link *l, int *in, int *out)
 {
     char name[64];

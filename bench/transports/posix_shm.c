@@ -23,7 +23,7 @@ struct posix_shm {
     size_t bytes;
 };
 
-/* Shared memory of s->bytes, whose name is gone again before this returns. */
+/* Map shared memory of s->bytes, whose name is removed before this returns. */
 static int map(struct link *l, struct posix_shm *s)
 {
     char name[64];

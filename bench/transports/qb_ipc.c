@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libqb's IPC over shared memory: A is the client and sends requests, B the server, which sends
- * responses. They are in libqb's rings; for each request a byte in a socket wakes the server, which
- * hears of it where it polls. A message has libqb's header of 16 (request) or 24 bytes (response)
- * before it, and the server checks it where libqb shows it, in the ring.
+ * libqb's IPC over shared memory: A is the client and sends requests, B is the server and sends
+ * responses. Both are in libqb's rings; for each request a byte in a socket, which the server
+ * polls, wakes it. Before each message is libqb's header of 16 (request) or 24 bytes (response).
+ * The server checks a request in the ring, where libqb shows it.
  */
 #include <config.h>
 
@@ -32,18 +32,18 @@ struct ipc {
     char name[64];
     _Atomic pid_t *server;  /* mapped by all, so that the parent can remove what it left */
     unsigned char *message; /* header and payload */
-    size_t room;            /* that libqb gives to what is under way */
+    size_t room;            /* bytes that libqb allows to be in its ring */
     qb_ipcc_connection_t *client;
     qb_ipcs_connection_t *connection; /* the server's */
     struct pollfd pollfds[POLLED_MAX];
     struct polled polled[POLLED_MAX];
     nfds_t n_polled;
     uint64_t next; /* request */
-    long arrived;  /* requests that recv() has not told yet */
+    long arrived;  /* requests that recv() has not returned yet */
     int result;    /* -1 when one of them was wrong */
 };
 
-/* The server's: libqb has no other way to name it to the callbacks that get no data. */
+/* The server's link, for libqb's callbacks that get no data. */
 static struct link *server_link;
 
 static int32_t add_polled(enum qb_loop_priority p, int32_t fd, int32_t events, void *data,
@@ -85,7 +85,7 @@ static int32_t remove_polled(int32_t fd)
     return -ENOENT;
 }
 
-/* What libqb does later, it may do at once. */
+/* libqb asks to run a job later; it is run at once. */
 static int32_t add_job(enum qb_loop_priority p, void *data, qb_loop_job_dispatch_fn call)
 {
     (void)p;
@@ -149,7 +149,7 @@ static int start_server(struct link *l)
     return 0;
 }
 
-/* Asks again until the server is there. */
+/* Tries again until the server answers. */
 static int start_client(struct link *l)
 {
     struct ipc *ipc = l->state;
@@ -185,8 +185,8 @@ static int open_service(struct link *l)
     return 0;
 }
 
-/* The processes ended without a word: their connection's folder, named after the server, is left.
- */
+/* The processes end without closing the connection, so its folder, named after the server, is
+ * left. */
 static void remove_folder(pid_t server)
 {
     char pattern[64];
@@ -217,7 +217,7 @@ static void close_service(struct link *l)
     free(ipc);
 }
 
-/* Room was missing, or will be: again. */
+/* The ring is full, or would be: try again. */
 static bool is_full(ssize_t r)
 {
     return r == -EAGAIN || r == -ENOBUFS || r == -EINTR || r == -ETIMEDOUT;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libqb's ring: messages of any length in a file in /dev/shm, which is what its IPC is made of.
- * Spinning, the ring has no semaphore; blocking, its reader waits for one, and its writer, for whom
- * libqb has no call that waits, calls again.
+ * libqb's ring: messages of any length in a file in /dev/shm; libqb's IPC is made of it. Spinning,
+ * the ring has no semaphore. Blocking, its reader waits for a semaphore; its writer calls again, as
+ * libqb has no call that waits for room.
  */
 #include <config.h>
 

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * rculfqueue of liburcu: a message in a node from the heap, freed by call_rcu() after the grace
- * period that its consumer owes; so its ends are threads of one process, and every figure of it is
- * marked so. It has no bound of its own. To have one, producers and consumers tell each other how
- * far they are, once in 64 messages.
+ * rculfqueue of liburcu: a message in a node from the heap, which call_rcu() frees after a grace
+ * period. So its ends are threads of one process, and its figures are marked so. It has no bound of
+ * its own. To give it one, producers and consumers publish their counts once in 64 messages.
  */
 #include <config.h>
 
@@ -18,7 +17,7 @@
 
 #include "elements.h"
 
-enum { STEP = 64, BOUND = 2 * CREW_MAX * STEP }; /* more than all ends can hold back together */
+enum { STEP = 64, BOUND = 2 * CREW_MAX * STEP }; /* more than all ends have not counted yet */
 
 struct queue {
     _Alignas(128) struct cds_lfq_queue_rcu list;
@@ -32,7 +31,7 @@ struct node {
     unsigned char message[];
 };
 
-/* What this thread has done since it last told. */
+/* The messages of this thread since it last published its count. */
 static __thread unsigned sent, received;
 
 static void free_node(struct rcu_head *head)
@@ -40,7 +39,8 @@ static void free_node(struct rcu_head *head)
     free(caa_container_of(head, struct node, head));
 }
 
-/* What was received may not have been told as sent yet: then the difference is negative. */
+/* Messages may be counted as received before they are counted as sent: then the difference is
+ * negative. */
 static bool full(struct queue *q)
 {
     return (long)(CMM_LOAD_SHARED(q->sent) - CMM_LOAD_SHARED(q->received)) >= BOUND;
@@ -94,7 +94,7 @@ static void destroy(struct elements *e)
     for (int i = 0; i < 2; i++) {
         struct queue *q = e->queue[i];
         if (q)
-            cds_lfq_destroy_rcu(&q->list); /* the parent's is empty */
+            cds_lfq_destroy_rcu(&q->list); /* the parent's copy is empty */
         free(q);
     }
 }
@@ -131,7 +131,7 @@ static void make_key(void)
     pthread_key_create(&registered, unregister);
 }
 
-/* For this thread, until it ends: who waits for a grace period looks at all that are registered. */
+/* Register this thread until it ends: a grace period waits for all registered threads. */
 static int attach(struct link *l)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;

@@ -2,9 +2,10 @@
 /*
  * rte_ring of DPDK: messages by value, in rings for elements of their size (rte_ring_elem.h), in
  * shared memory of our own: the ring needs neither the EAL's start nor huge pages. One message a
- * call with the calls for n elements or none, -batch with the burst calls. Its ways to be used by
- * many: MP/MC, where one waits inside the call for those that came before it; RTS, which waits for
- * them once in a while only; HTS, which lets one at a time in.
+ * call with the bulk calls (n elements or none), -batch with the burst calls. Its modes for many
+ * producers and consumers: MP/MC, where a thread waits inside the call for those that claimed
+ * before it; RTS, where only the last of several threads moves the tail; HTS, where one thread at a
+ * time is in the ring.
  */
 #include <config.h>
 
@@ -27,7 +28,7 @@
         return CALL(ring, messages, (unsigned)size, (unsigned)n, NULL);                            \
     }
 
-/* The two transports that use the calls for these ways to send and to receive. */
+/* The two transports that use the calls of one mode. */
 #define DEFINE_RING(NAME, SENDING, RECEIVING, FLAGS, TITLE, MORE)                                  \
     DEFINE_ONE(NAME##_push, rte_ring_##SENDING##_enqueue_bulk_elem)                                \
     DEFINE_ONE(NAME##_pop, rte_ring_##RECEIVING##_dequeue_bulk_elem)                               \

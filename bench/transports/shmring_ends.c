@@ -53,7 +53,7 @@ static int attach_end(struct link *l)
     return r == 0 && s->sleep ? shmring_set_waiting(s->in, &at_once) : r;
 }
 
-/* Side A has both roles; B is there for the probe only. */
+/* Side A has both roles; B only takes part in the probe. */
 static int attach_alone(struct link *l)
 {
     struct shmring_ends *s = l->state;
@@ -64,7 +64,7 @@ static int attach_alone(struct link *l)
     return r;
 }
 
-/* All on one queue; those who are idle could do either. */
+/* All members attach to one queue; idle members have both roles. */
 static int attach_member(struct link *l)
 {
     struct shmring_ends *s = l->state;
@@ -116,7 +116,7 @@ long shmring_ends_recv(struct link *l, uint64_t seq, long n)
 
 static const struct timespec nap = {.tv_nsec = NAP_MS * 1000000};
 
-/* Not this time? */
+/* Was there no room, or no message? */
 static bool in_vain(long r)
 {
     return r == -EAGAIN || r == -ETIMEDOUT;
@@ -144,14 +144,14 @@ long shmring_ends_try_recv(struct link *l, void *message, long n)
     return in_vain(r) ? 0 : shmring_ends_fail(l, "shmring_recv", r);
 }
 
-/* Describe the messages of l->buffer. */
+/* Fill the iovecs of the messages in l->buffer. */
 static void describe(const struct link *l, struct iovec *messages)
 {
     for (int i = 0; i < l->batch; i++)
         messages[i] = (struct iovec){l->buffer + (size_t)i * l->size, l->size};
 }
 
-/* Messages of the next call. */
+/* The number of messages of the next call. */
 static int part(const struct link *l, long left)
 {
     return left < l->batch ? (int)left : l->batch;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the ways to use a shmring queue have in common: a queue each way. */
+/* The common part of the ways to use a shmring queue: a queue each way. */
 #ifndef BENCH_TRANSPORTS_SHMRING_ENDS_H
 #define BENCH_TRANSPORTS_SHMRING_ENDS_H
 
@@ -11,7 +11,7 @@
 struct shmring_ends {
     char name[2][64]; /* of the queue each side sends into; empty: not made */
     unsigned options; /* to open them with */
-    bool sleep;       /* with l->block: at once, without looking again for a while */
+    bool sleep;       /* with l->block: sleep at once, without spinning first */
     shmring_t *out;
     shmring_t *in;
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Shared memory as textbooks use it: slots of one size, one counting semaphore for the free and one
- * for the filled ones, in each direction. What kind of memory and semaphores is the caller's part.
+ * for the filled slots, in each direction. The caller chooses the kind of memory and semaphores.
  */
 #ifndef BENCH_TRANSPORTS_SLOTS_H
 #define BENCH_TRANSPORTS_SLOTS_H
@@ -16,7 +16,7 @@ struct slots {
 
 enum { SLOTS_MAX = 16384 }; /* semaphores of System V count to 32767 */
 
-/* How many slots of which size for this link. */
+/* The number and the size of slots for this link. */
 static inline struct slots slots_for(const struct link *l)
 {
     struct slots s = {.stride = (l->size + 63) / 64 * 64, .count = 2};

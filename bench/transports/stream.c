@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * No queue at all: two buffers each way, one written while the other one is read. How fast bytes go
- * from one CPU to the other when nothing but "it is full" and "it is empty" is said about a whole
- * buffer: to set beside large messages, as the probe is beside small ones.
+ * Not a queue: two buffers each way, one is written while the other one is read. It shows how fast
+ * bytes go from one CPU to the other when the two sides only signal that a whole buffer is full or
+ * empty: to compare with large messages, as the probe is compared with small ones.
  */
 #include <config.h>
 
@@ -14,7 +14,7 @@
 
 enum { BUFFERS = 2, PAGE = 4096 };
 
-/* What was said in one direction, each word by one side only; the buffers follow. */
+/* The counts of one direction, each written by one side only; the buffers follow. */
 struct direction {
     _Alignas(128) _Atomic uint64_t written; /* messages */
     _Alignas(128) _Atomic uint64_t read;

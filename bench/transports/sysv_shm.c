@@ -35,7 +35,8 @@ static int make_semaphores(struct link *l, struct sysv_shm *s)
     return 0;
 }
 
-/* The segment is marked for removal at once: it goes with the last process attached. */
+/* The segment is marked for removal at once: the kernel removes it with the last process
+ * attached. */
 static int make_slots(struct link *l, struct sysv_shm *s)
 {
     s->slots = slots_for(l);
@@ -71,8 +72,8 @@ static void sysv_shm_close(struct link *l)
     free(s);
 }
 
-/* Add by to a semaphore of the messages that side sends; waits while that would make it negative.
- */
+/* Add `by` to a semaphore of the messages that side sends; waits while the result would be
+ * negative. */
 static int add(struct link *l, enum side side, int which, short by)
 {
     const struct sysv_shm *s = l->state;

@@ -8,7 +8,7 @@
 
 #include "fd.h"
 
-/* Connect two sockets through listener. l->end keeps them also when it fails. */
+/* Connect two sockets through listener. l->end has them also when this fails. */
 static int connect_pair(struct link *l, int listener)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};

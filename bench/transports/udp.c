@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * UDP has no flow control: what finds the receive buffer full is gone. The sender does not slow
- * down for it; the receiver tells from the sequence numbers what is missing.
+ * UDP has no flow control: a message that finds the receive buffer full is lost. The sender does
+ * not slow down; the receiver counts the missing messages by the sequence numbers.
  */
 #include <config.h>
 
@@ -41,7 +41,7 @@ static int udp_open(struct link *l)
     return fd_set_waiting(l);
 }
 
-/* The next datagram: its length, 0 after LOSSY_TIMEOUT_MS, or -1. */
+/* Receive the next datagram. Returns its length, 0 after LOSSY_TIMEOUT_MS, or -1. */
 static ssize_t receive(struct link *l)
 {
     const uint64_t patience = ticks_from_seconds((double)LOSSY_TIMEOUT_MS / 1e3);

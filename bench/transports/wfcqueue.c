@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * wfcqueue of liburcu: a message in a node, the nodes in a pool in shared memory, which all inherit
- * at the same address, so that its pointers hold. An emptied node goes back to its producers
- * through a second wfcqueue: that bounds the queue, and no heap is used. One consumer each takes
- * without the queue's lock, which is a process's own; so it is for a pair of processes.
+ * wfcqueue of liburcu: a message in a node, the nodes in a pool in shared memory, which both
+ * processes inherit at the same address, so that pointers are valid in both. An emptied node goes
+ * back to its producer through a second wfcqueue: that bounds the queue, and no heap is used. Each
+ * queue has one consumer, which takes without the queue's lock, because that lock works in one
+ * process only. So this is for a pair of processes.
  */
 #include <config.h>
 

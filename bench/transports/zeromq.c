@@ -36,7 +36,8 @@ static int fail(struct link *l, const char *call)
     return link_fail(l, "%s: %s", call, zmq_strerror(errno));
 }
 
-/* Who receives binds; connecting succeeds at once, and again until somebody has. */
+/* The receiver binds. Connecting succeeds at once; libzmq tries again until the receiver has
+ * bound. */
 static int attach(struct link *l)
 {
     struct sockets *s = l->state;
@@ -56,7 +57,7 @@ static int attach(struct link *l)
 
 static void close_sockets(struct link *l)
 {
-    free(l->state); /* the sockets were the processes' */
+    free(l->state); /* the sockets were closed with the processes */
 }
 
 static long send_messages(struct link *l, uint64_t seq, long n)

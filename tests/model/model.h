@@ -152,8 +152,7 @@ static inline void count_step(void)
     (count_step(), before_store(),                                                                 \
      __c11_atomic_compare_exchange_strong(object, expected, value, success, failure))
 
-#undef atomic_signal_fence /* orders a thread's stores before its own death; GenMC executes them   \
-                              in order anyway */
+#undef atomic_signal_fence /* not needed: GenMC keeps a thread's stores in order */
 #define atomic_signal_fence(order) (void)(order)
 
 /* ---- The processor: replaces lib/base/cpu.h -------------------------------------------------- */
