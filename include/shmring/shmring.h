@@ -357,8 +357,9 @@ SHMRING_API int shmring_unlink(const char *name);
 /*
  * Make usable again what dead participants held. Usually no program needs to call this: the library
  * does it when a queue is opened, when a send finds it full, when a receive finds it empty, and
- * every few thousand calls; at most every 50 ms, by one participant for all. It stops no
- * participant and takes no timeout for a death: the kernel says which ones are dead.
+ * with each 4,096th message sent or received (mpmc); at most every 50 ms, by one participant for
+ * all. It stops no participant and takes no timeout for a death: the kernel says which ones are
+ * dead.
  *
  * mpmc: blocks without a message are freed; messages taken and not released are published again at
  * the end of the queue, flagged, with their delivery count (or dropped, with SHMRING_AT_MOST_ONCE).
