@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* CRC-32C by its definition, apart from the library's: the remainder of a polynomial division. */
+/* CRC-32C by its definition, the remainder of a polynomial division; independent of the library's
+ * code. */
 #ifndef TEST_CRC32C_H
 #define TEST_CRC32C_H
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* Between the files of tests/test_event_loops.c. */
+/* Shared by the files of tests/test_event_loops.c. */
 #ifndef TEST_EVENT_LOOP_H
 #define TEST_EVENT_LOOP_H
 
 #include <stdbool.h>
 
-/* What the loop calls when the descriptor is readable. True: that was all. */
+/* The loop calls this when the descriptor is readable. True: all messages were received. */
 bool receive_numbers(void);
 
-/* Wait for the descriptor and receive, in a loop of libev's. */
+/* Wait for the descriptor and receive, in a loop of libev. */
 void run_ev(int fd);
 
 #endif

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Makes functions of the C library fail that lib/ calls. They are replaced when a program is
- * linked, by $(faults_ldflags) in local.mk; until a plan says otherwise they do what they always
- * do.
+ * Makes functions of the C library fail that lib/ calls. $(faults_ldflags) in local.mk replaces
+ * them when a program is linked. Without a plan they work as always.
  */
 #ifndef FAULTS_H
 #define FAULTS_H
 
 #include <stdbool.h>
 
-/* No errors: bytes are read or written, but fewer than were asked for; the call does nothing, and
- * says that it succeeded (fchmod). */
+/* Faults that are no errors. CUT_SHORT: fewer bytes are read or written than were asked for.
+ * DOES_NOTHING: the call does nothing and returns success (fchmod). */
 enum { CUT_SHORT = 10000, DOES_NOTHING };
 
 enum function {
@@ -87,17 +86,18 @@ extern const struct fallible fallible[FALLIBLE];
 
 struct plan {
     int function, error;
-    int nth;                /* the call that fails, from 1 */
-    bool for_ever;          /* and all after it */
-    bool no_tmpfile;        /* as on a file system without O_TMPFILE */
-    long file_system;       /* statfs.f_type says so, and files have the attribute C; 0: as it is */
-    void (*on_sleep)(void); /* done before a call that would sleep; may be NULL */
+    int nth;          /* the call that fails, from 1 */
+    bool for_ever;    /* and all after it */
+    bool no_tmpfile;  /* as on a file system without O_TMPFILE */
+    long file_system; /* statfs() returns this as f_type, and files have the attribute C; 0: the
+                         real one */
+    void (*on_sleep)(void); /* called before a call that would sleep; may be NULL */
     bool active, fired;
-    int calls[FALLIBLE]; /* of each, since the plan was made */
+    int calls[FALLIBLE]; /* calls of each function since the plan was made */
 };
 extern struct plan plan;
 
-/* From now on, until plan_end(). FALLIBLE: nothing fails, calls are counted. */
+/* Make a plan, valid until plan_end(). function FALLIBLE: nothing fails, calls are counted. */
 void plan_fault(int function, int error, int nth, bool for_ever);
 void plan_end(void);
 

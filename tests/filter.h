@@ -11,7 +11,7 @@
 
 enum { FILTER_MOST = 200 };
 
-/* Of the calls that are listed, or of all others, each answers with the error number. */
+/* From now on each listed call, or each call that is not listed, returns this error. */
 static inline bool filter_calls(const long *calls, unsigned n, bool refuse_listed, int error)
 {
     struct sock_filter code[FILTER_MOST + 3];

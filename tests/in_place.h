@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Creation on file systems without O_TMPFILE. There are few left to mount, so a seccomp filter
- * makes every file system one of those.
+ * Creation on file systems without O_TMPFILE. Few such file systems can still be mounted, so a
+ * seccomp filter refuses O_TMPFILE on every file system.
  */
 #ifndef TEST_IN_PLACE_H
 #define TEST_IN_PLACE_H
@@ -9,10 +9,10 @@
 #include "../lib/core/segment.h"
 #include "support.h"
 
-/* For this process and its children. */
+/* Refuse O_TMPFILE to this process and its children. */
 void forget_tmpfile(void);
 
-/* A queue that is to be, in a directory of its own. */
+/* A queue that is to be created, in a directory of its own. */
 struct site {
     char directory[TEST_NAME_SIZE];
     char name[TEST_NAME_SIZE + 16];
@@ -21,7 +21,7 @@ struct site {
 };
 void make_site(struct site *site);
 
-/* A child that has come half-way in creating the queue, and stays there. */
+/* Start a child that stops in the middle of creating the queue. */
 pid_t start_creation(struct site *site);
 
 #endif

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-/* Each takes where it starts and returns where it ends, or NULL. */
+/* Each function takes the start of a part and returns its end, or NULL if it is no JSON. */
 static inline const char *json_value(const char *p);
 
 static inline const char *json_space(const char *p)

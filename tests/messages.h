@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Random choices that can be repeated, and messages that follow from their number: whoever knows
- * which message comes next knows its length and each of its bytes.
+ * Random choices that can be repeated, and messages whose length and bytes follow from their
+ * number.
  */
 #ifndef TEST_MESSAGES_H
 #define TEST_MESSAGES_H
@@ -12,7 +12,7 @@
 
 enum { MESSAGE_LONGEST = 1 << 16 };
 
-/* $SHMRING_TEST_SEED, or another one each time; it is said on stderr. */
+/* $SHMRING_TEST_SEED, or a new seed each time; printed on stderr. */
 uint64_t test_seed(void);
 
 /* The next random number (splitmix64), and one below LIMIT. */
@@ -30,10 +30,10 @@ static inline uint32_t test_random_below(uint64_t *state, uint32_t limit)
     return (uint32_t)(test_random(state) % limit);
 }
 
-/* A length up to LONGEST for the message of that number; short ones are the more likely. */
+/* A length up to LONGEST for the message of that number; short ones are more likely. */
 uint32_t message_length(uint64_t seed, uint64_t number, uint32_t longest);
 
-/* Its content: MESSAGE_LONGEST bytes, of which it has the first ones. */
+/* The content of that message: it has the first bytes of these MESSAGE_LONGEST. */
 const uint8_t *message_content(uint64_t number);
 
 /* Are these LEN bytes the start of the content of that message? */

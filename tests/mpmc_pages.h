@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The inside of an mpmc queue's segment, for tests that put something into it, and a death without
- * a process; needs $(core_test_libs). */
+/* The memory of an mpmc queue's segment, for tests that write into it, and a death without a
+ * process; needs $(core_test_libs). */
 #ifndef TEST_MPMC_PAGES_H
 #define TEST_MPMC_PAGES_H
 
@@ -45,19 +45,19 @@ static inline struct shmr_block *mpmc_pages_block(const struct mpmc_pages *pages
     return (void *)(pages->data + index * pages->geometry.stride);
 }
 
-/* A queue that nobody has used yet, and has no participants: its first message will be at POSITION.
- */
+/* Set the position of the first message of a queue that was not used yet and has no
+ * participants. */
 static inline void mpmc_pages_start_at(struct mpmc_pages *pages, uint64_t position)
 {
     const uint64_t n = pages->geometry.capacity;
 
-    for (uint64_t before = position - n; before != position; before++) /* the lap that is over */
+    for (uint64_t before = position - n; before != position; before++) /* the lap before POSITION */
         mpmc_pages_block(pages, before % n)->entry = (before / n + 1) << 24 | (before * 5 + 1) % n;
     pages->tail->hint = position;
     pages->head->hint = position;
 }
 
-/* What kill -9 leaves of a handle: its row says ATTACHED, and its lock is gone. */
+/* Make of a handle what kill -9 leaves: its row says ATTACHED, and its lock is free. */
 static inline void mpmc_kill_handle(shmring_t **q)
 {
     const int kept = shmr_kept_take(&(*q)->kept, false);

@@ -81,7 +81,7 @@ static inline void *reserve_number(uint64_t number, uint32_t len)
     return msg;
 }
 
-/* So many messages fit, and not one more. */
+/* Assert that exactly count messages fit into the queue. */
 static inline void assert_fits(shmring_t *q, uint64_t count)
 {
     for (uint64_t i = 0; i < count; i++)

@@ -14,27 +14,27 @@ enum { IN_A_GROUP = 127, EVENTS = 16, MOST = 10000 };
 
 static const struct timespec at_once, moment = {.tv_nsec = 2000000}, *const for_ever;
 
-/* The ends that are waited for, and the ends that make them ready. */
+/* The handles that are in the mux, and the handles that make them ready. */
 extern shmring_t *mine[MOST], *other[MOST];
 extern shmring_mux_t *mux;
 extern struct shmring_mux_event events[EVENTS];
 
-/* A mux that sleeps at once; its end, and that of the queues. */
+/* setup() makes a mux that sleeps at once; teardown() closes the mux and the queues. */
 void setup(void);
 void teardown(void);
 
-/* Make queue i. It looks by itself every hour only: whatever comes was rung for. */
+/* Make queue i. Its recheck is after an hour, so a sleeper must have been woken for each event. */
 void make_queue(int i);
 
 /* Make queues, and add them with &mine[i] as their data. */
 void make_and_add(int from, int to);
 int index_of(const struct shmring_mux_event *event);
 
-/* A message for queue i: its number. */
+/* Send queue i a message, which is the number i. */
 void send_to(int i);
 void receive(shmring_t *q, int expected);
 
-/* The next event is that of queue i alone; its message is taken. */
+/* Assert that the next event is of queue i alone, and receive its message. */
 void expect(int i);
 
 /* A thread that waits for one event. */
@@ -46,7 +46,7 @@ struct thread {
 };
 void *wait_once(void *argument);
 
-/* Start such a thread, or another one, and wait until it sleeps. */
+/* Start a thread with this body, and wait until it sleeps. */
 void start(struct thread *t, void *(*body)(void *));
 int result_of(struct thread *t);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Is a text a valid OpenMetrics exposition (version 1.0) of gauges and counters? For tests of what
- * writes such. Stricter than the standard in that each family must have TYPE and HELP, in the order
- * TYPE, UNIT, HELP, and numbers must be finite.
+ * Is a text a valid OpenMetrics exposition (version 1.0) of gauges and counters? For tests of
+ * programs that write it. Stricter than the standard: each family must have TYPE and HELP, in the
+ * order TYPE, UNIT, HELP, and numbers must be finite.
  */
 #ifndef TESTS_OPENMETRICS_CHECK_H
 #define TESTS_OPENMETRICS_CHECK_H
@@ -16,7 +16,7 @@
 
 enum { OPENMETRICS_LINE = 1024, OPENMETRICS_LINES = 4096 };
 
-/* What was declared last, and the series and families so far. */
+/* The family declared last, and the series and families so far. */
 struct openmetrics {
     char family[128], unit[64];
     bool counter, helped, sampled;
@@ -35,7 +35,7 @@ static inline bool openmetrics_first_time(struct openmetrics *m, const char *tex
     return true;
 }
 
-/* Each takes where it starts and returns where it ends, or NULL. */
+/* Each function takes the start of a part and returns its end, or NULL if it is wrong. */
 static inline const char *openmetrics_name(const char *p, bool label)
 {
     if (!isalpha((unsigned char)*p) && *p != '_' && (label || *p != ':'))
@@ -86,7 +86,7 @@ static inline bool openmetrics_number(const char *p, bool counter)
 {
     char *end;
     if (!isdigit((unsigned char)*p) && *p != '-')
-        return false; /* nor space, nor what strtod() takes besides */
+        return false; /* no space, and nothing that only strtod() takes */
     double value = strtod(p, &end);
     return *end == '\0' && isfinite(value) && !(counter && value < 0);
 }
@@ -119,7 +119,7 @@ static inline bool openmetrics_head(struct openmetrics *m, const char *line)
         m->helped = m->sampled = false;
         m->unit[0] = '\0';
         strcpy(m->family, name);
-        /* The suffixes of what is made of counters and others must not be in a family's name. */
+        /* A family's name must not end as the samples of counters and other types do. */
         size_t n = strlen(name);
         if (n > 6 && strcmp(name + n - 6, "_total") == 0)
             return false;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The inside of a queue's segment, for tests that put something into it; needs $(core_test_libs).
- */
+/* The memory of an spsc queue's segment, for tests that write into it; needs $(core_test_libs). */
 #ifndef TEST_SPSC_PAGES_H
 #define TEST_SPSC_PAGES_H
 
@@ -38,7 +37,7 @@ static inline void pages_unmap(struct pages *pages)
     munmap(pages->segment, pages->segment_size);
 }
 
-/* A queue that nobody has used yet: its first message will be at POSITION. */
+/* Set the position of the first message of a queue that was not used yet. */
 static inline void pages_start_at(struct pages *pages, uint64_t position)
 {
     for (int i = 0; i < 2; i++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Between a bridge and its server: sees what the bridge says, and says more to it than the server
- * does. A process of its own, for one connection.
+ * A process between a bridge and its server, for one connection: it records what the bridge sends,
+ * and sends the bridge messages of its own besides the server's.
  */
 #ifndef TESTS_TAP_H
 #define TESTS_TAP_H
@@ -17,11 +17,11 @@ struct tap {
 };
 
 void tap_start(struct tap *t, const struct nats *n);
-/* From now on, so many messages come to the bridge's inbox before each answer to a ping. */
+/* From now on send count messages to the bridge's inbox before each answer to a ping. */
 void tap_say_more(struct tap *t, int count);
-/* How many such messages it was given. */
+/* The number of such messages sent so far. */
 int tap_said(const struct tap *t);
-/* Has the bridge said that? */
+/* Has the bridge sent this text? */
 bool tap_heard(const struct tap *t, const char *text);
 void tap_stop(struct tap *t);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who is alive, where that is hard to tell: file systems whose mappings do not keep locks,
- * processes that cannot open anything any more when somebody dies, and a fork, a recovery or a
- * removal in the middle of attaching.
+ * Which participant is alive, where that is hard to tell: file systems whose mappings do not keep
+ * locks, processes that can no longer open files when a participant dies, and a fork, a recovery or
+ * a removal in the middle of attaching.
  */
 #include "config.h"
 
@@ -46,9 +46,9 @@ static void (*on_row_lock)(void); /* once, before the first row is locked */
 static void (*on_open)(void);     /* once, before the first open() */
 static void (*on_dup)(void);      /* once, before the first dup3() */
 static bool (*on_nap)(void);      /* each nanosleep() */
-static unsigned unseen;           /* so many tests of the lonely byte do not see its lock, from.. */
-static unsigned looks;            /* this one on */
-static unsigned seen_first, fcntls; /* what was asked; all calls */
+static unsigned unseen; /* tests of the lonely byte that are not to see its lock, after ... */
+static unsigned looks;  /* tests of the lonely byte so far */
+static unsigned seen_first, fcntls; /* ... these first ones; all calls of fcntl() */
 
 static void once(void (**hook)(void))
 {
@@ -141,7 +141,7 @@ int __wrap_nanosleep(const struct timespec *time, struct timespec *left)
 
 static pid_t sleeper;
 
-/* A child that has all that fork gives it, and does nothing. */
+/* Fork a child that inherits all it can, and does nothing. */
 static void fork_sleeper(void)
 {
     const pid_t parent = getpid();
@@ -160,7 +160,7 @@ static void fork_sleeper(void)
         _exit(0);
     }
     char byte;
-    (void)!read(ready[0], &byte, 1); /* it runs: what fork does in it is done */
+    (void)!read(ready[0], &byte, 1); /* the child runs: its fork handlers have ended */
     close(ready[0]);
     close(ready[1]);
 }
@@ -205,7 +205,7 @@ Test(alive, fork_while_the_descriptor_has_the_locks)
     fork_during(&on_row_lock);
 }
 
-/* A handle that recovers has a descriptor for it; who is forked after that does not. */
+/* A handle that recovers has a descriptor for that; a child forked after that does not. */
 Test(alive, fork_does_not_inherit_what_recovers)
 {
     test_name(name);
@@ -247,7 +247,8 @@ Test(alive, a_mapping_that_does_not_keep_locks)
     shmring_close(&watch);
 }
 
-/* Another process has the test's descriptor for a moment: the lock that is seen says nothing. */
+/* Another process has a copy of the test's descriptor for a moment: then a lock that is seen proves
+ * nothing. */
 Test(alive, a_test_of_a_mapping_that_is_disturbed)
 {
     shmring_t *q;
@@ -258,7 +259,7 @@ Test(alive, a_test_of_a_mapping_that_is_disturbed)
     cr_assert_eq(shmring_open(&q, name, BOTH), 0);
     const int mapped = q->kept.fd;
     cr_assert_eq(shmr_row_holder(watch->fd, &watch->geometry, 0), SHMR_OWNER);
-    shmr_unlock_all(mapped); /* holds none: the mapping does */
+    shmr_unlock_all(mapped); /* this descriptor holds no lock: the mapping does */
     cr_assert_eq(shmr_row_holder(watch->fd, &watch->geometry, 0), SHMR_OWNER);
     shmring_close(&q);
     shmring_close(&watch);
@@ -288,7 +289,7 @@ static int hold(void *ready)
 
     child_assert(shmring_open(&q, name, SHMRING_CONSUMER) == 0);
     child_assert(shmring_peek(q, &msg, NULL) >= 0);
-    fork_sleeper(); /* which does not make it look alive when it is dead */
+    fork_sleeper(); /* the child must not make this process look alive when it is dead */
     test_tell(*(int *)ready);
     pause();
     return 0;
@@ -304,7 +305,7 @@ static pid_t start_holder(void)
     return pid;
 }
 
-/* A queue that came with the lower layer, an image's: observed before anybody attached. */
+/* A queue in the lower layer, as in an image: it is observed before any participant attaches. */
 static void observe_lower(const char *directory)
 {
     const struct shmring_config config = {.kind = SHMRING_SPSC, .capacity = 4096};
@@ -383,7 +384,8 @@ static int use_overlay(void)
     return 0;
 }
 
-/* Mounts that go with the child. below: what the overlay lies on, "tmpfs" or "ext4". */
+/* Run in a child, whose mounts end with it. below: the file system under the overlay, "tmpfs" or
+ * "ext4". */
 static int run_on_overlay(void *below)
 {
     static char directory[TEST_NAME_SIZE], options[6 * TEST_NAME_SIZE], command[4 * TEST_NAME_SIZE];
@@ -630,7 +632,7 @@ Test(alive, attaching_while_the_queue_is_removed)
     shmring_close(&q);
     shmring_close(&watching);
 
-    /* And it stays after all. */
+    /* And the queue is not removed in the end. */
     lock_out();
     on_nap = let_go;
     cr_assert_eq(shmring_open(&q, name, SHMRING_PRODUCER), 0);
@@ -638,7 +640,8 @@ Test(alive, attaching_while_the_queue_is_removed)
     shmring_close(&watching);
 }
 
-/* Whoever removes it is stopped: nobody hangs, and nobody is told that a role is held. */
+/* The process that removes the queue is stopped: no call hangs, and none returns that a role is
+ * held. */
 Test(alive, attaching_while_who_removes_is_stopped)
 {
     struct shmring_stat stat;
@@ -656,7 +659,7 @@ Test(alive, attaching_while_who_removes_is_stopped)
     shmring_close(&watching);
 }
 
-/* Each row is somebody's but a dead one's, which is being recovered: it is free soon. */
+/* All rows have owners but one, whose dead owner is being recovered: it is free soon. */
 Test(alive, attaching_while_the_only_row_is_recovered)
 {
     struct shmring_config config = {.kind = SHMRING_MPMC,
@@ -687,7 +690,8 @@ Test(alive, attaching_while_the_only_row_is_recovered)
     shmring_close(&q);
 }
 
-/* A row is locked first, and says who has it then: another participant may be in between. */
+/* A participant locks a row first and then writes its name into it: another one may come between
+ * the two. */
 Test(alive, a_row_that_is_being_taken_is_passed_over)
 {
     struct shmring_config config = {.kind = SHMRING_MPMC,
@@ -768,7 +772,8 @@ Test(alive, a_sweep_looks_at_few_blocks)
             cr_assert_eq(q->sweep.next, i * SHMR_SWEEP_UNITS);
             cr_assert_eq(dead->state, SHMR_ROW_ATTACHED);
             cr_assert_eq(shmr_row_holder(q->fd, &q->geometry, row), SHMR_NOBODY);
-            if (round == 1 && i == 4) { /* somebody else finished it, and its successor died too */
+            if (round == 1 && i == 4) { /* another participant has freed the row, and the row's next
+                                           owner has died too */
                 shmr_row_at(q->map.table, row)->generation++;
                 sweep_now(q);
                 cr_assert(!q->sweep.active || q->sweep.next <= SHMR_SWEEP_UNITS);
@@ -782,7 +787,7 @@ Test(alive, a_sweep_looks_at_few_blocks)
         cr_assert_eq(report.who[0].row, row);
     }
 
-    /* shmring_recover() does all of it at once, also what a sweep has begun. */
+    /* shmring_recover() recovers the whole row at once, also a row that a sweep has begun. */
     cr_assert_eq(shmring_dup(&dying, q, BOTH), 0);
     cr_assert_eq(shmring_reserve(dying, 8, &msg), 0);
     mpmc_kill_handle(&dying);
@@ -792,7 +797,8 @@ Test(alive, a_sweep_looks_at_few_blocks)
     cr_assert_eq(report.freed, 1);
     cr_assert_not(q->sweep.active);
 
-    /* Another participant recovers the row when the sweep goes on: what the sweep did is told. */
+    /* Another participant has recovered the row when the sweep goes on: the sweep still reports
+     * what it did. */
     cr_assert_eq(shmring_dup(&dying, q, BOTH), 0);
     cr_assert_eq(shmring_reserve(dying, 8, &msg), 0);
     const uint32_t row = dying->row;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * From a queue through a stream to another queue, while bridges, servers, producer and consumer are
- * killed at random: every message arrives, and once.
+ * killed at random: every message arrives exactly once.
  *
- * An mpmc producer that is killed does not know whether it has sent what it was about to, so the
- * next one sends it again, as its first message. Each message says which producer sent it: that the
- * producer sent twice is then told from what came twice. Of what the queue delivers again, because
- * the consumer was killed with it, its position tells.
+ * An mpmc producer that is killed may or may not have sent the message it was about to send, so its
+ * successor sends that again, as its first message. Each message names its producer, so the test
+ * can tell a message that was sent twice from one that came twice. A message that the queue
+ * redelivers, because a consumer was killed with it, has the same position.
  */
 #include <config.h>
 
@@ -32,7 +32,7 @@ struct message {
     uint64_t life; /* of the producer: the first, second, ... */
 };
 
-/* What survives those who are killed. */
+/* Shared memory, which survives the killed processes. */
 static struct world {
     uint64_t messages;
     _Atomic uint64_t allowed; /* to be sent: the kills are spread over all messages */
@@ -44,8 +44,8 @@ static struct world {
         uint64_t first; /* the number that it begins with */
         _Atomic uint8_t came;
     } begun[LIVES];
-    _Atomic uint64_t held[LIVES]; /* by each consumer, last: the position + 1 */
-    _Atomic uint8_t came[];       /* each message, from a producer that has not begun with it */
+    _Atomic uint64_t held[LIVES]; /* the last message that each consumer held: its position + 1 */
+    _Atomic uint8_t came[]; /* count of each message, from producers that did not begin with it */
 } * world;
 
 static uint32_t kind;
@@ -64,7 +64,7 @@ static int produce(void *unused)
     (void)unused;
     child_assert(shmring_open(&q, from, SHMRING_PRODUCER) == 0);
     child_assert(shmring_stat(q, &st) == 0);
-    /* spsc: exact after any death. mpmc: by its own note. */
+    /* spsc: the queue's count is exact after any death. mpmc: the producer's own note. */
     m.number = kind == SHMRING_SPSC ? st.sent : world->sending;
     m.life = world->producers;
     child_assert(m.life < LIVES);
@@ -81,7 +81,7 @@ static int produce(void *unused)
     return 0;
 }
 
-/* How often the message has come, from whichever producer. */
+/* The number of times that the message has come, from all producers. */
 static uint64_t times(uint64_t number)
 {
     uint64_t n = world->came[number];
@@ -99,7 +99,7 @@ static bool was_held(uint64_t position)
     return false;
 }
 
-/* What the consumer of this life has before it. */
+/* Note a message that the consumer of this life has received. */
 static void note(const struct message *m, const struct shmring_info *info, uint64_t life)
 {
     child_assert(m->number < world->messages && m->life < world->producers);
@@ -118,7 +118,7 @@ static void note(const struct message *m, const struct shmring_info *info, uint6
     world->received += times(m->number) == 1;
 }
 
-/* Until all have come, or, for patience 0, until there is nothing more. */
+/* Receive until all messages have come, or, for patience 0, until the queue is empty. */
 static int consume(void *patience)
 {
     const struct timespec timeout = {.tv_sec = *(int *)patience};
@@ -130,7 +130,7 @@ static int consume(void *patience)
     const uint64_t life = world->consumers;
     child_assert(life < LIVES);
     world->consumers = life + 1;
-    uint64_t received = 0; /* whoever was here before may not have come to count the last one */
+    uint64_t received = 0; /* the consumer before may not have counted its last one */
     for (uint64_t n = 0; n < world->messages; n++)
         received += times(n) > 0;
     world->received = received;
@@ -180,7 +180,7 @@ static void start_servers(int count)
     }
 }
 
-/* One that knows all servers. */
+/* Start a bridge that knows all servers. */
 static struct program start_bridge(const char *route)
 {
     char url[256] = "url=";
@@ -194,7 +194,7 @@ static struct program start_bridge(const char *route)
     return program_start(-1, -1, argv);
 }
 
-/* Restart what has ended by itself: a bridge may give up when it finds no stream. */
+/* Restart a bridge that has ended: it may give up when it finds no stream. */
 static void keep_up(struct program *bridge, const char *route)
 {
     if (program_runs(bridge))
@@ -257,10 +257,11 @@ static void run(uint32_t which, uint64_t messages, int servers_, unsigned victim
         cr_assert_lt(time(NULL) - moved, PATIENCE_S, "%d of %d came", (int)before, (int)messages);
         keep_up(&out, out_route);
         keep_up(&in, in_route);
-        /* The next kill comes when so many have arrived, and some more are on their way. */
+        /* The next kill comes when its share of the messages has arrived and some more are in
+         * flight. */
         world->allowed = done < kills ? share * (uint64_t)(done + 2) : messages;
         if (done == kills || before < share * (uint64_t)done ||
-            (server_count > 1 && before == 0)) { /* until there is a cluster */
+            (server_count > 1 && before == 0)) { /* until the cluster has a leader */
             usleep(2000);
             continue;
         }
@@ -282,7 +283,7 @@ static void run(uint32_t which, uint64_t messages, int servers_, unsigned victim
             nats_kill(server);
             usleep(test_random_below(&state, 500000));
             nats_start_again(server);
-            if (server_count > 1) /* the others cannot do without it for long */
+            if (server_count > 1) /* the others need this server for a majority */
                 nats_await_health(server);
         }
     }
@@ -290,7 +291,7 @@ static void run(uint32_t which, uint64_t messages, int servers_, unsigned victim
     cr_assert_eq(test_wait(producer), 0);
     bridge_stop(&out);
     bridge_stop(&in);
-    /* What is left is what a producer has sent twice, or nothing. */
+    /* Only messages that a producer has sent twice may be left. */
     cr_assert_eq(test_run(consume, &no_time), 0);
     uint64_t again = 0, stored = 0;
     for (uint64_t n = 0; n < messages; n++)
@@ -313,7 +314,7 @@ static void run(uint32_t which, uint64_t messages, int servers_, unsigned victim
     munmap(world, size);
 }
 
-/* So many messages for each kill, of those that $SHMRING_TEST_KILLS wants. */
+/* The number of messages for all kills that $SHMRING_TEST_KILLS asks for. */
 static uint64_t for_each(int kills, uint64_t messages)
 {
     return (uint64_t)kills * messages;
@@ -347,7 +348,7 @@ Test(bridge_kills, anybody_with_mpmc_queues)
     run(SHMRING_MPMC, for_each(kills, 10000), 1, BRIDGES | SERVER | ENDS, kills);
 }
 
-/* One at a time: the other two go on, once they have chosen a leader. */
+/* One server at a time is killed: the other two go on, once they have chosen a leader. */
 Test(bridge_kills, a_cluster_of_three)
 {
     const int kills = test_kills(0) / 10;

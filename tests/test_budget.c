@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * However a peer changes the memory, and at whatever moment, a call takes no more steps than its
- * budget says: counted, where the peer acts before each of them. And what happens between two steps
- * of a call, once in a long time by itself, at the moment that the test chooses.
+ * However a peer changes the memory, and at any moment, a call takes no more steps than its budget:
+ * the steps are counted, and the peer acts before each of them. Other tests change the memory
+ * between two chosen steps of a call, which happens very seldom by chance.
  */
 #include <config.h>
 
@@ -23,14 +23,14 @@ enum {
     CAPACITY = 8,
     LONGEST = 100,
     BUDGET = 2 * CAPACITY + 1024,
-    MORE = 16, /* looks of a call besides its walk */
+    MORE = 16, /* loads of a call besides its walk */
     RING = 4096,
 };
 
 #define BOTH (SHMRING_PRODUCER | SHMRING_CONSUMER)
 
 static shmring_t *q, *other;
-static uint64_t looks; /* at what the peer is after */
+static uint64_t looks; /* loads of the word that the peer changes */
 
 static void no_peer(void)
 {
@@ -85,7 +85,8 @@ static void set_entry(uint64_t position, bool published)
                              (published ? 0 : UINT64_C(1) << SHMR_BLOCK_BITS);
 }
 
-/* Another producer is always there first: at each fiftieth look only at the last moment. */
+/* Another producer always claims first: at every fiftieth load only at the last moment, before the
+ * compare-and-swap. */
 static void be_there_first(enum turn turn, volatile void *word)
 {
     uint64_t position;
@@ -94,7 +95,7 @@ static void be_there_first(enum turn turn, volatile void *word)
         set_entry(position, turn == SWAP || looks++ % 50 != 0);
 }
 
-/* The same for who does not publish. */
+/* The same for a call that does not publish. */
 static void publish_always(enum turn turn, volatile void *word)
 {
     uint64_t position;
@@ -135,7 +136,7 @@ Test(budget, recovery, .init = open_mpmc, .fini = close_queue)
     }
 }
 
-/* All is published, and nothing of it is to be had. */
+/* All entries are published, and no message can be taken. */
 static void offer_nothing(enum turn turn, volatile void *word)
 {
     uint64_t position;
@@ -194,7 +195,7 @@ Test(budget, counting, .init = open_mpmc, .fini = close_queue)
     }
 }
 
-/* Every block is free when it is looked at, and gone when it is to be had. */
+/* Every block is free when it is loaded, and taken before the compare-and-swap. */
 static void take_blocks_away(enum turn turn, volatile void *word)
 {
     for (uint64_t i = 0; i < CAPACITY; i++)
@@ -214,7 +215,7 @@ Test(budget, a_block_to_write_into, .init = open_mpmc, .fini = close_queue)
 
 /* ---- mpmc: between two steps ----------------------------------------------------------------- */
 
-/* Somebody takes the message in block 0 while we look whether it fits. */
+/* Another consumer takes the message in block 0 while the call checks whether it fits. */
 static void take_it(enum turn turn, volatile void *word)
 {
     (void)turn;
@@ -233,7 +234,7 @@ Test(budget, a_message_too_long_that_somebody_takes, .init = open_mpmc, .fini = 
     cr_assert_eq(buf[0], 'm');
 }
 
-/* A message comes between the two looks of a call. */
+/* A message comes between the two loads of a call. */
 static void send_a_long_one(enum turn turn, volatile void *word)
 {
     (void)turn;
@@ -252,7 +253,8 @@ Test(budget, a_message_too_long_that_comes_late, .init = open_mpmc, .fini = clos
     cr_assert_eq(q->mpmc.queue.receiving.misses, 0, "it was not empty");
 }
 
-/* What the dead one was about to publish is published after all, and taken, as we take it. */
+/* The message that the dead producer was about to publish is published after all, and taken, while
+ * the call recovers it. */
 static void finish_for_the_dead(enum turn turn, volatile void *word)
 {
     if (turn == SWAP && word == (volatile void *)&block(0)->descriptor)
@@ -271,7 +273,7 @@ Test(budget, a_block_that_somebody_has_by_now, .init = open_mpmc, .fini = close_
     cr_assert_eq(shmr_owner(block(0)->descriptor), q->row);
 }
 
-/* As many deliveries as can be counted are not none. */
+/* The greatest count of deliveries does not wrap to 0. */
 Test(budget, deliveries_do_not_wrap, .init = open_mpmc, .fini = close_queue)
 {
     struct shmring_info info;
@@ -287,13 +289,13 @@ Test(budget, deliveries_do_not_wrap, .init = open_mpmc, .fini = close_queue)
 /* ---- mpmc: looking for the dead ---------------------------------------------------------------
  */
 
-/* Whatever the clock in the segment says, 50 ms by one's own pass between two looks. */
+/* Whatever time the segment holds, 50 ms of the handle's own clock pass between two sweeps. */
 Test(budget, a_wrong_clock_makes_no_more_sweeps, .init = open_mpmc, .fini = close_queue)
 {
     static const uint64_t clocks[] = {0, 1, INT64_MAX, UINT64_MAX};
     uint64_t sweeps = 0, before;
 
-    around_stop_clock(); /* a millisecond a look */
+    around_stop_clock(); /* each clock read is a millisecond later */
     for (uint32_t i = 0; i < 2000; i++) {
         q->mpmc.queue.tail_page->swept = clocks[i % 4];
         before = q->swept;
@@ -327,7 +329,7 @@ Test(budget, a_look_for_the_dead_ends_after_so_many_rows, .init = open_mpmc, .fi
     cr_assert_eq(shmr_recover_dead(q, UINT32_MAX), (int)looks - 3);
 }
 
-/* Of those who look at the same moment, one goes on. */
+/* Of several participants that are about to sweep at the same moment, one does. */
 static void sweep_first(enum turn turn, volatile void *word)
 {
     if (turn == SWAP && word == (volatile void *)&q->mpmc.queue.tail_page->swept)
@@ -353,7 +355,7 @@ Test(budget, one_sweep_of_two, .init = open_mpmc, .fini = close_queue)
     cr_assert_eq(shmring_recover(q, &report), 1);
 }
 
-/* Another thread forks or attaches: who is on the way of a message does not wait for that. */
+/* Another thread forks or attaches: a send or receive does not wait for that. */
 Test(budget, a_sweep_does_not_wait, .init = open_mpmc, .fini = close_queue)
 {
     mpmc_kill_handle(&other);
@@ -385,8 +387,8 @@ Test(budget, the_record_of_one_at_work, .init = open_spsc, .fini = close_queue)
     cr_assert_leq(looks, 64);
 }
 
-/* A consumer that says it is ahead of the producer: a sample of the depth is no place to complain,
- * and a look for room says that there is something to be told. */
+/* A consumer whose position is ahead of the producer's: the sample of the depth does not report it;
+ * a check for room does. */
 Test(budget, a_head_that_cannot_be, .init = open_spsc, .fini = close_queue)
 {
     struct shmr_spsc_consumer_page *page = (void *)q->map.consumer;
@@ -420,7 +422,8 @@ static struct shmr_dump a_dump(void)
     return (struct shmr_dump){.q = q, .copy = copy, .each = tell};
 }
 
-/* Each message is as long as can be, and consumed as soon as it was copied, as if it were short. */
+/* Each message is as long as allowed, and a peer consumes it as soon as it was copied, as if it
+ * were short. */
 static void consume_what_is_copied(enum turn turn, volatile void *word)
 {
     struct shmr_spsc_consumer_page *page = (void *)q->map.consumer;
@@ -461,7 +464,7 @@ Test(budget, dump_beside_a_consumer_that_goes_astray, .init = open_spsc, .fini =
     assert_refused(shmr_spsc_dump(&d), EBADMSG, "not a multiple of 8");
 }
 
-/* Block 0's descriptor is another one at each look. */
+/* Block 0's descriptor is another one at each load. */
 static void change_the_descriptor(enum turn turn, volatile void *word)
 {
     (void)turn;
@@ -479,7 +482,7 @@ Test(budget, dump_of_a_message_in_motion, .init = open_mpmc, .fini = close_queue
     cr_assert_eq(told, 0);
     cr_assert_leq(looks, 1 + CAPACITY + 2 * COPY_TRIES);
     peer = NULL;
-    block(0)->entry = 0; /* out of the ring: from a lap ago */
+    block(0)->entry = 0; /* not in the ring: an entry of the lap before */
     block(0)->descriptor = shmr_descriptor(SHMR_OWN | SHMR_M, 0, 0);
     peer = change_the_descriptor;
     looks = 0;
@@ -488,7 +491,7 @@ Test(budget, dump_of_a_message_in_motion, .init = open_mpmc, .fini = close_queue
     cr_assert_leq(looks, 2 + CAPACITY);
 }
 
-/* A block that its producer fills, which the ring names although it is no message. */
+/* A block that its producer is filling, although an entry of the ring names it. */
 Test(budget, dump_of_a_block_without_a_message, .init = open_mpmc, .fini = close_queue)
 {
     const struct shmr_dump d = a_dump();

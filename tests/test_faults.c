@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every call that the library makes to the kernel, and for memory, fails: in each operation each of
- * them, by itself and all its calls at once, with each errno that it may have. The operation
- * succeeds all the same, or returns an error that its documentation has, with a detail; it keeps
- * nothing; and when nothing fails any more it succeeds.
+ * Every call that the library makes to the kernel, and for memory, fails: in each operation each
+ * function, first one call of it and then all its calls, with each errno that it may return. The
+ * operation still succeeds, or returns an error that its documentation has, with a detail. It leaks
+ * nothing, and when nothing fails any more it succeeds.
  */
 #include "config.h"
 
@@ -20,7 +20,7 @@
 
 #define BOTH (SHMRING_PRODUCER | SHMRING_CONSUMER)
 
-/* Long, for it is not to be over; short where nothing works at all. */
+/* A time limit: long, so that the wait does not end by it; short where all calls fail. */
 static const struct timespec *a_while(void)
 {
     static const struct timespec longest = {.tv_sec = 10}, shortest = {.tv_nsec = 20 * 1000 * 1000};
@@ -28,7 +28,7 @@ static const struct timespec *a_while(void)
     return plan.for_ever ? &shortest : &longest;
 }
 
-/* Where it happens: a directory in /dev/shm, a queue in it. */
+/* A directory in /dev/shm, and a queue in it. */
 static char directory[TEST_NAME_SIZE + 16], name[TEST_NAME_SIZE + 32];
 static uint32_t kind;
 static shmring_t *q, *other; /* closed after each round */
@@ -37,7 +37,7 @@ static shmring_t *q, *other; /* closed after each round */
 
 enum { DOCUMENTED_MAX = 32 };
 
-/* From the kernel, whatever the call: see "Errors of the kernel" in shmring.h. */
+/* Errors of the kernel that every call may return: see "Errors of the kernel" in shmring.h. */
 static const int anywhere[DOCUMENTED_MAX] = {ENOMEM, EMFILE, ENFILE, EACCES, EPERM,    EIO,
                                              EINTR,  ENOLCK, EDQUOT, ENODEV, EOVERFLOW};
 
@@ -55,7 +55,7 @@ static bool is_in(const int *errors, int error)
 
 struct operation {
     const char *name;
-    void (*before)(void); /* the queue, and who else is needed */
+    void (*before)(void); /* creates the queue and the other participants */
     int (*run)(void);
     int documented[DOCUMENTED_MAX];
     void (*on_sleep)(void);
@@ -102,7 +102,7 @@ static int run_create_memfd(void)
     return create(&q, "memfd:orders", BOTH);
 }
 
-/* By a path that starts where the process is. */
+/* By a relative path. */
 static int run_create_here(void)
 {
     return create(&q, "file:queue", BOTH);
@@ -113,7 +113,7 @@ static void must(int r)
     cr_assert_geq(r, 0, "%s", shmring_strerror_detail());
 }
 
-/* A queue with a message in it, and nobody at it. */
+/* A queue with a message and without participants. */
 static void queue(void)
 {
     must(create(&q, name, BOTH));
@@ -136,7 +136,7 @@ static void queue_empty(void)
     must((int)shmring_recv(q, &byte, 1));
 }
 
-/* What is called does not know better. */
+/* The functions that are called believe that it is btrfs. */
 static void btrfs_before(void)
 {
     plan.file_system = 0x9123683e;
@@ -190,7 +190,7 @@ static void make_queue(void)
         must(create(&made, name, 0));
         shmring_close(&made);
     }
-    cr_assert_eq(chmod(name + 5, 0600), 0); /* once more, for one who could not open it at first */
+    cr_assert_eq(chmod(name + 5, 0600), 0); /* readable again, for the second attempt */
 }
 
 static int run_open_wait(void)
@@ -219,7 +219,8 @@ static int run_dup(void)
     return shmring_dup(&q, other, BOTH);
 }
 
-/* Both sides of an empty queue, and of a full one; those who wait do not look before they sleep. */
+/* A producer and a consumer of an empty queue, and of a full one; they sleep without spinning
+ * first. */
 static void two_sides(void)
 {
     const struct shmring_waiting at_once = {.recheck_ms = 20};
@@ -273,7 +274,7 @@ static int run_wait_for_both(void)
     return shmring_wait(q, SHMRING_READABLE | SHMRING_WRITABLE, a_while());
 }
 
-/* All messages are held by the other: there is neither one nor room for one. mpmc. */
+/* mpmc: the other participant holds all messages, so the queue is neither readable nor writable. */
 static const void *held;
 
 static void two_sides_stuck(void)
@@ -311,7 +312,7 @@ static void polled(void)
     must(shmring_fd(q, SHMRING_READABLE));
 }
 
-/* Its wait word is rung by one who opens it for that. */
+/* The wait word says that a participant waits by descriptor: the publisher opens the notifier. */
 static void polled_by_other(void)
 {
     must(create(&other, name, SHMRING_CONSUMER));
@@ -385,7 +386,7 @@ static int run_unlink(void)
 {
     const int r = shmring_unlink(name);
 
-    /* A second time, after a fault that came when it was done already. */
+    /* The second time the name may be gone: the fault came after the removal. */
     return r == -ENOENT && access(name + 5, F_OK) < 0 ? 0 : r;
 }
 
@@ -475,7 +476,7 @@ static void enter(void)
 {
     char own[TEST_NAME_SIZE];
 
-    test_name(own); /* and so it is removed when the test ends */
+    test_name(own); /* test_name() removes it when the test ends */
     snprintf(directory, sizeof directory, "/dev/shm/%s", own);
     snprintf(name, sizeof name, "file:%s/queue", directory);
     cr_assert(mkdir(directory, 0700) == 0 && chdir(directory) == 0);
@@ -520,7 +521,7 @@ static void check_kept(const struct round *round, const struct holdings *before,
               now.descriptors, before->descriptors, now.shared_maps, before->shared_maps, when);
 }
 
-/* What could not be removed has to stay, and there is shmring gc for it. */
+/* A file that could not be removed stays; `shmring gc` removes it. */
 static bool may_stay(const struct round *round)
 {
     switch (round->function) {
@@ -587,7 +588,7 @@ static void one_round(const struct round *round)
     check_files(round);
 }
 
-/* Of each function, how often the operation calls it when nothing fails. */
+/* Count how often the operation calls each function when nothing fails. */
 static void count_calls(const struct operation *o, int calls[FALLIBLE])
 {
     plan.file_system = 0;
@@ -664,7 +665,7 @@ Test(faults, each_function_is_called)
                   "%s", fallible[f].name);
 }
 
-/* The handles of a process are noted in places for 64, and more places as needed. */
+/* The library notes a process's handles in arrays of 64, and allocates more arrays as needed. */
 static int open_many(void *unused)
 {
     enum { MANY = 64 };
@@ -687,7 +688,8 @@ Test(faults, more_handles_than_there_are_places)
     cr_assert_eq(test_run(open_many, NULL), 0);
 }
 
-/* Without inotify the name is looked up, and who gives up says why it was late. */
+/* Without inotify the name is looked up again and again, and the error detail says why that was
+ * late. */
 Test(faults, no_inotify)
 {
     static const int without[] = {CALL_INOTIFY_INIT, CALL_INOTIFY_ADD};
@@ -724,7 +726,7 @@ Test(faults, holes_that_cannot_be_filled)
     close(fd);
 }
 
-/* A file system that does not allocate: the creator writes each block, and the room is there. */
+/* A file system without fallocate(): the creator writes each block, so the memory is allocated. */
 Test(faults, a_new_queue_has_its_room)
 {
     static const int errors[] = {EOPNOTSUPP, ENOSYS};
@@ -736,7 +738,7 @@ Test(faults, a_new_queue_has_its_room)
         for (int i = 0; i < 2; i++) {
             kind = k == 0 ? SHMRING_SPSC : SHMRING_MPMC;
             plan_fault(CALL_FALLOCATE, errors[i], 1, true);
-            must(create(&q, name, 0)); /* without a role: whoever attaches allocates what lacks */
+            must(create(&q, name, 0)); /* the first to attach with a role allocates the rest */
             plan_end();
             cr_assert(plan.fired);
             cr_assert_eq(shmring_stat(q, &whole), 0);
@@ -748,7 +750,7 @@ Test(faults, a_new_queue_has_its_room)
         }
 }
 
-/* A file system that says it has set the mode, and has not. */
+/* A file system that returns success for fchmod(), and does not set the mode. */
 Test(faults, a_mode_that_is_not_kept)
 {
     struct shmring_config config;
@@ -765,7 +767,7 @@ Test(faults, a_mode_that_is_not_kept)
     shmring_close(&q);
 }
 
-/* What is done once a process, by its first call. */
+/* What the library does once in each process, in the first call. */
 struct first {
     int function, error, expected;
 };
@@ -795,7 +797,7 @@ Test(faults, first_calls)
                      fallible[firsts[i].function].name, strerror(firsts[i].error));
 }
 
-/* Where a name says nothing of the queue's state, nobody waits for it, and it is not removed. */
+/* Where a name does not tell the queue's state, no call waits for it, and none removes it. */
 Test(faults, not_taken_for_unfinished)
 {
     static const struct first those[] = {
@@ -813,7 +815,7 @@ Test(faults, not_taken_for_unfinished)
     plan_fault(CALL_PREAD, EIO, 1, false);
     assert_refused(shmring_unlink(name), EIO, "error");
     plan_end();
-    plan_fault(CALL_FSTAT, EIO, 2, false); /* after that which looks for a directory */
+    plan_fault(CALL_FSTAT, EIO, 2, false); /* after the call that checks for a directory */
     assert_refused(shmring_unlink(name), EIO, "error");
     plan_end();
     must(shmring_unlink(name));

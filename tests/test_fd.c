@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Descriptors to wait by. Nothing here depends on how long something takes: a descriptor that never
- * becomes readable ends the test by its time limit.
+ * Descriptors to wait by. No test depends on how long a step takes: if a descriptor never becomes
+ * readable, the test fails by its time limit.
  */
 #include <config.h>
 
@@ -22,7 +22,7 @@
 
 TestSuite(fd, .timeout = 120);
 
-/* Look by itself only after an hour: whatever comes was rung for. */
+/* Recheck only after an hour: a waiter must have been notified of each event. */
 static const struct shmring_waiting sleepy = {.recheck_ms = 3600000};
 static const struct shmring_waiting often = {.recheck_ms = 1};
 
@@ -391,7 +391,7 @@ static int send_numbers(void *unused)
     return 0;
 }
 
-/* The loop of an example, beside a process that now and then sleeps for room. */
+/* An example's loop, beside a process that sometimes sleeps for room. */
 static void check_loop(void (*poller)(int))
 {
     int number, next = 0;
@@ -537,7 +537,7 @@ static int produce(void *unused)
     return 0;
 }
 
-/* Everybody sleeps by descriptor, with a ring of four messages between them. */
+/* All processes sleep by descriptor, with a ring of four messages between them. */
 Test(fd, many_processes, .init = setup_mpmc, .fini = teardown)
 {
     pid_t consumers[CONSUMERS], producers[PRODUCERS];
@@ -604,7 +604,7 @@ Test(fd, one_killed_before_it_rings_mpmc, .init = setup_mpmc, .fini = teardown)
     check_the_timer_makes_good();
 }
 
-/* Somebody removed the notifier by hand, before the producer opened it. */
+/* The notifier was removed before the producer opened it. */
 Test(fd, no_notifier_but_a_timer, .init = setup_spsc, .fini = teardown)
 {
     int fd = armed(consumer, SHMRING_READABLE);
@@ -620,8 +620,8 @@ Test(fd, no_notifier_but_a_timer, .init = setup_spsc, .fini = teardown)
     receive_one(consumer);
 }
 
-/* Somebody removes the notifier alone while it is in use: who waits makes a new one, and who rings,
- * and held the old one, finds it. */
+/* The notifier is removed while it is in use: a waiter makes a new one, and a publisher that has
+ * the old one open finds it. */
 Test(fd, a_notifier_that_is_removed_is_made_again, .init = setup_mpmc, .fini = teardown)
 {
     char path[PATH_MAX];
@@ -636,25 +636,26 @@ Test(fd, a_notifier_that_is_removed_is_made_again, .init = setup_mpmc, .fini = t
     for (int i = 0; i < 3; i++) {
         arm(consumer, SHMRING_READABLE);
         cr_assert_eq(unlink(path), 0);
-        send_one(); /* by the old one, which is all there is */
+        send_one(); /* by the old one, the only one so far */
         await(fd);
         receive_one(consumer);
 
         arm(consumer, SHMRING_READABLE);
         cr_assert(!is_readable(fd));
         cr_assert_eq(access(path, F_OK), 0, "it was not made again");
-        late = open_role(SHMRING_PRODUCER); /* who knows the new one only */
+        late = open_role(SHMRING_PRODUCER); /* which has opened the new one only */
         cr_assert_eq(shmring_send(late, "hello", 5), 0);
         await(fd);
         receive_one(consumer);
         arm(consumer, SHMRING_READABLE);
-        send_one(); /* who held the old one */
+        send_one(); /* by the handle that has the old one open */
         await(fd);
         receive_one(consumer);
         shmring_close(&late);
     }
 
-    /* Who waits by the old one and who waits by the new one hear of the same message. */
+    /* A waiter with the old one and a waiter with the new one are both notified of the same
+     * message. */
     arm(consumer, SHMRING_READABLE);
     cr_assert_eq(unlink(path), 0);
     int fd2 = armed(other, SHMRING_READABLE);
@@ -665,7 +666,7 @@ Test(fd, a_notifier_that_is_removed_is_made_again, .init = setup_mpmc, .fini = t
     shmring_close(&other);
 }
 
-/* One who waits and rings by the same handle. */
+/* A handle that both waits and publishes. */
 Test(fd, a_removed_notifier_of_one_who_rings_itself, .init = setup_mpmc, .fini = teardown)
 {
     char path[PATH_MAX];
@@ -692,7 +693,8 @@ Test(fd, a_removed_notifier_of_one_who_rings_itself, .init = setup_mpmc, .fini =
     receive_one(consumer);
 }
 
-/* The directory takes no new one: what is there goes on, and the timer makes good. */
+/* No new notifier can be made in the directory: existing ones still work, and the timer replaces
+ * the new one. */
 static int arm_where_nothing_can_be_made(void *path)
 {
     shmring_t *q;
@@ -732,7 +734,7 @@ static void check_the_last_peer(void)
     cr_assert_eq(shmring_set_waiting(consumer, &peers), 0);
     fd = armed(consumer, SHMRING_READABLE);
     shmring_close(&producer);
-    await(fd); /* a clean close rings */
+    await(fd); /* a clean close notifies */
     assert_refused(shmring_fd_arm(consumer, SHMRING_READABLE), EPIPE, "no live producer");
 
     peers.recheck_ms = 1;

@@ -6,12 +6,11 @@
  *
  * Every thread is a list of steps; a step is one load, one store into the thread's store buffer, or
  * one locked instruction, which empties the buffer first. A buffer may be emptied at any time, and
- * is after SHMR_RECHECK_NS: then everything is visible. A sleeper that is not certain sleeps for so
- * long only; its timed look is the end of its sleep here. A sleeper that is certain sleeps on,
- * unless it is woken: nobody may sleep so while the message is there.
+ * is after SHMR_RECHECK_NS: then everything is visible. A sleeper that is not certain sleeps for
+ * that long only; here its recheck ends its sleep. A sleeper that is certain sleeps until it is
+ * woken: no sleeper may sleep so while the message is there.
  *
- * Rules for being certain: the one of lib/wait/sleep.c, and those that are not enough and must fail
- * here.
+ * The rules for being certain: that of lib/wait/sleep.c, and weaker ones, which must fail here.
  */
 #include <config.h>
 
@@ -25,20 +24,22 @@
 #include "lib/wait/waitword.h"
 
 enum rule {
-    SETTLED,     /* of lib/wait/sleep.c: this handle, or one that left a note, announced long ago */
+    SETTLED, /* of lib/wait/sleep.c: this handle, or one that noted it, announced SHMR_RECHECK_NS
+                ago */
     SEEN_BEFORE, /* WATCHED was set before this announcement */
-    ALWAYS       /* nobody is careful */
+    ALWAYS       /* every sleeper is certain */
 };
 
 enum { PUBLISHER, FIRST, SECOND, THREADS };
-enum { ANNOUNCEMENTS = 2 }; /* of each sleeper: it is woken for nothing, and announces again */
+enum { ANNOUNCEMENTS = 2 }; /* of each sleeper: one may be woken for nothing, and announce again */
 
-/* Steps of a sleeper: announce, be certain or not, look, go to sleep. Of the publisher: store the
- * message, look at the word, and when it is heeded fence, look, ring. */
+/* The steps of a sleeper: announce, be certain or not, poll, go to sleep. Of the publisher: store
+ * the message, load the word, and if it says that sleepers may be there, fence, load again,
+ * notify. */
 struct state {
     uint32_t word; /* in memory, as waitword.h has it */
     bool message;  /* in memory */
-    bool buffered; /* the publisher's store of it, in its store buffer */
+    bool buffered; /* the publisher's store of the message is in its store buffer */
     bool settled;  /* the note */
     bool long_ago; /* SHMR_RECHECK_NS have passed since the first announcement of all */
     uint8_t step[THREADS];
@@ -52,7 +53,7 @@ static enum rule rule;
 static unsigned long states;
 static bool failed;
 
-/* What has been explored: each state once. */
+/* The states explored so far, each once. */
 enum { TABLE = 1 << 16 };
 static struct state table[TABLE];
 static bool used[TABLE];
@@ -113,7 +114,7 @@ static void ring(struct state *s)
     s->word = waitword.word;
 }
 
-/* The next step of the publisher. False: it has none. */
+/* Make the publisher's next step. False: it has none. */
 static bool publish(struct state *s)
 {
     switch (s->step[PUBLISHER]++) {
@@ -126,7 +127,7 @@ static bool publish(struct state *s)
     case 2:
         if (!s->heeded)
             return false;
-        flush(s); /* P1, and ringing has locked instructions */
+        flush(s); /* P1; notifying has locked instructions, too */
         ring(s);
         return true;
     default:
@@ -152,7 +153,7 @@ static bool is_certain(struct state *s, int me, uint32_t was)
     }
 }
 
-/* The next step of a sleeper. False: it has none, or sleeps. */
+/* Make a sleeper's next step. False: it has none, or sleeps. */
 static bool sleep_or_look(struct state *s, int me)
 {
     uint32_t was;
@@ -167,7 +168,7 @@ static bool sleep_or_look(struct state *s, int me)
         return true;
     case 1:
         if (s->message)
-            s->turns[me] = ANNOUNCEMENTS; /* it has what it waited for */
+            s->turns[me] = ANNOUNCEMENTS; /* it has found the message */
         return true;
     default:
         s->asleep[me] = s->word == s->value[me];
@@ -204,7 +205,7 @@ static void explore(const struct state *s)
         explore(&next);
     }
     for (int t = FIRST; t <= SECOND; t++)
-        if (s->asleep[t] && s->turns[t] < ANNOUNCEMENTS) { /* a signal, or a futex's whim */
+        if (s->asleep[t] && s->turns[t] < ANNOUNCEMENTS) { /* a signal, or a spurious wake-up */
             struct state next = *s;
             next.asleep[t] = false;
             explore(&next);

@@ -2,7 +2,7 @@
 /*
  * Real processes on one mpmc queue, killed and stopped at random moments. What must hold then: no
  * committed message is lost, none comes twice without its flag, each producer's messages come in
- * order, no block is leaked, and nobody waits for the one who was stopped or killed.
+ * order, no block is leaked, and no process waits for one that was stopped or killed.
  *
  * $SHMRING_TEST_KILLS says how many kills each test makes; see the target soak.
  */
@@ -26,18 +26,18 @@ enum { NUMBERS = 1 << 24 }; /* of messages of one producer and its successors, f
 
 #define BOTH (SHMRING_PRODUCER | SHMRING_CONSUMER)
 
-/* What all processes know together, each word written so that a death at any moment leaves it true.
- */
+/* The knowledge of all processes, in shared memory. Each word is written so that it is true after a
+ * death at any moment. */
 static struct journal {
     _Atomic int finish;
     struct {
-        _Atomic uint32_t begun;           /* its messages before this one may have been sent */
-        _Atomic uint32_t acked;           /* and those before this one were: it was told so */
+        _Atomic uint32_t begun; /* its messages before this one may have been sent */
+        _Atomic uint32_t acked; /* its messages before this one were sent: the call returned */
         _Atomic uint8_t unsure[NUMBERS];  /* begun, and then its producer was killed */
         _Atomic uint8_t plain[NUMBERS];   /* how often it was delivered without a flag */
-        _Atomic uint8_t flagged[NUMBERS]; /* and with */
+        _Atomic uint8_t flagged[NUMBERS]; /* ... and how often with one */
     } from[PRODUCERS];
-    _Atomic uint64_t steps[CHILDREN]; /* what it did successfully, in all lives */
+    _Atomic uint64_t steps[CHILDREN]; /* successful calls of a child and its predecessors */
 } * journal;
 
 static shmring_t *observer;
@@ -66,7 +66,7 @@ static void write_message(void *block, struct stamp stamp)
            length_of(stamp) - sizeof stamp);
 }
 
-/* Whole, and one that was begun? */
+/* Check that a message is whole, and that its producer had begun to send it. */
 static struct stamp read_message(const void *block, size_t len)
 {
     struct stamp stamp;
@@ -99,7 +99,8 @@ static struct stamp begin(uint32_t producer, uint32_t count)
     return (struct stamp){producer, first};
 }
 
-/* COUNT of them were sent; take the others back, which nobody can have seen. */
+/* COUNT of them were sent; the numbers of the others are free again, as no consumer can have seen
+ * them. */
 static void acknowledge(struct stamp first, uint32_t count)
 {
     atomic_store(&journal->from[first.producer].begun, first.number + count);
@@ -174,7 +175,7 @@ static int produce(void *argument)
     return 0;
 }
 
-/* Take some, note them, and give them back in another order. */
+/* Take messages, note them, and release them in another order. */
 static bool consume_some(shmring_t *q, uint32_t count, int64_t last[PRODUCERS])
 {
     const void *block[4];
@@ -220,7 +221,7 @@ static int consume(void *argument)
     return 0;
 }
 
-/* Attaches, takes what it gets, recovers the dead, and goes: by closing, or not. */
+/* Attaches, takes messages, recovers the dead, and ends, with or without closing. */
 static int come_and_go(void *argument)
 {
     struct role *role = argument;
@@ -257,7 +258,7 @@ static void start(int child)
                             &role);
 }
 
-/* A producer was killed: was what it had begun sent or not? */
+/* A producer was killed: mark the messages that it had begun as unsure. */
 static void note_what_is_unsure(int child)
 {
     if (child >= PRODUCERS)
@@ -268,7 +269,8 @@ static void note_what_is_unsure(int child)
     atomic_store(&journal->from[child].acked, begun);
 }
 
-/* However it ended: killed here, of its own accord, but never by an assertion or a fault. */
+/* Wait for a child's end. It may have been killed here or have exited, but must not have ended by
+ * an assertion or a fault. */
 static void bury(int child)
 {
     const int how = test_wait(pids[child]);
@@ -277,7 +279,7 @@ static void bury(int child)
     note_what_is_unsure(child);
 }
 
-/* Bury and replace those that went of their own accord. */
+/* Bury and replace children that have exited. */
 static void tend(void)
 {
     for (int i = 0; i < CHILDREN; i++) {
@@ -296,8 +298,8 @@ static void nap(uint32_t longest_us)
     nanosleep(&(struct timespec){0, ns}, NULL);
 }
 
-/* Producers or consumers [FROM, TO) did so much more, however long that takes on a busy machine:
- * the test's own time limit is for those that never do. */
+/* Wait until producers or consumers [FROM, TO) have each made COUNT more steps. There is no time
+ * limit but the test's own, as the machine may be busy. */
 static void wait_for_steps(int from, int to, uint64_t count)
 {
     uint64_t before = 0, now;
@@ -320,7 +322,7 @@ static void send_all(int sig, int but_producer, int but_consumer)
             kill(pids[i], sig);
 }
 
-/* All but one producer and one consumer are stopped, in whatever they are doing, and those two go
+/* All but one producer and one consumer are stopped, anywhere in their work, and those two must go
  * on. */
 static void stop_most(void)
 {
@@ -338,7 +340,7 @@ static void kill_one(void)
     const int child = (int)test_random_below(&state, CHILDREN);
 
     nap(2000);
-    if (test_random_below(&state, 4) == 0) { /* stopped first: the others go on meanwhile */
+    if (test_random_below(&state, 4) == 0) { /* stopped first: the others must go on */
         kill(pids[child], SIGSTOP);
         nap(2000);
     }
@@ -357,7 +359,7 @@ static void start_all(void)
         start(i);
 }
 
-/* They close, or are killed. */
+/* The children close, or are killed. */
 static void end_all(bool killing)
 {
     atomic_store(&journal->finish, 1);
@@ -368,7 +370,8 @@ static void end_all(bool killing)
     }
 }
 
-/* Everything that was committed has come, or is still there; and there is room for all of N. */
+/* Check that each committed message has come or is still in the queue, and that N messages fit
+ * in. */
 static void check_conservation(void)
 {
     int64_t last[PRODUCERS] = {-1, -1, -1};
@@ -394,7 +397,8 @@ static void check_conservation(void)
     shmring_close(&q);
 }
 
-/* So many kills, on a new queue after so many of them; a round that does not end is killed. */
+/* Make that many kills, with a new queue after each kills_a_round of them; a round that does not
+ * end is killed. */
 static void rounds(int kills, int kills_a_round, void (*round)(int kills))
 {
     state = test_seed();
@@ -446,7 +450,7 @@ static void stop_one_and_kill_one(int kills)
         tend();
         kill(pids[stopped], SIGSTOP);
         kill_one();
-        kill(pids[stopped], SIGCONT); /* the one that was stopped, or its successor */
+        kill(pids[stopped], SIGCONT); /* the process that was stopped, or its successor */
     }
     end_all(true);
 }

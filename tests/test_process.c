@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the library may assume of the process that it is in: threads are cancelled, signal handlers
- * fork, stacks are small, plugins are unloaded, and the umask takes everything.
+ * What the library must stand in the process that it is in: cancelled threads, signal handlers that
+ * fork, small stacks, plugins that are unloaded, and a umask of 0777.
  */
 #include "config.h"
 
@@ -57,7 +57,7 @@ static void queue_of_dead(void)
     cr_assert_eq(shmring_send(q, "a", 1), 0);
     cr_assert_eq(shmring_send(q, "b", 1), 0);
     cr_assert_eq(test_run(die_attached, NULL), 0);
-    q->mpmc.queue.tail_page->swept = 0; /* it is time to look for the dead */
+    q->mpmc.queue.tail_page->swept = 0; /* a sweep is due */
     q->swept = 0;
 }
 
@@ -123,7 +123,7 @@ static int do_close(void)
 
 static int do_close_last(void)
 {
-    shmring_close(&other); /* it removes the notifiers */
+    shmring_close(&other); /* this removes the notifiers */
     return 0;
 }
 
@@ -157,7 +157,7 @@ static int do_send_and_ring(void)
     return shmring_send(q, "c", 1);
 }
 
-/* It sleeps, and recovers the message that the dead participant held. */
+/* The call sleeps, and recovers the message that the dead participant held. */
 static int do_recv_wait(void)
 {
     char byte;
@@ -271,7 +271,7 @@ static void close_all(void)
     (void)shmring_unlink(name);
 }
 
-/* In a thread made with ATTR, by BODY. Returns what the thread does. */
+/* Run BODY in a thread made with ATTR. Returns the thread's result. */
 static void *in_thread(void *(*body)(void *), const struct call *call, const pthread_attr_t *attr)
 {
     pthread_t thread;
@@ -297,11 +297,11 @@ static void *run_cancelled(void *argument)
     return NULL;
 }
 
-/* The thread is to be cancelled, but not in the call: a queue can be opened and a child be forked
- * afterwards, and all that was taken is in a handle that somebody has. */
+/* The thread is cancelled, but not inside the call. So afterwards queues can be opened and children
+ * forked, and each handle that was made is known to the caller. */
 Test(process, no_call_is_a_cancellation_point, .timeout = 120)
 {
-    queue_polled(); /* what is made once a process is made now */
+    queue_polled(); /* what the library makes once in each process is made now */
     close_all();
     for (int i = 0; i < CALLS; i++) {
         const struct holdings before = test_holdings();
@@ -325,9 +325,9 @@ static void *run_call(void *argument)
 }
 
 /*
- * Sending, receiving and waiting work on the smallest stack that POSIX promises, on which the C
- * library puts what is its own first; and so in a signal handler. What makes, finds or removes a
- * name has paths on the stack, and is promised 32 KiB.
+ * Sending, receiving and waiting work on the smallest stack that POSIX promises, a part of which
+ * the C library uses for itself; so they also work in a signal handler. Calls that create, open or
+ * remove a name have paths on the stack, and need 32 KiB.
  */
 static size_t stack_for(const struct call *call)
 {
@@ -373,7 +373,7 @@ static void fork_in_handler(int number)
     errno = error;
 }
 
-/* The signal comes while the fork lock is held: the handler runs when it is not any more. */
+/* The signal comes while the fork lock is held: its handler runs after the lock is released. */
 Test(process, a_handler_forks_during_an_attach, .timeout = 60)
 {
     const struct sigaction action = {.sa_handler = fork_in_handler};
@@ -409,7 +409,7 @@ static int fork_with_handlers(void *argument)
     (void)argument;
     alarm(30);
     child_assert(pthread_atfork(open_in_handler, open_in_handler, open_in_handler) == 0);
-    made = test_create_mpmc(name, 0, 8, 64); /* and so the library's come after them */
+    made = test_create_mpmc(name, 0, 8, 64); /* registers the library's handlers after these */
     shmring_close(&made);
     pid_t child = fork();
     if (child == 0)
@@ -453,7 +453,7 @@ static bool is_mapped(const char *file)
     return found;
 }
 
-/* A plugin's life: it creates a queue, and guards it. */
+/* Load a plugin, let it create and guard a queue, and unload it. */
 static void load_and_unload(const char *file)
 {
     void *loaded = dlopen(file, RTLD_NOW | RTLD_LOCAL);
@@ -491,7 +491,7 @@ static int unload_then_fault(void *argument)
     pid_t child;
     int status;
 
-    signal(SIGBUS, SIG_DFL); /* Criterion's, or a sanitizer's */
+    signal(SIGBUS, SIG_DFL); /* replaces the handler of Criterion or of a sanitizer */
     for (int i = 0; i < 3; i++)
         load_and_unload(argument);
     child_assert(is_mapped(argument));
@@ -574,7 +574,7 @@ Test(process, many_copies_can_be_loaded, .timeout = 60)
 
 /* ---- What a program does to its process ------------------------------------------------------ */
 
-/* The default action was put back, by a library that ends, for example. */
+/* Another library has set the default action again, for example at its end. */
 static int guard_again(void *argument)
 {
     struct shmring_stat st;

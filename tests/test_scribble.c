@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The scribbler: a peer with write permission that does whatever it can do to a queue, while three
- * correct processes send, receive, wait, attach, recover and look. It writes random words
- * everywhere, plausible words where it hurts, hammers single words, wakes sleepers for nothing,
- * locks others' rows, forges participants, punches holes, and at last truncates the file. Messages
- * may be lost and calls may fail, but
+ * The scribbler: a peer with write permission that damages a queue in all ways it can, while three
+ * correct processes send, receive, wait, attach, recover and observe. It writes random words
+ * everywhere and plausible words in the places that calls read, stores into single words again and
+ * again, wakes sleepers for nothing, locks rows that are not its own, forges participants, punches
+ * holes, and at last truncates the file. Messages may be lost and calls may fail, but
  *
  *   - nobody touches what is not the queue's: mappings lie between guard pages (fuzz/around.c), and
  *     so do the buffers that messages are received into;
  *   - no call goes on and on: each one ends within a second of processor time;
  *   - no call returns what it is not documented to return.
  *
- * SHMRING_TEST_WRITES: how many words each of the tests writes, in all.
+ * SHMRING_TEST_WRITES: the number of words that each test writes.
  */
 #include <config.h>
 
@@ -40,7 +40,7 @@ enum { VICTIMS = 3, LONGEST = 1000, ROWS = 8, BURST = 4096, LOCKED_ROWS = 3 };
 #define A_SECOND   ((struct itimerval){{1, 0}, {1, 0}})
 #define SHORT_TIME (&(struct timespec){.tv_nsec = 200000})
 
-/* Between the processes, out of the scribbler's way. */
+/* Memory that the correct processes share, and the scribbler does not touch. */
 static struct shared {
     _Atomic bool over;
     _Atomic uint64_t calls[VICTIMS], messages[VICTIMS], corrupt[VICTIMS], attached[VICTIMS];
@@ -62,7 +62,7 @@ static struct {
     void *reserved;
 } me;
 
-/* A second of processor time later: is it still the same call? */
+/* After each second of processor time: is the process still in the same call? */
 static void look_at_the_clock(int number)
 {
     static const char words[] = "a call has gone on for a second of processor time\n";
@@ -210,7 +210,7 @@ static bool may_be(long r)
     return r >= 0;
 }
 
-/* A poisoned handle is left, and others from time to time, with all that they hold. */
+/* Replace a poisoned handle, and at random others, with all that they hold. */
 static void attach_anew(const struct victim *v)
 {
     shmring_close(&me.q);
@@ -253,11 +253,11 @@ struct scribbler {
     struct shmr_geometry g;
     struct shmr_header header;
     _Atomic uint64_t *segment;
-    uint8_t *fresh; /* as it was when it was created */
+    uint8_t *fresh; /* the segment as it was when it was created */
     int fd;
 };
 
-/* What could be there: near what is, or made up of what such words are made up of. */
+/* A plausible word: near the old value, or made of the parts that such words have. */
 static uint64_t some_word(struct scribbler *s, uint64_t old)
 {
     const uint64_t r = test_random(&s->state), little = r >> 8 & 0xff;
@@ -314,7 +314,7 @@ static uint64_t word_of(struct scribbler *s, uint64_t from, uint64_t to)
     return from / 8 + test_random_below(&s->state, (uint32_t)((to - from) / 8));
 }
 
-/* Where the header of a record is; or entry, descriptor, length and deliveries of a block. */
+/* The place of a record's header, or of a block's entry, descriptor, length or deliveries. */
 static uint64_t some_place_of_a_message(struct scribbler *s)
 {
     const struct shmr_geometry *g = &s->g;
@@ -325,7 +325,7 @@ static uint64_t some_place_of_a_message(struct scribbler *s)
            test_random_below(&s->state, 3);
 }
 
-/* One that somebody looks at. */
+/* The index of a block or an entry that calls are reading. */
 static uint64_t some_index(struct scribbler *s)
 {
     const struct shmr_geometry *g = &s->g;
@@ -358,7 +358,8 @@ static void scribble_anywhere(struct scribbler *s)
         put(s, word_of(s, s->g.producer, s->g.segment_size), test_random(&s->state));
 }
 
-/* The same word again and again: between its two looks, if somebody looks twice. */
+/* Write the same word again and again: if a call loads it twice, it changes between the two
+ * loads. */
 static void hammer(struct scribbler *s)
 {
     const uint64_t index = some_index(s), old = get(s, index);
@@ -368,7 +369,7 @@ static void hammer(struct scribbler *s)
         put(s, index, i % 2 ? old : other);
 }
 
-/* Entries, or records, that go on for ever before whoever walks along them. */
+/* Write entries, or records, ahead of a call that walks along them, without end. */
 static void run_ahead(struct scribbler *s)
 {
     const struct shmr_geometry *g = &s->g;
@@ -393,7 +394,7 @@ static void wake_all(struct scribbler *s)
     }
 }
 
-/* All rows are those of the dead, or of processes that never were. */
+/* Make all rows those of dead participants, or of processes that never existed. */
 static void forge_participants(struct scribbler *s)
 {
     for (uint32_t row = 0; row < s->g.rows; row++)
@@ -402,7 +403,7 @@ static void forge_participants(struct scribbler *s)
                 word == 0 ? SHMR_ROW_ATTACHED : test_random(&s->state));
 }
 
-/* Be in the way of whoever attaches or recovers. */
+/* Lock rows, to disturb processes that attach or recover. */
 static void grab_locks(struct scribbler *s)
 {
     for (int i = 0; i < LOCKED_ROWS; i++) {
@@ -416,8 +417,8 @@ static void grab_locks(struct scribbler *s)
 }
 
 /*
- * Begin anew with a queue as it was created, and change a word of a message now and then: only
- * where something comes through is there something to be deceived by.
+ * Restore the queue as it was created, and change single words of messages at random: calls get
+ * deeper where most messages are intact.
  */
 static void scribble_lightly(struct scribbler *s)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Files that are truncated, or have holes punched into them, under those who have them mapped: with
- * shmring_guard_sigbus() nobody dies, and everybody is told.
+ * Files that are truncated, or have holes punched into them, while processes have them mapped: with
+ * shmring_guard_sigbus() no process dies, and each call returns an error.
  */
 #include <config.h>
 
@@ -153,7 +153,7 @@ static long (*const calls[])(shmring_t *) = {by_send, by_send_batch,   by_commit
                                              by_stat, by_participants, by_dump};
 enum { CALLS = sizeof calls / sizeof calls[0] };
 
-/* What the call needs to get as far as the memory. */
+/* Prepare what the call needs, so that it gets as far as the memory. */
 static void prepare(shmring_t *q, long (*call)(shmring_t *))
 {
     if (call == by_recv || call == by_recv_batch || call == by_release)
@@ -174,7 +174,7 @@ static void call_truncated(unsigned kind, long (*call)(shmring_t *))
     prepare(q, call);
     truncate_to(q, 0);
     errno = 0;
-    /* spsc: it has nothing of the segment to look at. */
+    /* spsc: this call does not read the segment. */
     const long r = call(q);
     cr_assert(r == -EBADMSG || (kind == SHMRING_SPSC && call == by_cancel && r == 0) ||
                   (kind == SHMRING_SPSC && call == by_recover && r == -EBADMSG),
@@ -193,7 +193,8 @@ Test(sigbus, every_call_is_told, .timeout = 60)
             call_truncated(kinds[k], calls[i]);
 }
 
-/* From every page on: the first access is to another section each time. */
+/* The file is cut at every page, so that the first failing access is in another section each
+ * time. */
 Test(sigbus, every_length_is_noticed, .timeout = 60)
 {
     cr_assert_eq(shmring_guard_sigbus(), 0);
@@ -201,7 +202,7 @@ Test(sigbus, every_length_is_noticed, .timeout = 60)
         for (off_t pages = 0;; pages++) {
             shmring_t *q = create_queue(kinds[k], BOTH);
             const struct shmr_geometry *g = &q->geometry;
-            /* Nothing that was delivered once is looked up in the origins. */
+            /* A message that was delivered once is not looked up in the origins. */
             const uint64_t used = g->type->number == SHMR_MPMC ? g->origins : g->data_size;
             if ((uint64_t)pages * PAGE >= g->data + used) {
                 shmring_close(&q);
@@ -235,7 +236,7 @@ Test(sigbus, an_observer_is_told)
     }
 }
 
-/* A message of which only the beginning is still there is none. */
+/* A message of which only the beginning is still there is not delivered. */
 Test(sigbus, half_a_message_is_none)
 {
     static uint8_t message[3 * PAGE], copy[3 * PAGE];
@@ -267,7 +268,7 @@ Test(sigbus, the_rest_of_a_peeked_message_reads_as_zeroes)
 
 static void *truncate_later(void *q)
 {
-    usleep(20000); /* the other one is asleep by then, or else it will find out without */
+    usleep(20000); /* the other process sleeps by then, or else it finds out without being woken */
     truncate_to(q, 0);
     return NULL;
 }
@@ -296,7 +297,8 @@ Test(sigbus, who_was_attached_before_is_protected_too)
     shmring_close(&q);
 }
 
-/* Each handle by itself, and other queues not at all; more of them than are noted in one piece. */
+/* Only handles of the truncated queue are lost, not those of other queues; there are more handles
+ * than one array of the library holds. */
 Test(sigbus, others_are_not_concerned, .timeout = 60)
 {
     enum { MANY = 150 };
@@ -327,7 +329,7 @@ Test(sigbus, the_role_is_free)
     cr_assert_eq(shmring_guard_sigbus(), 0);
     truncate_to(q, (off_t)q->geometry.data);
     assert_refused(by_send(q), EBADMSG, GONE);
-    /* Not by shmring_participants(): it counts the messages, whose memory is gone. */
+    /* The rows are read directly: shmring_participants() counts messages, whose memory is gone. */
     for (uint32_t row = 0; row < SHMR_SPSC_ROWS; row++)
         cr_assert_eq(shmr_row_is_locked(observer->fd, &observer->geometry, row), 0);
     shmring_close(&q);
@@ -364,7 +366,7 @@ static int fill_and_punch(void *argument)
     return 0;
 }
 
-/* /dev/shm of 64 KiB, as containers have it, full to the brim. */
+/* /dev/shm of 64 KiB, as containers have it, completely full. */
 Test(sigbus, a_hole_that_no_memory_is_left_for)
 {
     char directory[TEST_NAME_SIZE];
@@ -478,7 +480,7 @@ static int die_of_kill(void *argument)
     return 0;
 }
 
-/* As the kernel would have done. */
+/* With the action that the kernel would have taken. */
 Test(sigbus, other_faults_are_passed_on)
 {
     static char ignored;
@@ -491,7 +493,7 @@ Test(sigbus, other_faults_are_passed_on)
     cr_assert_eq(test_run(die_of_kill, &ignored), 0);
 }
 
-/* What a child has at an address where its parent had a queue is not that queue. */
+/* The memory of a child at an address where its parent had a queue is not that queue. */
 static int die_where_the_parent_had_a_queue(void *argument)
 {
     const shmring_t *q = argument;
@@ -513,13 +515,13 @@ Test(sigbus, a_child_is_not_protected_by_its_parents_handles)
     shmring_close(&q);
 }
 
-/* Nor is what was the parent's in the way of a queue of the child's that is mapped there. */
+/* A queue of the child can be mapped at an address where its parent had a queue. */
 static int map_where_the_parent_had_a_queue(void *argument)
 {
     const struct shmring_config config = {.kind = SHMRING_SPSC, .flags = BOTH, .capacity = 4096};
     const shmring_t *parents = argument;
 
-    for (int i = 0; i < 64; i++) { /* kept open: the next one is mapped elsewhere */
+    for (int i = 0; i < 64; i++) { /* kept open, so that the next one is mapped elsewhere */
         shmring_t *q = NULL;
         child_assert(shmring_create(&q, queue_name, &config) == 0);
         child_assert(shmring_unlink(queue_name) == 0);
@@ -548,7 +550,7 @@ Test(sigbus, a_child_may_map_a_queue_where_its_parent_had_one)
 
 enum { WORKERS = 3 };
 
-/* One handle a worker; the test's own thread takes the memory away while they are at work. */
+/* Each worker has a handle; the test's own thread takes the memory away while they use it. */
 static struct {
     shmring_t *handle[WORKERS];
     pthread_barrier_t start, end;
@@ -568,7 +570,7 @@ static long operate(shmring_t *q, uint64_t *state)
     case 0:
         r = shmring_dup(&copy, q, SHMRING_OBSERVER);
         shmring_close(&copy);
-        return r == -EBADMSG ? 0 : r; /* its own, of which this one need not know yet */
+        return r == -EBADMSG ? 0 : r; /* of its own handle; the tested one may not know yet */
     case 1:
         return by_stat(q);
     case 2:
@@ -589,7 +591,7 @@ static long operate(shmring_t *q, uint64_t *state)
             memcpy(buf, msg, (size_t)r);
         if (r >= 0)
             r = shmring_release(q, msg);
-        return r == -EINVAL ? 0 : r; /* with a hole in its descriptor, it is nobody's */
+        return r == -EINVAL ? 0 : r; /* with a hole in its descriptor, the block has no owner */
     case 8:
     case 9:
     case 10:
@@ -622,7 +624,7 @@ static void *work(void *number)
     }
 }
 
-/* Holes and lengths at random, and at last nothing. */
+/* Punch holes and truncate at random, at last to length 0. */
 static void take_away(int fd, uint32_t size, uint64_t *state)
 {
     for (uint64_t i = test_random_below(state, 4); i > 0; i--) {
@@ -655,7 +657,7 @@ static void race_once(unsigned kind, uint64_t *state)
     close(fd);
 }
 
-/* $SHMRING_TEST_RACES of them, or some. */
+/* $SHMRING_TEST_RACES races, or a default number. */
 Test(sigbus, races, .timeout = 3600)
 {
     const char *given = getenv("SHMRING_TEST_RACES");

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A producer and a consumer that are killed at random moments, thousands of times, and replaced.
- * Each writes into a diary, which survives it, what it is about to do and what it has done. So its
- * successor knows what must be in the queue: every message whose send returned, in order, once; and
- * of what the dead consumer had been given, what comes again comes flagged.
+ * Each writes into a diary in shared memory what it is about to do and what it has done. So its
+ * successor knows what must be in the queue: every message whose send returned, in order, once.
+ * Messages that the dead consumer had been given come again only with the flag.
  *
  * $SHMRING_TEST_KILLS says how many kills each test makes; see the target soak.
  */
@@ -23,8 +23,8 @@
 
 enum { KILLS = 1000, STOPS = 100, BATCH = 8, LONGEST_EVER = 1 << 14 };
 
-/* Messages are numbered from 0; each of these is a number of the first message that is not meant.
- */
+/* Messages are numbered from 0. Each of these fields is the number of the first message that it
+ * does not cover. */
 static struct diary {
     _Atomic uint64_t to_commit;       /* producer: before a call that may commit those before */
     _Atomic uint64_t committed;       /* ... and when it has returned */
@@ -98,7 +98,8 @@ static int produce(void *arg)
 
     child_assert(shmring_open(&q, name, SHMRING_PRODUCER) == 0);
     child_assert(shmring_stat(q, &st) == 0);
-    /* All that the last one knows that it sent; and at most what it was at. */
+    /* Sent is at least what the last producer knows it has sent, and at most what it was about to
+     * send. */
     child_assert(st.sent >= diary->committed);
     child_assert(st.sent <= diary->to_commit);
     diary->committed = number = st.sent;
@@ -219,7 +220,8 @@ static int consume(void *arg)
     child_assert(st.received >= diary->retired);
     child_assert(st.received <= diary->to_retire);
     diary->retired = c.number = st.received;
-    about_to_take(c.number + 1); /* the last one may have died receiving it, without a diary */
+    about_to_take(c.number + 1); /* the last consumer may have died while it received this one,
+                                    before its entry in the diary */
     c.flagged = diary->given;
     c.may_flag = diary->to_take;
     while (!diary->finish) {
@@ -259,7 +261,7 @@ static void sleep_at_most(uint32_t microseconds)
     nanosleep(&pause, NULL);
 }
 
-/* So many more calls of the child have returned. */
+/* Wait until `more` calls of the child have returned. */
 static void wait_for_calls(pid_t pid, const _Atomic uint64_t *calls, uint64_t more)
 {
     const uint64_t enough = *calls + more;
@@ -272,7 +274,8 @@ static void wait_for_calls(pid_t pid, const _Atomic uint64_t *calls, uint64_t mo
     }
 }
 
-/* Some time, in which it may not even have opened the queue; or some calls. */
+/* Let the child work for a random time, in which it may not even have opened the queue; or for some
+ * calls. */
 static void let_work(pid_t pid, const _Atomic uint64_t *calls)
 {
     if (test_random(&random_state) % 2 == 0)
@@ -294,7 +297,7 @@ static void begin(uint64_t capacity, uint32_t longest_message)
     consumer = start(consume);
 }
 
-/* Those who are left close; then the queue has what it should have, and is in order. */
+/* The two that are left close; then check the content of the queue and its counters. */
 static void end(void)
 {
     struct shmring_stat st;
@@ -392,7 +395,8 @@ struct side {
     const _Atomic uint64_t *calls;
 };
 
-/* While ONE is stopped the calls of the OTHER go on returning, and nobody takes ONE's role. */
+/* While ONE is stopped the calls of the OTHER go on returning, and no participant can take ONE's
+ * role. */
 static void stop(const struct side *one, const struct side *other)
 {
     shmring_t *q;

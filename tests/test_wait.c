@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Calls that wait, in one process and between two. Nothing here depends on how long something
- * takes: a wait that would never be ended by the event it waits for ends the test by its own time
- * limit.
+ * Calls that wait, in one process and between two. No test depends on how long a step takes: if the
+ * event does not end a wait, the test fails by its time limit.
  */
 #include <config.h>
 
@@ -69,11 +68,11 @@ static void check_time_is_over(const struct timespec *timeout)
     assert_refused(shmring_reserve_wait(q, 64, &place, timeout), ETIMEDOUT, "in time");
     assert_refused(shmring_wait(q, SHMRING_WRITABLE, timeout), ETIMEDOUT, "in time");
     cr_assert_eq(shmring_wait(q, SHMRING_READABLE | SHMRING_WRITABLE, timeout), SHMRING_READABLE);
-    while (shmring_recv(q, buf, sizeof buf) > 0) /* nothing was lost on the way */
+    while (shmring_recv(q, buf, sizeof buf) > 0) /* no message was lost */
         cr_assert_str_eq(buf, "full");
 }
 
-/* So many processes that only spin that every CPU has some; they end with this one. */
+/* Start so many processes that spin that every CPU has some; they are killed when this one ends. */
 static void keep_every_cpu_busy(pid_t *spinners, int n)
 {
     const pid_t parent = getpid();
@@ -98,7 +97,7 @@ static int64_t now_ns(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-/* However late it gets its turn, a wait is over some time, and never before its time. */
+/* However late the process gets the CPU, a wait ends, and never before its time limit. */
 static void check_the_time_is_over_under_load(uint32_t spin_ns)
 {
     const struct shmring_waiting waiting = {.spin_ns = spin_ns, .recheck_ms = 1};
@@ -353,7 +352,8 @@ Test(wait, each_way_to_receive_wakes, .init = setup)
     check_each_way_to_receive_wakes(64, 1);
 }
 
-/* 4096 - 8 bytes are 56 records of 72 and 56 bytes: room for 300 more after 4 of them are gone. */
+/* 4096 - 8 bytes are 56 records of 72 bytes and 56 bytes more. After 4 records are released, 300
+ * bytes fit. */
 Test(wait, a_long_message_waits_for_enough_room, .init = setup)
 {
     q = test_create(name, SHMRING_CONSUMER, 4096);
@@ -381,8 +381,7 @@ Test(wait, a_cancelled_reservation_wakes, .init = setup)
     shmring_close(&q);
 }
 
-/* A block that is free, far from the place where a search begins, in a queue of which all else is
- * held. */
+/* The only free block is far from the place where the search begins; all others are held. */
 Test(wait, the_one_free_block_is_found, .init = setup)
 {
     enum { N = 1024 };
@@ -413,7 +412,7 @@ static int wait_for_either(void *expected)
     shmring_t *both = child_open(BOTH);
 
     child_assert(shmring_set_waiting(both, &sleepy) == 0);
-    fill(both); /* and so that it is known what was refused */
+    fill(both); /* also sets what the handle notes when a send is refused */
     for (char buf[100]; shmring_recv(both, buf, sizeof buf) > 0;)
         continue;
     child_assert(shmring_wait(both, SHMRING_READABLE, &at_once) == -ETIMEDOUT);
@@ -422,7 +421,7 @@ static int wait_for_either(void *expected)
     return 0;
 }
 
-/* The blocks are all held elsewhere: not writable, not readable. */
+/* Another handle holds all blocks: the queue is neither writable nor readable. */
 Test(wait, either_event_wakes, .init = setup)
 {
     for (int i = 0; i < 2; i++) {
@@ -456,7 +455,7 @@ static int hold_one_until_told(void *ends)
     child_assert(shmring_set_waiting(consumer, &sleepy) == 0);
     child_assert(shmring_peek_wait(consumer, &msg, NULL, for_ever) == 1);
     test_tell(end[1]);
-    pause(); /* with the message, so that each one needs a wake-up of its own */
+    pause(); /* holds the message, so that each sleeper needs a wake-up of its own */
     return 0;
 }
 
@@ -529,8 +528,8 @@ Test(wait, arming_the_futex, .init = setup_spsc, .fini = teardown)
     cr_assert_eq(shmring_futex_arm(q, SHMRING_WRITABLE, &futex), 1);
 }
 
-/* The flag is set again by somebody else before the first one sleeps; the count tells it all the
- * same. */
+/* Another sleeper sets the flag again before the first one sleeps; the count still tells the first
+ * one that it was notified. */
 Test(wait, who_was_rung_for_does_not_sleep, .init = setup_mpmc, .fini = teardown)
 {
     shmring_t *other = open_role(SHMRING_CONSUMER);
@@ -548,8 +547,8 @@ Test(wait, who_was_rung_for_does_not_sleep, .init = setup_mpmc, .fini = teardown
     shmring_close(&other);
 }
 
-/* Nobody can be sure that all who publish have seen it, until it has slept for a while: not by
- * arming twice, and not because somebody else was first. */
+/* A sleeper cannot be sure that all publishers have seen its announcement until it has slept for
+ * SHMR_RECHECK_NS: arming twice is not enough, nor is another sleeper that was first. */
 Test(wait, first_sleeps_are_short, .init = setup_mpmc, .fini = teardown)
 {
     shmring_t *other = open_role(SHMRING_CONSUMER), *late;
@@ -578,7 +577,7 @@ Test(wait, first_sleeps_are_short, .init = setup_mpmc, .fini = teardown)
 /* Waits in vain until they have taught that: of one during which others ran, little is left. */
 #define LESSONS 100
 
-/* How long to look for is learnt from waits that were too long for the least of looks. */
+/* The time to spin is learnt from waits that lasted longer than the least spin. */
 Test(wait, what_a_wait_teaches, .init = setup_spsc, .fini = teardown)
 {
     const struct shmring_waiting patient = {.spin_ns = 1000000000}, hasty = {.spin_ns = 1000};
@@ -586,7 +585,7 @@ Test(wait, what_a_wait_teaches, .init = setup_spsc, .fini = teardown)
 
     cr_assert_eq(shmring_set_waiting(q, &patient), 0);
     for (int i = 0; i < LESSONS && *usual < moment.tv_nsec / 8; i++) {
-        q->waiting.waits[SHMR_READABLE] = 1; /* not the one in sixteen that looks all the time */
+        q->waiting.waits[SHMR_READABLE] = 1; /* not the one in 16 that spins for the full limit */
         assert_refused(shmring_wait(q, SHMRING_READABLE, &moment), ETIMEDOUT, "in time");
     }
     cr_assert_geq(*usual, moment.tv_nsec / 8, "it slept, and need not have");
@@ -605,7 +604,7 @@ Test(wait, what_a_wait_teaches, .init = setup_spsc, .fini = teardown)
     cr_assert_eq(*usual, 700, "a long one is a reason to sleep sooner");
 }
 
-/* Whoever is about to take the only message, or block, keeps the ring to itself. */
+/* A woken handle that is about to take the only message, or block, does not pass the wake-up on. */
 Test(wait, only_what_is_left_is_passed_on, .init = setup_mpmc, .fini = teardown)
 {
     static const unsigned events[SHMR_EVENTS] = {SHMRING_READABLE, SHMRING_WRITABLE};
@@ -623,7 +622,7 @@ Test(wait, only_what_is_left_is_passed_on, .init = setup_mpmc, .fini = teardown)
             cr_assert_eq(shmring_futex_arm(q, events[e], &futex), 1);
             uint32_t rings = (atomic_load(&q->waitword[e]->word) - before) / SHMR_WAITWORD_STEP;
             cr_assert_eq(rings, there - 1, "%u rings for %u in the queue", rings, there);
-            atomic_fetch_and(&q->waitword[e]->word, ~SHMR_WAITWORD_SLEEPERS); /* nobody does */
+            atomic_fetch_and(&q->waitword[e]->word, ~SHMR_WAITWORD_SLEEPERS); /* no handle sleeps */
         }
     }
 }

@@ -11,7 +11,8 @@
 #include "program.h"
 #include "support.h"
 
-/* test_name() and test_directory(), valid to the end of the test; a directory ends with a slash. */
+/* As test_name() and test_directory(); the texts are valid to the end of the test, and a directory
+ * ends with a slash. */
 const char *queue_name(void);
 const char *directory_name(void);
 
@@ -20,13 +21,13 @@ const char *directory_name(void);
     tool_run((Input), (const char *const[]){"tools/shmring", __VA_ARGS__, NULL})
 struct outcome tool_run(const char *input, const char *const argv[]);
 
-/* Start it. */
+/* Start shmring with these arguments. */
 #define START(Input, Output, ...)                                                                  \
     program_start((Input), (Output), (const char *const[]){"tools/shmring", __VA_ARGS__, NULL})
 
 /*
- * How it must have ended: exit code (or 128 + signal), all of its output (NULL: any), and a part of
- * its complaint ("": there must be none).
+ * Assert how the command has ended: its exit code (or 128 + signal), all of its output (NULL: any),
+ * and a part of its standard error ("": that must be empty).
  */
 #define EXPECT(Outcome, Status, Output, Complaint)                                                 \
     do {                                                                                           \
@@ -39,17 +40,17 @@ struct outcome tool_run(const char *input, const char *const argv[]);
         outcome_free(&outcome_);                                                                   \
     } while (0)
 
-/* End it with SIGKILL; it must not have ended before. */
+/* Kill the program with SIGKILL; it must not have ended before. */
 #define KILL(Program)                                                                              \
     do {                                                                                           \
         kill((Program)->pid, SIGKILL);                                                             \
         EXPECT(program_finish(Program), 128 + SIGKILL, NULL, "");                                  \
     } while (0)
 
-/* Something that works and says nothing. */
+/* Run a command that must succeed and print nothing. */
 #define DO(...) EXPECT(TOOL("", __VA_ARGS__), 0, "", "")
 
-/* It succeeded, what it wrote is JSON, and has these parts. */
+/* Assert that the command succeeded, and that its output is JSON and contains these texts. */
 #define CHECK_JSON(Outcome, ...)                                                                   \
     do {                                                                                           \
         struct outcome json_ = (Outcome);                                                          \
@@ -61,16 +62,17 @@ struct outcome tool_run(const char *input, const char *const argv[]);
         outcome_free(&json_);                                                                      \
     } while (0)
 
-/* Does what stat prints of the queue hold this text? */
+/* Does the output of `shmring stat` of the queue contain this text? */
 bool stat_has(const char *name, const char *part);
 
-/* Signals end programs: where the tests run with nohup or in the background, some are ignored. */
+/* Set signals to their default actions: where tests run with nohup or in the background, some are
+ * ignored. */
 void heed_signals(void);
 
-/* Wait until it does. */
+/* Wait until stat_has() is true. */
 void await_stat(const char *name, const char *part);
 
-/* A file of these bytes. */
+/* Write a file with these bytes. */
 void write_file(const char *path, const void *bytes, size_t n);
 
 /* DIRECTORY/FILE, and file:PATH: each valid until the fourth call from now. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A hostile peer between any two steps: what is included after this counts its atomic loads and
- * compare-and-swaps, and before each of them somebody else has a turn. So a test can have memory
- * change at the very moment that it asks for, and count how often a call looks.
+ * A hostile peer between any two steps: headers that are included after this one count their atomic
+ * loads and compare-and-swaps, and call peer() before each of them. So a test can change memory at
+ * any moment inside a call, and count the call's loads.
  */
 #ifndef TEST_TURNS_H
 #define TEST_TURNS_H
@@ -14,7 +14,7 @@
 
 enum turn { LOOK, SWAP };
 
-/* Before a look at that word, or a swap of it; NULL: nobody is there. */
+/* Called before a load of the word, or a compare-and-swap; NULL: there is no peer. */
 static void (*peer)(enum turn turn, volatile void *word);
 static uint64_t turns;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the suites of waiting share: one queue, and processes that sleep at it. */
+/* What the suites about waiting share: one queue, and processes that sleep at it. */
 #ifndef TEST_WAITING_H
 #define TEST_WAITING_H
 
@@ -11,13 +11,14 @@
 
 static const struct timespec at_once, moment = {.tv_nsec = 2000000}, *const for_ever;
 
-/* Sleep at once, and look again only after an hour: whatever comes was rung for. */
+/* Sleep at once, and recheck only after an hour: a sleeper must have been woken for each event. */
 static const struct shmring_waiting sleepy = {.recheck_ms = 3600000};
 
 extern char name[TEST_NAME_SIZE];
 extern shmring_t *q;
 
-/* A name; a queue of either kind under it, both of whose ends are q. */
+/* setup() makes a name; the others create a queue of a kind under it, whose producer and consumer
+ * is q. */
 void setup(void);
 void setup_spsc(void);
 void setup_mpmc(void);
@@ -30,7 +31,7 @@ shmring_t *child_open(unsigned flags);
 void send_hello(void);
 void fill(shmring_t *handle);
 
-/* A child's: wait for a hello, as these settings say. */
+/* A child's body: wait for the message "hello", as these settings say. */
 int receive_one(void *settings);
 
 #endif

@@ -2,10 +2,10 @@
 /*
  * Functions of libc that the library calls, by way of the linker's --wrap.
  *
- * Whatever it maps lies between guard pages, so that an access beyond the end is a fault and not a
- * look at the neighbour. And time is the target's own: every deadline is long over, and every run
- * of an input is like the one before. A sleep ends at once and does not go through the kernel,
- * which would find the same, but let others run first.
+ * All that it maps lies between guard pages, so that an access beyond the end is a fault. Time is
+ * the target's own: every deadline is over, and every run of an input is like the one before. A
+ * sleep ends at once without a system call, which would also return at once, but let other
+ * processes run first.
  */
 #include <config.h>
 
@@ -97,8 +97,8 @@ static int end_of_sleep(long word, uint32_t value)
     return atomic_load_explicit(now, memory_order_relaxed) == value ? ETIMEDOUT : EAGAIN;
 }
 
-/* As many arguments as a call can have: who gives fewer leaves the rest to chance, as with the
- * function itself. */
+/* As many arguments as a call can have. If the caller gives fewer, the others are undefined, as
+ * with syscall() itself. */
 long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f)
 {
     int error = 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Arbitrary files that are meant for segments: what of the header is repaired after the mutation,
- * so that it gets past the checks; the header; and then what stands in the sections, one after the
- * other.
+ * Arbitrary files that are opened as segments. The input has bits that say which parts of the
+ * header are repaired after the mutation, so that it passes the checks; then the header; and then
+ * the content of the sections, one after the other.
  */
 #include <config.h>
 
@@ -24,7 +24,7 @@ enum {
     FILE_MOST = 1 << 18
 };
 
-/* What the header's own numbers would make of a queue, if they were right. */
+/* Make the geometry in the header that which follows from its own numbers. */
 static void repair_geometry(struct shmr_header *h)
 {
     struct shmring_config config = {.kind = 1 + h->kind % 2, .max_message = h->max_message % 4096};
@@ -80,7 +80,7 @@ static void write_at(int fd, const void *bytes, size_t n, uint64_t offset)
     fuzz_check(n == 0 || pwrite(fd, bytes, n, (off_t)offset) == (ssize_t)n, "no room in /dev/shm");
 }
 
-/* Some bytes of the input into a section. */
+/* Write bytes of the input into a section. */
 static void fill(int fd, struct input *in, uint64_t offset, uint64_t length)
 {
     const uint64_t left = (uint64_t)(in->end - in->at), n = length < left ? length : left;

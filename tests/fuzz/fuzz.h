@@ -18,7 +18,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
-/* What must hold whatever stands in the segment. */
+/* Ends the target if the condition, which must hold for any content of the segment, is false. */
 #define fuzz_check(Condition, ...)                                                                 \
     ((Condition) ? (void)0                                                                         \
                  : (fprintf(stderr, "%s:%d: %s: ", __FILE__, __LINE__, #Condition),                \
@@ -56,14 +56,14 @@ struct world {
 
 enum { WORLDS = 12 };
 
-/* One of the small segments of either kind, as its creator left it, but that its first message will
- * be somewhere of the input's choice. */
+/* One of the small segments of either kind, as its creator left it, except that the input chooses
+ * the position of the first message. */
 struct world *world_choose(struct input *in);
 
 /* A file without a name in /dev/shm. */
 int world_file(void);
 
-/* Overwrite one word, as the input says: which, and by what. */
+/* Overwrite one word; the input says which, and with what. */
 void world_scribble(struct world *w, struct input *in);
 
 /* The rest of an input as a file, repaired as the bits of `what` say: see file.c. */
@@ -71,7 +71,8 @@ void file_write(int fd, struct input *in, unsigned what);
 
 /* ---- Around the library, see around.c -------------------------------------------------------- */
 
-/* From now on each look at any clock finds it a millisecond later, and far in the past. */
+/* From now on each read of any clock returns a time a millisecond later than the last, and far in
+ * the past. */
 void around_stop_clock(void);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Arbitrary files (file.c) opened as segments. Whoever can open one goes on and uses the queue. */
+/* Arbitrary files (file.c) opened as segments. If opening succeeds, the target uses the queue. */
 #include <config.h>
 
 #include <errno.h>
@@ -103,7 +103,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 
     int r = shmring_open_fd(&q, fd, role);
     fuzz_check((r == 0) == (q != NULL), "%d and a handle", r);
-    /* EPERM: it says that it is a memfd, and is not sealed. */
+    /* EPERM: the header says that it is a memfd, and it is not sealed. */
     fuzz_check(r == 0 || r == -EBADMSG || r == -EPROTONOSUPPORT || r == -ENOSPC || r == -EFBIG ||
                    r == -EPERM,
                "%d (%s)", r, shmring_strerror_detail());

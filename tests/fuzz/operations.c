@@ -4,8 +4,8 @@
  * program: a segment, and then calls on up to four handles, deaths, and words overwritten.
  *
  * What is checked: results are among the documented ones; no message is longer than max_message or
- * lies outside the handle's mapping; a poisoned handle stays so; nothing else in the process is
- * touched (by AddressSanitizer, and by the guard pages around every mapping).
+ * lies outside the handle's mapping; a poisoned handle stays so; no other memory of the process is
+ * touched (AddressSanitizer and the guard pages around every mapping detect that).
  */
 #include <config.h>
 
@@ -98,7 +98,7 @@ static void die(struct slot *s)
 
 static uint8_t letters[8192];
 
-/* About as long as may be, or short. */
+/* A length near the longest allowed, or a short one. */
 static size_t choose_length(const shmring_t *q, struct input *in)
 {
     const unsigned n = input_below(in, 256);
@@ -163,7 +163,7 @@ static void commit_or_cancel(struct slot *s, struct input *in, bool commit)
 
 /* ---- Receiving ------------------------------------------------------------------------------- */
 
-/* A buffer of exactly that size, for AddressSanitizer to see what is beyond it. */
+/* A buffer of exactly that size, so that AddressSanitizer detects an access beyond it. */
 static void *new_buffer(size_t size)
 {
     void *buffer = malloc(size ? size : 1);
@@ -352,7 +352,7 @@ static void duplicate(struct slot *s, struct slot *to, struct input *in)
 
 /* ---- A program ------------------------------------------------------------------------------- */
 
-/* The numbers of those that are told from the rest. */
+/* The numbers of the operations that the program names. */
 enum { LOOK = 14, RECOVER, ATTACH, CLOSE = 18, DIE, DUPLICATE, OPERATIONS = 32 };
 
 static void call(struct slot *s, unsigned operation, struct input *in)
@@ -408,7 +408,7 @@ static void call(struct slot *s, unsigned operation, struct input *in)
     }
 }
 
-/* One step. What a poisoned handle is asked to do, it refuses. */
+/* One step. A poisoned handle must refuse every call. */
 static void step(struct input *in)
 {
     const unsigned byte = input_below(in, 256), operation = byte / HANDLES % OPERATIONS;

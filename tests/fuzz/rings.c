@@ -3,7 +3,7 @@
  * The algorithms alone, lib/spsc/ring.h and lib/mpmc/participant.h, on memory that changes between
  * any two steps: no system call, so that many more inputs are tried than by operations.c.
  *
- * As the callers in the library do, a participant that found something corrupt does nothing more.
+ * As in the library, a participant that has found the queue corrupt does nothing more.
  */
 #include <config.h>
 
@@ -309,7 +309,7 @@ static long receive_side(struct shmr_mpmc_participant *p, struct input *in, unsi
     }
 }
 
-/* What an observer does, and a recoverer. */
+/* The operations of an observer and of a recoverer. */
 static void look_or_recover(struct shmr_mpmc_participant *p, struct input *in, unsigned operation)
 {
     const uint32_t row = input_below(in, world->geometry.rows);

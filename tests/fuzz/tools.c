@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The shmring command on files that hold anything: one that is made of the input byte by byte
- * (file.c), or a queue that was used, damaged, and left by those who used it (world.c). The command
- * runs in this process, through its main().
+ * The shmring command on arbitrary files: one that is made of the input byte by byte (file.c), or a
+ * queue that was used and damaged (world.c). The command runs in this process, through its main().
  *
- * What is checked: it ends as it is documented to, what it writes is text without control
- * characters, and JSON or OpenMetrics where it is meant to be.
+ * What is checked: the exit code is a documented one, the output is text without control
+ * characters, and valid JSON or OpenMetrics where that was asked for.
  */
 #include <config.h>
 
@@ -70,11 +69,11 @@ static void make_directory(void)
     snprintf(name, sizeof name, "file:%s", path);
     strcat(directory, "/"); /* so that it is taken for one */
     atexit(remove_files);
-    (void)shmr_process_pauses(); /* measured once, by a clock that runs */
+    (void)shmr_process_pauses(); /* measures once, before the clock is stopped */
 }
 
-/* A queue with messages in it, some of them in hand, damaged while it is in use; the copy that is
- * made of it has what a participant left that was killed. */
+/* A queue with messages, some of them held, damaged while it is in use. The copy made of it is what
+ * killed participants would leave. */
 static void write_world(int fd, struct input *in)
 {
     struct world *w = world_choose(in);
@@ -112,7 +111,7 @@ static void write_queue(struct input *in)
 
 /* ---- What it writes -------------------------------------------------------------------------- */
 
-/* No byte that a terminal would take for a command, and ASCII where it is for people. */
+/* Check that no byte is a command to a terminal, and that text for people is ASCII. */
 static void check_text(const char *text, size_t size, bool ascii)
 {
     fuzz_check(strlen(text) == size, "a NUL in: %s", text);

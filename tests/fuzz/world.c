@@ -34,8 +34,8 @@ static const struct shmring_config configurations[WORLDS] = {
     {.kind = SHMRING_MPMC, .capacity = 2, .max_message = 5000, .max_participants = 4},
 };
 
-/* Multiples of every capacity above. Where one of the numbers made from a position wraps: in the
- * words of an entry and a descriptor, in the sign, and at all. */
+/* Multiples of every capacity above, just before a number made from a position wraps: the fields of
+ * an entry and of a descriptor, the sign bit, and all 64 bits. */
 static const uint64_t starts[] = {
     0,
     UINT64_C(1) << 20,
