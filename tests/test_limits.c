@@ -74,7 +74,7 @@ Test(limits, size_of_files)
     }
 }
 
-/* Leave so many descriptors free below the limit, or give all back. */
+/* Leave count descriptors free below the limit, or close all that were taken for that. */
 static void leave_descriptors(int count)
 {
     static int taken[64], n;
@@ -133,7 +133,7 @@ static int wait_for_queue(shmring_t **q, shmring_t *there)
     const int r = shmring_open_wait(q, name_of(0), BOTH, &none);
 
     (void)there;
-    return r == -ETIMEDOUT ? 0 : r; /* that it cannot wait is what is to be seen */
+    return r == -ETIMEDOUT ? 0 : r; /* the call must fail because it cannot wait */
 }
 
 static int open_descriptor(shmring_t **q, shmring_t *there)
@@ -209,7 +209,7 @@ static int tell_nothing(void *argument, const struct shmring_message *message)
     return 0;
 }
 
-/* Where it does not, it ends a process that has no memory left. */
+/* Does malloc() return NULL at the limit? Where it does not, it ends the process. */
 static bool malloc_fails(void)
 {
 #if defined __SANITIZE_ADDRESS__
@@ -221,7 +221,7 @@ static bool malloc_fails(void)
 #endif
 }
 
-/* The queue is mapped, but the copy of a message is too much. */
+/* The queue is mapped, but there is no memory for the copy of a message. */
 Test(limits, memory_for_a_dump)
 {
     if (!malloc_fails())
@@ -279,7 +279,7 @@ static void create_too_much(const char *words)
     child_assert(shmring_unlink(names[0]) == 0);
 }
 
-/* In a cgroup of version 1 or 2, below its own, that may use 32 MiB. */
+/* Run in a cgroup of version 1 or 2, below the process's own, that may use 32 MiB. */
 static int create_in_cgroup(void *argument)
 {
     const char *own = argument, *limit = access("/sys/fs/cgroup/memory", F_OK) == 0
@@ -312,8 +312,8 @@ Test(limits, memory_cgroup)
     cr_assert_eq(r, 0, "%d", r);
 }
 
-/* A hierarchy of version 2, made up of files, in its place: its root is limited, and in it pages of
- * files count as available. */
+/* Mount a directory of ordinary files in place of a version 2 hierarchy: its root is limited, and
+ * in it pages of files count as available. */
 static int create_in_made_up_cgroup(void *argument)
 {
     char line[1024], where[512];
@@ -382,7 +382,7 @@ static long locked_bytes(void)
     return kilobytes * 1024;
 }
 
-/* Sanitizers make mlock() a function that does nothing. */
+/* Skip the test where mlock() does nothing, as with sanitizers. */
 static void need_mlock(void)
 {
     static _Alignas(4096) char page[4096];
@@ -505,7 +505,7 @@ static int use_theirs(void *argument)
         child_refused(shmring_dup(&q, theirs->q, SHMRING_CONSUMER), EACCES, "reading and writing");
     }
     child_assert(q == NULL);
-    /* /dev/shm is a directory where only owners remove. */
+    /* /dev/shm is a directory in which only a file's owner may remove it. */
     child_refused(shmring_unlink(theirs->name), may_read ? EPERM : EACCES, theirs->name);
     const struct holdings after = test_holdings();
     child_assert(after.descriptors == before.descriptors);
@@ -562,7 +562,8 @@ static int remove_what_cannot_be_read(void *argument)
     return 0;
 }
 
-/* In a directory where anybody may remove anything: it might be no queue. */
+/* In a directory where every user may remove every file: a file that cannot be read might be no
+ * queue. */
 Test(limits, removing_takes_reading)
 {
     char directory[TEST_NAME_SIZE], name[TEST_NAME_SIZE + 16];

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * File systems of all sorts, each mounted where only this test sees it: a queue there is all that a
- * queue should be, or it is refused in words. `make check-mounts` makes the table in doc/design.md
- * of what is found here. A file system that cannot be mounted is skipped: it takes root, and a
- * kernel or a program that has it.
+ * File systems of all sorts, each mounted where only this test sees it: a queue on it works
+ * completely, or is refused with an explanation. `make check-mounts` makes the table in
+ * doc/design.md of the results. A file system that cannot be mounted is skipped: mounting needs
+ * root, and a kernel or a program that has the file system.
  */
 #include "config.h"
 
@@ -34,8 +34,8 @@ enum { CANNOT = 77, CAPACITY = 65536, CREATORS = 4, ROUNDS = 10, KILLS = 20 };
  */
 struct file_system {
     const char *name, *mount, *daemon;
-    const char *after;   /* a command, when it is unmounted */
-    const char *refused; /* words; NULL: it works */
+    const char *after;   /* a command to run after it is unmounted */
+    const char *refused; /* a part of the error detail; NULL: queues work */
     uint32_t mode;       /* 0: 0600 */
 };
 
@@ -71,7 +71,8 @@ static dev_t device_of(const char *path)
     return stat(path, &st) == 0 ? st.st_dev : 0;
 }
 
-/* Until something is mounted there, or its daemon has ended. Returns the daemon, or -1. */
+/* Start the daemon and wait until the file system is mounted, or the daemon has ended. Returns its
+ * pid, or -1. */
 static pid_t start_daemon(const struct site *s)
 {
     char command[512];
@@ -131,7 +132,7 @@ static void on(const struct file_system *fs, int (*check)(void *))
 
 /* ---- The table ------------------------------------------------------------------------------- */
 
-/* A line of the table goes to the file that $SHMRING_TEST_TABLE names, if it does. */
+/* Write a line of the table to the file that $SHMRING_TEST_TABLE names, if it is set. */
 static void add_row(const char *format, ...) __attribute__((format(printf, 1, 2)));
 static void add_row(const char *format, ...)
 {
@@ -254,7 +255,7 @@ static int create_or_open(void *argument)
 
     gate_wait(&race->gate);
     const int r = shmring_create(&q, race->s->other, &config);
-    child_assert(r == 0 || r == -EAGAIN); /* another has not finished it */
+    child_assert(r == 0 || r == -EAGAIN); /* another process is still creating it */
     return r == 0 ? 0 : 1;
 }
 
@@ -291,7 +292,7 @@ static int create_and_stay(void *argument)
     return 1;
 }
 
-/* Whenever a creator is killed, the next one finds its queue, or makes it. */
+/* At whatever moment a creator is killed, the next process opens its queue, or creates one. */
 static void check_killed_creators(const struct site *s)
 {
     const struct shmring_config config = spsc(s, SHMRING_PRODUCER | SHMRING_OPEN_OR_CREATE);
@@ -320,7 +321,7 @@ static void fill_to_the_brim(const struct site *s)
     snprintf(path, sizeof path, "%s/ballast", s->mounted);
     const int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     child_assert(fd >= 0);
-    /* fsync: FUSE may take more than there is room for, and lose it. */
+    /* fsync(), because FUSE may accept more than there is room for, and lose it. */
     for (size_t n = sizeof bytes; n >= 4096; n /= 16)
         while (write(fd, bytes, n) > 0 && fsync(fd) == 0)
             continue;
@@ -410,7 +411,7 @@ static int check_queues(void *argument)
     return 0;
 }
 
-/* Where each page takes long when the file system is full. */
+/* A shorter check, for a file system that is slow at each page when it is full. */
 static int check_little(void *argument)
 {
     struct site *s = argument;
@@ -432,8 +433,8 @@ static int check_little(void *argument)
     return 0;
 }
 
-/* A copy that shares its blocks: to write to it takes space, which has to be there from the start.
- */
+/* A copy that shares its blocks: writing to it takes space, so the library must allocate that
+ * before the first message. */
 static int check_reflink(void *argument)
 {
     struct site *s = argument;

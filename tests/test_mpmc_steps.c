@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Random steps of several handles against a model of the queue: which message comes next, who holds
- * which, how many blocks are free. Handles come and go, close or die with what they hold, and fall
- * laps behind; the queues start just before every place where a position or a cycle wraps.
+ * Random steps of several handles against a model of the queue: which message comes next, which
+ * handle holds which messages, how many blocks are free. Handles are opened, close or die with the
+ * messages they hold, and fall laps behind. The queues start just before every place where a
+ * position or a cycle wraps.
  */
 #include <config.h>
 
@@ -41,7 +42,7 @@ static bool at_most_once;
 static struct mpmc_pages pages;
 static shmring_t *observer;
 static struct list waiting;
-static struct list dead; /* what is still in dead hands, reservations included: deliveries 0 */
+static struct list dead; /* messages that dead handles hold, and their reservations: deliveries 0 */
 static uint32_t dead_handles, recovered; /* handles, so far */
 static uint32_t next_number, next_group, released;
 static uint64_t redelivered, dropped;
@@ -90,7 +91,7 @@ static void write_message(void *block, uint32_t number)
 
 /* ---- What the queue may do on its own -------------------------------------------------------- */
 
-/* Those messages come again, at the end; or not, at most once. */
+/* The messages of the list come again, at the end of the queue; with at-most-once they do not. */
 static void come_again(struct list *list)
 {
     for (uint32_t i = 0; i < list->count; i++) {
@@ -108,7 +109,7 @@ static void come_again(struct list *list)
     list->count = 0;
 }
 
-/* Was that the step in which somebody found the dead? */
+/* Note whether this step has recovered the dead. */
 static void note_recovery(void)
 {
     uint64_t now = 0;
@@ -133,7 +134,7 @@ static void sent(uint32_t number)
     next_number++;
 }
 
-/* Exact: a call looks at that many blocks. */
+/* The check is exact, as a call examines that many blocks. */
 static void check_full(int r)
 {
     cr_assert_eq(r, blocks_used() == capacity ? -EAGAIN : 0, "%d: %u of %u blocks are used", r,
@@ -167,7 +168,7 @@ static void step_send_batch(struct player *p)
         check_full(-EAGAIN);
 }
 
-/* Who plays seldom does not hold what little there is. */
+/* Handles that seldom make a step do not hold messages of a small queue. */
 static bool may_hold(const struct player *p)
 {
     return capacity >= 8 || p < &players[3];
@@ -208,7 +209,8 @@ static void step_cancel(struct player *p)
 
 /* ---- Receiving ------------------------------------------------------------------------------- */
 
-/* The message that came: is it the next, or one of those redelivered together with the next? */
+/* Check that the message that came is the next one, or was redelivered together with the next
+ * one. */
 static struct message came(const void *bytes, ssize_t len)
 {
     uint32_t number, at = 0;
@@ -228,7 +230,7 @@ static struct message came(const void *bytes, ssize_t len)
 static void step_recv(struct player *p)
 {
     uint8_t bytes[LONGEST + 4];
-    const size_t size = below(4) ? sizeof bytes : 3; /* too small now and then */
+    const size_t size = below(4) ? sizeof bytes : 3; /* too small in one of four calls */
     const ssize_t len = shmring_recv(p->q, bytes, size);
 
     if (waiting.count == 0) {
@@ -357,7 +359,7 @@ static void check_state(void)
     cr_assert_eq(held, blocks_used() - waiting.count);
 }
 
-/* Some play often and some seldom: those are laps behind when they do. */
+/* Some handles make steps often and some seldom: these are laps behind when they do. */
 static struct player *choose_player(void)
 {
     const uint32_t r = below(400);
@@ -374,7 +376,7 @@ static void step(uint32_t sending)
     static void (*const rare_steps[])(struct player *) = {step_close, step_die, step_recover};
     struct player *p = choose_player();
 
-    pages.tail->swept = 0; /* time for a look at who is dead, whenever a call is ready for it */
+    pages.tail->swept = 0; /* a sweep is due in the next call that may sweep */
     if (!p->q)
         step_open(p);
     else if (below(100) == 0)
@@ -418,7 +420,7 @@ static void play(uint32_t blocks, uint64_t start, int steps)
     mpmc_pages_map(&pages, observer);
     if (start)
         mpmc_pages_start_at(&pages, start);
-    /* Everybody is there from the start, some to fall behind. */
+    /* All handles are open from the start, so that some fall behind. */
     for (int i = 0; i < HANDLES; i++)
         step_open(&players[i]);
     for (int i = 0; i < steps; i++) {
@@ -438,7 +440,7 @@ static void play_from(uint64_t start)
     for (uint32_t blocks = 2; blocks <= CAPACITY_MAX; blocks *= 2)
         for (int i = 0; i < 3; i++) {
             at_most_once = i == 2;
-            /* a lap before the wrap or less: so the lap before it is used too */
+            /* at most a lap before the wrap, so that the lap before it is used too */
             play(blocks, start - below(2 * blocks), 4000);
         }
 }

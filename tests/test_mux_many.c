@@ -33,7 +33,7 @@ static bool is_helper(const char *thread)
     return strcmp(comm, "shmring-mux\n") == 0;
 }
 
-/* So many helpers are there, and have done what there is to do. */
+/* Wait until there are count helpers, and all of them sleep. */
 static void await_helpers(int count)
 {
     for (int asleep = -1; asleep != count;) {
@@ -50,8 +50,8 @@ static void await_helpers(int count)
 }
 
 /*
- * Queue 0 is always ready. Each of the others gets a message and is heard of within so many waits
- * as it takes to glance at all of the hot group, 4 at every 8th wait.
+ * Queue 0 is always ready. Each of the others gets a message, and its event must come within as
+ * many waits as it takes to poll all of the hot group, 4 at every 8th wait.
  */
 static void check_fair(int count, int most)
 {
@@ -158,7 +158,8 @@ Test(mux_many, ten_thousand_queues, .init = setup, .fini = teardown)
         cr_assert_eq(shmring_mux_remove(mux, mine[i]), 0);
 }
 
-/* Every message finds the mux asleep, or about to be. A wake-up lost is waited for for ever. */
+/* Every message finds the mux asleep, or about to sleep. If a wake-up is lost, the test fails by
+ * its time limit. */
 static void *echo(void *argument)
 {
     struct thread *t = argument;
@@ -182,7 +183,7 @@ static void check_no_wake_up_is_lost(int count, int rounds)
     uint64_t state = test_seed();
     int number;
 
-    make_queue(0); /* the way back */
+    make_queue(0); /* the queue for the answers */
     make_and_add(1, count);
     start(&t, echo);
     for (int round = 1; round <= rounds; round++) {
@@ -234,7 +235,7 @@ static int send_for_ever(void *end)
     return 0;
 }
 
-/* One of many queues; its producers are killed one after the other, wherever they are. */
+/* The producers of one of many queues are killed one after the other, at random moments. */
 Test(mux_many, producers_are_killed, .init = setup)
 {
     int ends[2];
@@ -254,7 +255,7 @@ Test(mux_many, producers_are_killed, .init = setup)
             cr_assert_eq(shmring_mux_wait(mux, events, EVENTS, for_ever), 1);
             error = events[0].error;
             if (error && expected == 0)
-                error = 0; /* it has not opened yet */
+                error = 0; /* the producer has not opened the queue yet */
             while (shmring_recv(q, &number, sizeof number) >= 0)
                 cr_assert_eq(number, expected++);
             if (expected > 1000 && pid > 0) {
@@ -283,7 +284,7 @@ static int die_with_a_message(void *unused)
     return 1;
 }
 
-/* Nobody calls anything on that queue any more: the mux itself finds the dead. */
+/* No participant makes a call on that queue any more: the mux itself finds the dead one. */
 static void check_what_a_dead_consumer_held_comes(int others)
 {
     char buf[100];
@@ -296,7 +297,7 @@ static void check_what_a_dead_consumer_held_comes(int others)
     cr_assert_eq(shmring_set_waiting(q, &often), 0);
     cr_assert_eq(shmring_mux_add(mux, q, SHMRING_READABLE, NULL), 0);
     cr_assert_eq(shmring_mux_wait(mux, events, EVENTS, &moment), -ETIMEDOUT);
-    /* The wait word rings, and the message is gone. */
+    /* The mux is notified, but the message is gone. */
     cr_assert_eq(shmring_send(producer, "hello", 5), 0);
     cr_assert_eq(test_run(die_with_a_message, NULL), -SIGKILL);
     while (shmring_mux_wait(mux, events, EVENTS, for_ever) != 1 ||
@@ -318,11 +319,10 @@ Test(mux_many, what_a_dead_consumer_held_comes_to_a_helper)
     check_what_a_dead_consumer_held_comes(IN_A_GROUP);
 }
 
-/* Many queues together are looked at no more often than the mux allows; a ring is heard all the
- * same. */
+/* The mux limits the rechecks of all queues together; notifications still come through. */
 Test(mux_many, looks_are_rationed)
 {
-    enum { QUEUES = 100 }; /* at one look a second: each after 100 s */
+    enum { QUEUES = 100 }; /* at one recheck a second: each after 100 s */
     const struct shmring_mux_config rare = {.looks_per_s = 1};
 
     cr_assert_eq(shmring_mux_create(&mux, &rare), 0);
@@ -358,7 +358,7 @@ Test(mux_many, a_name_that_goes_is_an_event, .init = setup)
 
 /* ---- Several consumers ----------------------------------------------------------------------- */
 
-/* Each takes one message and keeps it: so each needs a wake-up of its own. */
+/* Each consumer takes one message and holds it, so each needs a wake-up of its own. */
 static int hold_one(void *end)
 {
     shmring_t *q;
@@ -403,9 +403,9 @@ Test(mux_many, each_message_wakes_one_of_several)
 static atomic_int finished;
 
 /*
- * A function of its own, which returns: AddressSanitizer 12 does not see that cancellation unwinds
- * a frame, and reports what later runs on that part of the stack (here the destructor of liburcu's
- * thread data).
+ * A function of its own, which returns: AddressSanitizer 12 does not notice that cancellation
+ * unwinds a frame, and reports later accesses to that part of the stack (here those of the
+ * destructor of liburcu's thread data).
  */
 static __attribute__((noinline)) void use_the_mux(void)
 {
@@ -416,7 +416,8 @@ static __attribute__((noinline)) void use_the_mux(void)
     atomic_store(&finished, 1);
 }
 
-/* Cancelled from the start: no call on a mux, with helpers to be joined, notices. */
+/* The thread is cancelled from the start: no call on a mux, even with helpers to join, acts on
+ * that. */
 static void *live_cancelled(void *unused)
 {
     pthread_cancel(pthread_self());

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The files behind the descriptors of tests/test_fd.c: who makes them, who may, who removes them.
- */
+/* The files behind the descriptors of tests/test_fd.c: which process makes them, may use them, and
+ * removes them. */
 #include <config.h>
 
 #include <dirent.h>
@@ -25,10 +25,10 @@
 
 TestSuite(notifier, .timeout = 120);
 
-/* Look by itself only after an hour: whatever comes was rung for. */
+/* Recheck only after an hour: a waiter must have been notified of each event. */
 static const struct shmring_waiting sleepy = {.recheck_ms = 3600000};
 
-/* A queue of its own directory, so that what is left behind is seen. */
+/* A queue in a directory of its own, so that the test finds files that are left behind. */
 static char directory[TEST_NAME_SIZE], name[2 * TEST_NAME_SIZE];
 static shmring_t *producer, *consumer;
 static char buf[4096];
@@ -82,7 +82,7 @@ static void await(int fd)
     cr_assert_eq(p.revents, POLLIN);
 }
 
-/* Arm, twice: only the second time is it certain that nobody has to look before long. */
+/* Arm twice: only the second time is no early recheck needed. */
 static int armed(shmring_t *q)
 {
     int fd = shmring_fd(q, SHMRING_READABLE);
@@ -122,7 +122,7 @@ Test(notifier, permissions_are_the_queues, .init = setup, .fini = teardown)
     create(0660);
     if (root)
         cr_assert_eq(chown(name + strlen("file:"), NOBODY, NOBODY), 0);
-    umask(root ? 0777 : 0177); /* of others' files only root may do all */
+    umask(root ? 0777 : 0177); /* only root may do all with files of other users */
     armed(consumer);
     cr_assert_eq(stat(notifier_of(consumer), &st), 0);
     cr_assert(S_ISFIFO(st.st_mode));
@@ -140,7 +140,8 @@ static int copy_the_queue(void *unused)
     return system(command);
 }
 
-/* Their headers are alike, yet nobody empties the notifier of the other. */
+/* The two queues have the same header, but no participant of one empties the notifier of the
+ * other. */
 Test(notifier, a_copy_of_the_queue_has_its_own, .init = setup, .fini = teardown)
 {
     shmring_t *copy;
@@ -258,7 +259,7 @@ Test(notifier, not_a_notifier, .init = setup, .fini = teardown)
     check_it_rings(armed(consumer));
 }
 
-/* A stranger's FIFO is as good as another participant's only if he could write to the queue. */
+/* A FIFO of another user is accepted only if that user may write to the queue. */
 Test(notifier, a_strangers_fifo, .init = setup, .fini = teardown)
 {
     const char *path = notifier_of(consumer), *queue = name + strlen("file:");
@@ -387,7 +388,8 @@ Test(notifier, what_the_dead_leave_is_removed, .init = setup, .fini = teardown)
     cr_assert_eq(test_count_files(directory), 0);
 }
 
-/* Whoever opens it while it is being removed does not keep what has no name any more. */
+/* A participant that opens the notifier while it is being removed does not keep the one without a
+ * name. */
 Test(notifier, removed_while_it_is_opened, .init = setup, .fini = teardown)
 {
     const char *path = notifier_of(consumer);
@@ -403,7 +405,7 @@ Test(notifier, removed_while_it_is_opened, .init = setup, .fini = teardown)
     cr_assert(exists(path));
 }
 
-/* Instead of libc's. */
+/* Replaces the function of the C library. */
 static const char *removed_before_it_is_locked;
 
 int flock(int fd, int operation)
@@ -444,7 +446,8 @@ static int open_and_close(void *unused)
     return 0;
 }
 
-/* Each of them removes it when it was the last, and none the one that another has just opened. */
+/* Each process removes the notifier when it was the last, and none removes one that another has
+ * just opened. */
 Test(notifier, made_and_removed_all_the_time, .init = make_memfd)
 {
     pid_t pid[2];
@@ -473,7 +476,7 @@ Test(notifier, nothing_leaks, .init = setup, .fini = teardown)
     struct holdings before;
 
     for (int i = 0; i < 5; i++) {
-        if (i == 1) /* the first turn may allocate once and for all */
+        if (i == 1) /* the first turn may allocate what is kept for ever */
             before = test_holdings();
         check_it_rings(armed(consumer));
         shmring_close(&consumer);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sending and receiving are for signal handlers: whatever they meet on the way (dead participants
- * to be recovered, sleepers to be woken, a kernel that refuses each step), they call nothing that
- * POSIX does not allow there, and leave errno, the detail, the signal mask and the descriptors as
- * they were.
+ * Sending and receiving work in signal handlers. Whatever they have to do (recover dead
+ * participants, wake sleepers, handle an error of any system call), they call no function that
+ * POSIX does not allow there, and leave errno, the detail, the signal mask and the descriptors
+ * unchanged.
  *
  * The functions of the C library are replaced when the program is linked: those that can fail by
  * tests/faults.c, which counts them, all others that are not for signal handlers here.
@@ -87,8 +87,8 @@ REPLACE_PLAIN(pthread_mutex_trylock, int, (pthread_mutex_t * mutex), (mutex))
 REPLACE_PLAIN(pthread_mutex_unlock, int, (pthread_mutex_t * mutex), (mutex))
 
 /*
- * What may be called of that which can fail. POSIX has all but flock(), madvise() and syscall() in
- * its list; these, in glibc and in musl, are nothing but a system call.
+ * The functions that can fail and may be called. POSIX has all of them in its list but flock(),
+ * madvise() and syscall(); in glibc and in musl these only make a system call.
  */
 static const bool may_be_called[FALLIBLE] = {
     [CALL_CHMOD] = true,      [CALL_CLOSE] = true,    [CALL_FCHMOD] = true,
@@ -100,7 +100,7 @@ static const bool may_be_called[FALLIBLE] = {
     [CALL_READLINK] = true,
 };
 
-/* ---- A queue where there is much to do on the way of a message ------------------------------- */
+/* ---- A queue in which a send or receive has much to do ------------------------------- */
 
 enum { MESSAGES = 8, LONGEST = 64 };
 
@@ -168,13 +168,13 @@ static void nothing(void)
 {
 }
 
-/* It is time for a sweep at the 4,096th message, and at the first miss. */
+/* A sweep is due at the 4,096th message, and at the first miss. */
 static void nearly_4096(void)
 {
     q->mpmc.sent = q->mpmc.received = 4095;
 }
 
-/* No more calls than succeed: one that fails would sweep. */
+/* Only calls that succeed: a call that fails would sweep. */
 static void take_all(void)
 {
     cr_assert_eq(shmring_recv(q, bytes, sizeof bytes), 1);
@@ -281,7 +281,7 @@ static const struct operation {
 /* ---- One round --------------------------------------------------------------------------------
  */
 
-/* Notifiers that the handle has opened to ring them: it keeps these. */
+/* The number of notifiers that the handle has opened as a publisher; it keeps them open. */
 static int kept_notifiers(void)
 {
     return (q->polled[SHMR_READABLE].fifo >= 0) + (q->polled[SHMR_WRITABLE].fifo >= 0);
@@ -304,7 +304,7 @@ static void check_process(const char *words, const struct holdings *before, int 
     shmr_process_let_fork(&signals);
 }
 
-/* FUNCTION fails for the nth time that it is called; FALLIBLE: nothing does. */
+/* The nth call of FUNCTION fails; FALLIBLE: no call fails. */
 static void one_round(const struct operation *o, int function, int error, int nth)
 {
     enum { ANY = 4711 };
@@ -318,7 +318,7 @@ static void one_round(const struct operation *o, int function, int error, int nt
     look_for_the_dead_next();
     const struct holdings before = test_holdings();
     const int notifiers = kept_notifiers();
-    (void)shmring_check(NULL); /* a detail, not yet in words */
+    (void)shmring_check(NULL); /* sets a detail whose text is not made yet */
     unsafe = NULL;
     errno = ANY;
     plan_fault(function, error, nth, false);
@@ -348,7 +348,7 @@ static void every_round(const struct operation *o)
     for (int f = 0; f < FALLIBLE; f++)
         for (const int *error = fallible[f].errors; calls[f] > 0 && *error; error++)
             for (int nth = 1; nth <= calls[f]; nth++) {
-                /* One errno tells all about those that are not looked at. */
+                /* One errno is enough for functions whose errno the library does not read. */
                 if (error > fallible[f].errors && (f == CALL_OPEN || f == CALL_CLOSE))
                     continue;
                 one_round(o, f, *error, nth);
@@ -362,7 +362,7 @@ Test(signal_safe, every_step_of_every_call, .timeout = 300)
         every_round(&operations[i]);
 }
 
-/* The test of the test: what other calls do is noticed. */
+/* A test of the test: it detects an unsafe call. */
 Test(signal_safe, an_open_is_not)
 {
     enter();

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The algorithm when a participant dies: in many random situations one operation is begun again and
- * again, and killed before its first store to the shared memory, before its second, and so on, also
- * in the middle of a copy. Then the survivor goes on, a successor takes over (and may die doing
- * so), and everything must still be there: content, order, flags and counters.
+ * The algorithm when a participant dies: in many random situations one operation is repeated, and
+ * killed before its first store to the shared memory, before its second, and so on, also in the
+ * middle of a copy. Then the survivor goes on, a successor takes over (and may die in that), and
+ * content, order, flags and counters must be right.
  */
 #include <config.h>
 
@@ -35,7 +35,7 @@ static void mortal_copy(void *to, const void *from, size_t n)
 #define atomic_store_explicit(Object, Value, Order) (before_store(), (void)(*(Object) = (Value)))
 #define shmr_copy(To, From, N)                      mortal_copy(To, From, N)
 #define shmr_copy_short(To, From, N)                mortal_copy(To, From, N)
-/* And with batches put together in private memory that are no longer than these messages. */
+/* Batches put together in private memory are no longer than these messages. */
 #define SHMR_SPSC_STAGE       640
 #define SHMR_SPSC_STAGE_LEAST 200
 #include "spsc_ring.h"
@@ -51,14 +51,14 @@ static struct ring ring;
 
 enum { HELD = 64 }; /* at a time */
 
-/* What is private to the participants and what is known for certain about the queue. */
+/* The private memory of the participants, and what the test knows about the queue. */
 static struct world {
     struct shmr_spsc_producer p;
     struct shmr_spsc_consumer c;
     uint64_t committed, released; /* messages */
-    uint64_t maybe_committed;     /* so many more, all or none, where a producer died */
-    uint64_t given;               /* peek gave out the messages before this one */
-    uint64_t may_be_flagged;      /* and only those before this one may be called redelivered */
+    uint64_t maybe_committed;     /* messages that a dead producer committed besides: all or none */
+    uint64_t given;               /* peek has returned the messages before this one */
+    uint64_t may_be_flagged;      /* only messages before this one may be flagged */
     const void *held[HELD];
     uint32_t held_count;
 } w;
@@ -101,7 +101,8 @@ static uint64_t fitting(uint64_t n)
     return fit;
 }
 
-/* ---- Operations: w changes after they succeeded only --------------------------------------- */
+/* ---- Operations: w changes only after they have succeeded
+ * --------------------------------------- */
 
 enum operation { SEND, SEND_BATCH, COMMIT, RECV, RECV_BATCH, PEEK, RELEASE, OPERATIONS };
 enum { BATCH = 4 };
@@ -111,7 +112,7 @@ static bool is_sending(enum operation o)
     return o == SEND || o == SEND_BATCH || o == COMMIT;
 }
 
-/* How many messages the operation commits, receives or releases when nothing comes in between. */
+/* The number of messages that the undisturbed operation commits, receives or releases. */
 static uint64_t worth(enum operation o)
 {
     uint64_t n = o == SEND_BATCH || o == RECV_BATCH ? BATCH : 1;
@@ -157,7 +158,8 @@ static void do_send(enum operation o)
     w.committed += expected;
 }
 
-/* Message NUMBER came, or nothing (-EAGAIN): what does that say where a producer died? */
+/* Message NUMBER came, or none did (-EAGAIN): note what that says about a dead producer's last
+ * call. */
 static void learn(uint64_t number, ssize_t len)
 {
     if (len == -EAGAIN) {
@@ -272,7 +274,7 @@ static void check_progress(const struct shmr_progress pair[2], uint64_t messages
     cr_assert_eq(whole->bytes, bytes_before[messages]);
 }
 
-/* Successors come and die until one gets through; DEATHS says when. */
+/* Successors take over and die until one succeeds; DEATHS says when they die. */
 static void take_over_producer(uint64_t *deaths)
 {
     struct shmr_spsc_producer p;
@@ -316,7 +318,8 @@ static void take_over_consumer(uint64_t *deaths, bool died, uint64_t lost)
     check_progress(ring.consumer_page->progress, w.released);
 }
 
-/* The producer overwrites all that it may, while nobody can say how far the consumer was. */
+/* The producer overwrites all that it may, before a successor knows how far the dead consumer
+ * was. */
 static void fill_up(void)
 {
     int r;
@@ -341,7 +344,7 @@ static void drain(bool peeking)
         do_release();
 }
 
-/* Whoever was at work with O has died before it was done with it. */
+/* The participant that ran operation O has died in it: let a successor recover. */
 static void recover(enum operation o, uint64_t *random)
 {
     const uint64_t lost = worth(o);
@@ -394,7 +397,7 @@ static void begin(uint64_t *random)
     static const uint64_t wraps[] = {0, 0, UINT64_C(1) << 32, UINT64_C(1) << 63};
 
     seed = test_random(random);
-    /* Three quarters of them come past a wrap, at 2^64 or before, early on. */
+    /* Three quarters of the situations soon pass a wrap, at 2^64 or before. */
     first_position = wraps[test_random_below(random, 4)] - 8 * test_random_below(random, 1024);
     number_messages(test_random(random) % 4 == 0 ? CAPACITY - 16 : 300);
     ring_make(&ring, CAPACITY, first_position);
@@ -405,7 +408,7 @@ static void begin(uint64_t *random)
         operate(test_random_below(random, OPERATIONS));
 }
 
-/* Is this operation's death the store after so many? */
+/* Does the operation die after that many stores? */
 static bool dies(enum operation o, int stores)
 {
     stores_to_live = stores;

@@ -40,21 +40,22 @@ static uint64_t checksum_of(uint64_t number)
     return test_random(&number);
 }
 
-/* ---- What all know --------------------------------------------------------------------------- */
+/* ---- What all processes know
+ * --------------------------------------------------------------------------- */
 
 /* What became of a message. */
 enum { PLAIN = 1, FLAGGED = 2, UNSURE = 4 };
 
 static struct journal {
-    /* spsc: numbers before this one may have been sent, and were; may have been received, and were.
-     */
+    /* spsc: numbers before to_send may have been sent, before sent were; before to_receive may have
+     * been received, before received were. */
     _Atomic uint64_t to_send, sent, to_receive, received;
     /* mpmc: likewise, of each producer and its successors. */
     struct {
         _Atomic uint32_t begun, acked;
         _Atomic uint8_t what[ROUND + BATCH];
     } from[PRODUCERS];
-    _Atomic bool finish; /* consumers: when nothing comes any more */
+    _Atomic bool finish; /* consumers end when no more messages come */
 } * journal;
 
 static char name[TEST_NAME_SIZE];
@@ -85,7 +86,7 @@ static void fill_batch(struct message m[BATCH], struct iovec batch[BATCH], uint6
 
 /* ---- Pressure -------------------------------------------------------------------------------- */
 
-/* A participant cannot get in when it has no descriptor for the queue, and harms nobody. */
+/* A process that has no descriptor left cannot attach, and harms no other process. */
 static void be_refused(void)
 {
     const struct rlimit few = {16, 16};
@@ -120,11 +121,12 @@ static int press(void *unused)
     }
 }
 
-/* ---- Who disturbs ---------------------------------------------------------------------------- */
+/* ---- Disturbing the processes
+ * ---------------------------------------------------------------------------- */
 
 static struct member {
     int (*body)(void *);
-    pid_t pid; /* 0: has ended by itself */
+    pid_t pid; /* 0: has exited */
 } members[MEMBERS];
 
 static void start(int i)
@@ -139,7 +141,8 @@ static void nap(void)
     nanosleep(&(struct timespec){.tv_nsec = ns}, NULL);
 }
 
-/* mpmc: nobody knows of what it was sending whether it was sent. */
+/* mpmc: mark the messages that the killed producer was sending, which may or may not have been
+ * sent. */
 static void note_what_is_unsure(int i)
 {
     if (i >= PRODUCERS)
@@ -183,7 +186,7 @@ static bool has_ended(int i)
            info.si_pid != 0;
 }
 
-/* Until members [from, to) have ended by themselves; any of [0, all) is disturbed meanwhile. */
+/* Disturb members [0, all) at random until members [from, to) have exited. */
 static void disturb_until_ended(int from, int to, int all)
 {
     for (int left = 1; left > 0;) {
@@ -318,7 +321,7 @@ static int mpmc_produce(void *which)
     return 0;
 }
 
-/* Note what is received, and give it back. False: there is nothing. */
+/* Note the messages received, and release them. False: the queue is empty. */
 static bool consume_some(shmring_t *q, int64_t last[PRODUCERS])
 {
     const void *held[HELD];
@@ -352,7 +355,7 @@ static int mpmc_consume(void *unused)
     (void)unused;
     child_assert(shmring_open(&q, name, SHMRING_CONSUMER) == 0);
     for (;;) {
-        const bool finish = journal->finish; /* before the last look */
+        const bool finish = journal->finish; /* read before the queue is polled for the last time */
         if (!consume_some(q, last)) {
             if (finish)
                 break;
@@ -363,7 +366,7 @@ static int mpmc_consume(void *unused)
     return 0;
 }
 
-/* Each message came, or may not have been sent. Returns how many came. */
+/* Check that each message came, or may not have been sent. Returns the number that came. */
 static uint64_t count_round(void)
 {
     uint64_t count = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Calls that wait, and others who die, go, or are recovered meanwhile. */
+/* Calls that wait, while other participants die, leave, or are recovered. */
 #include <config.h>
 
 #include <errno.h>
@@ -46,7 +46,7 @@ static void check_no_peer_is_epipe(void)
     pid_t pid = test_fork(attend, &producer);
     while (shmring_recv_wait(mine, buf, sizeof buf, &moment) != -ETIMEDOUT)
         continue;
-    kill(pid, SIGKILL); /* not waited for: its death shows while this sleeps */
+    kill(pid, SIGKILL); /* no waitpid(): the sleeping call must find the death */
     assert_refused(shmring_recv_wait(mine, buf, sizeof buf, for_ever), EPIPE, "no live producer");
     int r;
     while ((r = shmring_futex_arm(mine, SHMRING_READABLE, &futex)) == 0)
@@ -88,7 +88,7 @@ Test(wait, oneself_is_no_peer, .init = setup_mpmc, .fini = teardown)
     assert_refused(shmring_recv_wait(q, buf, sizeof buf, for_ever), EPIPE, "no live producer");
     send_hello();
     cr_assert_eq(shmring_recv_wait(q, buf, sizeof buf, for_ever),
-                 5); /* what is there comes first */
+                 5); /* messages in the queue come first */
 }
 
 static int attend_and_be_killed(void *role)
@@ -98,7 +98,7 @@ static int attend_and_be_killed(void *role)
     return 1;
 }
 
-/* Nobody comes: no hang-up. Somebody came, and left or died without a message: a hang-up. */
+/* No producer has come: no hang-up. One has come, and left or died without sending: a hang-up. */
 static void check_hangup(bool killed)
 {
     unsigned producer = SHMRING_PRODUCER, consumer = SHMRING_CONSUMER;
@@ -121,13 +121,13 @@ static void check_hangup(bool killed)
     shmring_close(&mine);
     mine = open_role(SHMRING_CONSUMER);
     cr_assert_eq(shmring_set_waiting(mine, &until_hangup), 0);
-    if (st.kind == SHMRING_SPSC) /* that one waits for the next producer */
+    if (st.kind == SHMRING_SPSC) /* the hang-up was reported once: waits for the next producer */
         cr_assert_eq(shmring_recv_wait(mine, buf, sizeof buf, &moment), -ETIMEDOUT);
-    else /* all consumers are told */
+    else /* mpmc: all consumers get the hang-up */
         assert_refused(shmring_recv_wait(mine, buf, sizeof buf, for_ever), EPIPE, "producer");
     peer = open_role(SHMRING_PRODUCER);
     shmring_close(&peer);
-    shmring_close(&mine); /* not told */
+    shmring_close(&mine); /* the hang-up was not reported to this consumer */
     mine = open_role(SHMRING_CONSUMER);
     cr_assert_eq(shmring_set_waiting(mine, &until_hangup), 0);
     assert_refused(shmring_recv_wait(mine, buf, sizeof buf, for_ever), EPIPE, "no live producer");
@@ -206,7 +206,7 @@ Test(wait, closing_wakes_those_who_ask_for_peers, .init = setup)
     cr_assert_eq(test_wait(pid), 0);
 }
 
-/* Who comes and leaves at once, and sends nothing, is seen also by one that sleeps. */
+/* A sleeper notices also a producer that attaches and leaves at once, without sending. */
 Test(wait, closing_wakes_those_who_wait_for_a_hangup, .init = setup)
 {
     q = test_create(name, 0, 4096);
@@ -230,7 +230,8 @@ static int die_with_a_message(void *unused)
     return 1;
 }
 
-/* The producers have left, and a message comes back from the dead: that first. */
+/* The producers have left, and a dead consumer's message comes back: it comes before the
+ * hang-up. */
 Test(wait, what_a_dead_consumer_held_comes_before_the_end, .init = setup)
 {
     char buf[100];
@@ -246,7 +247,8 @@ Test(wait, what_a_dead_consumer_held_comes_before_the_end, .init = setup)
     shmring_close(&mine);
 }
 
-/* Nobody calls anything on that queue any more: the sleeper itself finds the dead. */
+/* No other participant makes a call on that queue any more: the sleeper itself finds the dead
+ * one. */
 Test(wait, what_a_dead_consumer_held_comes_to_a_sleeper, .init = setup)
 {
     const struct shmring_waiting often = {.recheck_ms = 1};
@@ -270,7 +272,7 @@ static int hold_a_message(void *ends)
     return 1;
 }
 
-/* The sleeper does not look by itself: another one's recovery brings the message, and wakes it. */
+/* The sleeper does not recheck: another participant recovers the message, and that wakes it. */
 Test(wait, recovery_wakes, .init = setup)
 {
     struct shmring_recovery report;
@@ -317,8 +319,8 @@ Test(wait, a_name_that_goes_is_noticed, .init = setup)
     shmring_close(&q);
 }
 
-/* A sleeper checks the name after each recheck, or once in a second if that is seldomer: the number
- * of rechecks does not matter. */
+/* A sleeper checks the name after each recheck, but at most once a second: the number of rechecks
+ * does not matter. */
 Test(wait, a_name_is_checked_by_time, .init = setup)
 {
     const struct shmring_waiting seldom = {.recheck_ms = 1500};
@@ -329,7 +331,7 @@ Test(wait, a_name_is_checked_by_time, .init = setup)
     cr_assert_eq(shmring_set_waiting(q, &seldom), 0);
     cr_assert_eq(shmring_recv_wait(q, buf, sizeof buf, &brief), -ETIMEDOUT);
     cr_assert_eq(shmring_unlink(name), 0);
-    /* As if so much time had passed. */
+    /* As if 1.5 s had passed. */
     q->waiting.rechecked -= INT64_C(1500000000);
     q->waiting.name_checked -= INT64_C(1500000000);
     assert_refused(shmring_recv_wait(q, buf, sizeof buf, &brief), ESTALE, "removed");
@@ -390,7 +392,7 @@ static int check_in_another_root(void *directory)
     if (chroot(directory) < 0)
         return 77;
     child_assert(shmring_check(consumer) == 0);
-    /* There the name may also lead to another file. */
+    /* In another root the name may also lead to another file. */
     child_assert(mkdir("/dev", 0700) == 0 && mkdir("/dev/shm", 0700) == 0);
     const int fd = open(q->name.path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
     child_assert(fd >= 0 && close(fd) == 0);
@@ -411,7 +413,7 @@ static int check_removed_in_another_root(void *directory)
     return 0;
 }
 
-/* There the name leads nowhere, or to another file, and the queue was not moved. */
+/* In another root the name leads nowhere, or to another file, though the queue was not removed. */
 Test(wait, another_root_says_nothing, .init = setup)
 {
     char directory[TEST_NAME_SIZE], path[PATH_MAX + TEST_NAME_SIZE];
@@ -435,7 +437,7 @@ Test(wait, another_root_says_nothing, .init = setup)
 
 static _Atomic bool storm_is_over;
 
-/* Wake who waits for a message, for nothing, as fast as can be. */
+/* Wake the sleeper that waits for a message, without one, as fast as possible. */
 static void *wake_all_the_time(void *word)
 {
     _Atomic uint32_t *waitword = word;
@@ -447,7 +449,7 @@ static void *wake_all_the_time(void *word)
     return NULL;
 }
 
-/* A sleeper that never sleeps on until its next look around makes that look all the same. */
+/* A sleeper that is always woken before its recheck is due makes that recheck all the same. */
 Test(wait, woken_for_nothing_all_the_time, .init = setup, .timeout = 60)
 {
     struct shmring_futex futex;
