@@ -161,6 +161,31 @@ static int64_t wake_up_time(const shmring_t *q, int64_t now, int64_t limit, int6
     return until < deadline ? until : deadline;
 }
 
+/* A wait ended without an event: r says why. Returns the error, or the events that came just now.
+ */
+static int wait_ended(shmring_t *q, unsigned events, int r)
+{
+    unsigned found;
+
+    if (q->lost)
+        return shmr_handle_check_memory(q);
+    found = q->geometry.type->ready(q, events, true);
+    if (found)
+        return (int)found;
+    if (r == -EPIPE)
+        return shmr_peers_hung_up(q, events);
+    if (r == -EINTR)
+        return shmr_fail_fast(EINTR, "a signal handler ran", 0, 0);
+    if (r == -ETIMEDOUT && q->sweep.error)
+        return shmr_fail_fast(ETIMEDOUT,
+                              "nothing happened in time, and what dead participants hold cannot be "
+                              "recovered (error %llu of fcntl(2)): see shmring_recover()",
+                              (uint64_t)q->sweep.error, 0);
+    if (r == -ETIMEDOUT)
+        return shmr_fail_fast(ETIMEDOUT, "nothing happened in time", 0, 0);
+    return r;
+}
+
 /* Wait for one of the events. Returns those there, or -ETIMEDOUT, -EINTR, -EPIPE, -ESTALE. */
 static int wait_for(shmring_t *q, unsigned events, int64_t deadline)
 {
@@ -211,22 +236,7 @@ static int wait_for(shmring_t *q, unsigned events, int64_t deadline)
     }
     if (from != 0) /* spinning was in vain */
         shmr_spin_learn(q, events, from);
-    if (q->lost)
-        return shmr_handle_check_memory(q);
-    if (r < 0 && (found = type->ready(q, events, true)) != 0)
-        r = 0;
-    if (r == -EPIPE)
-        return shmr_peers_hung_up(q, events);
-    if (r == -EINTR)
-        return shmr_fail_fast(EINTR, "a signal handler ran", 0, 0);
-    if (r == -ETIMEDOUT && q->sweep.error)
-        return shmr_fail_fast(ETIMEDOUT,
-                              "nothing happened in time, and what dead participants hold cannot be "
-                              "recovered (error %llu of fcntl(2)): see shmring_recover()",
-                              (uint64_t)q->sweep.error, 0);
-    if (r == -ETIMEDOUT)
-        return shmr_fail_fast(ETIMEDOUT, "nothing happened in time", 0, 0);
-    return r < 0 ? r : (int)found;
+    return found && !q->lost ? (int)found : wait_ended(q, events, r);
 }
 
 int shmring_wait(shmring_t *q, unsigned events, const struct timespec *timeout)
