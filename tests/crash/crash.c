@@ -15,10 +15,10 @@
 #include "step.h"
 
 /*
- * An operation of more than LONG_OPERATION points is tried at those that matter, and at about
+ * An operation of more than long_operation points is tried at those that matter, and at about
  * OF_A_LONG_OPERATION of the others: a death there leaves what the death before it left.
  */
-enum { LONG_OPERATION = 128, OF_A_LONG_OPERATION = 64 };
+enum { OF_A_LONG_OPERATION = 64 };
 
 enum order { SURVIVORS_FIRST, SUCCESSOR_FIRST, ORDERS };
 static const char *const order_names[ORDERS] = {"survivors first", "successor first"};
@@ -163,8 +163,8 @@ static bool skip(const struct play_points *points, size_t i)
 {
     if (options.all || points->at[i].matters)
         return false;
-    return options.quick ||
-           (points->count > LONG_OPERATION && i % (points->count / OF_A_LONG_OPERATION) != 0);
+    return options.quick || (points->count > crash_kind.long_operation &&
+                             i % (points->count / OF_A_LONG_OPERATION) != 0);
 }
 
 /*

@@ -45,6 +45,7 @@ struct crash_kind {
     const struct crash_state *states;
     size_t state_count;
     unsigned budget;         /* instructions that a call of a survivor may take */
+    unsigned long_operation; /* of an operation of more points than this, some are tried */
     unsigned measured_calls; /* calls of survivors that are measured after a death */
     unsigned pair_points;    /* points of an operation that are combined with those of another */
 
