@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/syscall.h>
@@ -175,4 +176,36 @@ Test(fake_clock, rechecks_come)
     for (int i = 0; i < SETTINGS; i++)
         cr_assert_eq(test_run(wait_until_it_is_gone, (void *)&settings[i]), 0, "a clock that is %s",
                      settings[i].name);
+}
+
+/* Each attaching call tests a lock on a byte of its own, also where all see the same time. */
+static void *come_and_go(void *argument)
+{
+    shmring_t *host = argument, *q;
+    long r = 0;
+
+    for (int i = 0; i < 300 && r == 0; i++) {
+        r = shmring_dup(&q, host, SHMRING_PRODUCER);
+        if (r == 0)
+            shmring_close(&q);
+    }
+    return (void *)r;
+}
+
+Test(fake_clock, threads_attach_at_the_same_time)
+{
+    enum { THREADS = 4 };
+    shmring_t *host = test_create_mpmc("memfd:test", SHMRING_CONSUMER, 8, 100);
+    pthread_t threads[THREADS];
+    void *r;
+
+    set_clock(&(struct setting){"stands still", 0, 0});
+    for (int i = 0; i < THREADS; i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, come_and_go, host), 0);
+    for (int i = 0; i < THREADS; i++) {
+        cr_assert_eq(pthread_join(threads[i], &r), 0);
+        cr_assert_eq((long)r, 0, "%ld", (long)r);
+    }
+    atomic_store(&fake.on, false);
+    shmring_close(&host);
 }

@@ -84,17 +84,19 @@ int shmr_row_is_locked(int fd, const struct shmr_geometry *g, uint32_t row)
 /* ---- Does a lock hold? ----------------------------------------------------------------------- */
 
 /*
- * The offset of a byte that no other process locks: far behind the largest segment, and a different
- * one for each process and each nanosecond.
+ * The offset of a byte that no other call locks: far behind the largest segment. Two threads of one
+ * process may ask in the same nanosecond, so their calls are counted; two processes with one pid,
+ * in two pid namespaces, differ in the nanosecond.
  */
 static off_t lonely_byte(void)
 {
+    static _Atomic uint32_t calls;
+    const uint64_t call = atomic_fetch_add_explicit(&calls, 1, memory_order_relaxed) % 1024;
     struct timespec now;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (off_t)(UINT64_C(1) << 61 | (uint64_t)getpid() << 32 |
-                   ((uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec) %
-                       (UINT64_C(1) << 32));
+    return (off_t)(UINT64_C(1) << 61 | (uint64_t)getpid() << 38 | call << 28 |
+                   (uint64_t)now.tv_nsec % (UINT64_C(1) << 28));
 }
 
 static int lock_byte(int fd, off_t at, short type)
