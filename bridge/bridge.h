@@ -5,7 +5,7 @@
  * The main thread alone uses the queues: it waits for them in a mux, publishes, commits and
  * releases. libnats has threads of its own, which call back with what the server sent. These
  * callbacks only put it into the part of the route that a mutex guards, and wake the main thread
- * (bell.c).
+ * (wake.c).
  */
 #ifndef BRIDGE_H
 #define BRIDGE_H
@@ -81,18 +81,18 @@ void notify(const char *state);
 /* ---- The whole (main.c) -----------------------------------------------------------------------
  */
 
-/* Where the main thread sleeps when it cannot sleep in the mux, and how other threads wake it. */
-struct bell {
+/* How other threads wake the main thread, which sleeps in the mux or in wake_wait(). */
+struct wake {
     pthread_mutex_t mutex;
-    pthread_cond_t rung;
-    _Atomic bool told;
-    bool sleeping;
+    pthread_cond_t cond;
+    _Atomic bool woken; /* since the last wake_forget() */
+    bool sleeping;      /* in wake_wait() */
 };
 
 struct bridge {
     const struct config *config;
     shmring_mux_t *mux;
-    struct bell bell;
+    struct wake wake;
     natsConnection *nc;
     natsOptions *options;
     jsCtx *js;
@@ -106,12 +106,13 @@ struct bridge {
     size_t count;
 };
 
-void bell_init(struct bell *bell);
-void bell_ring(struct bridge *b);
-/* Sleep until the bell rings, for at most ms. True: it rang. */
-bool bell_sleep(struct bridge *b, int64_t ms);
-/* Reset the bell, so that the next ring wakes the main thread again. */
-void bell_heard(struct bridge *b);
+void wake_init(struct wake *wake);
+/* Wake the main thread. A second call before wake_forget() does nothing. */
+void wake_main(struct bridge *b);
+/* Sleep until wake_main() is called, for at most ms. True: it was called. */
+bool wake_wait(struct bridge *b, int64_t ms);
+/* The main thread is awake: the next wake_main() wakes it again. */
+void wake_forget(struct bridge *b);
 
 int64_t now_ms(void);
 

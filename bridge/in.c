@@ -75,7 +75,7 @@ static void on_message(natsConnection *nc, natsSubscription *sub, natsMsg *msg, 
     else
         natsMsg_Destroy(msg); /* the server sends it again, as it was not acknowledged */
     pthread_mutex_unlock(&in->mutex);
-    bell_ring(r->bridge);
+    wake_main(r->bridge);
 }
 
 /* ---- In the main thread -----------------------------------------------------------------------

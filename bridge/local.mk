@@ -24,7 +24,7 @@ bridge/shmring-bridge@.service: bridge/shmring-bridge.service.in Makefile
 
 bridge_shmring_bridge_CPPFLAGS = $(AM_CPPFLAGS) $(LIBNATS_CFLAGS)
 bridge_shmring_bridge_SOURCES = \
-	bridge/bell.c \
+	bridge/wake.c \
 	bridge/bridge.h \
 	bridge/config.c \
 	bridge/in.c \

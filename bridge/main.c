@@ -33,7 +33,7 @@ static void *wait_for_signals(void *bridge)
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     say(LOG_INFO, "stopping");
     b->stopping = true;
-    bell_ring(b);
+    wake_main(b);
     return NULL;
 }
 
@@ -54,7 +54,7 @@ static pthread_t catch_signals(struct bridge *b)
     return thread;
 }
 
-/* The thread may still be ringing the bell: wait for its end. */
+/* The thread may still be in wake_main(): wait for its end. */
 static void end_thread(pthread_t thread)
 {
     pthread_cancel(thread);
@@ -66,7 +66,8 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* Sleep in the mux until a queue is ready, the bell rings, or the deadline is over. */
+/* Sleep in the mux until a queue is ready, another thread calls wake_main(), or the deadline is
+ * over. */
 static void sleep_in_mux(struct bridge *b, int64_t deadline)
 {
     struct shmring_mux_event events[EVENTS];
@@ -84,7 +85,7 @@ static void sleep_in_mux(struct bridge *b, int64_t deadline)
 /*
  * One round: let each route do what it can, then sleep. A queue whose messages must wait for
  * acknowledgements is still readable, and a mux with a ready queue does not sleep. So the main
- * thread first sleeps in bell_sleep(), for A_MOMENT; if the acknowledgements have not come then, it
+ * thread first sleeps in wake_wait(), for A_MOMENT; if the acknowledgements have not come then, it
  * takes the queue out of the mux until they come.
  */
 static void work(struct bridge *b, int64_t *metrics_at)
@@ -92,7 +93,7 @@ static void work(struct bridge *b, int64_t *metrics_at)
     int64_t deadline = b->config->openmetrics ? *metrics_at : INT64_MAX;
     bool moved = false, hurry = false;
 
-    bell_heard(b);
+    wake_forget(b);
     for (size_t i = 0; i < b->count; i++) {
         struct route *r = &b->routes[i];
         bool blocked = false;
@@ -117,7 +118,7 @@ static void work(struct bridge *b, int64_t *metrics_at)
         sleep_in_mux(b, deadline);
         return;
     }
-    if (bell_sleep(b, A_MOMENT))
+    if (wake_wait(b, A_MOMENT))
         return;
     for (size_t i = 0; i < b->count; i++)
         if (b->routes[i].out)
@@ -133,7 +134,7 @@ static void drain(struct bridge *b)
 
     while (more && now_ms() < until && b->connected) {
         more = false;
-        bell_heard(b);
+        wake_forget(b);
         for (size_t i = 0; i < b->count; i++) {
             struct route *r = &b->routes[i];
             if (r->out) {
@@ -144,7 +145,7 @@ static void drain(struct bridge *b)
             }
         }
         if (more)
-            (void)bell_sleep(b, A_MOMENT);
+            (void)wake_wait(b, A_MOMENT);
     }
     for (size_t i = 0; i < b->count; i++)
         if (b->routes[i].in)
@@ -172,7 +173,7 @@ static bool all_ready(const struct bridge *b)
 static int run(struct bridge *b)
 {
     int64_t metrics_at = 0;
-    bool told = false;
+    bool ready = false;
 
     while (!b->stopping && !b->closed) {
         work(b, &metrics_at);
@@ -180,8 +181,8 @@ static int run(struct bridge *b)
             say(LOG_ERROR, "no route is left");
             return FAILED;
         }
-        if (!told && all_ready(b)) {
-            told = true;
+        if (!ready && all_ready(b)) {
+            ready = true;
             say(LOG_INFO, "ready");
             notify("READY=1");
             metrics_at = 0;
@@ -221,7 +222,7 @@ int main(int argc, char **argv)
         return status;
     }
     b.config = &config;
-    bell_init(&b.bell);
+    wake_init(&b.wake);
     const pthread_t signals = catch_signals(&b);
     status = FAILED;
     int result = shmring_mux_create(&b.mux, NULL);

@@ -119,7 +119,7 @@ static void on_answer(natsConnection *nc, natsSubscription *sub, natsMsg *answer
     if (!atomic_compare_exchange_strong(&flight->word, &expected, word_of(number, state)) &&
         state == ACKNOWLEDGED && expected == word_of(number, REFUSED))
         atomic_compare_exchange_strong(&flight->word, &expected, word_of(number, state));
-    bell_ring(r->bridge);
+    wake_main(r->bridge);
 }
 
 /* ---- In the main thread -----------------------------------------------------------------------

@@ -25,7 +25,7 @@ static void connected(struct bridge *b, natsConnection *nc)
     say(LOG_INFO, "connected to %s", url);
     b->connections++;
     b->connected = true;
-    bell_ring(b);
+    wake_main(b);
 }
 
 static void on_reconnected(natsConnection *nc, void *bridge)
@@ -42,7 +42,7 @@ static void on_disconnected(natsConnection *nc, void *bridge)
     b->connected = false;
     say(b->stopping ? LOG_DEBUG : LOG_WARNING,
         "disconnected; the queues keep what comes meanwhile");
-    bell_ring(b);
+    wake_main(b);
 }
 
 static void on_closed(natsConnection *nc, void *bridge)
@@ -54,7 +54,7 @@ static void on_closed(natsConnection *nc, void *bridge)
     b->connected = false;
     b->closed = true;
     say(LOG_INFO, "the connection is closed%s%s", why && *why ? ": " : "", why ? why : "");
-    bell_ring(b);
+    wake_main(b);
 }
 
 static void on_error(natsConnection *nc, natsSubscription *sub, natsStatus status, void *bridge)
@@ -159,7 +159,7 @@ int server_connect(struct bridge *b)
             break;
         if (attempts == 1)
             say(LOG_WARNING, "no server at %s yet: trying again", url);
-        (void)bell_sleep(b, reconnect_delay(NULL, attempts, b));
+        (void)wake_wait(b, reconnect_delay(NULL, attempts, b));
         if (b->stopping)
             return -EINTR;
         s = NATS_OK;
