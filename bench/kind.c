@@ -43,12 +43,15 @@ static struct shmring_config configure_mpmc(size_t size, uint64_t messages, uint
     };
 }
 
-const struct kind kind_spsc = {"spsc", configure_spsc};
-const struct kind kind_mpmc = {"mpmc", configure_mpmc};
+#define DEFINE(KIND, name) const struct kind kind_##name = {#name, configure_##name};
+SHMR_KINDS(DEFINE)
+#undef DEFINE
 
 const struct kind *kind_named(const char *name)
 {
-    static const struct kind *const kinds[] = {&kind_spsc, &kind_mpmc};
+#define ADDRESS(KIND, name) &kind_##name,
+    static const struct kind *const kinds[] = {SHMR_KINDS(ADDRESS)};
+#undef ADDRESS
 
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (strcmp(kinds[i]->name, name) == 0)

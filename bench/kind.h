@@ -6,6 +6,8 @@
 
 #include <shmring/shmring.h>
 
+#include "../lib/kinds.h"
+
 struct kind {
     const char *name;
     /* A queue for messages of size bytes, with room for `messages` of them; if that is 0, for at
@@ -13,7 +15,9 @@ struct kind {
     struct shmring_config (*configure)(size_t size, uint64_t messages, uint64_t bytes);
 };
 
-extern const struct kind kind_spsc, kind_mpmc;
+#define DECLARE(KIND, name) extern const struct kind kind_##name;
+SHMR_KINDS(DECLARE)
+#undef DECLARE
 
 /* NULL: no kind has that name. */
 const struct kind *kind_named(const char *name);

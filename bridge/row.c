@@ -6,13 +6,18 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "../lib/kinds.h"
 #include "bridge.h"
 
-/* The kinds, and whether a queue of that kind has one producer at a time. */
+/* Has a queue of that kind one producer at a time? */
+enum { SPSC_HAS_ONE_PRODUCER = true, MPMC_HAS_ONE_PRODUCER = false };
+
+#define ROW_KIND(KIND, kind) {SHMRING_##KIND, KIND##_HAS_ONE_PRODUCER},
 static const struct {
     uint32_t kind;
     bool one_producer;
-} kinds[] = {{SHMRING_SPSC, true}, {SHMRING_MPMC, false}};
+} kinds[] = {SHMR_KINDS(ROW_KIND)};
+#undef ROW_KIND
 
 struct list {
     struct shmring_participant *rows;

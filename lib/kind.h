@@ -6,9 +6,10 @@
  * SHMR_KINDS into a switch over enum shmr_kind_number, and call the functions that each kind has in
  * hot.h.
  *
- * A new kind is one more line in SHMR_KINDS, its number in shmring.h, its state in the union of
- * struct shmring (core/handle.h), and its folder. A kind whose hot.h lacks a function does not
- * compile. No other file compares kinds: where they differ, the table says how.
+ * A new kind is one more line in SHMR_KINDS (kinds.h), its number in shmring.h, its state in the
+ * union of struct shmring (core/handle.h), and its folder. A kind does not compile if its hot.h
+ * lacks a function, or its kind.c one that every kind has (SHMR_KIND_OPERATIONS). No other file
+ * compares kinds: where they differ, the table says how.
  *
  * Only the declarations are here, so that every folder may include this file.
  */
@@ -16,19 +17,13 @@
 #define SHMR_KIND_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <shmring/shmring.h>
 
 #include "core/layout.h"
-
-/* X(SPSC, spsc) for each kind: its constant is SHMRING_SPSC, its functions are shmr_spsc_... */
-#define SHMR_KINDS(X)                                                                              \
-    X(SPSC, spsc)                                                                                  \
-    X(MPMC, mpmc)
-
-/* The list in words, for error details. */
-#define SHMR_KINDS_IN_WORDS "SHMRING_SPSC or SHMRING_MPMC"
+#include "kinds.h"
 
 #define SHMR_KIND_NUMBER(KIND, kind) SHMR_##KIND = SHMRING_##KIND,
 enum shmr_kind_number { SHMR_KINDS(SHMR_KIND_NUMBER) };
@@ -52,23 +47,28 @@ struct shmr_dump {
 };
 
 /*
- * The table of a kind. Every function is there, unless its comment calls it optional. Functions
- * that return int return 0 or -errno with the detail set, unless their comment says otherwise.
+ * The table of a kind. First what it is, then its functions. A function that is not called optional
+ * here is in SHMR_KIND_OPERATIONS below. Functions that return int return 0 or -errno with the
+ * detail set, unless their comment says otherwise.
  */
 struct shmr_kind {
     const char *name; /* "spsc" */
     enum shmr_kind_number number;
     const char *unit; /* of the capacity */
-
-    /* ---- The segment ---- */
-
     /* Rows of the participant table; 0: the queue's creator chooses (max_participants). */
     uint32_t rows;
     /* The roles that write to each section; `twice`: the data are mapped twice in a row. */
-    struct {
+    struct shmr_writers {
         unsigned producer, consumer, data;
         bool twice;
     } writers;
+    /* Publishing a message is a full fence as well (SHMR_RMW_IS_FENCE): see wait/waitword.h. */
+    bool publish_is_fence;
+    /* The detail when shmring_release() gets a message that it does not accept. */
+    const char *not_held;
+
+    /* ---- The segment ---- */
+
     /* Check capacity, max_message, max_participants and flags, and note them in the geometry. */
     int (*configure)(struct shmr_geometry *g, const struct shmring_config *config);
     /* Returns the bytes of the data section, not rounded up to pages; notes its offsets in g. */
@@ -101,8 +101,6 @@ struct shmr_kind {
      * waiter that was told of a hang-up notes how many participants of the other role had attached
      * until then. */
     _Atomic uint64_t *(*hung_up)(const shmring_t *q, int event);
-    /* Publishing a message is a full fence as well (SHMR_RMW_IS_FENCE): see wait/waitword.h. */
-    bool publish_is_fence;
 
     /* ---- Recovery: core/recovery.h ---- */
 
@@ -122,21 +120,59 @@ struct shmr_kind {
 
     /* ---- Errors ---- */
 
-    /* Bytes of an open reservation. */
+    /* Bytes of an open reservation, for the detail when a commit is too long. */
     size_t (*reserved)(const shmring_t *q, const void *msg);
-    /* The detail when shmring_release() gets a message that it does not accept. */
-    const char *not_held;
 
     /* ---- Inspecting ---- */
 
     /* The counters of shmring_stat(). */
-    void (*stat)(const shmring_t *q, struct shmring_stat *st);
+    void (*read_stat)(const shmring_t *q, struct shmring_stat *st);
     /* Fill in what each of n participants has sent, has received and holds; `row` is set. */
     void (*holdings)(const shmring_t *q, struct shmring_participant *participants, int n);
     /* Call d->each for each message, the oldest first. Stops when it returns other than 0, and
      * returns that. */
     int (*dump)(const struct shmr_dump *d);
 };
+
+/*
+ * The functions that every kind has: dump(), which is shmr_spsc_dump() in spsc/dump.c, and those in
+ * this list, which have these names in kind.c. kind.c makes the table of them, and does not compile
+ * without one of them.
+ */
+#define SHMR_KIND_OPERATIONS(X)                                                                    \
+    X(configure)                                                                                   \
+    X(sections)                                                                                    \
+    X(claim_row)                                                                                   \
+    X(join)                                                                                        \
+    X(leave)                                                                                       \
+    X(ready)                                                                                       \
+    X(is_peer)                                                                                     \
+    X(recover)                                                                                     \
+    X(reserved)                                                                                    \
+    X(read_stat)                                                                                   \
+    X(holdings)
+
+/* The optional functions: a kind that has one sets it in its table. */
+#define SHMR_KIND_OPTIONAL(X)                                                                      \
+    X(free)                                                                                        \
+    X(pass_on)                                                                                     \
+    X(hung_up)                                                                                     \
+    X(recover_some)                                                                                \
+    X(swept)
+
+#define SHMR_KIND_COUNT(function) +1
+_Static_assert(sizeof(struct shmr_kind) - offsetof(struct shmr_kind, configure) ==
+                   (SHMR_KIND_OPERATIONS(SHMR_KIND_COUNT) SHMR_KIND_OPTIONAL(SHMR_KIND_COUNT) + 1) *
+                       sizeof(void (*)(void)),
+               "each function of struct shmr_kind but dump() is in one of the two lists");
+#undef SHMR_KIND_COUNT
+
+/* The members that every kind's table has. kind.c defines UNIT, WRITERS and NOT_HELD before it uses
+ * this, and then sets the optional members. */
+#define SHMR_KIND_SET(function) , .function = function
+#define SHMR_KIND_MEMBERS(KIND, kind)                                                              \
+    .name = #kind, .number = SHMR_##KIND, .unit = UNIT, .writers = WRITERS, .not_held = NOT_HELD,  \
+    .dump = shmr_##kind##_dump SHMR_KIND_OPERATIONS(SHMR_KIND_SET)
 
 #define SHMR_KIND_TABLE(KIND, kind) extern const struct shmr_kind shmr_##kind##_kind;
 SHMR_KINDS(SHMR_KIND_TABLE)

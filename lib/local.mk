@@ -56,6 +56,7 @@ lib_libshmring_core_la_SOURCES = \
 	lib/core/segment.h \
 	lib/core/side.h \
 	lib/kind.h \
+	lib/kinds.h \
 	lib/mpmc/blocks.h \
 	lib/mpmc/dump.c \
 	lib/mpmc/dump.h \

@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# The shape of lib/, as doc/design.md has it: only a kind's own folder and kind.h name a kind; base/ includes
-# nothing of the other folders; nothing includes api/ but api/; each label of an ordering stands at two places
-# at least, so that either end can be found.
+# The shape of lib/, as doc/design.md has it: only a kind's own folder, kind.h and kinds.h name a kind;
+# base/ includes nothing of the other folders; nothing includes api/ but api/; each label of an ordering
+# stands at two places at least, so that either end can be found.
 set -eu
 : "${srcdir:?}"
 
@@ -14,7 +14,7 @@ complain() # what, lines
     [ -z "$2" ] || { printf '%s:\n%s\n' "$1" "$2"; bad=1; }
 }
 
-files=$(find lib mux -name '*.[ch]' ! -path 'lib/spsc/*' ! -path 'lib/mpmc/*' ! -name kind.h)
+files=$(find lib mux -name '*.[ch]' ! -path 'lib/spsc/*' ! -path 'lib/mpmc/*' ! -name kind.h ! -name kinds.h)
 # shellcheck disable=SC2086 # a list of words
 complain 'a common file that compares kinds' \
     "$(grep -nE 'SHMRING_(SPSC|MPMC)|SHMR_(SPSC|MPMC)\b|->kind\b|->number +[!=]=' $files)"

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "../lib/kinds.h"
 #include "tool.h"
 
 int view_take(shmring_t *q, struct view *view)
@@ -57,23 +58,21 @@ const struct shmring_participant *view_longest_holder(const struct view *view)
     return longest;
 }
 
+/* A macro with an argument for each member: a kind that lacks one does not compile. */
+#define VIEW(Unit, Place, In_messages, Role_rows, Knows_holders, Capacity, Max_message)            \
+    .unit = (Unit), .place = (Place), .in_messages = (In_messages), .role_rows = (Role_rows),      \
+    .knows_holders = (Knows_holders), .capacity = (Capacity), .max_message = (Max_message)
+
+#define SPSC_VIEW    VIEW("bytes", "ring", false, true, false, 1 << 20, 0)
+#define MPMC_VIEW    VIEW("messages", "blocks", true, false, true, 1 << 10, 1000)
+#define UNKNOWN_VIEW VIEW("messages", "queue", false, false, false, 0, 0)
+
+#define KIND_VIEW(KIND, kind) {.number = SHMRING_##KIND, .name = #kind, KIND##_VIEW},
 static const struct kind_view kinds[] = {
-    {.number = SHMRING_SPSC,
-     .name = "spsc",
-     .unit = "bytes",
-     .place = "ring",
-     .role_rows = true,
-     .capacity = 1 << 20},
-    {.number = SHMRING_MPMC,
-     .name = "mpmc",
-     .unit = "messages",
-     .place = "blocks",
-     .in_messages = true,
-     .knows_holders = true,
-     .capacity = 1 << 10,
-     .max_message = 1000},
-    {.name = "unknown", .unit = "messages", .place = "queue"},
+    SHMR_KINDS(KIND_VIEW) /* and at the end the entry for all others */
+    {.name = "unknown", UNKNOWN_VIEW},
 };
+#undef KIND_VIEW
 enum { KINDS = sizeof kinds / sizeof kinds[0] - 1 };
 
 const struct kind_view *kind_view(uint32_t number)

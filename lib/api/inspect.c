@@ -78,7 +78,7 @@ int shmring_stat(shmring_t *q, struct shmring_stat *st)
     memcpy(st->name, q->header.name, sizeof st->name);
     st->max_participants = q->geometry.rows;
     st->asleep = who_sleeps(q->map.waitwords);
-    q->geometry.type->stat(q, st);
+    q->geometry.type->read_stat(q, st);
     r = count_participants(q, st);
     return r < 0 ? r : shmr_handle_check_memory(q);
 }

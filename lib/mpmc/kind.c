@@ -22,6 +22,14 @@
 #include "mpmc/ready.h"
 #include "wait/sleep.h"
 
+#define UNIT "messages"
+#define BOTH (SHMRING_PRODUCER | SHMRING_CONSUMER)
+#define WRITERS                                                                                    \
+    {                                                                                              \
+        .producer = BOTH, .consumer = BOTH, .data = BOTH                                           \
+    }
+#define NOT_HELD "this is not a message held: released already"
+
 #define CAPACITY_MAX    (UINT64_C(1) << 24)
 #define MESSAGE_MAX     (UINT32_C(1) << 30)
 #define ROWS            64 /* if max_participants is 0 */
@@ -244,27 +252,9 @@ static void holdings(const shmring_t *q, struct shmring_participant *participant
 }
 
 const struct shmr_kind shmr_mpmc_kind = {
-    .name = "mpmc",
-    .number = SHMR_MPMC,
-    .unit = "messages",
-    .writers = {.producer = SHMRING_PRODUCER | SHMRING_CONSUMER,
-                .consumer = SHMRING_PRODUCER | SHMRING_CONSUMER,
-                .data = SHMRING_PRODUCER | SHMRING_CONSUMER},
-    .configure = configure,
-    .sections = sections,
-    .claim_row = claim_row,
-    .join = join,
-    .leave = leave,
-    .ready = ready,
-    .pass_on = pass_on,
-    .is_peer = is_peer,
+    SHMR_KIND_MEMBERS(MPMC, mpmc),
     .publish_is_fence = SHMR_RMW_IS_FENCE,
-    .recover = recover,
+    .pass_on = pass_on,
     .recover_some = recover_some,
     .swept = swept,
-    .reserved = reserved,
-    .not_held = "this is not a message held: released already",
-    .stat = read_stat,
-    .holdings = holdings,
-    .dump = shmr_mpmc_dump,
 };

@@ -24,6 +24,14 @@
 #include "wait/notifier.h"
 #include "wait/sleep.h"
 
+#define UNIT "bytes"
+#define WRITERS                                                                                    \
+    {                                                                                              \
+        .producer = SHMRING_PRODUCER, .consumer = SHMRING_CONSUMER, .data = SHMRING_PRODUCER,      \
+        .twice = true                                                                              \
+    }
+#define NOT_HELD "this is not the oldest message held: released already, or out of turn"
+
 #define CAPACITY_MAX (UINT64_C(1) << 46)
 #define MESSAGE_MAX  (UINT32_C(1) << 30)
 
@@ -362,27 +370,8 @@ static void holdings(const shmring_t *q, struct shmring_participant *participant
 }
 
 const struct shmr_kind shmr_spsc_kind = {
-    .name = "spsc",
-    .number = SHMR_SPSC,
-    .unit = "bytes",
+    SHMR_KIND_MEMBERS(SPSC, spsc),
     .rows = SHMR_SPSC_ROWS,
-    .writers = {.producer = SHMRING_PRODUCER,
-                .consumer = SHMRING_CONSUMER,
-                .data = SHMRING_PRODUCER,
-                .twice = true},
-    .configure = configure,
-    .sections = sections,
-    .claim_row = claim_row,
-    .join = join,
-    .leave = leave,
     .free = free_stage,
-    .ready = ready,
-    .is_peer = is_peer,
     .hung_up = hung_up,
-    .recover = recover,
-    .reserved = reserved,
-    .not_held = "this is not the oldest message held: released already, or out of turn",
-    .stat = read_stat,
-    .holdings = holdings,
-    .dump = shmr_spsc_dump,
 };
