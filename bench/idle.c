@@ -146,7 +146,7 @@ int idle_run(const struct options *o)
     int status = EXIT_OK;
 
     printf("%d idle consumers, and one that is sent messages; %g s each\n", IDLE, o->seconds);
-    printf("%-12s %22s %18s\n", "looks every", "idle, % of one CPU", "messages, none lost");
+    printf("%-12s %22s %18s\n", "recheck", "idle, % of one CPU", "messages, none lost");
     for (size_t i = 0; i < sizeof rechecks / sizeof *rechecks; i++) {
         struct idle run = {.recheck_ms = rechecks[i], .seconds = o->seconds};
         if (measure_idle(&run) < 0)

@@ -10,7 +10,7 @@
 #include "ticks.h"
 
 enum {
-    LOOKS = 64, /* polls in vain before a process reads the clock and may yield */
+    POLLS = 64, /* polls in vain before a process reads the clock and may yield */
     CHUNK = 32, /* messages between two clock reads */
     NUMBER_BITS = 48
 };
@@ -26,7 +26,7 @@ struct watch {
     const _Atomic uint32_t *stop; /* over when this is not 0; by the clock where NULL */
 };
 
-static void look_at_clock(struct watch *w, uint64_t messages)
+static void read_clock(struct watch *w, uint64_t messages)
 {
     const uint64_t now = ticks_now();
     if (w->stop) {
@@ -45,11 +45,11 @@ static void look_at_clock(struct watch *w, uint64_t messages)
 }
 
 /* Called after each poll in vain. */
-static inline void wait_a_little(struct watch *w, unsigned looks, uint64_t messages)
+static inline void wait_a_little(struct watch *w, unsigned polls, uint64_t messages)
 {
-    if (looks % LOOKS != 0 && !w->block)
+    if (polls % POLLS != 0 && !w->block)
         return;
-    look_at_clock(w, messages);
+    read_clock(w, messages);
     if (w->yield || w->phase == OVER)
         sched_yield();
 }
@@ -69,7 +69,7 @@ static int produce(struct link *l, struct watch *w, struct tally *sent)
     const uint64_t name = (uint64_t)l->member << NUMBER_BITS;
     const long batch = l->batch;
     while (w->phase != OVER) {
-        unsigned looks = 1;
+        unsigned polls = 1;
         for (long i = 0; i < batch; i++)
             payload_fill(l->buffer + (size_t)i * l->size, l->size,
                          name | (sent->messages + (uint64_t)i));
@@ -79,12 +79,12 @@ static int produce(struct link *l, struct watch *w, struct tally *sent)
             if (n < 0)
                 return -1;
             if (n == 0)
-                wait_a_little(w, looks++, sent->messages);
+                wait_a_little(w, polls++, sent->messages);
             done += n;
             for (long i = 0; i < n; i++) {
                 tally_add(sent, sent->messages);
                 if (sent->messages % CHUNK == 0)
-                    look_at_clock(w, sent->messages);
+                    read_clock(w, sent->messages);
             }
         }
     }
@@ -118,8 +118,8 @@ static inline int check(struct link *l, const unsigned char *message, const stru
 static int consume(struct link *l, struct shared *s, struct watch *w, struct tally *got)
 {
     uint64_t messages = 0, next[CREW_MAX] = {0};
-    unsigned looks = 0, empty_at_end = 0;
-    while (empty_at_end < LOOKS) {
+    unsigned polls = 0, empty_at_end = 0;
+    while (empty_at_end < POLLS) {
         l->block = w->block && w->phase != OVER; /* in phase OVER no process wakes a sleeper */
         /* Read before the queue is polled, so that all messages sent before the last producer's
          * stop are found. */
@@ -130,16 +130,16 @@ static int consume(struct link *l, struct shared *s, struct watch *w, struct tal
             return -1;
         if (n == 0) {
             empty_at_end += stopped;
-            wait_a_little(w, ++looks, messages);
+            wait_a_little(w, ++polls, messages);
             continue;
         }
         for (long i = 0; i < n; i++) {
             if (check(l, l->buffer + (size_t)i * l->size, w, next, got) != 0)
                 return -1;
             if (++messages % CHUNK == 0)
-                look_at_clock(w, messages);
+                read_clock(w, messages);
         }
-        looks = empty_at_end = 0;
+        polls = empty_at_end = 0;
         /* Yield here, not in the middle of a call: with some queues the others wait until an
          * interrupted call is over. */
         if (w->phase == OVER)

@@ -36,7 +36,7 @@ static const struct {
     const char *name;
     const char *colour;
     int point;
-} looks[] = {
+} styles[] = {
     {"shmring", "#08306b", 7},        {"shmring-zerocopy", "#2171b5", 5},
     {"shmring-batch", "#6baed6", 9},  {"shmring-mpmc", "#41b6c4", 13},
     {"pipe", "#d94801", 7},           {"pipe-batch", "#fdae6b", 5},
@@ -167,10 +167,10 @@ static void put_styles(FILE *f, const struct picture *p)
 {
     for (int i = 0; i < p->n; i++) {
         const char *name = p->curves[i].transport->name;
-        for (size_t k = 0; k < sizeof looks / sizeof *looks; k++)
-            if (strcmp(looks[k].name, name) == 0)
+        for (size_t k = 0; k < sizeof styles / sizeof *styles; k++)
+            if (strcmp(styles[k].name, name) == 0)
                 fprintf(f, "set style line %d lc rgb '%s' lw %d pt %d ps 0.9 pi %d\n", i + 1,
-                        looks[k].colour, strncmp(name, "shmring", 7) == 0 ? 3 : 2, looks[k].point,
+                        styles[k].colour, strncmp(name, "shmring", 7) == 0 ? 3 : 2, styles[k].point,
                         p->mode == THROUGHPUT ? 1 : -40);
     }
 }

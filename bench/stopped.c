@@ -8,8 +8,8 @@
 
 #include "ticks.h"
 
-static const double LOOK = 0.001; /* seconds between two checks whether the processes have begun */
-static const double GRACE = 2;    /* seconds that the processes have to end after the measurement */
+static const double CHECK_S = 0.001; /* between two checks whether the processes have begun */
+static const double GRACE = 2; /* seconds that the processes have to end after the measurement */
 
 void stopped_init(struct stopped *t, struct crew crew, const struct plan *plan)
 {
@@ -70,13 +70,13 @@ double stopped_step(struct stopped *t, pid_t victim, struct shared *s)
     if (t->phase == STARTING) {
         t->until = start + (uint64_t)((double)t->length * WARM_UP);
         if (start == 0)
-            return LOOK;
+            return CHECK_S;
     }
     if (now < t->until)
         return ticks_to_seconds(t->until - now);
     switch (t->phase) {
     case STARTING: /* up to a millisecond longer: the last digits are random */
-        begin(t, s, BEFORE, t->length + now % ticks_from_seconds(LOOK));
+        begin(t, s, BEFORE, t->length + now % ticks_from_seconds(CHECK_S));
         break;
     case BEFORE:
         finish(t, s);

@@ -32,8 +32,7 @@ static bool may_come(const struct route *r, int error)
 
 static const char *words_of(int error)
 {
-    return error == -EAGAIN ? "its creator is at work, or died doing so"
-                            : shmring_strerror_detail();
+    return error == -EAGAIN ? "its creator is at work, or has died" : shmring_strerror_detail();
 }
 
 /* Log the error if it is not that of the attempt before. */

@@ -28,7 +28,7 @@ void mux_unplace(struct group *g, unsigned slot)
 {
     atomic_store_explicit(&g->slots[slot], NULL, memory_order_relaxed);
     mux_clear(g->dirty, slot);
-    mux_clear(g->rung, slot);
+    mux_clear(g->ready, slot);
     mux_clear(g->taken, slot);
 }
 
@@ -42,7 +42,7 @@ unsigned mux_count(struct group *g)
     return n;
 }
 
-void mux_ring(struct group *g)
+void mux_notify(struct group *g)
 {
     atomic_fetch_add_explicit(&g->word, 1, memory_order_seq_cst); /* M1, M2 */
     if (atomic_load_explicit(&g->asleep, memory_order_seq_cst))
@@ -70,23 +70,25 @@ bool mux_arm(struct mux_entry *e)
 }
 
 /* Prepare to sleep on the queue in one slot; arm it first if needed. Returns false if it set the
- * rung bit. */
+ * ready bit. */
 static bool settle_slot(struct group *g, struct sleep *s, unsigned slot, int64_t now)
 {
     struct mux_entry *e = atomic_load_explicit(&g->slots[slot], memory_order_acquire); /* N4 */
     bool dirty = mux_is_set(g->dirty, slot);
 
-    if (!e || mux_is_set(g->rung, slot) ||
+    if (!e || mux_is_set(g->ready, slot) ||
         atomic_load_explicit(&e->state, memory_order_acquire) != IDLE)
-        return true; /* the thread inside sets the dirty bit when it leaves, and calls mux_ring() */
-    if (dirty || mux_has_rung(e) || now >= atomic_load_explicit(&e->soon, memory_order_relaxed)) {
+        return true; /* the thread inside sets the dirty bit when it leaves, and calls mux_notify()
+                      */
+    if (dirty || mux_has_changed(e) ||
+        now >= atomic_load_explicit(&e->soon, memory_order_relaxed)) {
         if (!mux_enter(e))
             return true;
         mux_clear(g->dirty, slot);
         bool found = mux_arm(e);
         mux_leave(e);
         if (found) {
-            mux_set(g->rung, slot); /* after leaving: a leader that cannot enter clears it */
+            mux_set(g->ready, slot); /* after leaving: a leader that cannot enter clears it */
             return false;
         }
     }
@@ -171,7 +173,7 @@ static void *help(void *argument)
     while (!atomic_load_explicit(&mux->ending, memory_order_acquire)) {
         if (!mux_settle(g, &s)) {
             atomic_store_explicit(&mux->pending, 1, memory_order_release);
-            mux_ring(&mux->hot);
+            mux_notify(&mux->hot);
             continue; /* read the group's word, and the queues that were not ready, again */
         }
         if (mux_sleep(g, &s) < 0)

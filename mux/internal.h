@@ -11,7 +11,7 @@
  * The reason: a sleep costs about 200 ns for each word, and a queue whose wait word has not changed
  * since it was armed need not be armed again. So while few of many queues are busy, these few are
  * in the hot group, a leader pays for HOT_MOST queues, and the helpers go on sleeping on all
- * others. A helper that is woken sets the queue's bit in `rung` and wakes the leader, which lends
+ * others. A helper that is woken sets the queue's bit in `ready` and wakes the leader, which lends
  * the queue and moves it to the hot group. In return the leader moves the queue that was idle for
  * longest from the hot group to a helper's.
  *
@@ -26,15 +26,16 @@
  * Bits of a group, one for each slot
  *     taken  the slot is used
  *     dirty  must be armed before a thread sleeps; in the hot group: poll it each time
- *     rung   the queue was ready: the leader shall lend it
- * A thread that has set a dirty bit then calls mux_ring(), which adds 1 to the group's word and
+ *     ready  the queue was ready: the leader shall lend it
+ * A thread that has set a dirty bit then calls mux_notify(), which adds 1 to the group's word and
  * wakes its sleeper.
  *
  * Pairs
- *     M1  mux_ring(): add 1 to the word, read asleep     N1  store asleep, sleep if word is the
- * same M2  mux_ring(), after setting bits                 N2  read the word, then take the bits M3
- * leave: IDLE                                    N3  enter: INSIDE M4  a slot is filled N4  a slot
- * is read
+ *     M1  mux_notify(): add 1 to the word, read asleep
+ *                                              N1  store asleep, sleep if the word is the same
+ *     M2  mux_notify(), after setting bits     N2  read the word, then the bits
+ *     M3  leave an entry: it is IDLE           N3  enter an entry: it is INSIDE
+ *     M4  fill a slot                          N4  read a slot
  */
 #ifndef MUX_MUX_H
 #define MUX_MUX_H
@@ -94,11 +95,11 @@ struct mux_entry {
 };
 
 struct group {
-    _Atomic uint32_t word;   /* mux_ring() adds 1 */
+    _Atomic uint32_t word;   /* mux_notify() adds 1 */
     _Atomic uint32_t asleep; /* 1: a thread sleeps on the word, or is about to */
     _Atomic uint64_t taken[MAP_WORDS];
     _Atomic uint64_t dirty[MAP_WORDS];
-    _Atomic uint64_t rung[MAP_WORDS];
+    _Atomic uint64_t ready[MAP_WORDS];
     struct mux_entry *_Atomic slots[SLOTS];
     struct shmring_mux *mux;
     struct group *_Atomic next; /* never changes once set */
@@ -121,7 +122,7 @@ struct waiter {
 struct shmring_mux {
     _Atomic uint32_t lead;    /* 0: no leader; 1: a thread leads; 2: other threads wait to lead */
     _Atomic uint32_t woken;   /* 1: set by shmring_mux_wake() */
-    _Atomic uint32_t pending; /* 1: a group may have a rung bit */
+    _Atomic uint32_t pending; /* 1: a group may have a ready bit */
     _Atomic uint32_t ending;
     _Atomic uint32_t no_waitv; /* 1: futex_waitv(2) does not work here */
     _Atomic int64_t skew;      /* ns that the clock lags behind the kernel's, see mux_time() */
@@ -129,14 +130,14 @@ struct shmring_mux {
 
     /* Only the leader uses these. */
     uint64_t turn;
-    unsigned glance_slot; /* where the next glance begins */
+    unsigned armed_slot; /* where poll_armed() begins */
     uint32_t spin_most, spin_usual, waits;
 
     pthread_mutex_t lock; /* protects the rest */
     void *entries;        /* tree for tsearch(), ordered by q */
     unsigned long total;
-    int64_t look_ns;          /* ns between two rechecks in the whole mux */
-    _Atomic int64_t patience; /* look_ns * total: ns between two rechecks of one queue */
+    int64_t recheck_ns;       /* ns between two rechecks in the whole mux */
+    _Atomic int64_t patience; /* recheck_ns * total: ns between two rechecks of one queue */
     _Atomic int64_t slice; /* without futex_waitv(2): ns that a thread sleeps between two reads of
                               its group's wait words */
     unsigned long helpers;
@@ -228,7 +229,7 @@ static inline void mux_leave(struct mux_entry *e)
 }
 
 /* Has the wait word changed since the entry was armed? A guess while another thread is inside. */
-static inline bool mux_has_rung(struct mux_entry *e)
+static inline bool mux_has_changed(struct mux_entry *e)
 {
     const uint32_t *word = atomic_load_explicit(&e->word, memory_order_acquire);
 
@@ -239,7 +240,7 @@ static inline bool mux_has_rung(struct mux_entry *e)
 /* ---- Groups (group.c) ------------------------------------------------------------------------ */
 
 /* Put the entry, which no other thread can enter now, into a free slot, and set its dirty bit. The
- * caller then calls mux_ring(). False: the group is full. */
+ * caller then calls mux_notify(). False: the group is full. */
 bool mux_place(struct group *g, struct mux_entry *e);
 
 /* Free the slot. */
@@ -248,13 +249,13 @@ void mux_unplace(struct group *g, unsigned slot);
 unsigned mux_count(struct group *g);
 
 /* Tell the group's sleeper that a bit was set or an entry changed. */
-void mux_ring(struct group *g);
+void mux_notify(struct group *g);
 
 /* Arm the entry, which this thread is inside of. True: its event is there already, or e->error says
  * what is wrong. */
 bool mux_arm(struct mux_entry *e);
 
-/* Arm the entries that need it. True: the sleep is prepared. False: it has set rung bits. */
+/* Arm the entries that need it. True: the sleep is prepared. False: it has set ready bits. */
 struct sleep {
     struct futex_waitv words[FUTEX_WAITV_MAX];
     unsigned count;

@@ -10,7 +10,7 @@
 
 #include "rcu.h"
 
-enum { SPIN_MOST_NS = 50000, LOOKS_PER_S = 20000 };
+enum { SPIN_MOST_NS = 50000, RECHECKS_PER_S = 20000 };
 
 /* ---- Making and ending ----------------------------------------------------------------------- */
 
@@ -59,7 +59,7 @@ int shmring_mux_create(shmring_mux_t **mux, const struct shmring_mux_config *con
     }
     made->hot.mux = made;
     made->spin_most = config->spin_ns;
-    made->look_ns = SHMR_SECOND / (config->looks_per_s ? config->looks_per_s : LOOKS_PER_S);
+    made->recheck_ns = SHMR_SECOND / (config->looks_per_s ? config->looks_per_s : RECHECKS_PER_S);
     pthread_mutex_init(&made->lock, NULL);
     *mux = made;
     return 0;
@@ -72,7 +72,7 @@ static void end_helpers(struct shmring_mux *mux)
 
     atomic_store_explicit(&mux->ending, 1, memory_order_release);
     for (g = forked ? NULL : first; g; g = g->next)
-        mux_ring(g);
+        mux_notify(g);
     for (g = first; g; g = first) {
         if (!forked)
             pthread_join(g->helper, NULL);
@@ -130,7 +130,8 @@ static int make_room(struct shmring_mux *mux)
 static void count(struct shmring_mux *mux, int more)
 {
     mux->total += (unsigned long)more;
-    atomic_store_explicit(&mux->patience, (int64_t)mux->total * mux->look_ns, memory_order_relaxed);
+    atomic_store_explicit(&mux->patience, (int64_t)mux->total * mux->recheck_ns,
+                          memory_order_relaxed);
     /* All groups together wake 1,000 times a second, however many groups there are. */
     atomic_store_explicit(&mux->slice, SHMR_FUTEX_SLICE_NS * (int64_t)(1 + mux->helpers),
                           memory_order_relaxed);
@@ -179,7 +180,7 @@ int shmring_mux_add(shmring_mux_t *mux, shmring_t *q, unsigned event, void *data
         while (!mux_place(g, e))
             g = g->next ? g->next : &mux->hot;
         mux_leave(e);
-        mux_ring(g);
+        mux_notify(g);
     }
     pthread_mutex_unlock(&mux->lock);
     if (r < 0)
@@ -236,7 +237,7 @@ int shmring_mux_remove(shmring_mux_t *mux, shmring_t *q)
         drive_out(e);
     struct group *g = e->group;
     mux_unplace(g, e->slot);
-    mux_ring(g); /* so that the group's sleeper no longer sleeps on this queue's word */
+    mux_notify(g); /* so that the group's sleeper no longer sleeps on this queue's word */
     mux_rcu_wait(mux);
     free(e);
     pthread_mutex_lock(&mux->lock);

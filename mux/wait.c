@@ -10,10 +10,10 @@
 
 /*
  * A wait polls the queues that this thread has just borrowed, and returns if one is ready. Every
- * TURNS_PER_LOOK-th wait of a thread polls more than those: all queues that are awake (their dirty
- * bit is set), and GLANCES others, in turn.
+ * TURNS_PER_FULL_POLL-th wait of a thread polls more than those: all queues that are awake (their
+ * dirty bit is set), and ARMED_PER_POLL of the armed ones, in turn.
  */
-enum { TURNS_PER_LOOK = 8, GLANCES = 4 };
+enum { TURNS_PER_FULL_POLL = 8, ARMED_PER_POLL = 4 };
 
 /*
  * While spinning. POLLS_PER_CLOCK: polls between two clock reads. Every WAITS_PER_ATTEMPT-th wait
@@ -65,7 +65,7 @@ static void give_back(struct mux_entry *e)
     mux_leave(e); /* another entry may have the slot by now: the dirty bit then only costs one poll
                      of it */
     mux_set(g->dirty, slot);
-    mux_ring(g);
+    mux_notify(g);
 }
 
 void mux_give_all_back(struct waiter *self)
@@ -78,7 +78,7 @@ void mux_give_all_back(struct waiter *self)
 }
 
 /* Lend the same queues again. That needs no leader, and no giving back first. */
-static void look_at_loans(struct found *f)
+static void poll_loans(struct found *f)
 {
     struct mux_entry *e = f->self->loans;
 
@@ -94,9 +94,9 @@ static void look_at_loans(struct found *f)
 
 static int lead(struct shmring_mux *mux, int64_t deadline)
 {
-    uint32_t nobody = 0;
+    uint32_t no_leader = 0;
 
-    if (atomic_compare_exchange_strong_explicit(&mux->lead, &nobody, 1, memory_order_acquire,
+    if (atomic_compare_exchange_strong_explicit(&mux->lead, &no_leader, 1, memory_order_acquire,
                                                 memory_order_relaxed))
         return 0;
     if (deadline == SHMR_AT_ONCE)
@@ -131,7 +131,7 @@ static struct mux_entry *enter_idlest(struct shmring_mux *mux)
     for (unsigned w = 0; w < MAP_WORDS; w++) {
         uint64_t bits = atomic_load_explicit(&hot->taken[w], memory_order_acquire) &
                         ~atomic_load_explicit(&hot->dirty[w], memory_order_relaxed) &
-                        ~atomic_load_explicit(&hot->rung[w], memory_order_relaxed);
+                        ~atomic_load_explicit(&hot->ready[w], memory_order_relaxed);
         MUX_EACH_BIT(slot, w, bits)
         {
             struct mux_entry *e = atomic_load_explicit(&hot->slots[slot], memory_order_acquire);
@@ -164,7 +164,7 @@ static void demote(struct shmring_mux *mux)
         mux_leave(e);
         if (!g)
             return;
-        mux_ring(g);
+        mux_notify(g);
     }
 }
 
@@ -181,8 +181,8 @@ static void try_slot(struct shmring_mux *mux, struct group *g, unsigned slot, st
 {
     struct mux_entry *e = atomic_load_explicit(&g->slots[slot], memory_order_acquire); /* N4 */
 
-    if (mux_is_set(g->rung, slot))
-        mux_clear(g->rung, slot);
+    if (mux_is_set(g->ready, slot))
+        mux_clear(g->ready, slot);
     if (!e)
         forget_dirty(g, slot);
     if (!e || !mux_enter(e)) /* the thread inside sets a bit when it leaves */
@@ -191,7 +191,7 @@ static void try_slot(struct shmring_mux *mux, struct group *g, unsigned slot, st
         mux_leave(e);
         if (g != &mux->hot) { /* the helper does not sleep on it now */
             mux_set(g->dirty, slot);
-            mux_ring(g);
+            mux_notify(g);
         }
         return;
     }
@@ -203,7 +203,7 @@ static void try_slot(struct shmring_mux *mux, struct group *g, unsigned slot, st
     }
 }
 
-/* Lend all entries whose rung bit is set. */
+/* Lend all entries whose ready bit is set. */
 static void collect(struct shmring_mux *mux, struct found *f)
 {
     if (!atomic_load_explicit(&mux->pending, memory_order_relaxed))
@@ -211,7 +211,7 @@ static void collect(struct shmring_mux *mux, struct found *f)
     atomic_exchange_explicit(&mux->pending, 0, memory_order_acquire);
     for (struct group *g = &mux->hot; g; g = atomic_load_explicit(&g->next, memory_order_acquire))
         for (unsigned w = 0; w < MAP_WORDS; w++)
-            MUX_EACH_BIT(slot, w, atomic_load_explicit(&g->rung[w], memory_order_acquire))
+            MUX_EACH_BIT(slot, w, atomic_load_explicit(&g->ready[w], memory_order_acquire))
             {
                 if (f->count == f->most) {
                     atomic_store_explicit(&mux->pending, 1, memory_order_release);
@@ -223,7 +223,7 @@ static void collect(struct shmring_mux *mux, struct found *f)
 
 /* Poll all entries of the hot group that are dirty, because they were busy lately. Each call begins
  * with another slot. */
-static void look_at_awake(struct shmring_mux *mux, struct found *f)
+static void poll_awake(struct shmring_mux *mux, struct found *f)
 {
     struct group *hot = &mux->hot;
     unsigned start = (unsigned)(mux->turn % SLOTS);
@@ -244,12 +244,12 @@ static void look_at_awake(struct shmring_mux *mux, struct found *f)
         }
 }
 
-/* Poll up to GLANCES armed entries of the hot group, in turn, because no thread sleeps on them just
- * now. */
-static void glance(struct shmring_mux *mux, struct found *f)
+/* Poll up to ARMED_PER_POLL armed entries of the hot group, in turn, because no thread sleeps on
+ * them just now. */
+static void poll_armed(struct shmring_mux *mux, struct found *f)
 {
     struct group *hot = &mux->hot;
-    unsigned slot = mux->glance_slot, looks = 0;
+    unsigned slot = mux->armed_slot, polls = 0;
     int64_t now = mux_time(mux);
 
     for (unsigned words = 0; words <= MAP_WORDS; words++) {
@@ -259,37 +259,37 @@ static void glance(struct shmring_mux *mux, struct found *f)
                         ~(mux_bit(slot) - 1);
         MUX_EACH_BIT(i, w, bits)
         {
-            if (looks++ == GLANCES || f->count == f->most)
+            if (polls++ == ARMED_PER_POLL || f->count == f->most)
                 goto enough;
             slot = i + 1;
             struct mux_entry *e = atomic_load_explicit(&hot->slots[i], memory_order_acquire);
             if (e &&
-                (mux_has_rung(e) || now >= atomic_load_explicit(&e->due, memory_order_relaxed)))
+                (mux_has_changed(e) || now >= atomic_load_explicit(&e->due, memory_order_relaxed)))
                 try_slot(mux, hot, i, f);
         }
         slot = (w + 1) % MAP_WORDS * 64;
     }
 enough:
-    mux->glance_slot = slot % (MAP_WORDS * 64);
+    mux->armed_slot = slot % (MAP_WORDS * 64);
 }
 
-/* Poll once. The dirty entries come first at every other call, those with a rung bit at the calls
+/* Poll once. The dirty entries come first at every other call, those with a ready bit at the calls
  * between. */
-static void look(struct shmring_mux *mux, struct found *f)
+static void poll_once(struct shmring_mux *mux, struct found *f)
 {
     mux_rcu_enter();
     for (int half = 0; half < 2; half++)
         if ((mux->turn + (unsigned)half) % 2) {
-            look_at_awake(mux, f);
+            poll_awake(mux, f);
         } else {
             collect(mux, f);
-            glance(mux, f);
+            poll_armed(mux, f);
         }
     mux->turn++;
     mux_rcu_leave(mux);
 }
 
-static bool anybody_awake(struct shmring_mux *mux)
+static bool is_any_awake(struct shmring_mux *mux)
 {
     for (unsigned w = 0; w < MAP_WORDS; w++)
         if (atomic_load_explicit(&mux->hot.dirty[w], memory_order_relaxed))
@@ -315,12 +315,12 @@ static void spin(struct shmring_mux *mux, struct found *f, int64_t deadline)
 
     if (mux->waits++ % WAITS_PER_ATTEMPT == 0 || limit > mux->spin_most)
         limit = mux->spin_most;
-    if (!anybody_awake(mux))
+    if (!is_any_awake(mux))
         return;
     for (; now < from + limit && now < deadline; now = mux_time(mux))
         for (int i = 0; i < POLLS_PER_CLOCK; i++) {
             pause_a_little();
-            look(mux, f);
+            poll_once(mux, f);
             if (f->count || atomic_load_explicit(&mux->woken, memory_order_relaxed)) {
                 mux->spin_usual = (uint32_t)((7 * (int64_t)mux->spin_usual + (now - from)) / 8);
                 return;
@@ -335,7 +335,7 @@ static int wait_for(struct shmring_mux *mux, struct found *f, int64_t deadline)
     struct sleep s;
     int r = 0;
 
-    look(mux, f);
+    poll_once(mux, f);
     if (!f->count && deadline != SHMR_AT_ONCE)
         spin(mux, f, deadline);
     while (!f->count) {
@@ -359,7 +359,7 @@ static int wait_for(struct shmring_mux *mux, struct found *f, int64_t deadline)
         } else {
             atomic_store_explicit(&mux->pending, 1, memory_order_relaxed);
         }
-        look(mux, f);
+        poll_once(mux, f);
     }
     return f->count ? f->count : r;
 }
@@ -402,10 +402,10 @@ int shmring_mux_wait(shmring_mux_t *mux, struct shmring_mux_event *events, int n
     f.self = mux_find_waiter(mux);
     if (!f.self && !(f.self = mux_make_waiter(mux)))
         return -ENOMEM;
-    if (f.self->loans && ++f.self->turn % TURNS_PER_LOOK &&
+    if (f.self->loans && ++f.self->turn % TURNS_PER_FULL_POLL &&
         !atomic_load_explicit(&mux->pending, memory_order_relaxed) &&
         !atomic_load_explicit(&mux->woken, memory_order_relaxed)) {
-        look_at_loans(&f);
+        poll_loans(&f);
         if (f.count)
             return f.count;
     }
@@ -443,6 +443,6 @@ int shmring_mux_wake(shmring_mux_t *mux)
     if (r < 0)
         return r;
     atomic_store_explicit(&mux->woken, 1, memory_order_release);
-    mux_ring(&mux->hot);
+    mux_notify(&mux->hot);
     return 0;
 }

@@ -86,7 +86,7 @@ const char *error_detail(int error)
     static char text[400];
 
     if (error == -EAGAIN) /* leaves no detail; from the calls that open it means this */
-        return "its creator is at work, or died doing so: try again";
+        return "its creator is at work, or has died: try again";
     if (error != -ENOENT)
         return shmring_strerror_detail();
     snprintf(text, sizeof text, "%s: %s", shmring_strerror_detail(),

@@ -99,6 +99,7 @@ const struct command recover_command = {
     .arguments = "[OPTION]... NAME",
     .summary = "make usable again what dead participants held",
     .options = "  -j, --json             a JSON object\n",
-    .notes = "Those who use a queue do this all the time; when nobody does, this does.\n",
+    .notes = "The participants of a queue do this while they use it; this does it when there are "
+             "none.\n",
     .run = run,
 };

@@ -159,7 +159,7 @@ static int explain(const struct receiver *r, int error)
         complain(r->name, "the queue is empty");
         return EXIT_GAVE_UP;
     case -ETIMEDOUT:
-        complain(r->name, "the queue stayed empty: 'shmring who' tells whether anybody sends");
+        complain(r->name, "the queue stayed empty: 'shmring who' lists the producers");
         return EXIT_GAVE_UP;
     default:
         return failed(r->name, "cannot receive", error);

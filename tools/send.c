@@ -122,9 +122,7 @@ static int explain(const char *name, const struct input *in, const char *unit, u
         complain(name, "%s %" PRIu64 ": the queue is full", unit, number);
         return EXIT_GAVE_UP;
     case -ETIMEDOUT:
-        complain(name,
-                 "%s %" PRIu64
-                 ": the queue stayed full: 'shmring who' tells whether anybody receives",
+        complain(name, "%s %" PRIu64 ": the queue stayed full: 'shmring who' lists the consumers",
                  unit, number);
         return EXIT_GAVE_UP;
     case -EMSGSIZE:

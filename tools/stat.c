@@ -194,7 +194,7 @@ const struct command stat_command = {
         "  -j, --json             a JSON object\n"
         "  -o, --openmetrics      OpenMetrics text, for a Prometheus collector: of one NAME, of\n"
         "                         several, of directories, or of all queues in /dev/shm\n"
-        "  -w, --watch SECONDS    rates since the last look, again and again; with --json an\n"
+        "  -w, --watch SECONDS    rates since the last line, again and again; with --json an\n"
         "                         object a line\n",
     .run = run,
 };

@@ -72,7 +72,7 @@ const struct command top_command = {
     .arguments = "[OPTION]... [NAME|DIRECTORY]...",
     .summary = "watch queues: how full, how fast, who is dead, who holds what",
     .options = "  -o, --once             as text, after one delay\n"
-               "  -d, --delay SECONDS    between two looks; 1\n"
+               "  -d, --delay SECONDS    between two updates; 1\n"
                "  -f, --filter TEXT      only queues with this in their names\n"
                "  -s, --sort COLUMN      name, messages, bytes, depth, high, full, empty, dead or\n"
                "                         held\n",

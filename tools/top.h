@@ -12,12 +12,12 @@
 /* ---- top_gather.c: the queues, and their rates --------------------------------------- */
 
 /* The figures of all queues at one moment. Each queue is opened as an observer and closed again. */
-struct look {
+struct reading {
     struct list list;
     double moment; /* CLOCK_MONOTONIC, seconds */
 };
 
-/* A queue in the last look, and the same queue in the look before. */
+/* A queue in the last reading, and the same queue in the reading before. */
 struct top_row {
     const struct entry *entry;
     const struct entry *before; /* NULL: the queue is new, or the name was another queue's */
@@ -28,13 +28,13 @@ struct top_row {
 struct gathering {
     char *const *arguments; /* as for find() */
     int n;
-    struct look looks[2]; /* the last one, and the one before */
-    double seconds;       /* between the two looks; 0: there was only one */
-    struct top_row *rows; /* sorted; only those that match the filter */
+    struct reading readings[2]; /* the last one, and the one before */
+    double seconds;             /* between the two readings; 0: there was only one */
+    struct top_row *rows;       /* sorted; only those that match the filter */
     size_t n_rows;
 };
 
-/* Take a new look, and make the rows. */
+/* Take a new reading, and make the rows. */
 void gather(struct gathering *g, int sort_key, const char *filter);
 void gather_again(struct gathering *g, int sort_key, const char *filter); /* the rows only */
 void gathering_free(struct gathering *g);

@@ -34,11 +34,11 @@ static int by_name(const void *a, const void *b)
     return strcmp(((const struct entry *)a)->name, ((const struct entry *)b)->name);
 }
 
-static const struct entry *find_in(const struct look *look, const struct entry *entry)
+static const struct entry *find_in(const struct reading *reading, const struct entry *entry)
 {
     const struct entry *found = NULL;
-    if (look->list.n > 0)
-        found = bsearch(entry, look->list.entries, look->list.n, sizeof *entry, by_name);
+    if (reading->list.n > 0)
+        found = bsearch(entry, reading->list.entries, reading->list.n, sizeof *entry, by_name);
     return found && is_same(found, entry) ? found : NULL;
 }
 
@@ -131,7 +131,7 @@ static int compare(const void *a, const void *b, void *key)
 
 void gather_again(struct gathering *g, int sort_key, const char *filter)
 {
-    const struct list *list = &g->looks[0].list;
+    const struct list *list = &g->readings[0].list;
     g->rows = must(reallocarray(g->rows, list->n + 1, sizeof *g->rows));
     g->n_rows = 0;
     for (size_t i = 0; i < list->n; i++) {
@@ -140,7 +140,7 @@ void gather_again(struct gathering *g, int sort_key, const char *filter)
         if (!strstr(entry->name, filter))
             continue;
         struct top_row *row = &g->rows[g->n_rows++];
-        *row = (struct top_row){.entry = entry, .before = find_in(&g->looks[1], entry)};
+        *row = (struct top_row){.entry = entry, .before = find_in(&g->readings[1], entry)};
         if (!row->before)
             continue;
         const struct shmring_stat *was = &row->before->view.stat;
@@ -153,20 +153,20 @@ void gather_again(struct gathering *g, int sort_key, const char *filter)
 
 void gather(struct gathering *g, int sort_key, const char *filter)
 {
-    list_free(&g->looks[1].list);
-    g->looks[1] = g->looks[0];
-    g->looks[0] = (struct look){.list.quiet = true, .moment = now()};
-    find(&g->looks[0].list, g->arguments, g->n); /* errors are entries of the list */
-    if (g->looks[0].list.n > 0)
-        qsort(g->looks[0].list.entries, g->looks[0].list.n, sizeof(struct entry), by_name);
-    g->seconds = g->looks[1].moment > 0 ? g->looks[0].moment - g->looks[1].moment : 0;
+    list_free(&g->readings[1].list);
+    g->readings[1] = g->readings[0];
+    g->readings[0] = (struct reading){.list.quiet = true, .moment = now()};
+    find(&g->readings[0].list, g->arguments, g->n); /* errors are entries of the list */
+    if (g->readings[0].list.n > 0)
+        qsort(g->readings[0].list.entries, g->readings[0].list.n, sizeof(struct entry), by_name);
+    g->seconds = g->readings[1].moment > 0 ? g->readings[0].moment - g->readings[1].moment : 0;
     gather_again(g, sort_key, filter);
 }
 
 void gathering_free(struct gathering *g)
 {
-    list_free(&g->looks[0].list);
-    list_free(&g->looks[1].list);
+    list_free(&g->readings[0].list);
+    list_free(&g->readings[1].list);
     free(g->rows);
 }
 

@@ -15,7 +15,7 @@ static int open_sleep(struct link *l)
 const struct transport shmring_sleep_transport = {
     .name = "shmring-sleep",
     .group = "rings",
-    .what = "spsc queue, sleeping at once where shmring looks again for a while",
+    .what = "spsc queue, sleeping at once where shmring polls first",
     .flags = HAS_CAPACITY | CAN_BLOCK | IS_LOCK_FREE,
     .open = open_sleep,
     .attach = shmring_ends_attach,

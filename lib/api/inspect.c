@@ -43,7 +43,7 @@ static int count_participants(const shmring_t *q, struct shmring_stat *st)
 
 /* A corrupt queue can be inspected too, but not a handle whose memory is gone or that a parent
  * process opened. */
-static int may_look(const shmring_t *q)
+static int may_inspect(const shmring_t *q)
 {
     int r = shmr_handle_check(q);
 
@@ -53,7 +53,7 @@ static int may_look(const shmring_t *q)
 int shmring_stat(shmring_t *q, struct shmring_stat *st)
 {
     struct stat file;
-    int r = may_look(q);
+    int r = may_inspect(q);
 
     if (r < 0)
         return r;
@@ -85,7 +85,7 @@ int shmring_stat(shmring_t *q, struct shmring_stat *st)
 
 int shmring_participants(shmring_t *q, struct shmring_participant *rows, int n)
 {
-    int found = 0, r = may_look(q);
+    int found = 0, r = may_inspect(q);
 
     if (r < 0)
         return r;

@@ -50,6 +50,6 @@ int shmr_memfd_check_seals(int fd)
     if (seals < 0 || !(seals & F_SEAL_SHRINK))
         return shmr_fail(EPERM,
                          "the segment is not a memfd sealed against shrinking (F_SEAL_SHRINK): "
-                         "whoever holds it could make this process die of SIGBUS");
+                         "a process that has it open could make this process die of SIGBUS");
     return 0;
 }

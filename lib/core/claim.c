@@ -65,6 +65,6 @@ int shmr_claim(shmring_t *q, int fd, uint32_t row, int *holder)
 
 int shmr_claim_say_removed(void)
 {
-    return shmr_fail(EBUSY, "a process that removes queues nobody is attached to (shmring gc) has "
-                            "just locked this one, or was stopped doing so: try again");
+    return shmr_fail(EBUSY, "a process that removes queues without participants (shmring gc) has "
+                            "just locked this one, or was stopped while it had: try again");
 }

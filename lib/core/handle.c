@@ -174,8 +174,8 @@ int shmr_handle_check_name(const shmring_t *q)
     if (q->header.backend == SHMR_MEMFD || fstat(q->fd, &mine) < 0)
         return 0;
     if (mine.st_nlink == 0)
-        return shmr_fail_fast(ESTALE, "the queue was removed: nobody else can open it any more", 0,
-                              0);
+        return shmr_fail_fast(ESTALE,
+                              "the queue was removed: no other process can open it any more", 0, 0);
     if (sees_an_old_file(q))
         return shmr_fail_fast(ESTALE,
                               "overlayfs has copied the queue's file up since this observer opened "
@@ -187,11 +187,12 @@ int shmr_handle_check_name(const shmring_t *q)
         return (there.st_ino == mine.st_ino && there.st_dev == mine.st_dev) ||
                        shmr_name_has_another_root(&q->name)
                    ? 0
-                   : shmr_fail_fast(ESTALE, "the queue's name now leads to another one", 0, 0);
+                   : shmr_fail_fast(ESTALE, "the queue's name now leads to another queue or file",
+                                    0, 0);
     if ((errno == ENOENT || errno == ENOTDIR) && is_elsewhere(q, &mine))
         return shmr_fail_fast(ESTALE,
-                              "the queue was moved: its name leads nowhere any more, and nobody "
-                              "else can open it by that",
+                              "the queue was moved: its name leads nowhere any more, and no other "
+                              "process can open it by that name",
                               0, 0);
     return 0;
 }

@@ -140,7 +140,7 @@ static int find_dead(shmring_t *q, uint32_t *tests)
 {
     const uint32_t rows = q->geometry.rows;
 
-    for (uint32_t looked = 0; looked<rows && * tests> 0; looked++) {
+    for (uint32_t tried = 0; tried<rows && * tests> 0; tried++) {
         const uint32_t row = q->next_dead++ % rows;
         if (!shmr_row_is_attached(shmr_row_at(q->map.table, row)))
             continue;
@@ -253,7 +253,7 @@ int shmr_recover_dead(shmring_t *q, uint32_t most)
     q->sweep.running = true;
     if (q->sweep.active)
         r = go_on(q, &all);
-    for (uint32_t looked = 0; r >= 0 && looked < q->geometry.rows && most > 0; looked++) {
+    for (uint32_t tried = 0; r >= 0 && tried < q->geometry.rows && most > 0; tried++) {
         const uint32_t row = q->next_dead++ % q->geometry.rows;
         r = is_dead(q, row);
         if (r > 0) {

@@ -108,10 +108,11 @@ static int lock_byte(int fd, off_t at, short type)
     if (errno == EAGAIN || errno == EACCES)
         return shmr_fail(EBUSY, "another process has locked the whole file: try again");
     if (errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP)
-        return shmr_fail(EOPNOTSUPP,
-                         "%s has no locks of open file descriptions (%s), which tell who is alive: "
-                         "use a queue in /dev/shm or on another file system",
-                         shmr_file_system_name(fd), strerror(errno));
+        return shmr_fail(
+            EOPNOTSUPP,
+            "%s has no locks of open file descriptions (%s), which show that a process is alive: "
+            "use a queue in /dev/shm or on another file system",
+            shmr_file_system_name(fd), strerror(errno));
     return shmr_fail(errno, "locking a byte of the segment: %s", strerror(errno));
 }
 
@@ -176,8 +177,8 @@ int shmr_locks_hold(int watch, int held, const struct shmr_geometry *g, int (*re
         return r;
     if (r == 0)
         return shmr_fail(EOPNOTSUPP,
-                         "on %s a process does not see the locks of another one, which tell who is "
-                         "alive: use a queue in /dev/shm or on another file system",
+                         "on %s a process does not see the locks of another one, which show that a "
+                         "process is alive: use a queue in /dev/shm or on another file system",
                          shmr_file_system_name(held));
     r = -EAGAIN;
     for (int tries = HOLD_TRIES; r == -EAGAIN && tries > 0; tries--)

@@ -116,11 +116,11 @@ int shmr_segment_read(int fd, struct shmr_header *h, struct shmr_geometry *g)
     if (n < 0)
         return shmr_fail(errno, "reading the header: %s", strerror(errno));
     if (n == 0)
-        return shmr_fail(EAGAIN, "the file is empty: its creator has only begun, or died doing so, "
+        return shmr_fail(EAGAIN, "the file is empty: its creator has only begun, or has died, "
                                  "or it is no queue");
     if (n >= (ssize_t)sizeof h->magic &&
         (h->magic == SHMR_UNFINISHED || h->magic == __builtin_bswap64(SHMR_UNFINISHED)))
-        return shmr_fail(EAGAIN, "its creator has not finished it yet, or died doing so");
+        return shmr_fail(EAGAIN, "its creator has not finished it yet, or has died");
     if (n < (ssize_t)sizeof *h)
         return shmr_fail(EBADMSG, "%zd bytes are too short for a shmring segment", n);
     /* Read the size again: the creator may have finished the file after the first fstat(). */
@@ -315,7 +315,8 @@ int shmr_segment_touch(const struct shmr_map *map, uint32_t flags)
         if (madvise(map->base, map->length, MADV_POPULATE_READ) == 0)
             return 0;
         if (errno == EFAULT)
-            return shmr_fail(EBADMSG, "its pages are not there: truncated, or no space for them");
+            return shmr_fail(EBADMSG, "the queue has no memory there: its file was truncated, or "
+                                      "there is no space for its pages");
         if (errno != EINVAL) /* EINVAL: an older kernel, so touch the pages one by one */
             return shmr_fail(shmr_not_again(errno, ENOMEM), "SHMRING_PREFAULT of %zu bytes: %s",
                              map->length, strerror(errno));

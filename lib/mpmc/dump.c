@@ -113,14 +113,14 @@ static int dump_position(const struct shmr_dump *d, const struct shmr_mpmc *q, u
 
 int shmr_mpmc_dump(const struct shmr_dump *d)
 {
-    struct shmr_mpmc look;
+    struct shmr_mpmc observer;
     uint64_t entry;
     int r;
 
-    shmr_mpmc_init(&look, &d->q->geometry, &d->q->map, 0);
-    (void)shmr_mpmc_find_tail(&look, &entry); /* false: as far as its budget went */
-    r = dump_adrift(d, &look);
-    for (uint64_t back = look.mask + 1; r == 0 && back > 0; back--)
-        r = dump_position(d, &look, look.tail - back);
+    shmr_mpmc_init(&observer, &d->q->geometry, &d->q->map, 0);
+    (void)shmr_mpmc_find_tail(&observer, &entry); /* false: as far as its budget went */
+    r = dump_adrift(d, &observer);
+    for (uint64_t back = observer.mask + 1; r == 0 && back > 0; back--)
+        r = dump_position(d, &observer, observer.tail - back);
     return r;
 }

@@ -193,23 +193,23 @@ static uint64_t load(const _Atomic uint64_t *word)
 static void read_stat(const shmring_t *q, struct shmring_stat *st)
 {
     const struct shmr_mpmc_page *page = (const void *)q->map.producer;
-    struct shmr_mpmc look;
+    struct shmr_mpmc observer;
     uint64_t recovered = 0;
 
-    shmr_mpmc_init(&look, &q->geometry, &q->map, 0);
+    shmr_mpmc_init(&observer, &q->geometry, &q->map, 0);
     /* Received first: participants may be at work, and a message counted there had been sent. */
     for (uint32_t i = 0; i < q->geometry.rows; i++) {
         const struct shmr_row *row = shmr_row_at(q->map.table, i);
-        const struct shmr_count received = shmr_mpmc_received(&look, i, &row->received);
+        const struct shmr_count received = shmr_mpmc_received(&observer, i, &row->received);
         st->received += received.messages;
         st->received_bytes += shmr_count_bytes(received);
         st->full_events += load(&row->full_events);
         st->empty_events += load(&row->empty_events);
-        recovered += shmr_mpmc_taken_back(&look, i, &row->recovered);
+        recovered += shmr_mpmc_taken_back(&observer, i, &row->recovered);
     }
     for (uint32_t i = 0; i < q->geometry.rows; i++) {
         const struct shmr_row *row = shmr_row_at(q->map.table, i);
-        const struct shmr_count sent = shmr_mpmc_sent(&look, i, &row->sent);
+        const struct shmr_count sent = shmr_mpmc_sent(&observer, i, &row->sent);
         st->sent += sent.messages;
         st->sent_bytes += shmr_count_bytes(sent);
     }
@@ -217,7 +217,7 @@ static void read_stat(const shmring_t *q, struct shmring_stat *st)
         st->dropped = recovered;
     else
         st->redelivered = recovered;
-    st->depth = shmr_mpmc_depth(&look);
+    st->depth = shmr_mpmc_depth(&observer);
     st->depth_bytes = st->depth * q->geometry.stride;
     st->high_water = load(&page->high_water);
     if (st->high_water < st->depth)
@@ -235,15 +235,15 @@ static uint64_t held_for(const struct shmr_row *row)
 static void holdings(const shmring_t *q, struct shmring_participant *participants, int n)
 {
     uint32_t held[SHMRING_PARTICIPANTS_MAX] = {0};
-    struct shmr_mpmc look = {0};
+    struct shmr_mpmc observer = {0};
 
-    shmr_mpmc_init(&look, &q->geometry, &q->map, 0);
-    shmr_mpmc_count_held(&look, q->geometry.rows, held);
+    shmr_mpmc_init(&observer, &q->geometry, &q->map, 0);
+    shmr_mpmc_count_held(&observer, q->geometry.rows, held);
     for (int i = 0; i < n; i++) {
         struct shmring_participant *out = &participants[i];
         const struct shmr_row *row = shmr_row_at(q->map.table, out->row);
-        out->received = shmr_mpmc_received(&look, out->row, &row->received).messages;
-        out->sent = shmr_mpmc_sent(&look, out->row, &row->sent).messages;
+        out->received = shmr_mpmc_received(&observer, out->row, &row->received).messages;
+        out->sent = shmr_mpmc_sent(&observer, out->row, &row->sent).messages;
         out->held = held[out->row];
         /* A participant that died may have released all before it cleared the time. */
         if (load(&row->held_since) != 0 && out->held != 0)

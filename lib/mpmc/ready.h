@@ -37,9 +37,9 @@ static inline bool shmr_mpmc_is_readable(struct shmr_mpmc *q, unsigned least)
 
 /*
  * Is there a free block? Checks the one at the tail's own index and, if blocks are merely held,
- * `looks` others. The next send starts its search at the block found.
+ * `polls` more. The next send starts its search at the block found.
  */
-static inline bool shmr_mpmc_is_writable(struct shmr_mpmc *q, uint64_t looks)
+static inline bool shmr_mpmc_is_writable(struct shmr_mpmc *q, uint64_t polls)
 {
     uint64_t entry;
 
@@ -49,7 +49,7 @@ static inline bool shmr_mpmc_is_writable(struct shmr_mpmc *q, uint64_t looks)
         return true;
     if (shmr_mpmc_is_full(q, entry))
         return false;
-    for (uint64_t i = 0; i < looks; i++, q->scan++)
+    for (uint64_t i = 0; i < polls; i++, q->scan++)
         if (shmr_mpmc_is_free(shmr_mpmc_block(q, q->scan)))
             return true;
     return false;
