@@ -31,10 +31,14 @@ EXTRA_DIST += \
 	debian/tests/mux \
 	debian/tests/projects \
 	debian/tests/python \
-	packaging/deb \
-	packaging/deb-build \
-	packaging/clean-root \
-	packaging/deb-install \
-	packaging/dist \
-	packaging/dist-build
-EXTRA_DIST += packaging/rpm packaging/shmring.spec packaging/compilers packaging/musl packaging/smoke
+	packaging/build-deb \
+	packaging/build-deb-twice \
+	packaging/build-rpm \
+	packaging/check-dist \
+	packaging/check-dist-combinations \
+	packaging/check-musl \
+	packaging/run-in-clean-root \
+	packaging/shmring.spec \
+	packaging/try-compilers \
+	packaging/try-deb \
+	packaging/try-installed
