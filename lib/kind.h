@@ -92,14 +92,14 @@ struct shmr_kind {
      * between two pauses. A corrupt queue counts as ready, so that the next send or receive returns
      * -EBADMSG. */
     unsigned (*ready)(shmring_t *q, unsigned events, bool thorough);
-    /* Optional: only where several participants may sleep at one event. This handle was woken and
-     * finds the events there: wake another sleeper if there is more than this handle takes. */
+    /* Optional: only where several participants may sleep at one event. This handle was woken, and
+     * the events are there: wake another sleeper if there is more than this handle takes. */
     void (*pass_on)(shmring_t *q, unsigned events);
-    /* The row's owner has the role: is that owner another participant than this handle? */
+    /* The owner of the row has the role. Returns false if that owner is this handle itself. */
     bool (*is_peer)(const shmring_t *q, uint32_t row, uint32_t role);
-    /* Optional: only where one participant waits for each event. The word of the segment in which a
-     * waiter that was told of a hang-up notes how many participants of the other role had attached
-     * until then. */
+    /* Optional: only where one participant waits for each event. When a wait returns -EPIPE because
+     * all peers have left, it notes in a word of the segment how many participants of the other
+     * role had attached until then. Returns that word. */
     _Atomic uint64_t *(*hung_up)(const shmring_t *q, int event);
 
     /* ---- Recovery: core/recovery.h ---- */

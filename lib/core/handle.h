@@ -49,7 +49,7 @@ struct shmr_sweep {
                                  finished it, and it has a new owner */
     uint64_t next;            /* block */
     struct shmr_recovered done;
-    int error; /* of the last sweep, why the dead cannot be recovered: an errno, or 0 */
+    int error; /* errno that kept the last sweep from recovering a dead participant; 0: none */
 };
 
 struct shmring {

@@ -161,9 +161,9 @@ static int find_dead(shmring_t *q, uint32_t *tests)
 }
 
 /*
- * Go on with the dead row that was found, for *units units. Between two calls another participant
- * may lock the row, recover all units and free the row. The row's next owner changes its
- * generation: then this sweep must not go on with it.
+ * Recover up to *units more units of the dead row that this sweep has found. Between two calls
+ * another participant may lock the row, recover all units and free the row. The row's next owner
+ * changes its generation: then this sweep must not go on with it.
  */
 static int go_on(shmring_t *q, uint64_t *units)
 {

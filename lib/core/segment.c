@@ -254,9 +254,9 @@ static uint8_t *reserve_range(size_t length, size_t alignment)
 }
 
 /*
- * Core files shall not contain messages of other processes, so leave the mapping out of them; with
- * SHMRING_CORE_DUMP only the second mapping of an spsc queue's data. The caller need not know if
- * that fails.
+ * Leave the mapping out of core files, because they shall not contain messages of other processes.
+ * With SHMRING_CORE_DUMP leave out only the second mapping of an spsc queue's data. If the kernel
+ * refuses, the queue works all the same, so the caller is not told.
  */
 static void leave_out_of_core_files(const struct shmr_map *map, const struct shmr_geometry *g,
                                     unsigned flags)

@@ -113,13 +113,13 @@ struct shmr_mpmc {
     /* For each block: the position at which its message was first published, if it was delivered
      * before. */
     _Atomic uint64_t *origins;
-    uint64_t mask;   /* entries, and blocks, - 1 */
+    uint64_t mask;   /* number of entries, and of blocks, minus 1 */
     uint32_t shift;  /* log2 of the entries */
     uint32_t stride; /* bytes from block to block */
     uint32_t max_message;
     uint32_t me;
-    uint64_t tail; /* cursors */
-    uint64_t head;
+    uint64_t tail; /* position from which the search for a free entry begins */
+    uint64_t head; /* position from which the search for a message begins */
     struct shmr_mpmc_page *tail_page;
     struct shmr_mpmc_page *head_page;
     uint64_t scan; /* where the search for a free block goes on, behind those nearby */

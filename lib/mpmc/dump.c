@@ -50,7 +50,8 @@ static int tell_block(const struct shmr_dump *d, const struct shmr_mpmc *q, uint
         .deliveries = shmr_mpmc_deliveries(block),
     };
 
-    if (retaken && (descriptor & SHMR_POSITION_MASK) != 0) /* the block may not have it yet */
+    if (retaken &&
+        (descriptor & SHMR_POSITION_MASK) != 0) /* the block may still have the earlier count */
         m.deliveries = (uint32_t)(descriptor & SHMR_POSITION_MASK);
     m.position = shmr_whole_position(
         m.deliveries == 0 ? descriptor
@@ -118,7 +119,8 @@ int shmr_mpmc_dump(const struct shmr_dump *d)
     int r;
 
     shmr_mpmc_init(&observer, &d->q->geometry, &d->q->map, 0);
-    (void)shmr_mpmc_find_tail(&observer, &entry); /* false: as far as its budget went */
+    (void)shmr_mpmc_find_tail(&observer,
+                              &entry); /* false: the budget ended before the tail was found */
     r = dump_adrift(d, &observer);
     for (uint64_t back = observer.mask + 1; r == 0 && back > 0; back--)
         r = dump_position(d, &observer, observer.tail - back);

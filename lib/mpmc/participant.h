@@ -363,7 +363,7 @@ static inline int shmr_mpmc_release(struct shmr_mpmc_participant *p, const void 
 {
     struct shmr_mine mine = shmr_mpmc_given_out(&p->queue, msg);
 
-    if (__builtin_expect(!mine.block || p->taken == 0, 0)) /* the descriptor is anybody's */
+    if (__builtin_expect(!mine.block || p->taken == 0, 0)) /* any peer may write it */
         return -EINVAL;
     shmr_mpmc_give_back(p, mine, atomic_load_explicit(&mine.block->length, memory_order_relaxed));
     p->taken--;

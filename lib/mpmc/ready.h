@@ -30,7 +30,7 @@ static inline bool shmr_mpmc_is_readable(struct shmr_mpmc *q, unsigned least)
             return true;
         at++;
         if (found == 0)
-            q->head = at; /* the message there was taken, and all before it */
+            q->head = at; /* the messages up to this position were taken */
     }
     return false;
 }

@@ -197,7 +197,7 @@ static inline uint64_t shmr_mpmc_recover_some(struct shmr_mpmc *q, uint32_t dead
     const uint64_t left = report->left;
     uint64_t next = first;
 
-    shmr_mpmc_settle(q, dead, row); /* first: the blocks are what it is known by */
+    shmr_mpmc_settle(q, dead, row); /* first, because the counters are read off the blocks */
     for (; next <= q->mask && next - first < count && report->left == left; next++)
         shmr_mpmc_recover_block(q, dead, row, next, at_most_once, &steps, report);
     shmr_mpmc_note_back(&row->recovered, shmr_mpmc_taken_back(q, dead, &row->recovered), 0);
@@ -210,9 +210,10 @@ static inline uint64_t shmr_mpmc_recover_some(struct shmr_mpmc *q, uint32_t dead
 static inline void shmr_mpmc_recover(struct shmr_mpmc *q, uint32_t dead, struct shmr_row *row,
                                      bool at_most_once, struct shmr_recovered *report)
 {
-    uint64_t steps = SHMR_MPMC_RECOVERY * shmr_mpmc_budget(q); /* for all its messages together */
+    uint64_t steps =
+        SHMR_MPMC_RECOVERY * shmr_mpmc_budget(q); /* for all messages of the dead one */
 
-    shmr_mpmc_settle(q, dead, row); /* first: the blocks are what it is known by */
+    shmr_mpmc_settle(q, dead, row); /* first, because the counters are read off the blocks */
     for (uint64_t i = 0; i <= q->mask; i++)
         shmr_mpmc_recover_block(q, dead, row, i, at_most_once, &steps, report);
     shmr_mpmc_note_back(&row->recovered, shmr_mpmc_taken_back(q, dead, &row->recovered), 0);

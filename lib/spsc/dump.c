@@ -54,7 +54,7 @@ static int tell_record(const struct shmr_dump *d, uint64_t position, uint32_t le
     struct shmring_message m = {
         .position = position, .data = d->copy, .length = len, .state = SHMRING_WAITING};
 
-    if (attached && taken) { /* else the consumer that took it has detached, and so given it back */
+    if (attached && taken) { /* a consumer that detaches gives back what it holds */
         m.state = SHMRING_HELD;
         m.row = SHMR_ROW_CONSUMER;
     }

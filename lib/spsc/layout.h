@@ -37,7 +37,7 @@ struct shmr_spsc_consumer_page {
     _Atomic uint64_t taken; /* end of the last message given out by peek or in a batch */
     _Atomic uint64_t
         redelivered_until;         /* messages before this position may have been seen before */
-    _Atomic uint64_t redeliveries; /* how often, at most */
+    _Atomic uint64_t redeliveries; /* how often they were seen, at most */
     _Atomic uint64_t empty_events;
     uint64_t zero1[4];
 };

@@ -381,9 +381,9 @@ static inline ssize_t shmr_spsc_recv_whole(struct shmr_spsc_consumer *c, void *b
     return len;
 }
 
-/* Note for a successor that the messages before c->position were given out, before the caller gets
- * them. The signal fence keeps the compiler from moving what follows before the store. The
- * processor needs no fence: at a death, all instructions before the last one are complete. */
+/* Called before the caller gets messages: note for a successor that all messages before c->position
+ * were given out. The signal fence keeps the compiler from moving what follows before the store.
+ * The processor needs no fence: at a death, all instructions before the last one are complete. */
 static inline void shmr_spsc_note_taken(struct shmr_spsc_consumer *c)
 {
     atomic_store_explicit(&c->page->taken, c->position, memory_order_relaxed);

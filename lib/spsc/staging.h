@@ -103,7 +103,7 @@ static inline int shmr_spsc_put_many(struct shmr_spsc_producer *p, uint64_t posi
         shmr_spsc_put_staged(p, position, msgs, count);
     else
         shmr_spsc_put_one_by_one(p, position, msgs, count);
-    if (tried) { /* for a KiB; the least of them, because interrupts add to some */
+    if (tried) { /* keep the fewest ticks for a KiB: interrupts add to some trials */
         const uint64_t ticks = (shmr_ticks() - before) * 1024 / records;
         if (ticks < trial->ticks[stage])
             trial->ticks[stage] = ticks;

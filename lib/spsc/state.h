@@ -15,7 +15,7 @@
 
 /* Two ways to put a long batch into the ring, staged or not: see staging.h. */
 struct shmr_spsc_trial {
-    uint64_t ticks[2]; /* for a KiB in the last trials: [0] not staged, [1] staged */
+    uint64_t ticks[2]; /* that a KiB took in the last trials: [0] not staged, [1] staged */
     uint32_t turn;     /* long batches so far */
 };
 
@@ -52,7 +52,7 @@ struct shmr_spsc_consumer {
     uint64_t mask;
     ssize_t usual;     /* length of the last message, a guess at the next one's */
     uint64_t position; /* next record to take */
-    uint64_t released; /* behind position by the messages held */
+    uint64_t released; /* the messages from here to position are held */
     uint64_t bytes;
     uint64_t messages;
     uint64_t next_publish; /* released position at which to publish head */

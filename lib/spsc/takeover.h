@@ -61,8 +61,8 @@ static inline int shmr_spsc_resume_producer(struct shmr_spsc_producer *p)
 
 /* Which messages earlier consumers may have seen: the next consumer flags them. */
 struct shmr_spsc_seen {
-    uint64_t until; /* the messages before this position */
-    uint32_t times; /* at most; for the first of them exactly */
+    uint64_t until; /* all messages before this position */
+    uint32_t times; /* how often they were seen, at most; exact for the first of these messages */
 };
 
 /*

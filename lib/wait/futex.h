@@ -158,7 +158,7 @@ static inline int shmr_futex_waitv(struct futex_waitv *words, unsigned count, in
     case ETIMEDOUT:
     case ENOMEM:
         return -errno;
-    case EFAULT: /* the memory of one of them is gone, as the caller will see */
+    case EFAULT: /* a word's memory is gone: the caller's next check reports it */
         return -ENOMEM;
     default:
         return -ENOSYS;

@@ -128,7 +128,8 @@ static int make(const char *path, const struct stat *segment)
             fd = error == EEXIST ? -EBUSY : -error;
         }
     } else if (fd == -ENOENT) {
-        fd = -EBUSY; /* a process removed it, before it was locked, as one that a dead maker left */
+        fd = -EBUSY; /* before this process locked it, another one took it for a dead maker's and
+                        removed it */
     }
     unlink(own);
     return fd;

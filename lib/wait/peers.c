@@ -16,7 +16,7 @@ static uint32_t peers_role(int event)
     return event == SHMR_READABLE ? SHMRING_PRODUCER : SHMRING_CONSUMER;
 }
 
-/* Has a peer attached since this handle, or its predecessor, was last told of a hang-up? */
+/* Has a peer attached since this handle, or its predecessor, last returned -EPIPE? */
 static bool had_peer(shmring_t *q, int event)
 {
     const uint32_t role = peers_role(event);
@@ -25,7 +25,8 @@ static bool had_peer(shmring_t *q, int event)
     for (uint32_t i = 0; i < q->geometry.rows; i++)
         ever += shmr_row_taken_as(shmr_row_at(q->map.table, i), role);
     q->peers_ever[event] = ever;
-    return ever > q->peers_before[event] + ((q->roles & role) != 0); /* I am one of them */
+    /* A handle that has this role, too, is one of those counted. */
+    return ever > q->peers_before[event] + ((q->roles & role) != 0);
 }
 
 int shmr_peers_hung_up(shmring_t *q, unsigned events)
@@ -59,12 +60,12 @@ int shmr_peers_check(shmring_t *q, unsigned events)
 
     if (!(q->waiting.flags & (SHMRING_WAIT_PEERS | SHMRING_WAIT_HANGUP)))
         return 0;
-    /* had_peer() first: a participant that it sees is seen by has_peer() for as long as it lives.
-     */
+    /* had_peer() first: a participant that it counts is found by has_peer() as long as it lives. */
     for (int e = 0; e < SHMR_EVENTS; e++)
         if (events & shmr_event_bit(e) && ((wait_for_first && !had_peer(q, e)) || has_peer(q, e)))
             return 0;
-    if (q->geometry.type->recover_some) /* the caller then polls for what dead consumers held */
+    /* Messages that dead consumers held come back: before the wait ends, the caller polls. */
+    if (q->geometry.type->recover_some)
         (void)shmr_recover_dead(q, shmr_sweep_rows(q));
     return shmr_fail_fast(
         EPIPE, events & SHMRING_READABLE ? "no live producer is left" : "no live consumer is left",

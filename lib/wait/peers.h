@@ -13,9 +13,10 @@
 int shmr_peers_check(shmring_t *q, unsigned events);
 
 /*
- * The handle's caller will be told of a hang-up. Returns -EPIPE. Where one participant waits for
- * each event, no other one is to be told: the segment notes how many peers had attached, and a
- * successor waits for the next one. Where several wait, the others may not have been told yet.
+ * The call returns -EPIPE because all peers have left: note that, and return -EPIPE. Where one
+ * participant waits for each event, the segment notes how many peers had attached until then, so
+ * that a successor waits for the next peer. Where several wait, the segment notes nothing, because
+ * the other waiters may still have to return -EPIPE.
  */
 int shmr_peers_hung_up(shmring_t *q, unsigned events);
 

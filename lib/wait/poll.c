@@ -86,7 +86,7 @@ static int open_descriptor(shmring_t *q, int event)
         refused = "epoll_create1(2)";
     else if (!watch(p, p->fifo) || !watch(p, p->timer))
         refused = "epoll_ctl(2)";
-    else if (set_timer(p->timer, 1) < 0) /* readable at first, so that whoever polls it arms it */
+    else if (set_timer(p->timer, 1) < 0) /* readable at first: the loop then arms it */
         refused = "timerfd_settime(2)";
     if (refused) {
         int error = errno;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Wait words: how a publisher learns that a participant sleeps, without a system call while none
- * does. A publisher is here a participant that publishes a message, or that frees room.
+ * does. Here a publisher is a participant that publishes a message, or that frees room.
  *
  * A queue has two wait words. Consumers sleep at READABLE, which the publisher of a message
  * notifies; producers sleep at WRITABLE, which a participant that frees room notifies.
