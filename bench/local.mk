@@ -35,7 +35,7 @@ bench-results:
 	@$(srcdir)/bench/check --table $(srcdir)/bench/goals '$(RUN)' >>results.md.new
 	@mv results.md.new $(srcdir)/doc/benchmarks/results.md
 
-# Instructions of each call, which tests/instructions.sh compares.
+# Instructions of each call, which tests/bench/instructions.sh compares.
 check_PROGRAMS += bench/operations
 bench_operations_SOURCES = bench/operations.c bench/kind.c bench/kind.h
 bench_operations_CPPFLAGS = $(AM_CPPFLAGS)
@@ -43,7 +43,7 @@ bench_operations_LDADD = lib/libshmring.la
 EXTRA_DIST += bench/count-instructions bench/instructions.counts
 .PHONY: bench-instructions
 bench-instructions: bench/operations
-	@$(AM_TESTS_ENVIRONMENT) $(srcdir)/tests/instructions.sh --renew
+	@$(AM_TESTS_ENVIRONMENT) $(srcdir)/tests/bench/instructions.sh --renew
 
 # All of it but main(), for the tests.
 noinst_LTLIBRARIES += bench/libshmring-bench.la

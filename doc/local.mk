@@ -19,5 +19,5 @@ dist_benchmarks_DATA = \
 	doc/benchmarks/results.md \
 	doc/benchmarks/transports.md
 
-# The picture in README.md, drawn from the table there: tests/readme.sh.
+# The picture in README.md, drawn from the table there: tests/package/readme.sh.
 EXTRA_DIST += doc/evidence.tsv doc/comparison.awk doc/comparison.svg

@@ -37,7 +37,7 @@
  *     one has set WATCHED. So a handle sleeps for SHMR_RECHECK_NS (50 ms) at most, until that time
  *     has passed since it first announced: no store stays in a store buffer for that long. Then it
  *     sets `settled`, and no handle limits its sleeps for this reason again.
- *     tests/test_first_sleep.c explores all orders in which this can happen.
+ *     tests/wait/first_sleep.c explores all orders in which this can happen.
  *
  * Orderings
  *     wait:P1, wait:W1    If the publisher's load behind its fence (P1, or the fence that a

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: MIT
+#
+# Processes killed and stopped at each instruction: see README.md here. One program a kind of queue
+# and a way of dying; the kind is in NAME.c.
+
+crash_common = tests/prove/crash/crash.h \
+	tests/prove/crash/figures.c tests/prove/crash/figures.h \
+	tests/prove/crash/play.c tests/prove/crash/play.h \
+	tests/prove/crash/program.c tests/prove/crash/program.h \
+	tests/prove/crash/step.c tests/prove/crash/step.h
+# Bound at the start: or the first call of a function would be thousands of instructions long.
+crash_ldflags = $(AM_LDFLAGS) -Wl,-z,now
+
+suites += tests/prove/crash/spsc
+tests_prove_crash_spsc_SOURCES = tests/prove/crash/crash.c tests/prove/crash/spsc.c $(crash_common)
+tests_prove_crash_spsc_LDADD = lib/libshmring-core.la
+tests_prove_crash_spsc_LDFLAGS = $(crash_ldflags)
+
+crash_mpmc = tests/prove/crash/mpmc.c tests/prove/crash/mpmc.h tests/prove/crash/mpmc_operations.c \
+	tests/prove/crash/mpmc_participants.c tests/prove/crash/ledger.c tests/prove/crash/ledger.h
+suites += tests/prove/crash/mpmc
+tests_prove_crash_mpmc_SOURCES = tests/prove/crash/crash.c $(crash_mpmc) $(crash_common)
+tests_prove_crash_mpmc_LDADD = lib/libshmring-core.la
+tests_prove_crash_mpmc_LDFLAGS = $(crash_ldflags)
+
+suites += tests/prove/crash/waits
+tests_prove_crash_waits_SOURCES = tests/prove/crash/waits.c tests/prove/crash/waits.h \
+	tests/prove/crash/sleepers.c tests/prove/crash/waits_operations.c $(crash_common)
+tests_prove_crash_waits_LDADD = lib/libshmring-core.la
+tests_prove_crash_waits_LDFLAGS = $(crash_ldflags)
+
+crash_pairs = tests/prove/crash/pairs_spsc tests/prove/crash/pairs_mpmc
+tests_prove_crash_pairs_spsc_SOURCES = tests/prove/crash/pairs.c tests/prove/crash/spsc.c $(crash_common)
+tests_prove_crash_pairs_spsc_LDADD = lib/libshmring-core.la
+tests_prove_crash_pairs_spsc_LDFLAGS = $(crash_ldflags)
+tests_prove_crash_pairs_mpmc_SOURCES = tests/prove/crash/pairs.c $(crash_mpmc) $(crash_common)
+tests_prove_crash_pairs_mpmc_LDADD = lib/libshmring-core.la
+tests_prove_crash_pairs_mpmc_LDFLAGS = $(crash_ldflags)
+
+EXTRA_PROGRAMS += $(crash_pairs)
+CLEANFILES += $(crash_pairs)
+EXTRA_DIST += tests/prove/crash/README.md
+
+# One process stopped at an instruction while another is killed at one of its own; and a process
+# killed, then its successor. Some minutes.
+.PHONY: check-pairs
+check-pairs: $(crash_pairs)
+	@status=0; for program in $(crash_pairs); do ./$$program || status=1; done; exit $$status
+
+# Each instruction of the long operations too. Some minutes.
+.PHONY: check-deaths
+check-deaths: tests/prove/crash/spsc tests/prove/crash/mpmc tests/prove/crash/waits
+	tests/prove/crash/spsc --all
+	tests/prove/crash/mpmc --all
+	tests/prove/crash/waits --all
