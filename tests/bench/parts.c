@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The parts of shmring-bench: what it must notice when a transport goes wrong. */
+/* The parts of shmring-bench: what they must notice when a transport goes wrong. */
 #include <config.h>
 
 #include <criterion/criterion.h>
@@ -96,7 +96,7 @@ Test(bench_parts, transports_are_named_by_glob_group_and_all)
     cr_assert_not(transport_matches(&pipe_transport, "sockets"));
 }
 
-/* Measure a transport once, for some milliseconds. */
+/* Measure a transport once, for a few milliseconds. */
 static struct fate measure_once(const struct transport *t, enum mode mode, struct shared *s)
 {
     static struct options o = {
@@ -109,7 +109,7 @@ static struct fate measure_once(const struct transport *t, enum mode mode, struc
         workers_init();
         ready = true;
     }
-    /* a transport that is to time out does so at once, the others have all the time they need */
+    /* a transport that shall time out does so at once; the others have more time than they need */
     o.timeout = strcmp(t->name, "mute") == 0 ? 0.05 : 10;
     cr_assert_eq(workers_run(&c, s, &o), 0);
     return c.fate;
@@ -139,7 +139,7 @@ Test(bench_parts, a_good_transport_is_measured)
     cr_assert_leq(s->histogram.min, s->histogram.max);
 }
 
-/* Not run for longer than was to be measured, before any message. */
+/* A sender that sleeps before its first message, for longer than the measurement lasts. */
 static long send_late(struct link *l, uint64_t seq, long n)
 {
     if (seq == 0)
@@ -156,7 +156,7 @@ Test(bench_parts, a_sender_that_comes_late_is_measured_all_the_same)
     cr_assert_gt(s->seconds, 0.0019, "a rate of %g seconds", s->seconds);
 }
 
-/* Message 1 comes with one bit wrong. */
+/* A transport that changes one bit of message 1. */
 static long send_wrong(struct link *l, uint64_t seq, long n)
 {
     for (long i = 0; i < n; i++, seq++) {
@@ -177,7 +177,7 @@ Test(bench_parts, a_wrong_message_is_a_failure)
     cr_assert(strstr(fate.error, "message 1 came with other content"), "%s", fate.error);
 }
 
-/* Message 0 comes again in the place of message 1. */
+/* A transport that delivers message 0 again in place of message 1. */
 static long send_twice(struct link *l, uint64_t seq, long n)
 {
     for (long i = 0; i < n; i++, seq++) {
@@ -197,7 +197,7 @@ Test(bench_parts, a_message_out_of_turn_is_a_failure)
     cr_assert(strstr(fate.error, "message 1 came with other content"), "%s", fate.error);
 }
 
-/* Packets that are a byte short. */
+/* A transport whose packets are a byte short. */
 static long send_short(struct link *l, uint64_t seq, long n)
 {
     for (long i = 0; i < n; i++, seq++) {
@@ -217,7 +217,7 @@ Test(bench_parts, a_message_of_another_length_is_a_failure)
     cr_assert(strstr(fate.error, "63 bytes, not 64"), "%s", fate.error);
 }
 
-/* A transport that carries nothing. */
+/* A transport that delivers no message. */
 static long send_nothing(struct link *l, uint64_t seq, long n)
 {
     (void)l, (void)seq;
@@ -267,7 +267,7 @@ Test(bench_parts, a_transport_that_does_not_exist_is_skipped)
     cr_assert_str_eq(fate.error, "not on this machine");
 }
 
-/* Every third datagram is lost, and so are the last ones. */
+/* A transport that loses every third datagram, and the last ones. */
 static long send_some(struct link *l, uint64_t seq, long n)
 {
     for (long i = 0; i < n; i++, seq++) {
@@ -290,7 +290,7 @@ Test(bench_parts, lost_messages_are_counted)
     cr_assert_geq(s->lost, (s->messages + s->lost) / 3);
 }
 
-/* What the table says of pairs that had so many processors. */
+/* What the table says of a pair whose processes used this many processors. */
 static char *said_of(double processors, enum wait wait)
 {
     static char said[8192];
@@ -338,7 +338,7 @@ Test(bench_parts, a_round_without_samples_has_no_figures)
     free(h);
 }
 
-/* Round k of the cell had metric k and these probes. */
+/* Note round k of the cell: its metric is k, and its probes are these. */
 static void add_round(struct cell *c, double value, double before, double after)
 {
     struct round *r = &c->rounds[c->n_rounds++];
@@ -372,7 +372,7 @@ Test(bench_parts, medians_and_placements)
     cr_assert_eq(cell_count(&c, FAR), 4, "a run may be far all the time");
 }
 
-/* Producer 0 sent three messages; what two consumers got is to match. */
+/* Producer 0 sent three messages. Compare with what two consumers have received. */
 static struct fate verify_but(const struct tally got[2], uint64_t unsure)
 {
     static const struct crew crew = {1, 2, 0};
@@ -406,7 +406,7 @@ Test(bench_parts, many_notices_what_was_lost_or_came_twice)
                      "producer 0 sent 3 messages, 3 of them arrived, and not the same");
 }
 
-/* What the consumer of one producer says about these words. */
+/* The error that the consumer of one producer reports for these words. */
 static int consume_words(struct link *l, const uint64_t *words, int n)
 {
     const struct shmring_config config = {.kind = SHMRING_MPMC,
@@ -416,7 +416,7 @@ static int consume_words(struct link *l, const uint64_t *words, int n)
     static uint64_t buffer;
     struct shared *s = workers_map();
     struct shmring_ends ends = {.in = NULL};
-    const struct plan plan = {.mode = MANY}; /* over as soon as it begins */
+    const struct plan plan = {.mode = MANY}; /* the measurement is over as soon as it begins */
     *l = (struct link){.transport = &shmring_mpmc_transport,
                        .size = 8,
                        .crew = {1, 1, 0},
@@ -445,7 +445,7 @@ Test(bench_parts, many_notices_a_wrong_order)
     cr_assert(strstr(l.error, "nobody sent"), "%s", l.error);
 }
 
-/* The parent's part of --mode stopped, with a process that never notices. */
+/* The parent's part of --mode stopped, with a process that does not end. */
 Test(bench_parts, whoever_does_not_end_is_noticed)
 {
     static const struct crew crew = {2, 2, 0};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The program shmring-bench, as its user sees it. Nothing here depends on how fast anything is. */
+/* The program shmring-bench, as a user runs it. No test depends on how fast anything is. */
 #include <config.h>
 
 #include <criterion/criterion.h>
@@ -45,7 +45,7 @@ static const char *program(void)
     return path;
 }
 
-/* What a file holds, for the caller to free. */
+/* Read a whole file; the caller frees the text. */
 static char *contents(const char *path)
 {
     FILE *f = fopen(path, "r");
@@ -67,8 +67,8 @@ static char *path_in_dir(const char *name)
     return path;
 }
 
-/* Run the program with these arguments; %s in them is the test's folder. Returns its exit status;
- * what it said is in the files out and err of the folder. */
+/* Run the program with these arguments; %s in them is the test's folder. Returns its exit status.
+ * The files out and err of the folder have its output. */
 static int run(const char *arguments)
 {
     char with_dir[1024], command[8192];
@@ -89,7 +89,7 @@ static char *err(void)
     return contents(path_in_dir("err"));
 }
 
-/* Run it and see it succeed; what it said tells why it did not. */
+/* Run the program, which must succeed; else the failure shows its output. */
 static void succeed(const char *arguments)
 {
     const int status = run(arguments);
@@ -124,7 +124,7 @@ Test(bench, every_transport_is_measured)
         if (strncmp(line, "not built in:", 13) == 0)
             continue;
         cr_assert_eq(sscanf(line, "%63s %63s", name, group), 2);
-        if (strcmp(group, "peers") == 0) /* below */
+        if (strcmp(group, "peers") == 0) /* another test has the peers */
             continue;
         snprintf(arguments, sizeof arguments,
                  ONCE "--transports %s --wait both --sizes 8,4K --json %%s/json", name);
@@ -142,7 +142,7 @@ Test(bench, every_transport_is_measured)
     free(list);
 }
 
-/* What the passing of messages proves: each is checked whole, and that none is missing. */
+/* Each peer passes messages; the program checks that every message is whole and none is missing. */
 Test(bench, peers_pass_what_was_sent)
 {
     succeed("--list");
@@ -272,7 +272,7 @@ Test(bench, many_skips_messages_too_short_for_a_name)
     free(said);
 }
 
-/* Runs a mode and gives its JSON, for the caller to free. */
+/* Run a mode and return its JSON, which the caller frees. */
 static char *json_of(const char *arguments)
 {
     succeed(arguments);
@@ -327,7 +327,7 @@ Test(bench, a_mux_of_many_queues)
 {
     succeed("--mode mux --seconds 0.02 --rounds 1 --json %s/json");
     char *said = out(), *json = contents(path_in_dir("json"));
-    /* All of them, or as many as the limit of descriptors allows. */
+    /* All 10,000 queues, or as many as the limit of descriptors allows. */
     struct rlimit files;
     char row[40], queues[60];
     cr_assert_eq(getrlimit(RLIMIT_NOFILE, &files), 0);
@@ -429,7 +429,7 @@ Test(bench, json_tells_what_was_measured_on_what)
     free(json);
 }
 
-/* Commas of a line outside its quoted texts. */
+/* Count the commas of a line that are not in a quoted text. */
 static int columns(const char *line, size_t length)
 {
     int n = 1;
@@ -591,7 +591,7 @@ Test(bench, wrong_command_lines)
 
 static const int endings[] = {SIGINT, SIGTERM, SIGHUP};
 
-/* How many names a bench of that process id has left; each is passed to VISIT. */
+/* Count the names that a bench with that process id has left, and call VISIT with each. */
 static int names_of(pid_t pid, int (*visit)(const char *path))
 {
     char pattern[64];
@@ -605,14 +605,16 @@ static int names_of(pid_t pid, int (*visit)(const char *path))
     return n;
 }
 
-/* Start the program in a session of its own, with its output in the folder, and with the signals
- * it heeds: where the tests run with nohup or in the background, some are ignored. */
+/* Start the program in a session of its own, with its output in the folder. Set the signals that it
+ * handles to their defaults: where the tests run with nohup or in the background, some are ignored.
+ */
 static pid_t start(const char *transport)
 {
     pid_t child = fork();
     cr_assert_geq(child, 0);
     if (child == 0) {
-        names_of(getpid(), unlink); /* left by one that had this process id and was killed */
+        /* Remove the names of a bench that had this process id and was killed. */
+        names_of(getpid(), unlink);
         int fd = open(path_in_dir("out"), O_WRONLY | O_CREAT, 0600);
         dup2(fd, STDOUT_FILENO);
         dup2(fd, STDERR_FILENO);
@@ -625,7 +627,7 @@ static pid_t start(const char *transport)
     return child;
 }
 
-/* The children of a process, at most two; returns how many. */
+/* Find the children of a process, at most two. Returns their number. */
 static int children_of(pid_t pid, pid_t child[2])
 {
     char path[64];
@@ -639,7 +641,7 @@ static int children_of(pid_t pid, pid_t child[2])
     return n < 0 ? 0 : n;
 }
 
-/* Gone, or dead and not reaped by whoever inherited it. */
+/* Has the process ended? It may be a zombie that its new parent has not reaped. */
 static bool is_dead(pid_t pid)
 {
     char path[64], state = 'X';
@@ -652,7 +654,7 @@ static bool is_dead(pid_t pid)
     return state == 'X' || state == 'Z';
 }
 
-/* How many System V objects of any kind there are in this namespace. */
+/* Count the System V objects of all kinds in this namespace. */
 static int sysv_objects(void)
 {
     static const char *const kinds[] = {"msg", "sem", "shm"};
@@ -689,7 +691,7 @@ static void interrupt_and_check(const char *transport, int signal)
 
 Test(bench, a_signal_ends_it_and_leaves_nothing_behind)
 {
-    /* The program must be what start() started, so that its process id is known. */
+    /* start() must start the program directly, not by a shell, so that its process id is known. */
     for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++)
         interrupt_and_check("shmring", endings[i]);
 }

@@ -29,23 +29,26 @@ enum { SERVERS = 3, LONGEST = 64, PATIENCE_S = 300, LIVES = 4096 };
 
 struct message {
     uint64_t number;
-    uint64_t life; /* of the producer: the first, second, ... */
+    uint64_t life; /* which life of the producer sent it: 1, 2, ... */
 };
 
 /* Shared memory, which survives the killed processes. */
 static struct world {
     uint64_t messages;
-    _Atomic uint64_t allowed; /* to be sent: the kills are spread over all messages */
+    /* Messages that may be sent: this spreads the kills over all messages. */
+    _Atomic uint64_t allowed;
     _Atomic uint64_t received;
-    _Atomic uint64_t sending; /* mpmc: the number that is being sent */
+    _Atomic uint64_t sending; /* mpmc: the number of the message that the producer is sending */
     _Atomic uint64_t twice;
-    _Atomic uint64_t producers, consumers; /* lives so far */
+    _Atomic uint64_t producers, consumers; /* how many lives there were so far */
     struct {
-        uint64_t first; /* the number that it begins with */
+        uint64_t first; /* the number of its first message */
         _Atomic uint8_t came;
     } begun[LIVES];
-    _Atomic uint64_t held[LIVES]; /* the last message that each consumer held: its position + 1 */
-    _Atomic uint8_t came[]; /* count of each message, from producers that did not begin with it */
+    /* For each consumer, the position + 1 of the last message that it held. */
+    _Atomic uint64_t held[LIVES];
+    /* How often each message came from producers for which it was not the first. */
+    _Atomic uint8_t came[];
 } * world;
 
 static uint32_t kind;
@@ -106,7 +109,7 @@ static void note(const struct message *m, const struct shmring_info *info, uint6
     _Atomic uint8_t *came = world->begun[m->life].first == m->number ? &world->begun[m->life].came
                                                                      : &world->came[m->number];
     if (*came && was_held(info->position))
-        return; /* a consumer was killed between this and the release */
+        return; /* a consumer was killed between this note and the release */
     world->held[life] = info->position + 1;
     if (*came) {
         world->twice++;
@@ -130,7 +133,8 @@ static int consume(void *patience)
     const uint64_t life = world->consumers;
     child_assert(life < LIVES);
     world->consumers = life + 1;
-    uint64_t received = 0; /* the consumer before may not have counted its last one */
+    /* The earlier consumer may have been killed before it counted its last message. */
+    uint64_t received = 0;
     for (uint64_t n = 0; n < world->messages; n++)
         received += times(n) > 0;
     world->received = received;
@@ -180,7 +184,7 @@ static void start_servers(int count)
     }
 }
 
-/* Start a bridge that knows all servers. */
+/* Start a bridge that has the addresses of all servers. */
 static struct program start_bridge(const char *route)
 {
     char url[256] = "url=";
@@ -257,11 +261,11 @@ static void run(uint32_t which, uint64_t messages, int servers_, unsigned victim
         cr_assert_lt(time(NULL) - moved, PATIENCE_S, "%d of %d came", (int)before, (int)messages);
         keep_up(&out, out_route);
         keep_up(&in, in_route);
-        /* The next kill comes when its share of the messages has arrived and some more are in
-         * flight. */
+        /* The next kill comes when this kill's share of the messages has arrived, and more messages
+         * are in flight. */
         world->allowed = done < kills ? share * (uint64_t)(done + 2) : messages;
         if (done == kills || before < share * (uint64_t)done ||
-            (server_count > 1 && before == 0)) { /* until the cluster has a leader */
+            (server_count > 1 && before == 0)) { /* wait until the cluster has a leader */
             usleep(2000);
             continue;
         }
@@ -301,8 +305,9 @@ static void run(uint32_t which, uint64_t messages, int servers_, unsigned victim
     fprintf(stderr, "%d kills, %d messages, %d stored, %d came twice, and %d by two producers\n",
             done, (int)messages, (int)stored, (int)world->twice, (int)again);
     cr_assert_eq(done, kills);
-    /* A new leader of a cluster may store what the last one had stored: before nats-server 2.11 it
-     * answered before it had caught up (github.com/nats-io/nats-server/pull/6486). */
+    /* A new leader of a cluster may store a message that the last leader had stored already: before
+     * nats-server 2.11 it answered before it had caught up
+     * (github.com/nats-io/nats-server/pull/6486). */
     cr_assert_eq(world->twice, server_count > 1 ? stored - messages - again : 0);
     if (kind == SHMRING_SPSC)
         cr_assert_eq(again, 0);
@@ -314,7 +319,7 @@ static void run(uint32_t which, uint64_t messages, int servers_, unsigned victim
     munmap(world, size);
 }
 
-/* The number of messages for all kills that $SHMRING_TEST_KILLS asks for. */
+/* How many messages are needed for the kills that $SHMRING_TEST_KILLS asks for. */
 static uint64_t for_each(int kills, uint64_t messages)
 {
     return (uint64_t)kills * messages;

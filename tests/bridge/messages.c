@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* shmring-bridge with a real nats-server: what it passes on, whoever is killed meanwhile. */
+/* shmring-bridge with a real nats-server: it passes on every message, whichever process is killed
+ * meanwhile. */
 #include <config.h>
 
 #include <errno.h>
@@ -15,7 +16,7 @@
 
 TestSuite(bridge, .init = nats_needed, .timeout = 600);
 
-/* ---- Passing on ------------------------------------------------------------------------------ */
+/* ---- Passing messages on --------------------------------------------------------------------- */
 
 static void there_and_back(uint32_t kind)
 {
@@ -49,7 +50,7 @@ Test(bridge, there_and_back_mpmc)
     there_and_back(SHMRING_MPMC);
 }
 
-/* Each message has its id, unless the route does without. */
+/* Each message has its id, unless the route has message-ids = no. */
 Test(bridge, message_ids)
 {
     for (int without = 0; without < 2; without++) {
@@ -71,7 +72,7 @@ Test(bridge, message_ids)
     }
 }
 
-/* What was sent while there was no bridge, and what was stored while there was no other one. */
+/* Messages that were sent before the first bridge ran, and stored before the second one ran. */
 Test(bridge, one_after_the_other)
 {
     nats_start(&server, "");
@@ -91,7 +92,7 @@ Test(bridge, one_after_the_other)
     finish();
 }
 
-/* A queue that is full makes it stop pulling; nothing is dropped. */
+/* When the queue is full, the bridge stops pulling and drops no message. */
 Test(bridge, a_full_queue_holds_the_stream_back)
 {
     struct shmring_stat st = {0};
@@ -102,14 +103,15 @@ Test(bridge, a_full_queue_holds_the_stream_back)
     put(0, 2000);
     while (st.depth < MESSAGES)
         cr_assert_eq(shmring_stat(consumer, &st), 0);
-    usleep(1500000); /* as long as three times its ack-wait: so they come again, and are known */
+    /* Three times the ack-wait: the server delivers them again, and the bridge recognises them. */
+    usleep(1500000);
     receive(0, 2000);
     assert_nothing_more();
     bridge_stop(&bridge);
     finish();
 }
 
-/* ---- A server that goes ---------------------------------------------------------------------- */
+/* ---- A server that ends ---------------------------------------------------------------------- */
 
 Test(bridge, the_server_is_away_for_longer_than_the_queue_can_buffer)
 {
@@ -133,7 +135,7 @@ Test(bridge, the_server_is_away_for_longer_than_the_queue_can_buffer)
     finish();
 }
 
-/* With one message in flight nothing can change places. */
+/* With one message in flight no two messages can change places. */
 Test(bridge, one_at_a_time_keeps_the_order)
 {
     nats_start(&server, "");
@@ -180,9 +182,9 @@ static int receive_message_0(void *unused)
 }
 
 /*
- * Send message 0, and kill the bridge at its first system call after it has put it into the queue.
- * As the consumer sleeps, that is the call to wake it, and the state file does not say yet that the
- * message is in the queue.
+ * Send message 0, and kill the bridge at its first system call after it has put the message into
+ * the queue. The consumer sleeps, so that call is the one that wakes it. The state file does not
+ * yet say that the message is in the queue.
  */
 static void kill_before_it_is_noted(struct program *bridge, shmring_t *observer)
 {
@@ -207,7 +209,8 @@ static void kill_before_it_is_noted(struct program *bridge, shmring_t *observer)
     outcome_free(&outcome);
 }
 
-/* A bridge out, and one in that was killed when it had passed on message 0. */
+/* A bridge from the queue, and a bridge to the queue that was killed after it had passed on message
+ * 0. */
 static struct program pass_on_and_kill(uint32_t kind)
 {
     struct shmring_stat st = {0};
@@ -261,10 +264,10 @@ Test(bridge, killed_before_it_is_noted_mpmc)
     killed_before_it_is_noted(SHMRING_MPMC);
 }
 
-/* Nobody knows then what the dead one has sent; and so it says. */
+/* The bridge cannot know then what the dead one has sent, and its log says so. */
 Test(bridge, killed_before_it_is_noted_and_its_row_was_taken)
 {
-    enum { PRODUCERS = 8 }; /* one of them has it */
+    enum { PRODUCERS = 8 }; /* one of these has the dead bridge's row */
     struct program out = pass_on_and_kill(SHMRING_MPMC);
     shmring_t *others[PRODUCERS];
 
@@ -273,7 +276,7 @@ Test(bridge, killed_before_it_is_noted_and_its_row_was_taken)
     struct program in = bridge_start(&server, "-r", in_route, NULL);
     bridge_await(&in, "message 1 may be in the queue already, and comes again");
     cr_assert_eq(shmring_open(&consumer, to, SHMRING_CONSUMER), 0);
-    receive(0, 1); /* once more */
+    receive(0, 1); /* the message comes again */
     put(1, 1);
     receive(1, 1);
     bridge_stop(&in);
@@ -286,7 +289,7 @@ Test(bridge, killed_before_it_is_noted_and_its_row_was_taken)
 
 /* ---- The state file -------------------------------------------------------------------------- */
 
-/* It stays as long as its queue. */
+/* The state file stays as long as its queue. */
 Test(bridge, the_state_file_goes_with_the_queue)
 {
     char path[TEST_NAME_SIZE + 16];
@@ -310,7 +313,7 @@ Test(bridge, the_state_file_goes_with_the_queue)
 
 /* ---- A bridge that ends ---------------------------------------------------------------------- */
 
-/* After it has given back what it had, and until it hears no more. */
+/* The bridge ends after it has given back its messages; libnats does not call back after that. */
 Test(bridge, messages_come_while_it_ends)
 {
     struct tap tap;
@@ -325,13 +328,13 @@ Test(bridge, messages_come_while_it_ends)
     receive(0, 10);
     tap_say_more(&tap, 100);
     bridge_stop(&in);
-    cr_assert_geq(tap_said(&tap), 100); /* with the answer to its last flush */
+    cr_assert_geq(tap_said(&tap), 100); /* it has heard at least the answer to its last flush */
     tap_stop(&tap);
     bridge_stop(&out);
     finish();
 }
 
-/* ---- What cannot be passed on ---------------------------------------------------------------- */
+/* ---- Messages that cannot be passed on ------------------------------------------------------- */
 
 Test(bridge, what_is_too_long_for_the_server_goes_to_the_dead_letters)
 {
@@ -400,7 +403,7 @@ Test(bridge, what_is_too_long_for_the_queue_goes_to_the_dead_letters)
     finish();
 }
 
-/* The stream keeps it, for a bridge that knows where to put it. */
+/* The stream keeps the message, for a bridge that has a dead-letter queue. */
 Test(bridge, without_dead_letters_it_stays_in_the_stream)
 {
     char more[200], message[LONGEST + 1] = "long";
@@ -433,7 +436,7 @@ Test(bridge, without_dead_letters_it_stays_in_the_stream)
     finish();
 }
 
-/* The limit is the stream's own, which only its answer tells. */
+/* The limit is that of the stream; the bridge learns it only from the stream's answer. */
 Test(bridge, what_is_too_long_for_the_stream_goes_to_the_dead_letters)
 {
     char more[200], message[LONGEST] = "long";

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* shmring-bridge as its administrator sees it: what it says when it cannot, its configuration,
- * metrics and log, and the example. */
+/* shmring-bridge as its administrator sees it: its errors, configuration, metrics and log, and the
+ * example. */
 #include <config.h>
 
 #include <signal.h>
@@ -16,7 +16,7 @@
 
 TestSuite(bridge_program, .init = nats_needed, .timeout = 600);
 
-/* ---- What it says when it cannot ------------------------------------------------------------- */
+/* ---- Errors ---------------------------------------------------------------------------------- */
 
 static struct outcome run(const char *const argv[])
 {
@@ -56,7 +56,7 @@ Test(bridge_program, wrong_credentials)
     finish();
 }
 
-/* With a certificate that it is told to trust, and not without. */
+/* The bridge connects with a certificate that its configuration trusts, and not without. */
 Test(bridge_program, tls)
 {
     char command[800], lines[400], words[300];
@@ -118,7 +118,7 @@ static void check_removed_and_made_again(uint32_t kind)
         receive(10 * (uint64_t)i, 10);
         remove_queues();
         bridge_await_times(&bridge, "was removed: waiting for another one of that name", 2 * i + 2);
-        while (access(state, F_OK) == 0) /* what it says means nothing to another queue */
+        while (access(state, F_OK) == 0) /* the state file says nothing about another queue */
             nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
         make_queues(kind);
         bridge_await_times(&bridge, " is there\n", 2 * i + 2);
@@ -140,7 +140,8 @@ Test(bridge_program, queues_that_are_removed_and_made_again_mpmc, .timeout = 120
     check_removed_and_made_again(SHMRING_MPMC);
 }
 
-/* At boot nobody has made them yet. The service manager hears that it is ready all the same. */
+/* At boot the queues are not there yet. The bridge tells the service manager all the same that it
+ * is ready. */
 Test(bridge_program, queues_that_come_later)
 {
     nats_start(&server, "");
@@ -156,7 +157,8 @@ Test(bridge_program, queues_that_come_later)
     finish();
 }
 
-/* Of an mpmc queue there may be many producers, but one only for each consumer of a stream. */
+/* Many producers may send into an mpmc queue, but only one bridge may use a consumer of a
+ * stream. */
 Test(bridge_program, the_same_route_twice)
 {
     nats_start(&server, "");
@@ -241,7 +243,7 @@ Test(bridge_program, command_line, .init = NULL)
     outcome_free(&outcome);
 }
 
-/* ---- Those who look after it ----------------------------------------------------------------- */
+/* ---- Supervising it -------------------------------------------------------------------------- */
 
 static void await_metric(const char *path, const char *name, const char *direction, uint64_t value)
 {
@@ -249,7 +251,7 @@ static void await_metric(const char *path, const char *name, const char *directi
         pause_until(&deadline, name);
 }
 
-/* Whoever looks at the metrics of a bridge that has failed does not read that it is up. */
+/* The metrics of a bridge that has failed do not say that it is up. */
 Test(bridge_program, metrics_of_a_bridge_that_fails)
 {
     nats_start(&server, "");
@@ -277,7 +279,8 @@ Test(bridge_program, metrics_of_a_bridge_that_fails)
 Test(bridge_program, metrics)
 {
     nats_start(&server, "");
-    prepare(SHMRING_SPSC, "ack-wait=600000", "ack-wait=600000"); /* nothing comes again */
+    /* No message comes again during the test. */
+    prepare(SHMRING_SPSC, "ack-wait=600000", "ack-wait=600000");
     const char *path = metrics_file();
     const time_t before = time(NULL);
     struct program bridge =
@@ -295,7 +298,7 @@ Test(bridge_program, metrics)
         expect_metric(path, "redelivered_total", directions[i], 0);
         expect_metric(path, "dead_lettered_total", directions[i], 0);
         expect_metric(path, "lag", directions[i], 0);
-        expect_metric(path, "up", directions[i], 0); /* it has ended */
+        expect_metric(path, "up", directions[i], 0); /* the bridge has ended */
     }
     cr_assert_geq(metric(path, "written_seconds", NULL), (uint64_t)before);
     expect_metric(path, "in_flight", "to-subject", 0);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * However a peer changes the memory, and at any moment, a call takes no more steps than its budget:
- * the steps are counted, and the peer acts before each of them. Other tests change the memory
- * between two chosen steps of a call, which happens very seldom by chance.
+ * Whatever a peer writes, and at any moment, a call takes no more steps than its budget: the test
+ * counts the steps, and the peer acts before each of them. Other tests change the memory between
+ * two chosen steps of a call, which by chance would happen very seldom.
  */
 #include <config.h>
 
@@ -23,7 +23,7 @@ enum {
     CAPACITY = 8,
     LONGEST = 100,
     BUDGET = 2 * CAPACITY + 1024,
-    MORE = 16, /* loads of a call besides its walk */
+    MORE = 16, /* loads that a call makes besides its walk */
     RING = 4096,
 };
 
@@ -68,7 +68,8 @@ static struct shmr_block *block(uint64_t index)
 
 /* ---- mpmc: walks without an end -------------------------------------------------------------- */
 
-/* The position that an entry's word belongs to, in the lap of the cursor; false: it is no entry. */
+/* The position that an entry's word belongs to, in the lap of the cursor. False: the word is no
+ * entry. */
 static bool is_entry(const volatile void *word, uint64_t cursor, uint64_t *position)
 {
     const uint64_t at = (uint64_t)((const volatile uint8_t *)word - q->mpmc.queue.blocks);
@@ -85,8 +86,8 @@ static void set_entry(uint64_t position, bool published)
                              (published ? 0 : UINT64_C(1) << SHMR_BLOCK_BITS);
 }
 
-/* Another producer always claims first: at every fiftieth load only at the last moment, before the
- * compare-and-swap. */
+/* Another producer claims before each call does; at every fiftieth load it claims at the last
+ * moment, just before the compare-and-swap. */
 static void be_there_first(enum turn turn, volatile void *word)
 {
     uint64_t position;
@@ -136,7 +137,7 @@ Test(budget, recovery, .init = open_mpmc, .fini = close_queue)
     }
 }
 
-/* All entries are published, and no message can be taken. */
+/* All entries are published, but no consumer can take a message. */
 static void offer_nothing(enum turn turn, volatile void *word)
 {
     uint64_t position;
@@ -195,7 +196,7 @@ Test(budget, counting, .init = open_mpmc, .fini = close_queue)
     }
 }
 
-/* Every block is free when it is loaded, and taken before the compare-and-swap. */
+/* Every block is free when the call loads it, and taken before the compare-and-swap. */
 static void take_blocks_away(enum turn turn, volatile void *word)
 {
     for (uint64_t i = 0; i < CAPACITY; i++)
@@ -234,7 +235,7 @@ Test(budget, a_message_too_long_that_somebody_takes, .init = open_mpmc, .fini = 
     cr_assert_eq(buf[0], 'm');
 }
 
-/* A message comes between the two loads of a call. */
+/* A producer publishes a message between the two loads of a call. */
 static void send_a_long_one(enum turn turn, volatile void *word)
 {
     (void)turn;
@@ -253,8 +254,8 @@ Test(budget, a_message_too_long_that_comes_late, .init = open_mpmc, .fini = clos
     cr_assert_eq(q->mpmc.queue.receiving.misses, 0, "it was not empty");
 }
 
-/* The message that the dead producer was about to publish is published after all, and taken, while
- * the call recovers it. */
+/* The message that the dead producer was about to publish: another recoverer publishes it, and a
+ * consumer takes it, while the call recovers the same block. */
 static void finish_for_the_dead(enum turn turn, volatile void *word)
 {
     if (turn == SWAP && word == (volatile void *)&block(0)->descriptor)
@@ -286,16 +287,16 @@ Test(budget, deliveries_do_not_wrap, .init = open_mpmc, .fini = close_queue)
     cr_assert_eq(info.flags, SHMRING_REDELIVERED);
 }
 
-/* ---- mpmc: looking for the dead ---------------------------------------------------------------
- */
+/* ---- mpmc: sweeps ---------------------------------------------------------------------------- */
 
-/* Whatever time the segment holds, 50 ms of the handle's own clock pass between two sweeps. */
+/* Whatever time a peer writes into the segment, 50 ms of the handle's own clock pass between two
+ * sweeps. */
 Test(budget, a_wrong_clock_makes_no_more_sweeps, .init = open_mpmc, .fini = close_queue)
 {
     static const uint64_t clocks[] = {0, 1, INT64_MAX, UINT64_MAX};
     uint64_t sweeps = 0, before;
 
-    around_stop_clock(); /* each clock read is a millisecond later */
+    around_stop_clock(); /* each read of the clock then returns a millisecond more */
     for (uint32_t i = 0; i < 2000; i++) {
         q->mpmc.queue.tail_page->swept = clocks[i % 4];
         before = q->swept;
@@ -329,7 +330,7 @@ Test(budget, a_look_for_the_dead_ends_after_so_many_rows, .init = open_mpmc, .fi
     cr_assert_eq(shmr_recover_dead(q, UINT32_MAX), (int)looks - 3);
 }
 
-/* Of several participants that are about to sweep at the same moment, one does. */
+/* Several participants are about to sweep at the same moment: one of them does. */
 static void sweep_first(enum turn turn, volatile void *word)
 {
     if (turn == SWAP && word == (volatile void *)&q->mpmc.queue.tail_page->swept)
@@ -355,7 +356,7 @@ Test(budget, one_sweep_of_two, .init = open_mpmc, .fini = close_queue)
     cr_assert_eq(shmring_recover(q, &report), 1);
 }
 
-/* Another thread forks or attaches: a send or receive does not wait for that. */
+/* Another thread forks or attaches: a send or receive does not wait for it. */
 Test(budget, a_sweep_does_not_wait, .init = open_mpmc, .fini = close_queue)
 {
     mpmc_kill_handle(&other);
@@ -387,7 +388,7 @@ Test(budget, the_record_of_one_at_work, .init = open_spsc, .fini = close_queue)
     cr_assert_leq(looks, 64);
 }
 
-/* A consumer whose position is ahead of the producer's: the sample of the depth does not report it;
+/* The consumer's position is ahead of the producer's: the sample of the depth does not report that,
  * a check for room does. */
 Test(budget, a_head_that_cannot_be, .init = open_spsc, .fini = close_queue)
 {
@@ -422,8 +423,8 @@ static struct shmr_dump a_dump(void)
     return (struct shmr_dump){.q = q, .copy = copy, .each = tell};
 }
 
-/* Each message is as long as allowed, and a peer consumes it as soon as it was copied, as if it
- * were short. */
+/* Each message is as long as allowed. As soon as the dump has copied it, a peer consumes it as if
+ * it were short. */
 static void consume_what_is_copied(enum turn turn, volatile void *word)
 {
     struct shmr_spsc_consumer_page *page = (void *)q->map.consumer;
@@ -464,7 +465,7 @@ Test(budget, dump_beside_a_consumer_that_goes_astray, .init = open_spsc, .fini =
     assert_refused(shmr_spsc_dump(&d), EBADMSG, "not a multiple of 8");
 }
 
-/* Block 0's descriptor is another one at each load. */
+/* Block 0's descriptor differs at each load. */
 static void change_the_descriptor(enum turn turn, volatile void *word)
 {
     (void)turn;
@@ -482,7 +483,7 @@ Test(budget, dump_of_a_message_in_motion, .init = open_mpmc, .fini = close_queue
     cr_assert_eq(told, 0);
     cr_assert_leq(looks, 1 + CAPACITY + 2 * COPY_TRIES);
     peer = NULL;
-    block(0)->entry = 0; /* not in the ring: an entry of the lap before */
+    block(0)->entry = 0; /* not in the ring: the entry is one of the lap before */
     block(0)->descriptor = shmr_descriptor(SHMR_OWN | SHMR_M, 0, 0);
     peer = change_the_descriptor;
     looks = 0;
@@ -491,7 +492,7 @@ Test(budget, dump_of_a_message_in_motion, .init = open_mpmc, .fini = close_queue
     cr_assert_leq(looks, 2 + CAPACITY);
 }
 
-/* A block that its producer is filling, although an entry of the ring names it. */
+/* A producer is filling a block, although an entry of the ring names it. */
 Test(budget, dump_of_a_block_without_a_message, .init = open_mpmc, .fini = close_queue)
 {
     const struct shmr_dump d = a_dump();

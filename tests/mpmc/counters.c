@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Counters of those who were killed between a step and its count: what is left of a death there is
- * put into the segment, word by word. tests/prove/crash kills real processes at every instruction.
+ * Counters of participants that were killed between a step and its count: the test writes what such
+ * a death leaves into the segment, word by word. tests/prove/crash kills real processes at every
+ * instruction.
  */
 #include <config.h>
 
@@ -48,7 +49,8 @@ static void close_mpmc(void)
     shmring_close(&q);
 }
 
-/* Row 1's tally as somebody leaves it who is about to make a step: all of it is stored, or less. */
+/* Row 1's tally as a participant leaves it that is killed just before a step: all words are stored,
+ * or some. */
 static void pend(struct shmr_tally *t, uint32_t block, bool twice, bool messages)
 {
     t->pending = (t->messages + 1) << SHMR_PENDING_COUNT | SHMR_PENDING | block;
@@ -60,7 +62,7 @@ static const struct stores {
     bool twice, messages;
 } stores[] = {{false, false}, {true, false}, {true, true}};
 
-/* A row that somebody died with, after three messages of ten bytes. */
+/* The row of a participant that died after three messages of ten bytes. */
 static struct shmr_row *die_after_three(void)
 {
     struct shmr_row *row = &pages.rows[1];
@@ -123,7 +125,7 @@ Test(counters, killed_before_it_released, .init = open_mpmc, .fini = close_mpmc)
         cr_assert_eq(shmring_recv(q, text, sizeof text), 5);
         is(3, 30, 4, 35);
         cr_assert_eq(shmring_recv(q, text, sizeof text), -EAGAIN);
-        pages.rows[0].received.messages = pages.rows[0].received.twice = 0; /* once more */
+        pages.rows[0].received.messages = pages.rows[0].received.twice = 0; /* count from 0 again */
         q->mpmc.received = q->mpmc.received_twice = 0;
     }
 }
@@ -138,7 +140,7 @@ Test(counters, killed_after_it_released, .init = open_mpmc, .fini = close_mpmc)
     is(3, 30, 4, 35);
 }
 
-/* The block changes hands when its count is noted: a recoverer may be killed in between. */
+/* The block's owner changes when its count is noted: a recoverer may be killed in between. */
 Test(counters, a_recoverer_killed_before_it_took_a_message_back, .init = open_mpmc,
      .fini = close_mpmc)
 {
@@ -152,8 +154,8 @@ Test(counters, a_recoverer_killed_before_it_took_a_message_back, .init = open_mp
     cr_assert_eq(stat_of_queue().redelivered, 1);
 }
 
-/* Its death has been counted, and it is still there: the recoverer was killed before it was done.
- */
+/* The death has been counted, and the row is still there: the recoverer was killed before the
+ * end. */
 Test(counters, a_death_counts_once, .init = open_mpmc, .fini = close_mpmc)
 {
     struct shmr_row *row = die_after_three();
@@ -166,7 +168,8 @@ Test(counters, a_death_counts_once, .init = open_mpmc, .fini = close_mpmc)
     cr_assert_eq(stat_of_queue().dead, 0);
 }
 
-/* As often as it is found full, or empty: zero says that the last call was a success. */
+/* `misses` counts how often in a row the queue was found full, or empty; 0 would mean that the last
+ * call was a success. */
 Test(counters, misses_do_not_wrap, .init = open_mpmc, .fini = close_mpmc)
 {
     char text[LONGEST];
@@ -197,7 +200,8 @@ Test(counters, the_high_water_mark_stays, .init = open_mpmc, .fini = close_mpmc)
 
 /* ---- spsc ------------------------------------------------------------------------------------ */
 
-/* Killed before it stored how far it had come, in a batch: the progress record is one of before. */
+/* The producer was killed in a batch before it stored its progress: the record is an earlier
+ * one. */
 Test(counters, a_producer_killed_behind_its_last_record)
 {
     struct shmr_progress before[2];
@@ -214,7 +218,7 @@ Test(counters, a_producer_killed_behind_its_last_record)
     is(4, 23, 0, 0);
     cr_assert_eq(stat_of_queue().depth, 4);
     cr_assert_eq(stat_of_queue().depth_bytes, 4 * 16);
-    /* The consumer is past what the producer has stored. */
+    /* The consumer goes beyond what the producer's progress record says. */
     for (int i = 0; i < 3; i++)
         cr_assert_gt(shmring_recv(q, text, sizeof text), 0);
     is(4, 23, 3, 16);

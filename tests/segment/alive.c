@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which participant is alive, where that is hard to tell: file systems whose mappings do not keep
- * locks, processes that can no longer open files when a participant dies, and a fork, a recovery or
- * a removal in the middle of attaching.
+ * Which participant is alive, where that is hard to tell: on file systems whose mappings do not
+ * keep locks; by processes that can no longer open files when a participant dies; and with a fork,
+ * a recovery or a removal in the middle of attaching.
  */
 #include "config.h"
 
@@ -39,16 +39,16 @@ static const struct timespec long_enough = {.tv_sec = 60};
 
 /* ---- Calls of the library that a test interferes with ---------------------------------------- */
 
-/* The byte that tells whether a lock holds lies behind all segments. */
+/* The byte that the library locks to test whether locks hold. It lies behind every segment. */
 #define IS_LONELY(Lock) ((Lock)->l_start >= (off_t)1 << 60)
 
-static void (*on_row_lock)(void); /* once, before the first row is locked */
-static void (*on_open)(void);     /* once, before the first open() */
-static void (*on_dup)(void);      /* once, before the first dup3() */
-static bool (*on_nap)(void);      /* each nanosleep() */
-static unsigned unseen; /* tests of the lonely byte that are not to see its lock, after ... */
-static unsigned looks;  /* tests of the lonely byte so far */
-static unsigned seen_first, fcntls; /* ... these first ones; all calls of fcntl() */
+static void (*on_row_lock)(void);   /* called once, before the library locks its first row */
+static void (*on_open)(void);       /* called once, before its first open() */
+static void (*on_dup)(void);        /* called once, before its first dup3() */
+static bool (*on_nap)(void);        /* called for each nanosleep() */
+static unsigned unseen;             /* how many tests of that byte shall not see its lock */
+static unsigned looks;              /* tests of that byte so far */
+static unsigned seen_first, fcntls; /* how many tests see the lock before; calls of fcntl() */
 
 static void once(void (**hook)(void))
 {
@@ -141,7 +141,7 @@ int __wrap_nanosleep(const struct timespec *time, struct timespec *left)
 
 static pid_t sleeper;
 
-/* Fork a child that inherits all it can, and does nothing. */
+/* Fork a child that inherits every descriptor and mapping, and only sleeps. */
 static void fork_sleeper(void)
 {
     const pid_t parent = getpid();
@@ -160,7 +160,7 @@ static void fork_sleeper(void)
         _exit(0);
     }
     char byte;
-    (void)!read(ready[0], &byte, 1); /* the child runs: its fork handlers have ended */
+    (void)!read(ready[0], &byte, 1); /* the child runs: its atfork handlers have ended */
     close(ready[0]);
     close(ready[1]);
 }
@@ -198,14 +198,16 @@ Test(alive, fork_while_the_descriptor_is_closed)
     fork_during(&on_dup);
 }
 
-/* The mapping does not keep locks, so the descriptor has them: the child would have them, too. */
+/* A mapping does not keep locks here, so a descriptor has them: a forked child would have it,
+ * too. */
 Test(alive, fork_while_the_descriptor_has_the_locks)
 {
     looks = 0, seen_first = 1, unseen = 1;
     fork_during(&on_row_lock);
 }
 
-/* A handle that recovers has a descriptor for that; a child forked after that does not. */
+/* A handle that recovers opens a descriptor for that. A child that is forked later must not have
+ * it. */
 Test(alive, fork_does_not_inherit_what_recovers)
 {
     test_name(name);
@@ -230,10 +232,11 @@ Test(alive, a_mapping_that_does_not_keep_locks)
 
     test_name(name);
     shmring_t *watch = test_create(name, 0, 4096);
-    looks = 0, seen_first = 1, unseen = 1; /* the descriptor's is seen, the mapping's is not */
+    /* The lock of the descriptor is seen, that of the mapping is not. */
+    looks = 0, seen_first = 1, unseen = 1;
     cr_assert_eq(shmring_open(&q, name, SHMRING_PRODUCER), 0);
     cr_assert_eq(unseen, 0);
-    /* So the descriptor holds the row's lock. */
+    /* So the library keeps a descriptor, which holds the row's lock. */
     cr_assert_eq(shmr_row_holder(watch->fd, &watch->geometry, SHMR_ROW_PRODUCER), SHMR_OWNER);
     shmr_unlock_all(q->kept.fd);
     cr_assert_eq(shmr_row_holder(watch->fd, &watch->geometry, SHMR_ROW_PRODUCER), SHMR_NOBODY);
@@ -247,8 +250,8 @@ Test(alive, a_mapping_that_does_not_keep_locks)
     shmring_close(&watch);
 }
 
-/* Another process has a copy of the test's descriptor for a moment: then a lock that is seen proves
- * nothing. */
+/* Another process has a copy of the descriptor for a moment. If the lock is seen during that time,
+ * this does not show that the mapping keeps it. */
 Test(alive, a_test_of_a_mapping_that_is_disturbed)
 {
     shmring_t *q;
@@ -259,7 +262,8 @@ Test(alive, a_test_of_a_mapping_that_is_disturbed)
     cr_assert_eq(shmring_open(&q, name, BOTH), 0);
     const int mapped = q->kept.fd;
     cr_assert_eq(shmr_row_holder(watch->fd, &watch->geometry, 0), SHMR_OWNER);
-    shmr_unlock_all(mapped); /* this descriptor holds no lock: the mapping does */
+    /* This unlocks nothing: the mapping has the lock, not this descriptor. */
+    shmr_unlock_all(mapped);
     cr_assert_eq(shmr_row_holder(watch->fd, &watch->geometry, 0), SHMR_OWNER);
     shmring_close(&q);
     shmring_close(&watch);
@@ -289,7 +293,7 @@ static int hold(void *ready)
 
     child_assert(shmring_open(&q, name, SHMRING_CONSUMER) == 0);
     child_assert(shmring_peek(q, &msg, NULL) >= 0);
-    fork_sleeper(); /* the child must not make this process look alive when it is dead */
+    fork_sleeper(); /* the child must not make this process look alive after its death */
     test_tell(*(int *)ready);
     pause();
     return 0;
@@ -305,7 +309,8 @@ static pid_t start_holder(void)
     return pid;
 }
 
-/* A queue in the lower layer, as in an image: it is observed before any participant attaches. */
+/* A queue in the lower layer, as in an image: an observer opens it before any participant
+ * attaches. */
 static void observe_lower(const char *directory)
 {
     const struct shmring_config config = {.kind = SHMRING_SPSC, .capacity = 4096};
@@ -360,7 +365,7 @@ static int use_overlay(void)
             child_assert(shmring_peek(q, &msg, &info) == -EAGAIN);
         }
         snprintf(command, sizeof command, "tools/shmring gc --all %s >/dev/null", name);
-        /* tests/prove/mutants/run has no program to run. */
+        /* tests/prove/mutants/run runs the suites without programs. */
         child_assert(access("tools/shmring", X_OK) < 0 || system(command) == 0);
         child_assert(shmring_check(q) == 0);
 
@@ -384,8 +389,8 @@ static int use_overlay(void)
     return 0;
 }
 
-/* Run in a child, whose mounts end with it. below: the file system under the overlay, "tmpfs" or
- * "ext4". */
+/* Runs in a child, because its mounts end with it. below: the file system under the overlay,
+ * "tmpfs" or "ext4". */
 static int run_on_overlay(void *below)
 {
     static char directory[TEST_NAME_SIZE], options[6 * TEST_NAME_SIZE], command[4 * TEST_NAME_SIZE];
@@ -574,13 +579,13 @@ Test(alive, recovery_of_an_spsc_queue_names_the_dead)
     shmring_close(&q);
 }
 
-/* ---- Others who lock rows -------------------------------------------------------------------- */
+/* ---- Other processes that lock rows ---------------------------------------------------------- */
 
 static shmring_t *watching;
 static int locker = -1;
 static unsigned naps;
 
-/* What `shmring gc` does while a process attaches. */
+/* Do what `shmring gc` does, while a process attaches. */
 static bool remove_and_let_go(void)
 {
     if (++naps == 3) {
@@ -632,7 +637,7 @@ Test(alive, attaching_while_the_queue_is_removed)
     shmring_close(&q);
     shmring_close(&watching);
 
-    /* And the queue is not removed in the end. */
+    /* This time the process does not remove the queue in the end. */
     lock_out();
     on_nap = let_go;
     cr_assert_eq(shmring_open(&q, name, SHMRING_PRODUCER), 0);
@@ -640,8 +645,8 @@ Test(alive, attaching_while_the_queue_is_removed)
     shmring_close(&watching);
 }
 
-/* The process that removes the queue is stopped: no call hangs, and none returns that a role is
- * held. */
+/* The process that removes the queue is stopped: no call waits for it for ever, and none returns
+ * that a role is held. */
 Test(alive, attaching_while_who_removes_is_stopped)
 {
     struct shmring_stat stat;
@@ -659,7 +664,8 @@ Test(alive, attaching_while_who_removes_is_stopped)
     shmring_close(&watching);
 }
 
-/* All rows have owners but one, whose dead owner is being recovered: it is free soon. */
+/* All rows have live owners but one: its owner is dead, and a process recovers it, so it is free
+ * soon. */
 Test(alive, attaching_while_the_only_row_is_recovered)
 {
     struct shmring_config config = {.kind = SHMRING_MPMC,
@@ -690,8 +696,8 @@ Test(alive, attaching_while_the_only_row_is_recovered)
     shmring_close(&q);
 }
 
-/* A participant locks a row first and then writes its name into it: another one may come between
- * the two. */
+/* A participant first locks a row and then writes its pid and name into it: another participant may
+ * read the row between these two steps. */
 Test(alive, a_row_that_is_being_taken_is_passed_over)
 {
     struct shmring_config config = {.kind = SHMRING_MPMC,
@@ -714,7 +720,7 @@ Test(alive, a_row_that_is_being_taken_is_passed_over)
     close(locker);
 }
 
-/* ---- How much a call does for the dead ------------------------------------------------------- */
+/* ---- How much of a recovery one call does ---------------------------------------------------- */
 
 static void sweep_now(shmring_t *q)
 {
@@ -751,7 +757,8 @@ Test(alive, a_sweep_tests_few_locks)
     shmring_close(&q);
 }
 
-/* A large queue: a dead row is recovered piece by piece, and freed at the end, not before. */
+/* A large queue: the calls recover a dead row piece by piece, and free it at the end, not
+ * before. */
 Test(alive, a_sweep_looks_at_few_blocks)
 {
     const uint64_t capacity = 8 * SHMR_SWEEP_UNITS;
@@ -772,8 +779,8 @@ Test(alive, a_sweep_looks_at_few_blocks)
             cr_assert_eq(q->sweep.next, i * SHMR_SWEEP_UNITS);
             cr_assert_eq(dead->state, SHMR_ROW_ATTACHED);
             cr_assert_eq(shmr_row_holder(q->fd, &q->geometry, row), SHMR_NOBODY);
-            if (round == 1 && i == 4) { /* another participant has freed the row, and the row's next
-                                           owner has died too */
+            /* Another participant has freed the row, and the row's next owner has died as well. */
+            if (round == 1 && i == 4) {
                 shmr_row_at(q->map.table, row)->generation++;
                 sweep_now(q);
                 cr_assert(!q->sweep.active || q->sweep.next <= SHMR_SWEEP_UNITS);
@@ -787,7 +794,8 @@ Test(alive, a_sweep_looks_at_few_blocks)
         cr_assert_eq(report.who[0].row, row);
     }
 
-    /* shmring_recover() recovers the whole row at once, also a row that a sweep has begun. */
+    /* shmring_recover() recovers the whole row at once, also a row of which a sweep has done a
+     * part. */
     cr_assert_eq(shmring_dup(&dying, q, BOTH), 0);
     cr_assert_eq(shmring_reserve(dying, 8, &msg), 0);
     mpmc_kill_handle(&dying);
@@ -797,8 +805,8 @@ Test(alive, a_sweep_looks_at_few_blocks)
     cr_assert_eq(report.freed, 1);
     cr_assert_not(q->sweep.active);
 
-    /* Another participant has recovered the row when the sweep goes on: the sweep still reports
-     * what it did. */
+    /* Another participant recovers the row before the sweep goes on: the sweep still reports what
+     * it has done itself. */
     cr_assert_eq(shmring_dup(&dying, q, BOTH), 0);
     cr_assert_eq(shmring_reserve(dying, 8, &msg), 0);
     const uint32_t row = dying->row;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What callers get wrong: each call says so by the documented error and in words, leaks nothing and
- * harms nobody.
+ * Wrong arguments: each call returns the documented error with a detail, leaks nothing, and harms
+ * no other participant.
  */
 #include "config.h"
 
@@ -16,7 +16,8 @@
 
 #include "support.h"
 
-/* Large, so that a leaked mapping shows; and often, so that it shows beside the allocator's. */
+/* CAPACITY is large, so that a leaked mapping is seen; TIMES is large, so that small leaks add up
+ * beside what the allocator keeps. */
 enum { CAPACITY = 1 << 20, TIMES = 20, LEEWAY = 8 << 20 };
 
 #define BOTH (SHMRING_PRODUCER | SHMRING_CONSUMER)
@@ -24,7 +25,7 @@ enum { CAPACITY = 1 << 20, TIMES = 20, LEEWAY = 8 << 20 };
 static const struct shmring_config good = {.kind = SHMRING_SPSC, .capacity = CAPACITY};
 static const struct timespec no_time = {0};
 
-/* ---- Handles that are none ------------------------------------------------------------------- */
+/* ---- Handles that are NULL, closed or corrupt ------------------------------------------------ */
 
 static int pass_over(void *argument, const struct shmring_message *message)
 {
@@ -33,7 +34,7 @@ static int pass_over(void *argument, const struct shmring_message *message)
     return 0;
 }
 
-/* Every function that takes a handle, and none of whose other arguments is to blame. */
+/* Every function that takes a handle. All other arguments are correct. */
 static void check_every_call(shmring_t *q, int error, const char *words)
 {
     struct iovec message = {.iov_base = &message, .iov_len = 1};
@@ -98,10 +99,10 @@ Test(bad_input, no_place_for_the_handle)
 
 /* ---- Parameters ------------------------------------------------------------------------------ */
 
-/* The call is refused, and q, the handle it would have set, is NULL. */
+/* The call is refused, and sets q, the handle, to NULL. */
 #define assert_no_handle(Call, Error, Words)                                                       \
     do {                                                                                           \
-        q = (shmring_t *)&q; /* to see that it is cleared */                                       \
+        q = (shmring_t *)&q; /* so that the test sees whether the call clears it */                \
         assert_refused(Call, Error, Words);                                                        \
         cr_assert_null(q, "%s leaves a handle", #Call);                                            \
     } while (0)
@@ -284,9 +285,9 @@ Test(bad_input, flags)
     shmring_close(&there);
 }
 
-/* ---- What stands at the name ----------------------------------------------------------------- */
+/* ---- Files at the queue's name that are no queue --------------------------------------------- */
 
-/* Make something at PATH that is no queue. */
+/* Make a file at PATH that is no queue. */
 static void make_directory(const char *path)
 {
     cr_assert_eq(mkdir(path, 0700), 0);
@@ -319,8 +320,8 @@ static void make_socket(const char *path)
 
 static void make_device(const char *path)
 {
-    if (mknod(path, S_IFCHR | 0600, (dev_t)(1 << 8 | 3)) < 0) /* as /dev/null */
-        make_fifo(path);                                      /* only root can */
+    if (mknod(path, S_IFCHR | 0600, (dev_t)(1 << 8 | 3)) < 0) /* the device of /dev/null */
+        make_fifo(path);                                      /* only root may make a device */
 }
 
 static void make_file(const char *path, const void *bytes, size_t n)
@@ -349,7 +350,7 @@ static void make_zeroes(const char *path)
     make_file(path, zeroes, sizeof zeroes);
 }
 
-/* A queue, of which N bytes at OFFSET are overwritten, or from there on cut off. */
+/* A queue of which N bytes at OFFSET are overwritten, or which is cut off at OFFSET. */
 static void damage_queue(const char *path, off_t offset, const void *bytes, size_t n)
 {
     char name[TEST_NAME_SIZE + 32];
@@ -395,14 +396,14 @@ static void make_of_other_byte_order(const char *path)
 
 static void make_bit_flipped(const char *path)
 {
-    damage_queue(path, 44, "\x01", 1); /* of the capacity */
+    damage_queue(path, 44, "\x01", 1); /* a byte of the capacity */
 }
 
 static const struct {
     void (*make)(const char *path);
     const char *words;
-    int open;   /* what opening says */
-    int unlink; /* 0: it goes; otherwise it stays */
+    int open;   /* what opening returns */
+    int unlink; /* what unlinking returns; 0: the file is gone, otherwise it stays */
 } obstacles[] = {
     {make_directory, "is a directory", EISDIR, EISDIR},
     {make_fifo, "not a regular file", EBADMSG, EBADMSG},
@@ -421,7 +422,8 @@ static const struct {
     {make_bit_flipped, "crc", EBADMSG, 0},
 };
 
-/* Device, inode, type, mode, size and time of change: another one after anything was done to it. */
+/* Device, inode, type, mode, size and time of change of a file: they differ after any change to
+ * it. */
 static struct stat look_at(const char *path)
 {
     struct stat st;
@@ -476,7 +478,7 @@ Test(bad_input, no_queue_at_the_name)
     }
 }
 
-/* A queue that has the name already, with other parameters: it stays as it is. */
+/* The name has a queue with other parameters already: that queue stays as it is. */
 static void check_name_in_use(const char *name, const struct shmring_config *there)
 {
     struct shmring_config wanted[] = {*there, *there, *there, *there, *there};
@@ -495,7 +497,7 @@ static void check_name_in_use(const char *name, const struct shmring_config *the
     const struct holdings held = test_holdings();
     for (int i = 0; i < TIMES; i++)
         for (int w = 0; w < 5; w++) {
-            if (w < 4) /* the last is the same, and exclusive */
+            if (w < 4) /* the last one has the same parameters, but may not open what exists */
                 wanted[w].flags |= SHMRING_OPEN_OR_CREATE;
             assert_no_handle(shmring_create(&q, name, &wanted[w]), EEXIST, words[w]);
         }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * --enable-checks: two threads in calls on one handle. A thread is stopped in the middle of a call
- * by a page fault: it comes to the queue's blocks while nobody may touch them.
+ * --enable-checks: two threads in calls on one handle. A page fault stops a thread in the middle of
+ * a call: the call reads the queue's blocks while the test has made them inaccessible.
  */
 #include <config.h>
 
@@ -153,7 +153,7 @@ static long use_fd_arm(struct user *u)
     return shmring_fd_arm(u->q, SHMRING_READABLE);
 }
 
-/* First those that come to the blocks. */
+/* First the calls that read or write the blocks. */
 enum { STOPPABLE = 15, CALLS = 21 };
 static long (*const calls[CALLS])(struct user *) = {
     use_send,        use_send_batch, use_reserve,   use_commit, use_cancel,       use_recv,
@@ -162,12 +162,12 @@ static long (*const calls[CALLS])(struct user *) = {
     use_set_waiting, use_fd,         use_fd_arm,
 };
 
-/* ---- A thread in the middle of one ----------------------------------------------------------- */
+/* ---- A thread in the middle of a call -------------------------------------------------------- */
 
 static char name[TEST_NAME_SIZE];
 static struct user user;
 static int stopped[2], go_on[2];
-static void *blocks; /* their page */
+static void *blocks; /* the page with the blocks */
 
 static void protect(int protection)
 {
@@ -204,7 +204,7 @@ static void *run(void *call)
     return (void *)(*(long (*const *)(struct user *))call)(&user);
 }
 
-/* Start it, and have it stopped inside. */
+/* Start the thread, and wait until it is stopped inside the call. */
 static pthread_t start(long (*const *call)(struct user *))
 {
     pthread_t thread;
@@ -243,7 +243,7 @@ Test(checks, another_thread, .init = setup, .timeout = 60)
         expect_all_refused();
         const long result = finish(thread);
         cr_assert_geq(result, 0, "call %d: %ld", i, result);
-        /* What it used up, so that the next one succeeds. */
+        /* Give back what the call has used, so that the next one succeeds. */
         if (calls[i] == use_commit || calls[i] == use_cancel)
             cr_assert_eq(use_reserve(&user), 0);
         if (calls[i] == use_release)
@@ -262,7 +262,7 @@ static void *receive(void *tid)
     return (void *)use_recv_wait(&user);
 }
 
-/* What the thread is waiting for in the kernel; -1: nothing. */
+/* The wait in the kernel in which the thread is; -1: none. */
 static long system_call_of(int tid)
 {
     char path[64];
@@ -277,7 +277,7 @@ static long system_call_of(int tid)
     return call;
 }
 
-/* It sleeps until there is a message, which is sent through another handle. */
+/* The thread sleeps until another handle sends a message. */
 Test(checks, another_thread_asleep, .timeout = 60)
 {
     static _Atomic int tid;
@@ -310,7 +310,7 @@ static int use_copy(void *unused)
     return 0;
 }
 
-/* The copy in a child is nobody's, whatever the parent's threads were doing. */
+/* The child's copy belongs to no thread, whatever the parent's threads were doing. */
 Test(checks, fork_in_the_middle, .init = setup, .timeout = 60)
 {
     const pthread_t thread = start(&calls[0]);
@@ -348,7 +348,7 @@ Test(checks, call_within_a_call)
     cr_assert_null(u.q);
 }
 
-/* A handle may change hands between two calls. */
+/* Another thread may use the handle between two calls. */
 Test(checks, one_thread_after_the_other)
 {
     user.q = test_create("memfd:orders", BOTH, 4096);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Queues between containers and between users: other pid namespaces, other users with and without
- * permission, a small /dev/shm, and limits that are used up while a queue is in use. What takes a
- * right that this process does not have is skipped.
+ * permission, a small /dev/shm, and limits that are reached while a queue is in use. Tests that
+ * need a right which this process does not have are skipped.
  */
 #include <config.h>
 
@@ -45,9 +45,9 @@ struct contained {
 };
 
 /*
- * The body is process 1 of a namespace of its own, and dies with this one. Both end without
- * _exit(): LeakSanitizer cannot work in one whose children belong to another namespace, nor in
- * those children.
+ * The body is process 1 of a pid namespace of its own, and dies when this process does. Both end
+ * without _exit(): LeakSanitizer cannot work in a process whose children belong to another
+ * namespace, nor in those children.
  */
 static int run_contained(void *argument)
 {
@@ -78,7 +78,7 @@ static int hold_and_die(int ready)
     return 0;
 }
 
-/* What is found by process 1 of one namespace of what process 1 of another one left. */
+/* Process 1 of one namespace recovers what process 1 of another one left. */
 static int recover_the_other(int ready)
 {
     struct shmring_participant rows[4];
@@ -91,7 +91,7 @@ static int recover_the_other(int ready)
     child_assert(rows[0].pid == 1 && rows[1].pid == 1);
     child_assert(rows[0].pid_namespace != rows[1].pid_namespace);
     child_assert(rows[0].alive == 1 && rows[1].alive == 1 && rows[0].held == 1);
-    /* It is not taken for dead, though "its pid" is somebody else's here. */
+    /* The live owner is not taken for dead, though its pid is another process's here. */
     child_assert(shmring_recover(q, &report) == 0);
     child_assert(shmring_recv(q, NULL, 0) == -EAGAIN);
     test_tell(ready);
@@ -205,7 +205,8 @@ static int be_bob(void *argument)
     (void)argument;
     become(BOB, TEAM);
     shmring_t *q = child_open(SHMRING_CONSUMER);
-    /* Both ways to sleep: by futex, and by descriptor with a notifier that belongs to the group. */
+    /* Both ways to sleep: by futex, and by descriptor, with a notifier whose group is that of the
+     * queue. */
     child_assert(shmring_recv_wait(q, message, LEN, LONG_TIME) == LEN);
     child_assert(shmring_fd(q, SHMRING_READABLE) >= 0);
     while (shmring_recv(q, message, LEN) == -EAGAIN)
@@ -241,7 +242,7 @@ static int be_alice(void *argument)
     for (uint64_t sent = 1; sent <= 2; sent++) {
         struct shmring_stat st;
         child_assert(shmring_send(q, message, LEN) == 0);
-        do { /* until Bob has taken it, and sleeps for the next one */
+        do { /* until Bob has taken it and sleeps again */
             usleep(1000);
             child_assert(shmring_stat(q, &st) == 0);
         } while (st.received < sent);
@@ -327,7 +328,7 @@ Test(containers, an_observer_of_another_user, .timeout = 60)
     test_kill(alice);
 }
 
-/* ---- Descriptors from others ----------------------------------------------------------------- */
+/* ---- Descriptors from other processes -------------------------------------------------------- */
 
 Test(containers, only_sealed_memory)
 {
@@ -348,7 +349,7 @@ Test(containers, only_sealed_memory)
     shmring_close(&memory);
 }
 
-/* To open a device may start something. */
+/* Opening a device may have an effect: the library must not open one. */
 Test(containers, what_is_no_file_is_not_opened)
 {
     const int fd = open("/dev/null", O_PATH | O_CLOEXEC);
@@ -359,7 +360,7 @@ Test(containers, what_is_no_file_is_not_opened)
     close(fd);
 }
 
-/* ---- What a container has little of ---------------------------------------------------------- */
+/* ---- Limits that a container reaches --------------------------------------------------------- */
 
 static int use_small_shm(void *argument)
 {
@@ -406,7 +407,8 @@ static void limit(int resource, rlim_t most)
     child_assert(setrlimit((__rlimit_resource_t)resource, &limit) == 0);
 }
 
-/* A queue that exists needs no file to grow: no SIGXFSZ. But one with holes does. */
+/* To use a queue that exists takes no growing file, so there is no SIGXFSZ. But a file with holes
+ * grows. */
 static int use_without_file_size(void *argument)
 {
     char message[LEN] = {1};
@@ -444,7 +446,8 @@ static int hold_one(void *ready)
     return 0;
 }
 
-/* Recovery needs no descriptor that is not there; everything else goes on. */
+/* The limit leaves no descriptor for a recovery, and a recovery needs none; everything else works,
+ * too. */
 static int use_without_descriptors(void *dead)
 {
     char message[LEN] = {1};

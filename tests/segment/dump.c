@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* shmring_dump(): what is in a queue, wherever in the ring, in whosever hands, and when it lies. */
+/* shmring_dump() shows all messages of a queue, at every place of the ring and with every owner,
+ * and notices when the queue is corrupt. */
 #include <config.h>
 
 #include <errno.h>
@@ -8,8 +9,8 @@
 #include <unistd.h>
 
 #include "lib/core/handle.h"
-#include "lib/mpmc/blocks.h"
 #include "lib/core/rows.h"
+#include "lib/mpmc/blocks.h"
 #include "lib/spsc/ring.h"
 #include "messages.h"
 #include "spsc_pages.h"
@@ -19,7 +20,7 @@ TestSuite(dump, .timeout = 120);
 
 enum { MPMC_CAPACITY = 8, SPSC_CAPACITY = 4096, MAX_MESSAGE = 200, MOST = 1024 };
 
-/* What a dump has shown; the messages are 4-byte numbers. */
+/* What a dump has shown. The messages are 4-byte numbers. */
 struct shown {
     int n;
     struct shmring_message messages[MOST];
@@ -47,7 +48,7 @@ static const struct shown *dump(shmring_t *q)
     return &shown;
 }
 
-/* The handles of a queue: one that sends and receives, and one that looks. */
+/* The handles of a queue: one that sends and receives, and an observer. */
 static shmring_t *both, *observer;
 
 static void make(uint32_t kind)
@@ -140,7 +141,7 @@ Test(dump, messages_of_every_length)
 Test(dump, a_ring_filled_to_the_last_byte)
 {
     make(SHMRING_SPSC);
-    for (uint32_t i = 0; i < 300; i++) { /* so that it wraps */
+    for (uint32_t i = 0; i < 300; i++) { /* more than a ring, so that the positions wrap */
         send_number(i);
         receive_number(i);
     }
@@ -179,7 +180,8 @@ Test(dump, messages_that_are_held)
     }
 }
 
-/* A mark that says so, and nobody there who could: the message waits. */
+/* The segment says that a consumer has the message, but no consumer is attached: the message
+ * waits. */
 Test(dump, a_message_that_nobody_can_hold)
 {
     make(SHMRING_SPSC);
@@ -194,7 +196,7 @@ Test(dump, a_message_that_nobody_can_hold)
     destroy();
 }
 
-/* One may look at what is corrupt, but not at what is not there. */
+/* A corrupt queue can be dumped; a queue whose memory is gone cannot. */
 Test(dump, of_memory_that_is_gone)
 {
     struct shown shown = {0};
@@ -208,7 +210,7 @@ Test(dump, of_memory_that_is_gone)
     destroy();
 }
 
-/* The ring goes round while one message is held: no entry leads to it any more. */
+/* The ring goes round while a consumer holds one message: no entry names its block any more. */
 Test(dump, a_message_held_for_many_laps)
 {
     const void *held;
@@ -242,8 +244,8 @@ static int hold_two_and_die(void *arg)
     return 1;
 }
 
-/* All are dead, and then the next consumer comes: held, waiting for a second delivery, held again.
- */
+/* All consumers are dead, and then the next one comes: a message is held, waits for its second
+ * delivery, and is held again. */
 Test(dump, what_the_dead_have_left)
 {
     for (int kind = 0; kind < 2; kind++) {
@@ -269,7 +271,8 @@ Test(dump, what_the_dead_have_left)
             cr_assert_eq(shown->messages[i].deliveries, i < 2);
         }
 
-        static const uint32_t again[] = {2, 0, 1}; /* mpmc: at the end of the queue */
+        /* mpmc: the messages that come again are at the end of the queue. */
+        static const uint32_t again[] = {2, 0, 1};
         cr_assert_eq(shmring_open(&both, name, SHMRING_CONSUMER), 0);
         shown = dump(observer);
         cr_assert_eq(shown->n, 3);
@@ -290,9 +293,9 @@ Test(dump, what_the_dead_have_left)
     }
 }
 
-/* ---- While others are at work ---------------------------------------------------------------- */
+/* ---- While other processes send and receive -------------------------------------------------- */
 
-/* A message says its number in its first bytes, and length and content follow from that. */
+/* The first bytes of a message are its number, which gives its length and its content. */
 static uint32_t length_of(uint32_t number)
 {
     return 8 + number % (MAX_MESSAGE - 8);
@@ -363,7 +366,7 @@ Test(dump, whole_messages_from_a_queue_in_use)
 {
     for (int kind = 0; kind < 2; kind++) {
         make(kinds[kind]);
-        shmring_close(&both); /* the roles are the child's */
+        shmring_close(&both); /* the child now has the roles */
         pid_t child = test_fork(send_and_receive, NULL);
         struct live live = {.good = true};
         for (int dumps = 0; dumps < 3000 || live.shown < 3000; dumps++) {
@@ -429,10 +432,11 @@ Test(dump, a_damaged_ring)
     _Atomic uint32_t *second = shmr_spsc_header(pages.data, SPSC_CAPACITY - 1, 8);
     atomic_store(second, MAX_MESSAGE + 2);
     assert_refused(shmring_dump(observer, show, &shown), EBADMSG, "longer than max_message");
-    cr_assert_eq(shown.n, 1); /* the first is good */
+    cr_assert_eq(shown.n, 1); /* the first message is not damaged */
 
     atomic_store(second, sizeof(uint32_t) + 1);
-    for (uint64_t at = 24; at < SPSC_CAPACITY; at += 8) /* no end of records */
+    /* A record header everywhere, so that the records have no end. */
+    for (uint64_t at = 24; at < SPSC_CAPACITY; at += 8)
         atomic_store(shmr_spsc_header(pages.data, SPSC_CAPACITY - 1, at), sizeof(uint32_t) + 1);
     assert_refused(shmring_dump(observer, show, &shown), EBADMSG, "longer than the ring");
 
@@ -489,7 +493,8 @@ Test(dump, garbage_ends_it_soon_and_reaches_nothing_else)
         pages_map(&pages, both);
         uint8_t *from = (uint8_t *)pages.producer, *end = pages.segment + pages.segment_size;
         for (int round = 0; round < 200; round++) {
-            const uint64_t few = round % 2 ? UINT64_MAX : 0xf; /* sometimes all but plausible */
+            /* In some rounds, values that are nearly plausible. */
+            const uint64_t few = round % 2 ? UINT64_MAX : 0xf;
             for (uint8_t *at = from; at < end; at += 8) {
                 uint64_t word = test_random(&seed) & few;
                 if (test_random_below(&seed, 4) == 0)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every call that the library makes to the kernel, and for memory, fails: in each operation each
- * function, first one call of it and then all its calls, with each errno that it may return. The
- * operation still succeeds, or returns an error that its documentation has, with a detail. It leaks
- * nothing, and when nothing fails any more it succeeds.
+ * Every call that the library makes to the kernel and for memory fails: in each operation each
+ * function, first one of its calls and then all, with each errno that it may return. The operation
+ * still succeeds, or returns an error that its documentation lists, with a detail. It leaks
+ * nothing, and it succeeds when no call fails any more.
  */
 #include "config.h"
 
@@ -136,7 +136,7 @@ static void queue_empty(void)
     must((int)shmring_recv(q, &byte, 1));
 }
 
-/* The functions that are called believe that it is btrfs. */
+/* The functions in place of libc's report btrfs. */
 static void btrfs_before(void)
 {
     plan.file_system = 0x9123683e;
@@ -155,10 +155,10 @@ static int die_holding(void *argument)
     (void)argument;
     child_assert(shmring_open(&q, name, BOTH) == 0);
     child_assert(shmring_peek(q, &message, NULL) == 1);
-    return 0; /* by _exit(): the handle stays open */
+    return 0; /* the process ends by _exit(), so the handle stays open */
 }
 
-/* ... whose participant died with its message in hand. */
+/* ... and whose participant died while it held the message. */
 static void queue_of_dead(void)
 {
     queue();
@@ -386,7 +386,7 @@ static int run_unlink(void)
 {
     const int r = shmring_unlink(name);
 
-    /* The second time the name may be gone: the fault came after the removal. */
+    /* In the second attempt the name may be gone: then the fault came after the removal. */
     return r == -ENOENT && access(name + 5, F_OK) < 0 ? 0 : r;
 }
 
@@ -476,7 +476,7 @@ static void enter(void)
 {
     char own[TEST_NAME_SIZE];
 
-    test_name(own); /* test_name() removes it when the test ends */
+    test_name(own); /* test_name() has noted it, and removes it when the test ends */
     snprintf(directory, sizeof directory, "/dev/shm/%s", own);
     snprintf(name, sizeof name, "file:%s/queue", directory);
     cr_assert(mkdir(directory, 0700) == 0 && chdir(directory) == 0);
@@ -564,7 +564,7 @@ static void one_round(const struct round *round)
     o->before();
     before = test_holdings();
     const bool fresh = !q;
-    (void)shmring_check(NULL); /* another detail */
+    (void)shmring_check(NULL); /* replaces the detail */
     plan.on_sleep = o->on_sleep;
     plan.no_tmpfile = o->no_tmpfile;
     plan_fault(round->function, round->error, round->nth, round->for_ever);
@@ -609,7 +609,7 @@ static void every_fault(const struct operation *o)
     int calls[FALLIBLE];
 
     count_calls(o, calls);
-    calls[CALL_WIPE] = 0; /* once a process: see first_calls */
+    calls[CALL_WIPE] = 0; /* this happens once a process: see first_calls */
     for (int f = 0; f < FALLIBLE; f++)
         for (const int *error = fallible[f].errors; *error; error++)
             for (int nth = 1; nth <= calls[f]; nth++)
@@ -641,9 +641,10 @@ Test(faults, mpmc)
     every_operation(SHMRING_MPMC);
 }
 
-/* Or the library calls it by another name than the linker was told to replace. Of these access()
- * comes after a linkat() that has failed, chmod() after a umask that takes everything, calloc()
- * with many handles, and lseek() where nothing allocates: see below. */
+/* Or the library calls the function by another name than the one that the linker was told to
+ * replace. Four functions are called only in special cases, which other tests make: access() after
+ * a linkat() that has failed, chmod() after a umask that takes all permissions, calloc() with many
+ * handles, and lseek() where the file system does not allocate. */
 Test(faults, each_function_is_called)
 {
     static const uint32_t kinds[] = {SHMRING_SPSC, SHMRING_MPMC};
@@ -688,8 +689,7 @@ Test(faults, more_handles_than_there_are_places)
     cr_assert_eq(test_run(open_many, NULL), 0);
 }
 
-/* Without inotify the name is looked up again and again, and the error detail says why that was
- * late. */
+/* Without inotify the library checks for the name every 20 ms, and the error detail says so. */
 Test(faults, no_inotify)
 {
     static const int without[] = {CALL_INOTIFY_INIT, CALL_INOTIFY_ADD};
@@ -815,7 +815,8 @@ Test(faults, not_taken_for_unfinished)
     plan_fault(CALL_PREAD, EIO, 1, false);
     assert_refused(shmring_unlink(name), EIO, "error");
     plan_end();
-    plan_fault(CALL_FSTAT, EIO, 2, false); /* after the call that checks for a directory */
+    /* After the call that checks whether it is a directory. */
+    plan_fault(CALL_FSTAT, EIO, 2, false);
     assert_refused(shmring_unlink(name), EIO, "error");
     plan_end();
     must(shmring_unlink(name));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * File systems that are full, read-only, of huge pages or without /proc: each mounted for a child
- * to see, where that is allowed.
+ * File systems that are full, read-only, of huge pages, or without /proc: where this process may,
+ * it mounts each of them for a child.
  */
 #include "config.h"
 
@@ -27,7 +27,7 @@ static struct shmring_config config_with(uint32_t flags, uint64_t capacity)
     return (struct shmring_config){.kind = SHMRING_SPSC, .flags = flags, .capacity = capacity};
 }
 
-/* A directory, and what to do in it in a child when a tmpfs of SIZE is mounted there. */
+/* A directory, and a function that runs in a child, which sees a tmpfs of SIZE mounted there. */
 struct mounted {
     char directory[TEST_NAME_SIZE], name[TEST_NAME_SIZE + 16];
     const char *options;
@@ -43,7 +43,8 @@ static int write_file(const char *path, const char *text)
     return n == (ssize_t)strlen(text) ? 0 : -1;
 }
 
-/* A mount namespace: root has a right to one, others in a user namespace, if that is allowed. */
+/* Enter a mount namespace: root may; other users may in a user namespace, if the system allows
+ * that. */
 static int enter_namespace(void)
 {
     char uid_map[64], gid_map[64];
@@ -147,7 +148,8 @@ Test(file_systems, room_for_one_queue)
     with_tmpfs("size=1536k", create_second);
 }
 
-/* All of its memory was promised at its creation: no SIGBUS. */
+/* The file system reserved all memory of the queue when it was created, so using it causes no
+ * SIGBUS. */
 static void use_when_full(struct mounted *m)
 {
     static char message[CAPACITY - 16];
@@ -180,7 +182,7 @@ static void throw_ballast(const char *directory)
     child_assert(unlink(path) == 0);
 }
 
-/* Punch holes into a queue, as a sparse copy has them, from OFFSET on. */
+/* Punch holes into a queue from OFFSET on, such as a sparse copy of its file has. */
 static void punch(const char *path, off_t offset)
 {
     const int fd = open(path, O_RDWR | O_CLOEXEC);
@@ -202,7 +204,8 @@ static void open_sparse(struct mounted *m)
     child_assert(shmring_send(q, "hello", 6) == 0);
     shmring_close(&q);
     punch(path, HEAD + CAPACITY / 2);
-    /* Half of it is missing, and half of it is there: less than the whole, but enough. */
+    /* One half of the file is holes. The free space is less than the file, but enough for that
+     * half. */
     child_assert(shmring_open(&q, m->name, SHMRING_PRODUCER) == 0);
     shmring_close(&q);
     punch(path, HEAD + CAPACITY / 2);
@@ -283,8 +286,8 @@ static void use_without_proc(struct mounted *m)
     snprintf(moved, sizeof moved, "%s/moved", m->directory);
     child_assert(shmring_create(&q, m->name, &observed) == 0);
     shmring_close(&q);
-    child_assert(mount("tmpfs", "/proc", "tmpfs", 0, NULL) == 0); /* only root may take it away */
-    /* By its name a segment can be opened as often as need be; by a descriptor alone it cannot. */
+    child_assert(mount("tmpfs", "/proc", "tmpfs", 0, NULL) == 0); /* only root may hide /proc */
+    /* Without /proc a process can open a segment by its name, but not by a descriptor. */
     child_assert(shmring_open(&q, m->name, BOTH) == 0);
     child_assert(shmring_dup(&other, q, SHMRING_OBSERVER) == 0);
     shmring_close(&other);
@@ -312,7 +315,10 @@ Test(file_systems, no_proc)
 
 /* ---- Huge pages ------------------------------------------------------------------------------ */
 
-enum { HUGE_CAPACITY = 4 << 20, HUGE_PAGES = 6 /* header, three of control, two of data */ };
+enum {
+    HUGE_CAPACITY = 4 << 20,
+    HUGE_PAGES = 6 /* of 2 MiB: one for the header, three for control, two for the data */
+};
 
 static const char nr_hugepages[] = "/proc/sys/vm/nr_hugepages";
 static char nr_before[32];
@@ -337,14 +343,14 @@ static long meminfo(const char *what)
     return found;
 }
 
-/* Have so many free huge pages until the test ends, or skip it. One run at a time: it is the
- * machine's number. */
+/* Make the machine have this many free huge pages until the test ends, or skip the test. Only one
+ * run at a time may do that, because the number is the machine's. */
 static void get_huge_pages(long count)
 {
     char more[32];
     if (!test_is_root())
         cr_skip_test("only root may change %s, mount hugetlbfs and lock as much", nr_hugepages);
-    FILE *f = fopen(nr_hugepages, "re"); /* open, and so locked, until the process is gone */
+    FILE *f = fopen(nr_hugepages, "re"); /* open, and so locked, until the process ends */
 
     if (!f || flock(fileno(f), LOCK_EX) < 0 || !fgets(nr_before, sizeof nr_before, f) ||
         meminfo("Hugepagesize") != 2048)
@@ -357,7 +363,7 @@ static void get_huge_pages(long count)
         cr_skip_test("no memory for %ld huge pages", count);
 }
 
-/* As any other queue, over the end of the ring. */
+/* Use it as any other queue, beyond the end of the ring. */
 static void check_exchange(shmring_t *producer, shmring_t *consumer)
 {
     static char sent[HUGE_CAPACITY / 2 + 1000], received[HUGE_CAPACITY];
@@ -408,7 +414,7 @@ static void use_huge_pages(struct mounted *m)
     use_huge_queue("memfd:huge");
     child_assert(mount("hugetlbfs", m->directory, "hugetlbfs", 0, "pagesize=2M") == 0);
     use_huge_queue(m->name);
-    /* What is in the file stays there, and can be used again. */
+    /* The messages in the file stay there, and the file can be used again. */
     child_refused(shmring_create(&q, m->name, &config), EEXIST, "exists");
     config.flags |= SHMRING_OPEN_OR_CREATE;
     child_refused(shmring_create(&q, m->name, &config), EEXIST, "with huge pages");
@@ -420,10 +426,10 @@ static void use_huge_pages(struct mounted *m)
     config = config_with(BOTH, HUGE_CAPACITY);
     child_refused(shmring_create(&q, m->name, &config), EINVAL, "hugetlbfs");
     child_assert(test_count_files(m->directory) == 0);
-    child_assert(umount(m->directory) == 0); /* nothing is mapped or open */
+    child_assert(umount(m->directory) == 0); /* fails if anything is still mapped or open */
 }
 
-/* One test for all of it, see get_huge_pages(). */
+/* One test for all of this: see get_huge_pages(). */
 Test(file_systems, huge_pages)
 {
     get_huge_pages(HUGE_PAGES);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Handles and forked children: a child has to attach anew, and never hides its parent's death. */
+/* Handles and forked children: a child must attach anew, and never hides its parent's death. */
 #include "config.h"
 
 #include <errno.h>
@@ -17,7 +17,7 @@ enum { CAPACITY = 65536 };
 
 #define BOTH (SHMRING_PRODUCER | SHMRING_CONSUMER)
 
-/* The handle is good for nothing here but shmring_dup() and shmring_close(). */
+/* Here only shmring_dup() and shmring_close() accept the handle. */
 static void check_not_connected(shmring_t *q)
 {
     struct iovec message = {.iov_base = &message, .iov_len = sizeof message};
@@ -67,7 +67,7 @@ static int use_inherited(void *argument)
     return 0;
 }
 
-/* ... also after the child has got handles of its own, mapped where the parent's may have been. */
+/* ... also after the child has made handles of its own, mapped where the parent's may have been. */
 static int use_inherited_and_own(void *argument)
 {
     shmring_t *q = argument, *own, *memfd;
@@ -107,7 +107,7 @@ Test(fork, inherited_handle_is_not_connected)
     }
 }
 
-/* With messages held and a reservation open, and in the middle of a batch of them. */
+/* The parent holds messages, has a reservation open, and is in the middle of a batch. */
 Test(fork, inherited_in_the_middle_of_something)
 {
     shmring_t *q = test_create("memfd:orders", BOTH, CAPACITY);
@@ -126,7 +126,7 @@ Test(fork, inherited_in_the_middle_of_something)
     shmring_close(&q);
 }
 
-/* A handle of each generation. */
+/* The handles of the parent and of the child. */
 struct family {
     shmring_t *parents, *childs;
 };
@@ -158,7 +158,7 @@ static int be_child(void *argument)
     check_not_connected(family->parents);
     child_assert(shmring_recv(family->childs, NULL, 0) == -EAGAIN);
     shmring_close(&family->childs);
-    /* A second grandchild, forked when this process has no handle of its own any more. */
+    /* A second grandchild, forked when its parent has no handle of its own any more. */
     family->childs = NULL;
     child_assert(test_run(use_inherited, family->parents) == 0);
     shmring_close(&family->parents);
@@ -169,7 +169,7 @@ Test(fork, three_generations)
 {
     struct family family = {.parents = test_create("memfd:orders", SHMRING_PRODUCER, CAPACITY)};
 
-    for (int i = 0; i < 2; i++) /* siblings */
+    for (int i = 0; i < 2; i++) /* two siblings */
         cr_assert_eq(test_run(be_child, &family), 0);
     cr_assert_eq(shmring_send(family.parents, "hello", 6), 0);
     shmring_close(&family.parents);
@@ -242,10 +242,10 @@ Test(fork, child_outlives_the_parents_handle)
     cr_assert_eq(test_wait(pid), 0);
 }
 
-/* ---- A living child must not hide its parent's death ----------------------------------------- */
+/* ---- A live child must not hide its parent's death ------------------------------------------- */
 
-/* Lives until the test has ended or let it go: it reads from a pipe that only the test writes to.
- */
+/* The child lives until the test ends or releases it: it reads from a pipe to which only the test
+ * writes. */
 static void linger(const int ends[2])
 {
     char byte;
@@ -257,8 +257,8 @@ static void linger(const int ends[2])
 struct lingering {
     const char *name;
     int let_go[2], ready[2];
-    int socket; /* to which the holder passes its descriptor, or -1 */
-    int before; /* fork before it attaches */
+    int socket; /* the holder passes its descriptor to this socket, or -1 */
+    int before; /* the holder forks before it attaches */
 };
 
 static void pass_descriptor(int socket, int fd)
@@ -332,7 +332,7 @@ Test(fork, child_forked_after_attaching)
     check_death_is_seen(&l);
 }
 
-/* The descriptor that was passed on stays open here, in flight. */
+/* The descriptor that the holder has passed stays open here: it is still in the socket. */
 Test(fork, descriptor_passed_on)
 {
     struct lingering l = {.socket = -1};
@@ -365,7 +365,7 @@ static void *attach_and_close(void *argument)
     return NULL;
 }
 
-/* A child has every lock of the library's as free as it should be: it can attach. */
+/* In a child every lock of the library is free: the child can attach. */
 static void attach_in_child(const char *name)
 {
     const struct shmring_config config = {.kind = SHMRING_SPSC, .flags = BOTH, .capacity = 4096};
@@ -397,7 +397,7 @@ Test(fork, while_another_thread_attaches, .timeout = 300)
     for (int i = 0; i < CHILDREN; i++) {
         const int attached = atomic_load(&attacher.attached);
         while (atomic_load(&attacher.attached) == attached && !atomic_load(&attacher.refused))
-            sched_yield(); /* not all at the same moment of its round */
+            sched_yield(); /* so that the threads do not run in step */
         pids[i] = fork();
         cr_assert_geq(pids[i], 0);
         if (pids[i] == 0) {

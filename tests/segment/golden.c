@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Segments that an earlier build left, in tests/prove/abi/golden: opened, and drained. What this
- * version wrote once, every later build of the same layout must understand.
+ * Segments that an earlier build left, in tests/prove/abi/golden: the test opens them and receives all
+ * messages. Every later build of the same layout must understand what this version wrote.
  *
- * Of either kind: messages 0 to 7 were sent, 0 and 1 received, 2 and 3 taken by one that was then
- * killed with a reservation open.
+ * In a segment of either kind, messages 0 to 7 were sent, a consumer received 0 and 1, and another
+ * one took 2 and 3 and was then killed with a reservation open.
  */
 #include "config.h"
 
@@ -19,7 +19,7 @@
 
 #define BOTH (SHMRING_PRODUCER | SHMRING_CONSUMER)
 
-/* Make a segment of the file's lines: offset, and 16 bytes; last, its length. */
+/* Make a segment of the file's lines: each has an offset and 16 bytes; the last has the length. */
 static void write_segment(const char *golden, const char *path)
 {
     const char *srcdir = getenv("srcdir");
@@ -59,7 +59,7 @@ static void expect(shmring_t *q, uint32_t number, bool again)
     cr_assert_eq(shmring_release(q, message), 0);
 }
 
-/* Build of another byte order or page size: it refuses them, and that is all there is to test. */
+/* A build with another byte order or page size must refuse them: that is all it can test. */
 static shmring_t *open_golden(const char *golden, char name[2 * TEST_NAME_SIZE])
 {
     char directory[TEST_NAME_SIZE];

@@ -65,8 +65,8 @@ Test(in_place, creates_a_queue_like_any_other)
     }
 }
 
-/* Nobody can be quicker than the creator to take its roles: the file is finished, by its magic,
- * after the creator has opened the description that holds its locks. */
+/* No process can take the creator's roles before the creator does: the file's magic says that it is
+ * finished only after the creator has opened the description that holds its locks. */
 Test(in_place, is_finished_last)
 {
     _Alignas(struct inotify_event) char events[4096];
@@ -127,7 +127,7 @@ Test(in_place, failure_leaves_nothing)
     assert_holds_no_more_than(&before, 1 << 20);
 }
 
-/* ---- Creators that have not finished --------------------------------------------------------- */
+/* ---- Creators that were killed before they had finished -------------------------------------- */
 
 Test(in_place, unfinished_queue)
 {
@@ -231,7 +231,7 @@ static int wait_for_it(void *argument)
     return 0;
 }
 
-/* A creator that died before it could say that the file is its: it is empty. */
+/* A creator that died before it wrote anything leaves an empty file. */
 Test(in_place, creator_died_at_once)
 {
     const struct shmring_config config = config_with(SHMRING_PRODUCER);
@@ -240,7 +240,7 @@ Test(in_place, creator_died_at_once)
 
     make_site(&site);
     cr_assert_eq(mknod(site.path, S_IFREG | 0600, 0), 0);
-    /* Where there is O_TMPFILE no creator leaves that, so it is something else. */
+    /* With O_TMPFILE no creator leaves an empty file, so the file is something else. */
     assert_refused(shmring_create(&q, site.name, &config), EEXIST, "is empty");
     assert_refused(shmring_open(&q, site.name, SHMRING_CONSUMER), EAGAIN, "is empty");
     assert_refused(shmring_unlink(site.name), EBADMSG, "left alone");
@@ -250,7 +250,8 @@ Test(in_place, creator_died_at_once)
     cr_assert_eq(test_count_files(site.directory), 1);
 }
 
-/* The name is there before the queue is: whoever waits sees it when it is finished. */
+/* The name appears before the queue is finished: a process that waits for the queue gets it only
+ * when it is. */
 Test(in_place, open_wait)
 {
     struct waiting waiting = {0};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Headers that are not what they should be, each on a private copy. */
+/* Headers with a wrong field, each on a private copy. */
 #include "config.h"
 
 #include <errno.h>
@@ -30,7 +30,7 @@ static void make_header(struct shmr_header *h, struct shmr_geometry *g)
     shmr_header_init(h, g, "orders", SHMR_POSIX);
 }
 
-/* A liar makes its CRC right. */
+/* A hostile writer corrects the CRC. */
 static void sign(struct shmr_header *h)
 {
     h->crc = crc32c((unsigned char *)h + 8, sizeof *h - 8 - 4);
@@ -138,8 +138,8 @@ Test(layout, every_bit_flipped)
         bytes[at] ^= (unsigned char)(1U << bit % 8);
         const int r = shmr_header_check(&h, g.segment_size, &damaged);
         bytes[at] ^= (unsigned char)(1U << bit % 8);
-        /* Another layout version, or other struct sizes, are another layout before their CRC is
-         * looked at: it may be a different one there. All else is damage. */
+        /* If the layout version or the struct sizes differ, opening reports another layout before
+         * it checks the CRC, which may be a different one there. Everything else is damage. */
         const int another = (at >= 8 && at < 12) || (at >= 16 && at < 28);
         cr_assert_eq(r, another ? -EPROTONOSUPPORT : -EBADMSG, "bit %zu of byte %zu: %d (%s)",
                      bit % 8, at, r, shmring_strerror_detail());
@@ -232,7 +232,7 @@ static void make_mpmc_header(struct shmr_header *h, struct shmr_geometry *g)
     cr_assert_eq(shmr_header_check(h, g->segment_size, g), 0);
 }
 
-/* A field of a well-signed header that does not agree with the rest. */
+/* A field that does not agree with the others, in a header whose CRC is right. */
 static void check_lie(void (*make)(struct shmr_header *, struct shmr_geometry *), size_t offset,
                       size_t size, uint64_t value, int error, const char *words)
 {
@@ -240,7 +240,8 @@ static void check_lie(void (*make)(struct shmr_header *, struct shmr_geometry *)
     struct shmr_header h;
 
     make(&h, &g);
-    memcpy((char *)&h + offset, &value, size); /* little-endian, as whatever runs the tests */
+    /* Little-endian, as all machines that run the tests. */
+    memcpy((char *)&h + offset, &value, size);
     sign(&h);
     assert_refused(shmr_header_check(&h, UINT64_MAX, &g), error, words);
 }
@@ -281,13 +282,13 @@ Test(layout, geometry_lies)
     LIE(flags, SHMRING_HUGE_PAGES, EBADMSG, "capacity");
 }
 
-/* A queue of another machine may be right, and not fit this one. */
+/* A queue of another machine may be correct, and still not work on this one. */
 Test(layout, sound_elsewhere)
 {
     struct shmr_geometry g;
     struct shmr_header h;
 
-    make_header(&h, &g); /* pages of 2 KiB: what is said of it is not that its capacity is wrong */
+    make_header(&h, &g); /* pages of 2 KiB: the error must name the page size, not the capacity */
     h.page_size = 2048;
     h.capacity = 2048;
     h.max_message = 2032;
@@ -339,7 +340,8 @@ Test(layout, unterminated_strings)
     assert_refused(shmr_header_check(&h, g.segment_size, &g), EBADMSG, "creator_comm");
 }
 
-/* Noise in every field, signed: whatever is let through must fit the file and be a ring. */
+/* Noise in every field, with a correct CRC: each header that passes must fit the file and describe
+ * a ring. */
 static void check_random_lies(void (*make)(struct shmr_header *, struct shmr_geometry *))
 {
     struct shmr_geometry g;
@@ -351,7 +353,8 @@ static void check_random_lies(void (*make)(struct shmr_header *, struct shmr_geo
         make(&h, &g);
         for (int lies = 0; lies < 3; lies++) {
             seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-            const size_t at = 28 + (seed >> 33) % (64 - 28); /* kind to segment_size */
+            /* The fields from kind to segment_size. */
+            const size_t at = 28 + (seed >> 33) % (64 - 28);
             ((unsigned char *)&h)[at] = (unsigned char)(seed >> 50 & 1 << (seed >> 60) % 8);
         }
         sign(&h);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * doc/layout.md against segments of this build. The tables are read from the document, and each
- * field they have is looked up in a segment at the place and in the size they say: what is written
- * there and what is here cannot drift apart.
+ * doc/layout.md compared with segments of this build. The test reads the tables from the document,
+ * and finds each field at the offset and with the size that the table says. So the document and the
+ * code cannot drift apart.
  */
 #include "config.h"
 
@@ -42,7 +42,7 @@ static FILE *open_document(void)
     return f;
 }
 
-/* "## Header, 512 bytes": the table's name, and how long what it describes is. */
+/* "## Header, 512 bytes": the name of the table, and the length of what it describes. */
 static void read_heading(const char *line, char table[CELL], unsigned *bytes)
 {
     line += strspn(line, "# ");
@@ -53,7 +53,7 @@ static void read_heading(const char *line, char table[CELL], unsigned *bytes)
     (void)sscanf(line + n, ", %u bytes", bytes);
 }
 
-/* The fields of a table follow each other without a gap, to the end. */
+/* The fields of a table follow each other without a gap, up to that length. */
 static void check_table(size_t first, unsigned bytes)
 {
     unsigned end = 0;
@@ -88,7 +88,7 @@ static void read_document(void)
             read_heading(line, table, &bytes);
         } else if (sscanf(line, "| %u | %u | %63[^|\n]|", &field.offset, &field.size, field.name) ==
                    3) {
-            field.name[strlen(field.name) - 1] = 0; /* the space */
+            field.name[strlen(field.name) - 1] = 0; /* the space before it */
             memcpy(field.table, table, sizeof table);
             cr_assert_lt(field_count, FIELDS_MOST);
             fields[field_count++] = field;
@@ -112,7 +112,8 @@ static struct field *find_field(const char *table, const char *name)
 static struct {
     const uint8_t *bytes;
     uint64_t size;
-    uint64_t producer, table, waitwords, consumer, data, page; /* as the section "Sections" says */
+    /* The offsets that the section "Sections" gives. */
+    uint64_t producer, table, waitwords, consumer, data, page;
 } segment;
 
 static uint64_t up(uint64_t n, uint64_t to)
@@ -161,7 +162,7 @@ static uint64_t number_at(uint64_t offset, unsigned size)
     }
 }
 
-/* The field of a table that begins at BASE. */
+/* The value of a field of a table that begins at BASE. */
 static uint64_t look(const char *table, uint64_t base, const char *name)
 {
     struct field *field = find_field(table, name);
@@ -187,7 +188,7 @@ static void is_text(const char *table, uint64_t base, const char *name, const ch
                  name);
 }
 
-/* Everything else that the table has is zero, and says so. */
+/* Every other field that the table has is zero, and the table says so. */
 static void rest_is_zero(const char *table, uint64_t base)
 {
     for (size_t i = 0; i < field_count; i++) {
@@ -201,7 +202,7 @@ static void rest_is_zero(const char *table, uint64_t base)
     }
 }
 
-/* Every section is at its place: nothing but zero around what the tables describe. */
+/* Every section is at its offset: outside of what the tables describe, all bytes are zero. */
 static void page_is_zero_after(uint64_t from, uint64_t to)
 {
     for (; from < to; from++)
@@ -287,7 +288,7 @@ static void check_bells(shmring_t *q)
     is("Wait words", segment.waitwords, "readable_settled", 0);
     is("Wait words", segment.waitwords, "writable_settled", 0);
     rest_is_zero("Wait words", segment.waitwords);
-    /* What a futex is armed on is the word of that event; the flags are as the document says. */
+    /* A futex is armed on the word of its event; its flags are as the document says. */
     while (shmring_futex_arm(q, SHMRING_READABLE, &futex) == 1)
         send_and_receive(q, 0, 1);
     is("Wait words", segment.waitwords, "readable", 1 | 4);
@@ -298,7 +299,7 @@ static void check_bells(shmring_t *q)
     is("Wait words", segment.waitwords, "writable_settled", 0);
 }
 
-/* Of row 0. */
+/* A tally of row 0. */
 static void is_tally(const char *name, uint64_t messages, uint64_t bytes)
 {
     const char *t = "Tally";
@@ -315,7 +316,7 @@ static void is_tally(const char *name, uint64_t messages, uint64_t bytes)
 
 /* ---- spsc ------------------------------------------------------------------------------------ */
 
-/* The one of two progress records that is further. */
+/* The one of two progress records with the greater position. */
 static void is_progress(const char *table, uint64_t page, uint64_t messages, uint64_t bytes,
                         uint64_t position)
 {
@@ -355,7 +356,8 @@ Test(layout_document, spsc)
     check_row(segment.table, &rows[0], SHMRING_PRODUCER);
     check_row(segment.table + 256, &rows[1], SHMRING_CONSUMER);
 
-    /* Sixteen bytes each: 4 + 10, rounded up. Two sent, one received; then full. */
+    /* Records of sixteen bytes: 4 + 10, rounded up. Two were sent and one received; then the ring
+     * is filled. */
     send_and_receive(q, 2, 1);
     cr_assert_eq(shmring_send_batch(q, batch, 4), 4);
     cr_assert_eq(shmring_send(q, text, 100), -EAGAIN);
@@ -398,7 +400,7 @@ Test(layout_document, spsc)
     cr_assert_eq(number_at(segment.table, 4), 0, "the row is free again");
 }
 
-/* A successor tells of its predecessor's death. */
+/* A successor notes its predecessor's death. */
 static int take_and_die(void *name)
 {
     const void *message;
@@ -487,7 +489,8 @@ Test(layout_document, mpmc)
     is(r, segment.table, "empty_events", 1);
     cr_assert_neq(look(r, segment.table, "held_since"), 0, "two blocks are held");
 
-    /* Position 2 in block 2: taken, by row 0. Position 3 in block 3: ready. One more: owned. */
+    /* Position 2 in block 2: taken, by row 0. Position 3 in block 3: ready. One more block is
+     * owned. */
     uint64_t taken = look(b, block_at(2), "descriptor"), ready = look(b, block_at(3), "descriptor"),
              entry = look(b, block_at(3), "entry"), owned = 0;
     cr_assert_eq(bits(taken, 62, 63), 1);
@@ -536,7 +539,7 @@ Test(layout_document, mpmc_after_a_death)
     read_document();
     test_name(name);
     shmring_t *q = create_mpmc(name, 0);
-    for (int i = 0; i < 32; i++) /* a hint every 32 positions */
+    for (int i = 0; i < 32; i++) /* a producer stores a hint every 32 positions */
         send_and_receive(q, 1, 1);
     send_and_receive(q, 2, 0);
     cr_assert_eq(test_run(own_take_and_die, name), 0);
@@ -552,7 +555,7 @@ Test(layout_document, mpmc_after_a_death)
     rest_is_zero(c, segment.consumer);
     page_is_zero_after(segment.consumer + 128, segment.data);
 
-    /* Position 32 in block 0 was redelivered, at 34: and block 0's origin says where it was. */
+    /* Position 32, in block 0, was delivered again at position 34: block 0's origin has the 32. */
     uint64_t descriptor = look(b, block_at(0), "descriptor");
     is(b, block_at(0), "deliveries", 1);
     cr_assert_eq(bits(descriptor, 0, 47), 34);

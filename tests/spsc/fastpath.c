@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * No system call on the fast path: children that send and receive under a seccomp filter which
- * kills on any but read and write (of a pipe, to take turns) and exit. And the one exception: every
- * 65,536th -EAGAIN in a row asks the kernel whether the queue still has its name.
+ * The fast path makes no system call: children send and receive under a seccomp filter that kills
+ * them at any call but read and write (of a pipe, to take turns) and exit. There is one exception:
+ * every 65,536th -EAGAIN in a row asks the kernel whether the queue still has its name.
  */
 #include <config.h>
 
@@ -44,7 +44,7 @@ static void allow_no_system_calls(void)
         _exit(CANNOT);
 }
 
-/* A child's end. AddressSanitizer makes a system call before every _exit(). */
+/* How a child ends. AddressSanitizer makes a system call before every _exit(). */
 static int leave(void)
 {
     return (int)syscall(SYS_exit_group, 0);
@@ -58,7 +58,7 @@ static int call_the_kernel(void *unused)
     return leave();
 }
 
-/* Only where the filter bites do these tests say anything. */
+/* These tests show something only where the filter works. */
 static void setup(void)
 {
     const int r = test_run(call_the_kernel, NULL);
@@ -133,7 +133,8 @@ Test(fastpath, every_operation, .init = setup)
 
 /* ---- A million messages ---------------------------------------------------------------------- */
 
-static shmring_t *memfd; /* no name that could be looked up, however long somebody looks */
+/* It has no name that the library could check, however often a call finds it empty. */
+static shmring_t *memfd;
 static int to_consumer[2], to_producer[2];
 
 static uint32_t length_of(uint64_t number)
@@ -170,7 +171,7 @@ static ssize_t receive_some(shmring_t *q, uint64_t *received)
     return len;
 }
 
-/* All at once, each looking as often as it likes. */
+/* All processes at once; each polls as often as it likes. */
 static int produce(void *unused)
 {
     uint64_t sent = 0;
@@ -207,7 +208,7 @@ Test(fastpath, a_million_messages, .init = setup, .timeout = 120)
     shmring_close(&memfd);
 }
 
-/* In turns, so that nobody looks too often: the ring is full, then it is empty. */
+/* In turns, so that no process polls too often: fill the ring, then empty it. */
 static int produce_in_turns(void *unused)
 {
     uint64_t sent = 0;
@@ -257,9 +258,9 @@ Test(fastpath, a_million_messages_in_turns, .init = setup, .timeout = 120)
     shmring_close(&q);
 }
 
-/* ---- The look at the name -------------------------------------------------------------------- */
+/* ---- The check of the name ------------------------------------------------------------------- */
 
-/* One participant with both roles and an empty ring, whose last call was a success. */
+/* One participant with both roles and an empty ring; its last call was a success. */
 static shmring_t *open_both(void)
 {
     char buf[1];
@@ -366,7 +367,7 @@ static ssize_t send_in_place(shmring_t *q)
     return shmring_reserve(q, 0, &msg);
 }
 
-/* Whoever polls learns, within so many looks each time, that the name is gone. */
+/* A process that polls notices within POLLS polls that the name is gone, each time. */
 static void assert_notices(shmring_t *q, ssize_t (*poll)(shmring_t *), const char *words)
 {
     for (int times = 0; times < 2; times++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * In a build that measures coverage: a process that ends by _exit() says what it has run, too.
- * Forked children of tests do, so as not to leave through Criterion.
+ * In a build that measures coverage: a process that ends by _exit() also writes which lines it has
+ * run. Forked children of tests end so, because a child that returned would go on as Criterion.
  */
 #include <config.h>
 

@@ -34,8 +34,8 @@
 /* ---- What can fail, and how ------------------------------------------------------------------ */
 
 /*
- * EINTR and EIO are those of file systems on other machines, and in user space. Not here: what has
- * no way to fail when it is called as the library calls it (munmap of a whole mapping,
+ * EINTR and EIO are returned by file systems on other machines, and in user space. The list does
+ * not have functions that cannot fail in the way the library calls them (munmap of a whole mapping,
  * clock_gettime, getpid, prctl(PR_GET_NAME), sigaction).
  */
 const struct fallible fallible[FALLIBLE] = {
@@ -125,7 +125,7 @@ void plan_end(void)
     plan.active = false;
 }
 
-/* A call of the function: is it to fail? */
+/* The library calls the function: shall this call fail? */
 static bool fails(enum function function)
 {
     int n;
@@ -141,11 +141,11 @@ static bool fails(enum function function)
     return true;
 }
 
-/* ---- In the place of the functions ----------------------------------------------------------- */
+/* ---- The functions that the library calls in place of libc's --------------------------------- */
 
 /*
- * Each by the name that the linker knows it by: in a build for 32 bits with wide offsets, or times,
- * open() is open64(), and so on.
+ * Each has the name by which the linker knows it: in a build for 32 bits with wide offsets or
+ * times, open() is open64(), and so on.
  */
 #if defined __USE_FILE_OFFSET64
 #define LARGE "64"
@@ -227,7 +227,7 @@ REPLACE_PLAIN(unlink, CALL_UNLINK, int, -1, (const char *path), (path))
 REPLACE_PLAIN(unlinkat, CALL_UNLINKAT, int, -1, (int fd, const char *path, int flags),
               (fd, path, flags))
 
-/* Cut short, they do half of what they are asked for. */
+/* If the plan is CUT_SHORT, they do half of what the library asks for. */
 #define REPLACE_BYTES(Symbol, Name, Function, Parameters, Arguments)                               \
     REPLACE_AS(Symbol, Name, ssize_t, Parameters)                                                  \
     {                                                                                              \
@@ -248,7 +248,7 @@ REPLACE_BYTES("readlink", readlink, CALL_READLINK, (const char *path, char *byte
               (path, bytes, n))
 REPLACE_BYTES("write", write, CALL_WRITE, (int fd, const void *bytes, size_t n), (fd, bytes, n))
 
-/* The descriptor is closed whatever close() says. */
+/* close() closes the descriptor also when it returns an error. */
 REPLACE(close, int, (int fd))
 {
     const int r = __real_close(fd);
@@ -268,7 +268,7 @@ REPLACE(asprintf, int, (char **text, const char *format, ...))
     return n;
 }
 
-/* The same, as -D_FORTIFY_SOURCE has it. */
+/* The same functions by the names that -D_FORTIFY_SOURCE uses. */
 REPLACE(__asprintf_chk, int, (char **text, int flag, const char *format, ...))
 {
     va_list args;
@@ -321,13 +321,13 @@ REPLACE_AS("open" LARGE, open, int, (const char *path, int flags, ...))
     return __real_open(path, flags, mode);
 }
 
-/* open() without a mode, as -D_FORTIFY_SOURCE has it. */
+/* open() without a mode, by the name that -D_FORTIFY_SOURCE uses. */
 REPLACE_AS("__open" LARGE "_2", __open_2, int, (const char *path, int flags))
 {
     return fails(CALL_OPEN) ? -1 : __real___open_2(path, flags);
 }
 
-/* Without O_CREAT. */
+/* The caller did not pass O_CREAT. */
 REPLACE_AS("openat" LARGE, openat, int, (int directory, const char *path, int flags, ...))
 {
     return fails(CALL_OPENAT) ? -1 : __real_openat(directory, path, flags);

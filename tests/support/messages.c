@@ -9,7 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Every message starts at another of so many places in one run of random bytes. */
+/* The text of each message is a part of the same random bytes; it begins at one of STARTS
+ * places. */
 #define STARTS 4096
 
 uint64_t test_seed(void)
@@ -45,7 +46,8 @@ const uint8_t *message_content(uint64_t number)
             bytes[i] = (uint8_t)test_random(&state);
         filled = true;
     }
-    return bytes + number * 2749 % STARTS; /* coprime: neighbours are far apart */
+    /* Coprime to STARTS: the texts of neighbours begin far apart. */
+    return bytes + number * 2749 % STARTS;
 }
 
 bool message_is(uint64_t number, const void *bytes, size_t len)

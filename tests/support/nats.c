@@ -14,8 +14,8 @@
 
 static char server[256];
 
-/* libnats has no frame pointers, and leaks.supp names one of its functions: let a bridge that
- * AddressSanitizer is in find its callers all the same. */
+/* libnats has no frame pointers, and leaks.supp names one of its functions: make AddressSanitizer,
+ * if the bridge was built with it, find the callers all the same. */
 static void unwind_slowly(void)
 {
     const char *options = getenv("ASAN_OPTIONS");
@@ -60,7 +60,7 @@ int nats_free_port(void)
     return ntohs(address.sin_port);
 }
 
-/* What a memfd that a program writes to holds, so many times. */
+/* Wait until the memfd, to which a program writes, has the text this many times. */
 static void await(int fd, const char *text, int times)
 {
     struct deadline deadline = {0};
@@ -123,7 +123,7 @@ void nats_stop(struct nats *n)
     cr_assert_eq(system(command), 0);
 }
 
-/* What its monitor answers, and whether it says "200 OK". */
+/* Get a page of the server's monitor. Returns whether the server answered "200 OK". */
 static bool ask(const struct nats *n, const char *path, char *answer, size_t size)
 {
     const struct sockaddr_in address = nats_loopback(n->monitor);
@@ -157,7 +157,8 @@ uint64_t nats_stored(const struct nats *n)
 
     cr_assert(ask(n, "/jsz", answer, sizeof answer), "%s", answer);
     const char *count = strstr(answer, "\"messages\":");
-    return count ? strtoull(count + 11, NULL, 10) : 0; /* left out if there are none */
+    /* The server leaves the count out when it is 0. */
+    return count ? strtoull(count + 11, NULL, 10) : 0;
 }
 
 void nats_publish(const struct nats *n, const char *subject, const char *payload)

@@ -62,7 +62,8 @@ struct program program_start(int input, int output, const char *const argv[])
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
             _exit(127);
-        signal(SIGPIPE, SIG_DFL); /* ignored, it makes the shell talk in pipelines that end */
+        /* If SIGPIPE is ignored, the shell complains about pipelines whose reader ends. */
+        signal(SIGPIPE, SIG_DFL);
         if (input < 0)
             input = open("/dev/null", O_RDONLY);
         dup2(input, STDIN_FILENO);

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 static struct {
-    unsigned calls; /* that are refused */
+    unsigned calls; /* calls that were refused */
     int error;
 } refused;
 

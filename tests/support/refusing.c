@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * refusing EPERM|ENOSYS COMMAND [ARGUMENT...]: run a program where system calls that the library
- * can do without are refused: see doc/system-calls.md. Not among them is what the suites themselves
- * need, such as epoll, or ask for by name, such as memfd_create, or wait to see, such as inotify.
+ * refusing EPERM|ENOSYS COMMAND [ARGUMENT...]: run a program under a filter that refuses the system
+ * calls that the library can do without, see doc/system-calls.md. It does not refuse calls that the
+ * suites themselves need, such as epoll, ask for by name, such as memfd_create, or wait to see,
+ * such as inotify.
  */
 #include <errno.h>
 #include <stdio.h>

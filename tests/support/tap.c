@@ -32,7 +32,7 @@ static void pass_on(int fd, const char *bytes, size_t n)
         if (written < 0 && errno == EINTR)
             continue;
         if (written < 0)
-            _exit(0); /* it has gone: so has this connection */
+            _exit(0); /* the client has gone, and this connection ends with it */
         bytes += written;
         n -= (size_t)written;
     }
@@ -48,7 +48,7 @@ static void keep(struct tap_shared *shared, const char *bytes, size_t n)
     shared->length = length + n;
 }
 
-/* Messages to the subscription of the one inbox that is no pattern. */
+/* Send messages to the subscription of the one inbox whose name is no pattern. */
 static void say_more(struct tap_shared *shared, int bridge)
 {
     const char *at = shared->heard, *end = at + shared->length;
@@ -68,7 +68,7 @@ static void say_more(struct tap_shared *shared, int bridge)
     shared->said += shared->more;
 }
 
-/* What one end has said goes to the other. */
+/* Pass on what one end has sent to the other end. */
 static void forward(struct tap_shared *shared, int from, int to, bool answers)
 {
     static char bytes[CHUNK];

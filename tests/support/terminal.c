@@ -47,7 +47,8 @@ void terminal_start(struct terminal *t, const char *kind, int rows, int columns,
     t->columns = columns;
     clear_rows(t, 0, TERMINAL_ROWS);
     snprintf(path, sizeof path, "%s/%s", builddir ? builddir : ".", argv[0]);
-    if (openpty(&master, &t->slave, NULL, NULL, &size) < 0) /* a container without /dev/pts */
+    /* Fails in a container without /dev/pts. */
+    if (openpty(&master, &t->slave, NULL, NULL, &size) < 0)
         cr_skip_test("no pseudo-terminal: %s", strerror(errno));
     cr_assert(tcgetattr(t->slave, &t->before) == 0);
     t->fd = master;
@@ -68,14 +69,14 @@ void terminal_start(struct terminal *t, const char *kind, int rows, int columns,
     }
 }
 
-/* The number at p, or what it is when left out. */
+/* The number at p, or `usual` if the sequence leaves it out. */
 static int parameter(const char *p, int usual)
 {
     int n = atoi(p);
     return n > 0 ? n : usual;
 }
 
-/* A whole sequence: ESC [ ... letter. */
+/* Act on a whole sequence: ESC [ ... letter. */
 static void control(struct terminal *t)
 {
     const char *p = t->sequence + 2;
@@ -160,13 +161,13 @@ static void eat(struct terminal *t, char c)
         t->row += t->row < t->rows - 1;
     } else if (c == '\b') {
         t->column -= t->column > 0;
-    } else if (c >= ' ' && c <= '~') { /* the others: padding, character sets */
-        if (t->column < t->columns)    /* else it waits at the margin */
+    } else if (c >= ' ' && c <= '~') { /* ignore the other bytes: padding, character sets */
+        if (t->column < t->columns)    /* else the cursor waits at the margin */
             t->cells[t->row][t->column++] = c;
     }
 }
 
-/* What has come so far, or comes within a moment. */
+/* Read what the program has written, or writes within a moment. */
 static void listen_a_little(struct terminal *t)
 {
     char bytes[4096];
@@ -232,7 +233,7 @@ int terminal_finish(struct terminal *t)
     struct deadline deadline = {0};
     int status;
     while (waitpid(t->pid, &status, WNOHANG) == 0) {
-        listen_a_little(t); /* its last words must not wait for us */
+        listen_a_little(t); /* read on, so that the program can write its last output */
         pause_until(&deadline, "the program to leave the terminal");
     }
     for (struct pollfd p = {.fd = t->fd, .events = POLLIN}; poll(&p, 1, 0) > 0;)

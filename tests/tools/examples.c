@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The programs in examples/, with real processes, and kill -9. */
+/* The programs in examples/, as real processes, some of them killed by SIGKILL. */
 #include <config.h>
 
 #include <inttypes.h>
@@ -31,7 +31,7 @@ Test(examples, wrong_usage)
     EXPECT(ended(EXAMPLE("examples/work_queue")), 2, "", "usage: ");
 }
 
-/* The name of a queue that two_counters makes, to be removed afterwards. */
+/* The name of a queue that two_counters makes; the test removes it afterwards. */
 static void remove_queues_of(const char *chase)
 {
     char up[64], down[64];
@@ -50,7 +50,7 @@ Test(examples, two_counters)
     remove_queues_of(name);
 }
 
-/* An example that has nothing to do waits as the library does, in a futex: it does not poll. */
+/* An example that waits sleeps in a futex, as the library does: it does not poll. */
 Test(examples, sleep_while_there_is_nothing)
 {
     const char *name = queue_name();
@@ -68,7 +68,7 @@ Test(examples, sleep_while_there_is_nothing)
 
 Test(examples, sleep_while_there_is_no_room)
 {
-    enum { JOBS = 257 }; /* one more than the queue of the example has room for */
+    enum { JOBS = 257 }; /* one more than the example's queue has room for */
     const char *name = queue_name();
     const char *argv[3 + JOBS + 1] = {"examples/work_queue", "submit", name};
     for (int i = 0; i < JOBS; i++)
@@ -117,9 +117,9 @@ Test(examples, epoll_loop)
     EXPECT(program_finish(&loop), 0, NULL, "");
 
     DO("rm", one);
-    DO("create", one); /* spsc: not what the example makes */
+    DO("create", one); /* an spsc queue: not the kind that the example makes */
     EXPECT(ended(EXAMPLE("examples/epoll_loop", two, one)), 1, "", "kind");
-    DO("rm", one, two); /* with their notifiers */
+    DO("rm", one, two); /* removes their notifiers, too */
 }
 
 Test(examples, uv_loop)
@@ -131,7 +131,8 @@ Test(examples, uv_loop)
     EXPECT(ended(EXAMPLE("examples/uv_loop", from, queue_name())), 1, "", "does not exist");
     struct program relay = EXAMPLE("examples/uv_loop", from, to);
     await_stat(to, "\"role\":\"producer\"");
-    /* More than the second queue can hold: it waits for room, and for messages. */
+    /* More messages than the second queue has room for: the example waits for room, and for
+     * messages. */
     enum { LINES = 2000 };
     static char lines[LINES * 10 + 1], *end = lines;
     for (int i = 0; i < LINES; i++)
@@ -251,7 +252,7 @@ Test(examples, pass_fd)
     struct outcome first = program_finish(&client);
     cr_assert(strncmp(first.out, "tick 0\n", 7) == 0, "%s", first.out);
 
-    /* The next goes on; the one tick received and not printed may be missing. */
+    /* The next process goes on; the tick that was received and not printed may be missing. */
     struct outcome second = ended(EXAMPLE("examples/pass_fd", "fetch", path, "3"));
     cr_assert(second.status == 0, "%s", second.err);
     unsigned last = 0, ticks[3];
@@ -267,7 +268,7 @@ Test(examples, pass_fd)
     first = program_finish(&server);
     outcome_free(&first);
 
-    /* The socket file is left, and nobody behind it. */
+    /* The socket file is left over, and no process listens at it. */
     EXPECT(ended(EXAMPLE("examples/pass_fd", "fetch", path, "1")), 1, "", "pass_fd: ");
 }
 
@@ -278,7 +279,8 @@ Test(examples, work_queue_whose_worker_is_killed)
     EXPECT(ended(EXAMPLE("examples/work_queue", "submit", name, "paint")), 0, "", "");
     program_await_output(&worker, "try 1: paint\n");
 
-    /* The others go on meanwhile, and get the job when its worker is killed, and the next, ... */
+    /* The other workers go on meanwhile. When a worker is killed, another one gets its job; then
+     * that one is killed, and so on. */
     struct program other = EXAMPLE("examples/work_queue", "work", name, "0");
     EXPECT(ended(EXAMPLE("examples/work_queue", "submit", name, "sweep")), 0, "", "");
     program_await_output(&other, "done: sweep\n");
@@ -299,8 +301,8 @@ Test(examples, work_queue_whose_worker_is_killed)
 }
 
 #ifdef HAVE_MUX
-/* Killed now and then. What it had taken and not passed on comes again: at least once, all of it.
- */
+/* Kill the example at random times. Messages that it had taken and not passed on come again, so
+ * each of them arrives at least once. */
 Test(examples, router_that_is_killed)
 {
     enum { SOURCES = 3, NUMBERS = 1000, KILLS = 5 };
@@ -349,7 +351,8 @@ Test(examples, router_that_is_killed)
 
 enum { CLIENTS = 3, LINES = 2000, ROUNDS = 30, RUNS = CLIENTS + ROUNDS };
 
-/* One run of a client: what it says it has sent, and which of its lines are in the file. */
+/* One run of a client: the number that it says it has sent, and which of its lines are in the
+ * file. */
 struct run {
     pid_t pid;
     unsigned long said, last;
@@ -370,7 +373,7 @@ static struct program start_client(const char *name, struct run *run)
     return client;
 }
 
-/* Wait for its end, and note the last number that it has printed whole. */
+/* Wait until the client ends, and note the last number of which it has printed the whole line. */
 static void end_client(struct program *client, struct run *run)
 {
     struct outcome outcome = program_finish(client);
@@ -384,7 +387,8 @@ static void end_client(struct program *client, struct run *run)
     outcome_free(&outcome);
 }
 
-/* Lines come in order and once, but for those with a star. False: half a line. */
+/* Check that lines come in order and once, except those marked with a star. False: the line is
+ * incomplete. */
 static bool check_line(const char *line, struct run *runs, int n)
 {
     int pid, length = 0;
@@ -405,7 +409,8 @@ static bool check_line(const char *line, struct run *runs, int n)
     return true;
 }
 
-/* Nothing that was sent is missing, nor anything before it. */
+/* Every line that the client says it has sent is in the file, and so is every line before the last
+ * one there. */
 static void check_run(const struct run *run)
 {
     unsigned long most = LINES;
@@ -448,7 +453,7 @@ Test(examples, system_logger_of_which_all_are_killed)
             logger = EXAMPLE("examples/system_logger", "log", name, path);
             continue;
         }
-        kill(clients[i].pid, SIGKILL); /* it may have ended before */
+        kill(clients[i].pid, SIGKILL); /* it may have ended by itself before */
         end_client(&clients[i], &runs[run_of[i]]);
         clients[i] = start_client(name, &runs[run_of[i] = n++]);
     }

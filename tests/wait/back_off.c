@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* For how long a participant falls back, by what has passed since it did so last. */
+/* How long a participant backs off, depending on what has passed since it last backed off. */
 #include <config.h>
 
 #include <criterion/criterion.h>
@@ -18,7 +18,7 @@ static void start(void)
     shmr_stream_start(&stream, messages, bytes);
 }
 
-/* After N more messages, of records that long; in times of SHMR_BACK_OFF_NS. */
+/* After N more messages with records of that length; the result is in units of SHMR_BACK_OFF_NS. */
 static unsigned after(uint64_t n, uint64_t record)
 {
     messages += n;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* libev's part of tests/wait/event_loops.c: its header and libevent's use the same names. */
+/* The part of tests/wait/event_loops.c that uses libev: libev's header and libevent's define the
+ * same names. */
 #include <config.h>
 
 #ifdef HAVE_LIBEV

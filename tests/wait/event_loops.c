@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* shmring_fd() in the event loops that people use, as far as configure found them. */
+/* shmring_fd() in the event loops for which configure found the libraries. */
 #include <config.h>
 
 #include <errno.h>
@@ -11,7 +11,7 @@ TestSuite(event_loops, .timeout = 120);
 
 enum { NUMBERS = 20000 };
 
-/* Look by itself only after an hour: whatever comes was rung for. */
+/* Recheck only after an hour, so that each event that comes was notified. */
 static const struct shmring_waiting sleepy = {.recheck_ms = 3600000};
 
 static char name[TEST_NAME_SIZE];
@@ -44,7 +44,8 @@ bool receive_numbers(void)
     return next == NUMBERS;
 }
 
-/* Run a loop in which a process sends, and this one receives. Unused: none of them was found. */
+/* Run a loop in which a process sends and this one receives. Unused if configure found no
+ * library. */
 __attribute__((unused)) static void check_loop(void (*run)(int fd))
 {
     test_name(name);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A clock that is not the kernel's: clock_gettime() is replaced here, as libfaketime does it. It
- * may stand still, lag, or be a day ahead or behind; what the kernel says of the time that it
- * measured is believed, and so each timeout ends, and none at once.
+ * A clock that is not the kernel's: the test replaces clock_gettime(), as libfaketime does. Its
+ * clock may stand still, be slow, or be a day ahead or behind. The library believes the kernel
+ * about how long a sleep took. So each timeout ends, and none ends at once.
  */
 #include <config.h>
 
@@ -25,7 +25,7 @@ TestSuite(fake_clock, .timeout = 120);
 
 enum { SECOND = 1000000000, DAY = 24 * 3600 };
 
-/* What it shows: `at`, and each real nanosecond counts for rate / 1000. */
+/* What the clock shows: `at`; and each real nanosecond adds rate / 1000 of one. */
 static struct {
     _Atomic bool on;
     int64_t from, at, rate;
@@ -64,7 +64,7 @@ int clock_gettime(clockid_t clock, struct timespec *time)
 
 struct setting {
     const char *name;
-    int64_t seconds; /* ahead */
+    int64_t seconds; /* how far the clock is ahead */
     int64_t rate;
 };
 static const struct setting settings[] = {
@@ -93,7 +93,8 @@ static void set_clock(const struct setting *s)
 static const struct timespec a_while = {.tv_nsec = 120000000};
 static char name[TEST_NAME_SIZE];
 
-/* It took as long as it was to take. That it ends at all is what the test's own limit is for. */
+/* The wait took as long as its timeout, or longer. If it never ended, the time limit of the test
+ * would end it. */
 #define child_waits(Setting, Call, Expected)                                                       \
     do {                                                                                           \
         const int64_t from_ = real_now();                                                          \
@@ -136,7 +137,8 @@ Test(fake_clock, every_timeout_ends)
                      settings[i].name);
 }
 
-/* Rechecks come as well, for one who sleeps for ever and for one who waits by descriptor. */
+/* Rechecks come as well, for a participant that sleeps without a timeout and for one that waits by
+ * descriptor. */
 static int wait_until_it_is_gone(void *argument)
 {
     const struct setting *s = argument;
@@ -178,7 +180,8 @@ Test(fake_clock, rechecks_come)
                      settings[i].name);
 }
 
-/* Each attaching call tests a lock on a byte of its own, also where all see the same time. */
+/* Each call that attaches tests a lock on a byte of its own, also where all calls read the same
+ * time. */
 static void *come_and_go(void *argument)
 {
     shmring_t *host = argument, *q;

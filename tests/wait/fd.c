@@ -174,7 +174,7 @@ Test(fd, always_the_same, .init = setup_spsc, .fini = teardown)
     cr_assert_geq(fd, 0);
     cr_assert_eq(shmring_fd(consumer, SHMRING_READABLE), fd);
     cr_assert(fcntl(fd, F_GETFD) & FD_CLOEXEC);
-    await(fd); /* so that the loop arms it */
+    await(fd); /* so that the loop arms the descriptor */
     arm(consumer, SHMRING_READABLE);
     cr_assert(!is_readable(fd));
     cr_assert_eq(shmring_fd(consumer, SHMRING_READABLE), fd);
@@ -205,7 +205,7 @@ Test(fd, one_for_each_event, .init = setup_spsc, .fini = teardown)
     await(writable);
 }
 
-/* ---- Who rings ------------------------------------------------------------------------------- */
+/* ---- Which calls notify ---------------------------------------------------------------------- */
 
 static void send_in_a_batch(void)
 {
@@ -231,7 +231,7 @@ static void check_each_way_to_send_rings(void)
         int fd = armed(consumer, SHMRING_READABLE);
         ways[i]();
         await(fd);
-        await(fd); /* until it is armed */
+        await(fd); /* until the descriptor is armed */
         cr_assert_eq(shmring_fd_arm(consumer, SHMRING_READABLE), 1);
         receive_one(consumer);
     }
@@ -444,7 +444,7 @@ Test(fd, in_epoll_edge_mpmc, .init = setup_mpmc, .fini = teardown)
     check_loop(await_in_epoll_edge);
 }
 
-/* ---- Several who wait ------------------------------------------------------------------------ */
+/* ---- Several participants that wait ---------------------------------------------------------- */
 
 Test(fd, one_empties_the_notifier_of_two, .init = setup_mpmc, .fini = teardown)
 {
@@ -477,7 +477,7 @@ Test(fd, a_wake_up_is_passed_on, .init = setup_mpmc, .fini = teardown)
     int fd2 = armed(other, SHMRING_READABLE);
     cr_assert_eq(shmring_send_batch(producer, batch, 2), 2);
     cr_assert_eq(shmring_fd_arm(consumer, SHMRING_READABLE), 1);
-    await(fd2); /* although the byte for the batch is gone */
+    await(fd2); /* although the byte that the batch had written is gone */
     receive_one(consumer);
     receive_one(other);
     shmring_close(&other);
@@ -492,7 +492,7 @@ static void child_await(int fd)
     child_assert(poll(&p, 1, -1) == 1);
 }
 
-/* Returns how many it received, modulo 251, when 0 comes. */
+/* Returns the number of messages that it received before a 0, modulo 251. */
 static int consume(void *sum)
 {
     shmring_t *q;
@@ -562,7 +562,7 @@ Test(fd, many_processes, .init = setup_mpmc, .fini = teardown)
     cr_assert_eq(total, (uint64_t)PRODUCERS * EACH * (EACH + 1) / 2);
 }
 
-/* ---- Peers that die or go -------------------------------------------------------------------- */
+/* ---- Peers that die or leave ----------------------------------------------------------------- */
 
 static int die_before_ringing(void *unused)
 {
@@ -630,25 +630,25 @@ Test(fd, a_notifier_that_is_removed_is_made_again, .init = setup_mpmc, .fini = t
 
     cr_assert_eq(shmring_set_waiting(other, &sleepy), 0);
     snprintf(path, sizeof path, "%s", notifier_of(consumer, 'r'));
-    send_one(); /* the producer holds it from now on */
+    send_one(); /* from now on the producer has the notifier open */
     await(fd);
     receive_one(consumer);
     for (int i = 0; i < 3; i++) {
         arm(consumer, SHMRING_READABLE);
         cr_assert_eq(unlink(path), 0);
-        send_one(); /* by the old one, the only one so far */
+        send_one(); /* by the old notifier, the only one so far */
         await(fd);
         receive_one(consumer);
 
         arm(consumer, SHMRING_READABLE);
         cr_assert(!is_readable(fd));
         cr_assert_eq(access(path, F_OK), 0, "it was not made again");
-        late = open_role(SHMRING_PRODUCER); /* which has opened the new one only */
+        late = open_role(SHMRING_PRODUCER); /* which has only the new notifier open */
         cr_assert_eq(shmring_send(late, "hello", 5), 0);
         await(fd);
         receive_one(consumer);
         arm(consumer, SHMRING_READABLE);
-        send_one(); /* by the handle that has the old one open */
+        send_one(); /* by the handle that has the old notifier open */
         await(fd);
         receive_one(consumer);
         shmring_close(&late);
@@ -680,7 +680,8 @@ Test(fd, a_removed_notifier_of_one_who_rings_itself, .init = setup_mpmc, .fini =
     int fd = armed(consumer, SHMRING_READABLE), own = armed(producer, SHMRING_READABLE);
     snprintf(path, sizeof path, "%s", notifier_of(consumer, 'r'));
     cr_assert_eq(unlink(path), 0);
-    arm(consumer, SHMRING_READABLE); /* has a new one; the producer polls the old one */
+    /* The consumer has a new notifier; the producer polls the old one. */
+    arm(consumer, SHMRING_READABLE);
     send_one();
     await(fd);
     await(own);
@@ -734,7 +735,7 @@ static void check_the_last_peer(void)
     cr_assert_eq(shmring_set_waiting(consumer, &peers), 0);
     fd = armed(consumer, SHMRING_READABLE);
     shmring_close(&producer);
-    await(fd); /* a clean close notifies */
+    await(fd); /* the peer's close notifies */
     assert_refused(shmring_fd_arm(consumer, SHMRING_READABLE), EPIPE, "no live producer");
 
     peers.recheck_ms = 1;
@@ -772,7 +773,7 @@ Test(fd, the_name_goes, .init = setup_spsc, .fini = teardown)
 
     cr_assert_eq(shmring_unlink(name), 0);
     send_one();
-    await(fd); /* those attached go on */
+    await(fd); /* participants that are attached go on */
     receive_one(consumer);
     cr_assert_eq(shmring_set_waiting(consumer, &often), 0);
     while ((r = shmring_fd_arm(consumer, SHMRING_READABLE)) == 0)

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The first sleep at a queue, see "The first sleep" in lib/wait/waitword.h: every order in which
- * the steps of a publisher and of two sleepers can happen, on processors with store buffers (total
- * store order).
+ * The first sleep at a queue, see "The first sleep" in lib/wait/waitword.h: the test explores every
+ * order in which the steps of a publisher and of two sleepers can happen on processors with store
+ * buffers (total store order).
  *
- * Every thread is a list of steps; a step is one load, one store into the thread's store buffer, or
+ * Every thread is a list of steps. A step is one load, one store into the thread's store buffer, or
  * one locked instruction, which empties the buffer first. A buffer may be emptied at any time, and
- * is after SHMR_RECHECK_NS: then everything is visible. A sleeper that is not certain sleeps for
- * that long only; here its recheck ends its sleep. A sleeper that is certain sleeps until it is
- * woken: no sleeper may sleep so while the message is there.
+ * is empty after SHMR_RECHECK_NS: then every store is visible. A sleeper that is not certain sleeps
+ * for SHMR_RECHECK_NS at most: here its recheck ends its sleep. A sleeper that is certain sleeps
+ * until it is woken: no sleeper may be in such a sleep while the message is there.
  *
- * The rules for being certain: that of lib/wait/sleep.c, and weaker ones, which must fail here.
+ * The rules for being certain are that of lib/wait/sleep.c, and weaker ones, which must fail here.
  */
 #include <config.h>
 
@@ -24,26 +24,27 @@
 #include "lib/wait/waitword.h"
 
 enum rule {
-    SETTLED, /* of lib/wait/sleep.c: this handle, or one that noted it, announced SHMR_RECHECK_NS
-                ago */
+    /* The rule of lib/wait/sleep.c: this handle, or a handle that has noted it, announced
+     * SHMR_RECHECK_NS ago. */
+    SETTLED,
     SEEN_BEFORE, /* WATCHED was set before this announcement */
     ALWAYS       /* every sleeper is certain */
 };
 
 enum { PUBLISHER, FIRST, SECOND, THREADS };
-enum { ANNOUNCEMENTS = 2 }; /* of each sleeper: one may be woken for nothing, and announce again */
+enum { ANNOUNCEMENTS = 2 }; /* of each sleeper: a spurious wake-up may make it announce again */
 
-/* The steps of a sleeper: announce, be certain or not, poll, go to sleep. Of the publisher: store
- * the message, load the word, and if it says that sleepers may be there, fence, load again,
- * notify. */
+/* A sleeper announces, is certain or not, polls, goes to sleep. The publisher stores the message,
+ * loads the word, and if the word says that sleepers may be there, fences, loads it again, and
+ * notifies. */
 struct state {
-    uint32_t word; /* in memory, as waitword.h has it */
+    uint32_t word; /* the wait word in memory, as in waitword.h */
     bool message;  /* in memory */
     bool buffered; /* the publisher's store of the message is in its store buffer */
-    bool settled;  /* the note */
+    bool settled;  /* a handle has noted that the first 50 ms are over */
     bool long_ago; /* SHMR_RECHECK_NS have passed since the first announcement of all */
     uint8_t step[THREADS];
-    uint8_t turns[THREADS]; /* announcements */
+    uint8_t turns[THREADS]; /* how often each sleeper has announced */
     uint32_t value[THREADS];
     bool certain[THREADS], asleep[THREADS], early[THREADS]; /* early: announced before long_ago */
     bool heeded;
@@ -85,9 +86,8 @@ static void flush(struct state *s)
     s->buffered = false;
 }
 
-/* The functions of waitword.h on the model's word. They are locked instructions and fences, or a
-   load.
- */
+/* The functions of waitword.h, applied to the model's word. Each is a locked instruction, a fence,
+ * or a load. */
 static uint32_t announce(struct state *s)
 {
     struct shmr_waitword waitword = {.word = s->word};
@@ -109,7 +109,8 @@ static void ring(struct state *s)
     struct shmr_waitword waitword = {.word = s->word};
 
     if (shmr_waitword_notify(&waitword) & SHMR_WAITWORD_ASLEEP)
-        for (int t = FIRST; t <= SECOND; t++) /* INT_MAX: that one is enough is waitword_wakes's */
+        /* Wakes all; that waking one is enough is proved by tests/model/waitword_wakes.c. */
+        for (int t = FIRST; t <= SECOND; t++)
             s->asleep[t] = false;
     s->word = waitword.word;
 }
@@ -127,7 +128,7 @@ static bool publish(struct state *s)
     case 2:
         if (!s->heeded)
             return false;
-        flush(s); /* P1; notifying has locked instructions, too */
+        flush(s); /* P1; a notification is a locked instruction, too */
         ring(s);
         return true;
     default:
@@ -168,7 +169,7 @@ static bool sleep_or_look(struct state *s, int me)
         return true;
     case 1:
         if (s->message)
-            s->turns[me] = ANNOUNCEMENTS; /* it has found the message */
+            s->turns[me] = ANNOUNCEMENTS; /* it has found the message and announces no more */
         return true;
     default:
         s->asleep[me] = s->word == s->value[me];
@@ -198,14 +199,15 @@ static void explore(const struct state *s)
         explore(&next);
     }
     if (s->word & SHMR_WAITWORD_WATCHED &&
-        !s->long_ago) { /* since then all buffers have been emptied */
+        !s->long_ago) { /* after that time all buffers have been emptied */
         struct state next = *s;
         flush(&next);
         next.long_ago = true;
         explore(&next);
     }
     for (int t = FIRST; t <= SECOND; t++)
-        if (s->asleep[t] && s->turns[t] < ANNOUNCEMENTS) { /* a signal, or a spurious wake-up */
+        /* A signal, or a spurious wake-up, ends its sleep. */
+        if (s->asleep[t] && s->turns[t] < ANNOUNCEMENTS) {
             struct state next = *s;
             next.asleep[t] = false;
             explore(&next);
@@ -232,7 +234,7 @@ Test(first_sleep, nobody_is_certain_too_early)
     cr_assert_gt(states, 500, "it explores");
 }
 
-/* The second sleeper of all, or the first one the second time. */
+/* The second of two sleepers; or one sleeper, the second time. */
 Test(first_sleep, that_another_was_first_is_not_enough)
 {
     cr_assert(loses_a_wake_up(SEEN_BEFORE));
