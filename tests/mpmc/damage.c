@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a hostile or broken peer may leave in an mpmc queue's segment: it costs messages and gives
- * an error, and no call runs for ever or touches what is not the queue's.
+ * What a hostile or broken peer may write into an mpmc queue's segment: it costs messages, and
+ * calls return an error. No call runs for ever or touches memory that is not the queue's.
  */
 #include <config.h>
 
@@ -38,7 +38,7 @@ static shmring_t *attach(const shmring_t *to)
     return copy;
 }
 
-/* ---- One thing at a time --------------------------------------------------------------------- */
+/* ---- One damaged word at a time -------------------------------------------------------------- */
 
 enum way { RECV, RECV_BATCH, PEEK, WAYS };
 
@@ -113,7 +113,7 @@ Test(mpmc_damage, a_batch_gives_what_came_before, .init = open_queue, .fini = cl
     assert_poisoned();
 }
 
-/* The largest length that can be is not damage. */
+/* max_message itself is a correct length. */
 Test(mpmc_damage, the_maximum_is_no_damage, .init = open_queue, .fini = close_queue)
 {
     cr_assert_eq(shmring_send(q, "a", 1), 0);
@@ -121,7 +121,7 @@ Test(mpmc_damage, the_maximum_is_no_damage, .init = open_queue, .fini = close_qu
     cr_assert_eq(receive(PEEK), LONGEST);
 }
 
-/* A descriptor, which anybody may write, says that we hold what we have given back. */
+/* A peer writes a descriptor which says that this handle holds a message that it has released. */
 Test(mpmc_damage, what_is_not_held_is_not_released, .init = open_queue, .fini = close_queue)
 {
     struct shmr_block *block = mpmc_pages_block(&pages, 0);
@@ -150,7 +150,7 @@ Test(mpmc_damage, others_go_on_and_new_ones_may_come, .init = open_queue, .fini 
     mpmc_pages_block(&pages, 1)->length = UINT32_MAX;
     assert_refused(receive(RECV), EBADMSG, "longer than max_message");
     assert_poisoned();
-    mpmc_pages_block(&pages, 1)->length = 1; /* somebody mends it */
+    mpmc_pages_block(&pages, 1)->length = 1; /* a peer repairs the word */
     cr_assert_eq(shmring_recv(other, buf, sizeof buf), 1);
     cr_assert_eq(shmring_send(other, "c", 1), 0);
     shmring_close(&q);
@@ -159,7 +159,7 @@ Test(mpmc_damage, others_go_on_and_new_ones_may_come, .init = open_queue, .fini 
     cr_assert_eq(shmring_recv(q, buf, sizeof buf), 1);
 }
 
-/* The clock in the segment is anybody's: the dead are found all the same. */
+/* A peer writes the clock in the segment: dead participants are found all the same. */
 Test(mpmc_damage, a_wrong_clock_does_not_end_recovery, .init = open_queue, .fini = close_queue,
      .timeout = 60)
 {
@@ -178,15 +178,15 @@ Test(mpmc_damage, a_wrong_clock_does_not_end_recovery, .init = open_queue, .fini
     }
 }
 
-/* No position is the first that is not published: each entry is laps ahead of the one before. */
+/* No position is the first unpublished one: each entry is laps ahead of the one before. */
 static void make_ring_endless(void)
 {
     for (uint64_t i = 0; i < CAPACITY; i++)
         mpmc_pages_block(&pages, i)->entry = (i + 1) << 37 << SHMR_BLOCK_BITS | i;
 }
 
-/* What the dead one held is for its successor, with the same tag. It cannot recover it yet, so its
- * end looks like a death, and the next one does. */
+/* The successor in the row must recover what the dead owner held, with the same tag. At first it
+ * cannot, so its own close leaves the row as a dead owner's, and the next successor's does not. */
 Test(mpmc_damage, a_recovery_that_is_finished_by_the_next)
 {
     struct shmring_config config = {.kind = SHMRING_MPMC,
@@ -224,7 +224,7 @@ Test(mpmc_damage, a_recovery_that_is_finished_by_the_next)
     close_queue();
 }
 
-/* ---- Everything at once ---------------------------------------------------------------------- */
+/* ---- Random damage --------------------------------------------------------------------------- */
 
 static uint64_t state;
 
@@ -249,7 +249,7 @@ static uint64_t some_word(void)
     }
 }
 
-/* Anywhere but in the header, which is read once, and in the identities of the rows. */
+/* Write anywhere but in the header, which is read once, and in the identities of the rows. */
 static void scribble(void)
 {
     const uint64_t word = some_word();
@@ -358,7 +358,7 @@ Test(mpmc_damage, no_word_harms, .timeout = 60)
             struct player *p = &players[test_random_below(&state, 3)];
             pages.tail->swept = 0;
             if (!p->handle && shmring_dup(&p->handle, q, BOTH) < 0)
-                break; /* damaged rows may look as if they were all taken */
+                break; /* damaged rows may all look taken */
             operate(p);
             if (i % 4 == 0)
                 scribble();

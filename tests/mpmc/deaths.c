@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a killed participant of an mpmc queue held is usable again, whoever is left to see to it. */
+/* What a killed participant of an mpmc queue held can be used again, whichever participant recovers
+ * it. */
 #include <config.h>
 
 #include <errno.h>
@@ -65,11 +66,11 @@ static struct shmring_stat stat_now(void)
     return st;
 }
 
-/* ---- Somebody who holds -------------------------------------------------------------------- */
+/* ---- A participant that holds messages ------------------------------------------------------- */
 
 struct holder {
-    int taken, reserved; /* how many */
-    int holds[2];        /* it says when it does */
+    int taken, reserved; /* how many messages it takes, and how many places it reserves */
+    int holds[2];        /* a pipe by which it tells that it holds them */
     int (*then)(shmring_t *);
 };
 
@@ -103,7 +104,7 @@ static pid_t start_holder(struct holder *holder)
     return pid;
 }
 
-/* Somebody takes and reserves so many, and is killed. */
+/* A participant takes and reserves this many, and is killed. */
 static void die_holding(int taken, int reserved)
 {
     struct holder holder = {.taken = taken, .reserved = reserved};
@@ -111,7 +112,7 @@ static void die_holding(int taken, int reserved)
     test_kill(start_holder(&holder));
 }
 
-/* ---- By request ------------------------------------------------------------------------------ */
+/* ---- By shmring_recover() -------------------------------------------------------------------- */
 
 Test(mpmc_deaths, messages_come_again_last_and_flagged, .init = open_queue, .fini = close_queue)
 {
@@ -137,7 +138,8 @@ Test(mpmc_deaths, every_death_counts_as_a_delivery, .init = open_queue, .fini = 
         cr_assert_eq(shmring_recover(q, NULL), 1);
     }
     assert_next(0, 6);
-    send_numbers(1, CAPACITY); /* the count is the message's, not its block's */
+    /* The count of deliveries belongs to the message, not to its block. */
+    send_numbers(1, CAPACITY);
     for (uint64_t i = 1; i <= CAPACITY; i++)
         assert_next(i, 1);
 }
@@ -164,8 +166,8 @@ static int send_and_die(void *unused)
     return 1;
 }
 
-/* Its own messages wait with its tag, beside a reservation: only that is freed. And its row is the
- * next one's. */
+/* The dead producer's messages wait in blocks with its tag, and it had a reservation: only that is
+ * freed. The next producer gets the same row. */
 Test(mpmc_deaths, a_dead_producers_messages_stay, .init = open_queue, .fini = close_queue)
 {
     for (int i = 0; i < 3; i++) {
@@ -256,7 +258,7 @@ Test(mpmc_deaths, more_than_the_report_names_are_counted, .init = open_queue, .f
                  (uint32_t)pids[SHMRING_RECOVERED_MAX - 1]);
 }
 
-/* ---- By whoever uses the queue --------------------------------------------------------------- */
+/* ---- By sends and receives ------------------------------------------------------------------- */
 
 Test(mpmc_deaths, who_opens_recovers, .init = open_queue, .fini = close_queue)
 {
@@ -323,7 +325,7 @@ Test(mpmc_deaths, who_is_busy_recovers, .init = open_queue, .fini = close_queue,
     }
 }
 
-/* ---- Who is dead, and who is not ------------------------------------------------------------- */
+/* ---- Which participant is dead --------------------------------------------------------------- */
 
 static int go_on_later(shmring_t *mine)
 {
@@ -342,7 +344,8 @@ Test(mpmc_deaths, who_is_stopped_is_not_robbed, .init = open_queue, .fini = clos
     cr_assert_eq(waitid(P_PID, (id_t)pid, &info, WSTOPPED | WNOWAIT), 0);
     cr_assert_eq(shmring_recover(q, NULL), 0);
     assert_next(2, 1);
-    for (uint64_t i = 0; i < 200; i++) { /* nobody waits for it, laps later */
+    /* No send or receive waits for the stopped participant, laps later. */
+    for (uint64_t i = 0; i < 200; i++) {
         send_numbers(i, CAPACITY - 3);
         cr_assert_eq(shmring_send(q, "x", 1), -EAGAIN);
         for (uint64_t k = i; k < i + CAPACITY - 3; k++)
@@ -351,7 +354,7 @@ Test(mpmc_deaths, who_is_stopped_is_not_robbed, .init = open_queue, .fini = clos
     }
     kill(pid, SIGCONT);
     cr_assert_eq(test_wait(pid), 0);
-    assert_next(0, 2); /* it has closed with them */
+    assert_next(0, 2); /* it has closed, and so given the messages back */
     assert_next(1, 2);
     assert_all_blocks_are_free();
 }
@@ -360,10 +363,10 @@ static int grandchild[2];
 
 static int die_before_a_child(shmring_t *mine)
 {
-    const pid_t pid = fork(); /* inherits all that is inherited */
+    const pid_t pid = fork(); /* the child inherits every descriptor and mapping that a child can */
 
     if (pid == 0) {
-        alarm(60); /* should nobody end it */
+        alarm(60); /* ends the child if the test does not */
         pause();
         _exit(1);
     }
@@ -380,7 +383,7 @@ Test(mpmc_deaths, a_child_of_the_dead_does_not_hide_its_death, .init = open_queu
     pid_t pid;
 
     test_pipe(grandchild);
-    prctl(PR_SET_CHILD_SUBREAPER, 1); /* it becomes a child of this process */
+    prctl(PR_SET_CHILD_SUBREAPER, 1); /* the orphan becomes a child of this process */
     send_numbers(0, 1);
     cr_assert_eq(test_wait(start_holder(&holder)), -SIGKILL);
     cr_assert_eq(read(grandchild[0], &pid, sizeof pid), sizeof pid);
@@ -404,7 +407,7 @@ Test(mpmc_deaths, the_rows_of_the_dead_are_used_again)
     cr_assert_eq(shmring_create(&q, "memfd:test", &config), 0);
     send_numbers(0, 3);
     for (uint32_t i = 0; i < 50; i++) {
-        /* There is one row for it, the last one's: what that one held comes first. */
+        /* There is one row for the holders: the next holder recovers what the last one held. */
         struct holder holder = {.taken = 1 + (int)i % 3, .reserved = 4};
         const pid_t pid = start_holder(&holder);
         cr_assert_eq(shmring_participants(q, row, 2), 2);
@@ -436,8 +439,8 @@ static int recover_when_told(void *argument)
     return 1;
 }
 
-/* Killed in the midst of it, as far as chance brings it: the messages are in one dead hand or in
- * another. The one that comes after finds all of them, once each. */
+/* A recoverer is killed at a random moment: the messages then belong to it or still to the first
+ * dead one. The next recoverer finds each message once. */
 Test(mpmc_deaths, a_recoverer_may_die, .timeout = 60)
 {
     enum { BLOCKS = 128, HELD = 64 };
@@ -459,7 +462,8 @@ Test(mpmc_deaths, a_recoverer_may_die, .timeout = 60)
         cr_assert_eq(waitid(P_PID, (id_t)recoverer, &stopped, WSTOPPED | WNOWAIT), 0);
         test_kill(dead);
         kill(recoverer, SIGCONT);
-        for (uint32_t i = test_random_below(&state, 30000); i > 0; i--) /* some moment */
+        /* A random moment of the recovery. */
+        for (uint32_t i = test_random_below(&state, 30000); i > 0; i--)
             __asm__ volatile("");
         test_kill(recoverer);
         close(ends[0]);

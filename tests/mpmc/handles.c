@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Handles of an mpmc queue: what each may do, with what parameters a queue is made and opened, and
- * what they see of each other. */
+/* Handles of an mpmc queue: what each may do, with which parameters a program makes and opens a
+ * queue, and what handles see of each other. */
 #include <config.h>
 
 #include <sys/resource.h>
@@ -8,7 +8,7 @@
 
 #include "pair.h"
 
-/* ---- Who may --------------------------------------------------------------------------------- */
+/* ---- Roles ----------------------------------------------------------------------------------- */
 
 static void assert_may_not_send(shmring_t *q, int error, const char *words)
 {
@@ -67,7 +67,8 @@ static int use_parents_handle(void *unused)
     child_assert(shmring_release(consumer, NULL) == -ENOTCONN);
     child_assert(shmring_recover(consumer, NULL) == -ENOTCONN);
     child_assert(shmring_dup(&mine, consumer, SHMRING_CONSUMER) == 0);
-    shmring_close(&consumer); /* the parent stays attached, with what it holds */
+    /* The parent's handle stays attached, with the messages that it holds. */
+    shmring_close(&consumer);
     shmring_close(&producer);
     child_assert(shmring_peek(mine, &msg, NULL) == 10 && message_is(1, msg, 10));
     child_assert(shmring_release(mine, msg) == 0);
@@ -140,7 +141,7 @@ Test(mpmc_handles, the_largest_table_can_be_filled)
     for (; count < SHMRING_PARTICIPANTS_MAX; count++)
         all[count] = attach(all[0], BOTH);
     assert_refused(shmring_dup(&none, all[0], BOTH), EUSERS, "all 1024");
-    /* the highest rows fit into a descriptor's owner */
+    /* A descriptor has enough bits for the owner in the highest row. */
     cr_assert_eq(shmring_send(all[count - 1], "x", 1), 0);
     cr_assert_eq(shmring_peek(all[count - 2], &msg, NULL), 1);
     shmring_close(&all[count - 1]);
@@ -181,7 +182,7 @@ Test(mpmc_handles, what_exists_is_opened_only_with_the_same_parameters)
     test_name(name);
     config.flags |= SHMRING_OPEN_OR_CREATE;
     cr_assert_eq(shmring_create(&first, name, &config), 0);
-    config.max_participants = 64; /* what 0 means */
+    config.max_participants = 64; /* the same as 0, the default */
     cr_assert_eq(shmring_create(&second, name, &config), 0, "%s", shmring_strerror_detail());
     shmring_close(&second);
 
@@ -230,7 +231,7 @@ Test(mpmc_handles, what_was_committed_after_the_name_went_can_be_received)
     close_both();
 }
 
-/* ---- Looking --------------------------------------------------------------------------------- */
+/* ---- Observing ------------------------------------------------------------------------------- */
 
 Test(mpmc_handles, the_table_tells_who_holds_what, .init = open_both, .fini = close_both)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Every operation on an mpmc queue, and every result that shmring.h promises. Who may call it, and
- * with what parameters: tests/mpmc/handles.c. */
+/* Every operation on an mpmc queue, and every result that shmring.h promises. test_mpmc_handles.c
+ * tests which handle may make a call, and wrong parameters. */
 #include <config.h>
 
 #include "pair.h"
@@ -23,7 +23,7 @@ Test(mpmc, one_byte_too_long_is_refused, .init = open_both, .fini = close_both)
     assert_refused(shmring_send(producer, NULL, LONGEST + 1), EMSGSIZE, "at most 100");
     assert_refused(shmring_reserve(producer, LONGEST + 1, &msg), EMSGSIZE, "at most 100");
     assert_refused(shmring_send(producer, NULL, SIZE_MAX), EMSGSIZE, "at most 100");
-    /* a length that is fine when cut off to 32 bits */
+    /* cut off to 32 bits, this length would be correct */
     assert_refused(shmring_send(producer, NULL, (size_t)1 << 32), EMSGSIZE, "at most 100");
     cr_assert_eq(msg, producer, "the place for the reservation was written to");
     assert_empty();
@@ -42,7 +42,7 @@ Test(mpmc, a_message_too_long_for_the_buffer_stays, .init = open_both, .fini = c
     }
     cr_assert_eq(stat_of(consumer).depth, 2);
     assert_receives(0, 10);
-    const void *msg = peek_number(1, 10, 1); /* and it does not count as a delivery */
+    const void *msg = peek_number(1, 10, 1); /* the failed receive does not count as a delivery */
     cr_assert_eq(shmring_release(consumer, msg), 0);
     assert_empty();
 }
@@ -72,7 +72,7 @@ Test(mpmc, first_in_first_out_whoever_sends)
     shmring_close(&q);
 }
 
-/* Wherever in the ring it begins. */
+/* The queue takes exactly `capacity` messages, at every position of the ring. */
 Test(mpmc, full_is_exact_for_every_capacity)
 {
     for (uint64_t capacity = 2; capacity <= 64; capacity *= 2) {
@@ -90,7 +90,8 @@ Test(mpmc, full_is_exact_for_every_capacity)
     }
 }
 
-/* What is held takes room wherever it is: the rest is found, in however many tries. */
+/* Held messages take room, wherever their blocks are. A send finds each of the other blocks,
+ * however many blocks it must examine. */
 Test(mpmc, every_block_that_is_free_is_found)
 {
     enum { BLOCKS = 1024, EACH = 64 };
@@ -103,7 +104,7 @@ Test(mpmc, every_block_that_is_free_is_found)
         others[i] = attach(producer, SHMRING_CONSUMER);
         for (int j = 0; j < EACH; j++)
             cr_assert_eq(shmring_peek(others[i], &held[j], NULL), 1);
-        if (i == 11) /* one block is free, in the midst of those that are held */
+        if (i == 11) /* one block is free, between blocks that are held */
             cr_assert_eq(shmring_release(others[i], held[17]), 0);
     }
     int tries = 0;
@@ -174,7 +175,8 @@ Test(mpmc, others_send_while_a_reservation_is_open, .init = open_both, .fini = c
 {
     void *reserved = reserve_number(0, 50);
 
-    for (uint64_t i = 1; i < 100; i++) { /* laps past it, from the same handle */
+    /* 99 laps while the reservation is open, from the same handle. */
+    for (uint64_t i = 1; i < 100; i++) {
         cr_assert_eq(send_number(i, 10), 0);
         assert_receives(i, 10);
     }
@@ -271,7 +273,8 @@ static uint64_t peek_position(shmring_t *q, uint32_t deliveries)
     return info.position;
 }
 
-/* Also where other messages have passed it meanwhile, and whoever had it. */
+/* A message keeps its position, also when other messages were delivered meanwhile, and whichever
+ * consumer had it. */
 Test(mpmc, a_message_keeps_its_position_when_it_is_delivered_again, .init = open_both,
      .fini = close_both)
 {
@@ -288,7 +291,8 @@ Test(mpmc, a_message_keeps_its_position_when_it_is_delivered_again, .init = open
             assert_receives(100 + times - 1, 10);
     }
     cr_assert_eq(peek_position(consumer, 4), 1);
-    cr_assert_eq(peek_position(consumer, 1), 8); /* it went to 3, 5 and 7 */
+    /* The redeliveries took the positions 3, 5 and 7. */
+    cr_assert_eq(peek_position(consumer, 1), 8);
 }
 
 Test(mpmc, messages_are_released_in_any_order_and_once, .init = open_both, .fini = close_both)
@@ -313,7 +317,7 @@ Test(mpmc, messages_are_released_in_any_order_and_once, .init = open_both, .fini
     assert_fits(producer, CAPACITY);
 }
 
-/* The double release after somebody else got the block does nothing to it. */
+/* A second release does nothing to the block when another consumer has it. */
 Test(mpmc, a_message_of_another_handle_is_not_released, .init = open_both, .fini = close_both)
 {
     shmring_t *other = attach(producer, SHMRING_CONSUMER);
@@ -322,7 +326,7 @@ Test(mpmc, a_message_of_another_handle_is_not_released, .init = open_both, .fini
     send_numbers(0, 1);
     mine = peek_number(0, 10, 1);
     cr_assert_eq(shmring_release(consumer, mine), 0);
-    for (uint64_t i = 1; i <= CAPACITY; i++) { /* once around: the same block */
+    for (uint64_t i = 1; i <= CAPACITY; i++) { /* one lap: the same block is used again */
         cr_assert_eq(send_number(i, 10), 0);
         cr_assert_eq(shmring_peek(other, &theirs, NULL), 10);
         assert_refused(shmring_release(consumer, mine), EINVAL, "not a message held");
@@ -338,7 +342,7 @@ Test(mpmc, what_is_held_is_not_overwritten, .init = open_both, .fini = close_bot
 {
     send_numbers(0, 3);
     const void *held = peek_number(0, 10, 1);
-    assert_receives(1, 10); /* copying while something is held is fine */
+    assert_receives(1, 10); /* while a message is held, other messages can be received */
     assert_receives(2, 10);
     for (uint64_t i = 3; i < 200; i++) {
         cr_assert_eq(send_number(i, LONGEST), 0);

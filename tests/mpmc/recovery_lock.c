@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whoever recovers a dead participant holds the lock of its row meanwhile, so that nobody else does
- * the same: looked at in the middle of a recovery, from the handler of a page fault.
+ * A process that recovers a dead participant holds the lock of its row meanwhile, so that no other
+ * process recovers the same one. The handler of a page fault checks this in the middle of a
+ * recovery.
  */
 #include <config.h>
 

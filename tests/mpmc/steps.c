@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Random steps of several handles against a model of the queue: which message comes next, which
- * handle holds which messages, how many blocks are free. Handles are opened, close or die with the
- * messages they hold, and fall laps behind. The queues start just before every place where a
+ * Random steps of several handles, compared with a model of the queue: which message comes next,
+ * which handle holds which messages, how many blocks are free. Handles are opened, close or die
+ * while they hold messages, and fall laps behind. The queues start just before each place where a
  * position or a cycle wraps.
  */
 #include <config.h>
@@ -21,19 +21,19 @@ enum { HANDLES = 5, ROWS = 7, LONGEST = 60, MESSAGES_MAX = 1 << 16, CAPACITY_MAX
 struct message {
     uint32_t number;
     uint32_t deliveries; /* so far */
-    uint32_t group;      /* messages redelivered at the same time come in any order */
+    uint32_t group;      /* messages that were redelivered at the same time may come in any order */
 };
 
 struct list {
     uint32_t count;
     struct message at[CAPACITY_MAX];
-    void *block[CAPACITY_MAX]; /* of those held or reserved */
+    void *block[CAPACITY_MAX]; /* the blocks of the messages that are held or reserved */
 };
 
 static struct player {
     shmring_t *q;
     struct list held;
-    struct list reserved; /* numbers are not known before the commit */
+    struct list reserved; /* a reservation gets its number at the commit */
 } players[HANDLES];
 
 static uint64_t state;
@@ -42,8 +42,9 @@ static bool at_most_once;
 static struct mpmc_pages pages;
 static shmring_t *observer;
 static struct list waiting;
-static struct list dead; /* messages that dead handles hold, and their reservations: deliveries 0 */
-static uint32_t dead_handles, recovered; /* handles, so far */
+static struct list dead; /* what dead handles held: messages, and reservations with 0 deliveries */
+/* How many handles have died, and were recovered, so far. */
+static uint32_t dead_handles, recovered;
 static uint32_t next_number, next_group, released;
 static uint64_t redelivered, dropped;
 
@@ -89,13 +90,14 @@ static void write_message(void *block, uint32_t number)
     memcpy((char *)block + 4, message_content(number), length_of(number) - 4);
 }
 
-/* ---- What the queue may do on its own -------------------------------------------------------- */
+/* ---- What a recovery does to the model ------------------------------------------------------- */
 
-/* The messages of the list come again, at the end of the queue; with at-most-once they do not. */
+/* The messages of the list come again, at the end of the queue; with at-most-once they are
+ * dropped. */
 static void come_again(struct list *list)
 {
     for (uint32_t i = 0; i < list->count; i++) {
-        if (list->at[i].deliveries == 0) /* a reservation */
+        if (list->at[i].deliveries == 0) /* the entry is a reservation */
             continue;
         if (at_most_once) {
             dropped++;
@@ -109,7 +111,7 @@ static void come_again(struct list *list)
     list->count = 0;
 }
 
-/* Note whether this step has recovered the dead. */
+/* Note whether this step has recovered the dead handles. */
 static void note_recovery(void)
 {
     uint64_t now = 0;
@@ -134,7 +136,7 @@ static void sent(uint32_t number)
     next_number++;
 }
 
-/* The check is exact, as a call examines that many blocks. */
+/* The result must be exact: in a queue this small a call examines every block. */
 static void check_full(int r)
 {
     cr_assert_eq(r, blocks_used() == capacity ? -EAGAIN : 0, "%d: %u of %u blocks are used", r,
@@ -168,7 +170,7 @@ static void step_send_batch(struct player *p)
         check_full(-EAGAIN);
 }
 
-/* Handles that seldom make a step do not hold messages of a small queue. */
+/* Handles that seldom make a step do not hold messages of a small queue: they would fill it. */
 static bool may_hold(const struct player *p)
 {
     return capacity >= 8 || p < &players[3];
@@ -209,8 +211,7 @@ static void step_cancel(struct player *p)
 
 /* ---- Receiving ------------------------------------------------------------------------------- */
 
-/* Check that the message that came is the next one, or was redelivered together with the next
- * one. */
+/* Check that this is the next message, or one that was redelivered together with the next one. */
 static struct message came(const void *bytes, ssize_t len)
 {
     uint32_t number, at = 0;
@@ -291,7 +292,7 @@ static void step_release(struct player *p)
     released++;
 }
 
-/* ---- Coming and going ------------------------------------------------------------------------ */
+/* ---- Opening, closing and dying -------------------------------------------------------------- */
 
 static void step_open(struct player *p)
 {
@@ -359,7 +360,7 @@ static void check_state(void)
     cr_assert_eq(held, blocks_used() - waiting.count);
 }
 
-/* Some handles make steps often and some seldom: these are laps behind when they do. */
+/* Some handles make steps often and some seldom: the latter are laps behind when they make one. */
 static struct player *choose_player(void)
 {
     const uint32_t r = below(400);
@@ -397,7 +398,7 @@ static void finish(void)
     while (waiting.count != 0)
         step_recv(&players[0]);
     check_state();
-    for (uint32_t i = 0; i <= capacity; i++) /* nothing has leaked */
+    for (uint32_t i = 0; i <= capacity; i++) /* all blocks are free again */
         cr_assert_eq(shmring_send(players[0].q, "x", 1), i < capacity ? 0 : -EAGAIN);
     shmring_close(&players[0].q);
     mpmc_pages_unmap(&pages);
@@ -424,7 +425,8 @@ static void play(uint32_t blocks, uint64_t start, int steps)
     for (int i = 0; i < HANDLES; i++)
         step_open(&players[i]);
     for (int i = 0; i < steps; i++) {
-        step(i / 200 % 3 == 0 ? 80 : i / 200 % 3 == 1 ? 50 : 20); /* fill, keep level, empty */
+        /* Fill the queue, keep it level, empty it. */
+        step(i / 200 % 3 == 0 ? 80 : i / 200 % 3 == 1 ? 50 : 20);
         if (i % 50 == 0)
             check_state();
     }
@@ -432,7 +434,7 @@ static void play(uint32_t blocks, uint64_t start, int steps)
     finish();
 }
 
-/* ---- Where it starts ------------------------------------------------------------------------- */
+/* ---- The position at which it starts --------------------------------------------------------- */
 
 static void play_from(uint64_t start)
 {
@@ -440,7 +442,7 @@ static void play_from(uint64_t start)
     for (uint32_t blocks = 2; blocks <= CAPACITY_MAX; blocks *= 2)
         for (int i = 0; i < 3; i++) {
             at_most_once = i == 2;
-            /* at most a lap before the wrap, so that the lap before it is used too */
+            /* At most a lap before the wrap, so that the lap before it is used too. */
             play(blocks, start - below(2 * blocks), 4000);
         }
 }

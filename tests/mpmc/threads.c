@@ -2,7 +2,7 @@
 /*
  * Several producers and consumers in threads, with deaths and recovery. They share one mapping and
  * use lib/mpmc/participant.h on it, so that ThreadSanitizer sees all of them at the same addresses.
- * And threads that open and close handles of one queue all the time.
+ * In another test, threads open and close handles of one queue all the time.
  */
 #include <config.h>
 
@@ -18,17 +18,18 @@
 enum { CAPACITY = 16, LONGEST = 100, MESSAGES = 30000 };
 enum { PRODUCERS = 3, CONSUMERS = 3, ROWS = PRODUCERS + CONSUMERS + 1 };
 
-/* In a thread, where Criterion's assertions do not work, the whole test ends. */
+/* For threads, where Criterion's assertions do not work: a failure ends the whole test. */
 #define thread_assert(Condition) child_assert(Condition)
 
 static struct shmr_geometry geometry;
 static struct shmr_map map;
 static uint64_t seed;
 
-static _Atomic uint32_t delivered; /* messages released, each once: the dead release nothing */
-static _Atomic uint8_t plain[PRODUCERS][MESSAGES]; /* times delivered without a flag */
+/* Messages released; each counts once, because a dead participant releases nothing. */
+static _Atomic uint32_t delivered;
+static _Atomic uint8_t plain[PRODUCERS][MESSAGES]; /* how often each was delivered without a flag */
 
-/* Participants that are dead, by row: a thread has stopped using them. */
+/* Dead participants, by row: their thread uses them no more. */
 static pthread_mutex_t dead_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t dead_change = PTHREAD_COND_INITIALIZER;
 static bool dead[ROWS];
@@ -61,7 +62,8 @@ static void free_memory(void)
     free(map.base);
 }
 
-/* Leave what the participant of that row holds to the recoverer, and come back as another. */
+/* Leave what the participant of that row holds to the recoverer, wait for the recovery, and go on
+ * as a new participant. */
 static void die(struct shmr_mpmc_participant *p, uint32_t row)
 {
     pthread_mutex_lock(&dead_lock);
@@ -111,7 +113,7 @@ static void *produce(void *argument)
     shmr_mpmc_participant_init(&p, &geometry, &map, producer);
     for (uint32_t number = 0; number < MESSAGES;) {
         const uint32_t way = test_random_below(&state, 1000);
-        if (way == 0) { /* with a block that it was about to fill */
+        if (way == 0) { /* die while it owns a block that it was about to fill */
             if (shmr_mpmc_reserve(&p, LONGEST, &block) == 0)
                 memset(block, 0xff, LONGEST);
             die(&p, producer);
@@ -173,7 +175,7 @@ static void *consume(void *argument)
     return NULL;
 }
 
-/* Recovers the dead one after the other, while the others go on. */
+/* Recovers dead participants one after the other, while the other threads go on. */
 static void *recover(void *unused)
 {
     struct shmr_mpmc_participant p;
@@ -209,7 +211,7 @@ Test(mpmc_threads, what_is_sent_comes_whatever_dies, .init = map_memory, .fini =
     struct shmr_mpmc_participant p;
 
     seed = test_seed();
-    (void)message_content(0); /* made by the first who asks */
+    (void)message_content(0); /* the first call makes the random bytes */
     for (uintptr_t i = 0; i < ROWS; i++)
         cr_assert_eq(pthread_create(&threads[i], NULL,
                                     i < PRODUCERS  ? produce
@@ -235,7 +237,7 @@ Test(mpmc_threads, what_is_sent_comes_whatever_dies, .init = map_memory, .fini =
         cr_assert_eq(shmr_mpmc_send(&p, "x", 1), i < CAPACITY ? 0 : -EAGAIN, "%d fit", i);
 }
 
-/* ---- Coming and going ------------------------------------------------------------------------ */
+/* ---- Opening and closing --------------------------------------------------------------------- */
 
 enum { GUESTS = 4, VISITS = 150 };
 

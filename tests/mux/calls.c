@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Waiting for several queues at once: each call, and several threads. As in tests/wait/calls.c
- * nothing depends on how long something takes: a wake-up that is lost ends the test by its own time
- * limit.
+ * Waiting for several queues at once: each call, and several threads. As in test_wait.c no test
+ * depends on how long something takes: if a wake-up is lost, the test's own time limit ends it.
  */
 #include <config.h>
 
@@ -92,7 +91,7 @@ Test(mux, room_is_an_event, .init = setup, .fini = teardown)
     cr_assert_eq(shmring_send(other[0], "0123456", 8), 0);
 }
 
-/* A loan ends with the next wait also when the thread then waits in vain. */
+/* A loan ends with the thread's next wait, also if that wait finds nothing. */
 Test(mux, at_most_n_events, .init = setup, .fini = teardown)
 {
     int heard[5] = {0};
@@ -129,7 +128,7 @@ Test(mux, wake_a_sleeper, .init = setup, .fini = teardown)
     start(&t[0], wait_once);
     start(&t[1], wait_once);
     shmring_mux_wake(mux);
-    shmring_mux_wake(mux); /* may be one with the first */
+    shmring_mux_wake(mux); /* may count together with the first */
     while (pthread_tryjoin_np(t[0].thread, NULL) != 0)
         shmring_mux_wake(mux);
     while (pthread_tryjoin_np(t[1].thread, NULL) != 0)
@@ -149,7 +148,7 @@ static void *receive_once(void *argument)
     return NULL;
 }
 
-/* One leads, the others wait to. */
+/* One thread leads, the others wait to lead. */
 Test(mux, several_wait_for_one_queue, .init = setup, .fini = teardown)
 {
     struct thread t[3];
@@ -186,7 +185,7 @@ static void nothing(int signal)
 static void wake_from_a_handler(int signal)
 {
     (void)signal;
-    shmring_mux_wake(mux); /* as another thread would, at this very moment */
+    shmring_mux_wake(mux); /* as another thread could at this very moment */
 }
 
 static int be_woken_and_interrupted(void *unused)
@@ -198,12 +197,13 @@ static int be_woken_and_interrupted(void *unused)
     make_and_add(0, 1);
     child_assert(sigaction(SIGUSR1, &action, NULL) == 0);
     child_assert(shmring_mux_wait(mux, events, EVENTS, for_ever) == 0);
-    signal(SIGUSR1, SIG_IGN); /* there may be more of them */
+    signal(SIGUSR1, SIG_IGN); /* the test may have sent more signals */
     teardown();
     return 0;
 }
 
-/* The sleep ends by a signal, and the wake-up is there: it is told, and not the signal. */
+/* A signal ends the sleep, and another thread has called shmring_mux_wake(): the wait reports that
+ * call, not the signal. */
 Test(mux, a_wake_up_is_not_swallowed_by_a_signal)
 {
     pid_t pid = test_fork(be_woken_and_interrupted, NULL);
@@ -220,7 +220,7 @@ static int be_interrupted(void *count)
     make_and_add(0, *(int *)count);
     child_assert(sigaction(SIGUSR1, &action, NULL) == 0);
     child_assert(shmring_mux_wait(mux, events, EVENTS, for_ever) == -EINTR);
-    signal(SIGUSR1, SIG_IGN); /* there may be more of them */
+    signal(SIGUSR1, SIG_IGN); /* the test may have sent more signals */
     send_to(0);
     child_assert(shmring_mux_wait(mux, events, EVENTS, for_ever) == 1);
     teardown();
@@ -232,7 +232,7 @@ Test(mux, a_signal_interrupts)
     for (int count = 1; count <= IN_A_GROUP + 1; count += IN_A_GROUP) {
         pid_t pid = test_fork(be_interrupted, &count);
         int sent = 0;
-        do { /* until the handler is there, and it sleeps */
+        do { /* until the handler is installed and the child sleeps */
             test_await_sleep(pid);
             sent += kill(pid, 0) == 0;
         } while (sent < 3);
@@ -257,7 +257,7 @@ static void *borrow_until_told(void *argument)
     return NULL;
 }
 
-/* The queue 0 has a message, and the thread has borrowed it. */
+/* Queue 0 has a message, and the thread has borrowed the queue. */
 static void start_borrower(struct thread *t)
 {
     sigset_t told;
@@ -285,11 +285,11 @@ Test(mux, what_is_borrowed_is_given_to_nobody_else, .init = setup, .fini = teard
     send_to(1);
     expect(1);
     pthread_kill(t.thread, SIGUSR1);
-    expect(0); /* given back while this sleeps, or before */
+    expect(0); /* the thread gives it back during this wait, or before */
     cr_assert_eq(result_of(&t), 1);
 }
 
-/* The thread ends, and what it has borrowed is given to others, with one queue as with many. */
+/* A thread ends: other threads get what it had borrowed, with one queue as with many. */
 Test(mux, a_thread_that_ends_gives_back, .init = setup, .fini = teardown)
 {
     struct thread t;
@@ -319,11 +319,11 @@ static void *wait_on_two(void *argument)
 
     cr_assert_eq(shmring_mux_create(&brief, NULL), 0);
     t->result = shmring_mux_wait(brief, &none, 1, &at_once);
-    shmring_mux_destroy(&brief); /* what it knew of this thread goes when the thread ends */
+    shmring_mux_destroy(&brief); /* its record of this thread is freed when the thread ends */
     return wait_once(t);
 }
 
-/* A mux may be destroyed before a thread that waited on it ends, and after. */
+/* A program may destroy a mux before or after a thread that waited on it ends. */
 Test(mux, threads_and_muxes_end_in_any_order)
 {
     struct thread t;
@@ -335,7 +335,7 @@ Test(mux, threads_and_muxes_end_in_any_order)
     cr_assert_eq(result_of(&t), 1);
     cr_assert_eq(shmring_mux_wait(mux, events, EVENTS, for_ever), 1);
     teardown();
-    setup(); /* at the same place in memory, most likely */
+    setup(); /* the new mux is most likely at the same address */
     cr_assert_eq(shmring_mux_done(mux, mine[0]), -ENOENT);
     cr_assert_eq(shmring_mux_wait(mux, events, EVENTS, &at_once), -ETIMEDOUT);
     teardown();
@@ -366,7 +366,7 @@ Test(mux, removal_waits_for_a_borrower, .init = setup, .fini = teardown)
     expect(1);
 }
 
-/* Somebody may just be looking at the entry: for liburcu this thread is. */
+/* A thread may be reading the entry just then: this one is in a read-side section of liburcu. */
 Test(mux, removal_waits_for_a_grace_period, .init = setup, .fini = teardown)
 {
     struct thread remover;
@@ -402,7 +402,8 @@ Test(mux, a_borrower_may_remove, .init = setup, .fini = teardown)
     cr_assert_eq(events[0].data, NULL);
 }
 
-/* Somebody sleeps already, with as many queues, when another one is added; and then removed. */
+/* A thread already sleeps, with `count` queues, when the test adds another one, and then removes
+ * it. */
 static void check_a_sleeper_hears_of(int count)
 {
     struct thread t;
@@ -418,7 +419,7 @@ static void check_a_sleeper_hears_of(int count)
 
     start(&t, wait_once);
     cr_assert_eq(shmring_mux_remove(mux, mine[count]), 0);
-    send_to(count); /* to nobody's delight */
+    send_to(count); /* no thread gets that event */
     shmring_close(&mine[count]);
     if (count == 0)
         shmring_mux_wake(mux);
@@ -487,7 +488,8 @@ Test(mux, nothing_is_left)
 
     for (int i = 0; i < TIMES; i++)
         live_once();
-    assert_holds_no_more_than(&before, 64 * MIB); /* the C library keeps stacks of threads */
+    /* The C library keeps the stacks of ended threads. */
+    assert_holds_no_more_than(&before, 64 * MIB);
 }
 
 static int add_without_a_thread(void *unused)

@@ -16,7 +16,7 @@ enum { ERRORS = sizeof errors / sizeof errors[0] };
 
 static const struct timespec a_while = {.tv_nsec = 100000000};
 
-/* Everybody sleeps, and everybody hears: with one thread, and with helpers. */
+/* All threads sleep, and each event wakes one: with one thread, and with helpers. */
 static void check_sleeps_and_hears(int count, int threads)
 {
     struct thread t;
@@ -56,7 +56,7 @@ Test(mux_refused, helpers_sleep_and_hear)
     check_sleeps_and_hears(2 * IN_A_GROUP, 4);
 }
 
-/* For want of memory it is refused, and tried again. */
+/* The kernel refuses the call for lack of memory: the mux tries it again at the next sleep. */
 Test(mux_refused, for_now, .init = setup, .fini = teardown)
 {
     make_and_add(0, 2);
@@ -70,7 +70,7 @@ Test(mux_refused, for_now, .init = setup, .fini = teardown)
     refuse_calls(0, 0);
 }
 
-/* No call that sleeps: that is told, and no helper polls for ever. */
+/* Every call that sleeps is refused: the wait returns that error, and no helper polls for ever. */
 Test(mux_refused, no_call_that_sleeps, .init = setup, .fini = teardown)
 {
     make_and_add(0, 2);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A storm on a mux: threads that wait, and threads that make queues, add them, send to them, remove
- * them and close them, all the time. Each message arrives once and in order, some through the mux
- * and what was left when the queue was removed after that; and once a removal returns, nobody is
- * inside.
+ * A storm on a mux: threads that wait, and threads that all the time make queues, add them, send to
+ * them, remove them and close them. Each message arrives once and in order: some through the mux,
+ * and those that were left when the queue was removed after that. Once a removal has returned, no
+ * thread is inside the queue's entry.
  */
 #include <config.h>
 
@@ -19,7 +19,7 @@
 
 enum { WAITERS = 3, STORMS = 3, ROUNDS = 150, MESSAGES = 20, EVENTS = 4 };
 
-/* In a thread, where Criterion's assertions do not work, the whole test ends. */
+/* For threads, where Criterion's assertions do not work: a failure ends the whole test. */
 #define thread_assert(Condition) child_assert(Condition)
 
 static const struct timespec *const for_ever;
@@ -27,7 +27,8 @@ static shmring_mux_t *mux;
 static _Atomic bool over;
 static uint64_t seed;
 
-/* A queue's life. The numbers are the queue's user's, one at a time: not atomic on purpose. */
+/* One queue from its creation to its end. Only the thread that uses the queue may write the numbers
+ * that are not atomic, so ThreadSanitizer finds a second user. */
 struct life {
     shmring_t *consumer, *producer;
     uint32_t received;
@@ -103,7 +104,7 @@ static void *storm(void *argument)
     return NULL;
 }
 
-/* Others are in the mux all the time; some of them get a message now and then. */
+/* `others`: queues that are in the mux all the time; some of them get a message at times. */
 static void check_storm(uint32_t others)
 {
     static struct life idle[300];
@@ -129,7 +130,8 @@ static void check_storm(uint32_t others)
             sched_yield();
     atomic_store(&over, true);
     for (int i = 0; i < WAITERS; i++) {
-        /* A wake is for one wait, and two may be one: until this thread has gone. */
+        /* A wake-up ends one wait, and two wake-ups may count as one: repeat until this thread has
+         * ended. */
         while (pthread_tryjoin_np(waiter[i], NULL) != 0) {
             shmring_mux_wake(mux);
             sched_yield();

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Limits of the process, and permissions. Being another user needs root, and is skipped without. */
+/* Limits of the process, and permissions. Tests that become another user need root, and are skipped
+ * without it. */
 #include "config.h"
 
 #include <errno.h>
@@ -38,7 +39,7 @@ static void limit(int resource, rlim_t most)
     cr_assert_eq(setrlimit((__rlimit_resource_t)resource, &limit), 0, "%s", strerror(errno));
 }
 
-/* A name of each backend. */
+/* A name for each backend: POSIX, file, memfd. */
 static const char *name_of(int backend)
 {
     static char posix[TEST_NAME_SIZE], directory[TEST_NAME_SIZE], file[TEST_NAME_SIZE + 16];
@@ -51,7 +52,7 @@ static const char *name_of(int backend)
     return backend == 0 ? posix : backend == 1 ? file : "memfd:orders";
 }
 
-/* ... and no SIGXFSZ. */
+/* ... and the library causes no SIGXFSZ. */
 Test(limits, size_of_files)
 {
     const struct shmring_config config = config_with(BOTH, CAPACITY);
@@ -74,7 +75,8 @@ Test(limits, size_of_files)
     }
 }
 
-/* Leave count descriptors free below the limit, or close all that were taken for that. */
+/* Take descriptors until only count are left below the limit. count < 0: close those that were
+ * taken. */
 static void leave_descriptors(int count)
 {
     static int taken[64], n;
@@ -209,7 +211,7 @@ static int tell_nothing(void *argument, const struct shmring_message *message)
     return 0;
 }
 
-/* Does malloc() return NULL at the limit? Where it does not, it ends the process. */
+/* Does malloc() return NULL at the limit? With some sanitizers it ends the process. */
 static bool malloc_fails(void)
 {
 #if defined __SANITIZE_ADDRESS__
@@ -326,13 +328,14 @@ static int create_in_made_up_cgroup(void *argument)
         return CANNOT;
     child_assert(write_file(where, "memory.max", "100663296\n") == 0); /* 96 MiB */
     child_assert(write_file(where, "memory.high", "max\n") == 0);
-    child_assert(write_file(where, "memory.current", "83886080\n") == 0); /* 80 MiB, */
+    child_assert(write_file(where, "memory.current", "83886080\n") == 0); /* 80 MiB of 96 */
     child_assert(write_file(where, "memory.stat", "anon 1\nactive_file 8388608\n") ==
-                 0); /* 8 not */
+                 0); /* 8 MiB of them are pages of files */
     create_too_much("24969216 are available within the limit of the memory cgroup");
     child_assert(write_file(where, "memory.high", "33554432\n") == 0);
     child_assert(write_file(where, "memory.current", "20971520\n") == 0);
-    create_too_much("20807680 are available"); /* 12 + 8 MiB, less what the kernel needs */
+    /* 12 MiB below memory.high and 8 MiB of file pages, minus what the kernel needs. */
+    create_too_much("20807680 are available");
     return 0;
 }
 
@@ -450,7 +453,7 @@ static int lock_too_much(void *argument)
     child_refused(shmring_unlink(name), ENOENT, name);
     const struct shmring_config little = config_with(BOTH | SHMRING_MLOCK, 4096);
     child_assert(shmring_create(&q, "memfd:orders", &little) == 0);
-    /* The handle that failed is gone: the roles of its queue are free. */
+    /* The handle that failed is closed: the roles of its queue are free. */
     shmring_close(&q);
     const struct shmring_config unlocked = config_with(0, CAPACITY);
     child_assert(shmring_create(&q, name, &unlocked) == 0);
@@ -505,7 +508,7 @@ static int use_theirs(void *argument)
         child_refused(shmring_dup(&q, theirs->q, SHMRING_CONSUMER), EACCES, "reading and writing");
     }
     child_assert(q == NULL);
-    /* /dev/shm is a directory in which only a file's owner may remove it. */
+    /* /dev/shm has the sticky bit: only a file's owner may remove it. */
     child_refused(shmring_unlink(theirs->name), may_read ? EPERM : EACCES, theirs->name);
     const struct holdings after = test_holdings();
     child_assert(after.descriptors == before.descriptors);
@@ -562,8 +565,8 @@ static int remove_what_cannot_be_read(void *argument)
     return 0;
 }
 
-/* In a directory where every user may remove every file: a file that cannot be read might be no
- * queue. */
+/* In a directory where every user may remove every file: the library does not remove a file that it
+ * cannot read, because it might be no queue. */
 Test(limits, removing_takes_reading)
 {
     char directory[TEST_NAME_SIZE], name[TEST_NAME_SIZE + 16];

@@ -141,7 +141,8 @@ Test(name, empty_or_null)
     assert_refused(shmr_name_parse(&name, "file:/tmp/"), EINVAL, "ends with a slash");
 }
 
-/* The longest is taken whole, one byte more is refused with both numbers. */
+/* The longest name is accepted; with one byte more it is refused, and the detail has both
+ * numbers. */
 static void check_longest(const char *prefix, size_t longest, const char *at_most)
 {
     struct shmr_name name;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Opening what exists: by the same or other parameters, by descriptor, when its name has gone. */
+/* Opening a queue that exists: with the same or other parameters, by descriptor, after its name has
+ * gone. */
 #include "config.h"
 
 #include <errno.h>
@@ -48,7 +49,8 @@ Test(open, open_or_create_with_other_parameters)
     test_name(name);
     q = test_create(name, BOTH, CAPACITY);
     cr_assert_eq(shmring_stat(q, &before), 0);
-    /* The roles are taken, too; but to wait for them to be free would not help. */
+    /* The roles are taken, too: but the error must not be -EBUSY, because waiting would not
+     * help. */
     config = config_with(BOTH | SHMRING_OPEN_OR_CREATE);
     config.capacity = 2 * CAPACITY;
     assert_refused(shmring_create(&other, name, &config), EEXIST, "capacity 65536, not 131072");
@@ -91,7 +93,7 @@ Test(open, open_or_create_takes_no_role_before_it_refuses)
     shmring_close(&q);
 }
 
-/* ---- Names that go --------------------------------------------------------------------------- */
+/* ---- Names that are removed or moved --------------------------------------------------------- */
 
 Test(open, removed_queue_is_stale)
 {
@@ -111,7 +113,7 @@ Test(open, removed_queue_is_stale)
     assert_refused(shmring_check(q), ESTALE, "removed");
     cr_assert_eq(shmring_stat(q, &stat), 0);
     cr_assert_eq(stat.flags & SHMRING_STALE, (uint32_t)SHMRING_STALE);
-    /* What is in it can be received, and a thread may still share it. */
+    /* The messages can still be received, and shmring_dup() still works. */
     cr_assert_eq(shmring_dup(&other, q, SHMRING_OBSERVER), 0, "%s", shmring_strerror_detail());
     assert_refused(shmring_check(other), ESTALE, "removed");
     shmring_close(&other);
@@ -141,7 +143,7 @@ Test(open, replaced_queue_is_stale)
     shmring_close(&new);
 }
 
-/* A polling sender or receiver finds out by itself, sooner or later. */
+/* A sender or receiver that only polls notices it, after at most 65,536 calls. */
 Test(open, polling_finds_a_stale_queue)
 {
     char name[TEST_NAME_SIZE], buffer[2048] = "";

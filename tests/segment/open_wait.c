@@ -16,7 +16,7 @@
 
 enum { CAPACITY = 4096, FOR_EVER = -1 };
 
-/* A name in a directory of its own, and somebody who waits for it in a child. */
+/* A name in a directory of its own, and a child that waits for the queue. */
 struct wait {
     char directory[TEST_NAME_SIZE], name[TEST_NAME_SIZE + 16];
     const char *path;
@@ -30,7 +30,7 @@ static void note_signal(int number)
     (void)number;
 }
 
-/* Result: -errno. */
+/* Returns what shmring_open_wait() returned. */
 static int wait_in_child(void *argument)
 {
     const struct wait *wait = argument;
@@ -103,7 +103,7 @@ Test(open_wait, there_already)
 
 Test(open_wait, appears_later, .timeout = 300)
 {
-    /* For ever, for an hour, and for so long that it overflows in nanoseconds. */
+    /* No timeout, an hour, and so many seconds that the nanoseconds overflow. */
     static const time_t seconds[] = {FOR_EVER, 3600, LONG_MAX, LONG_MAX / 1000000000};
     struct wait wait;
     shmring_t *q;

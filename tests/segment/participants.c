@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Who holds a role, who may take it, and when it is free again. */
+/* Which process holds a role, which may take it, and when it is free again. */
 #include "config.h"
 
 #include <errno.h>
@@ -24,14 +24,15 @@ enum { CAPACITY = 65536 };
 struct holder {
     const char *name;
     unsigned roles;
-    const char *comm;          /* NULL: as it is */
+    const char *comm;          /* the name that the process takes; NULL: it keeps its own */
     int (*then)(shmring_t *q); /* what it does after it has attached */
     int attached[2];
 };
 
 static int hold(void *argument)
 {
-    static shmring_t *q; /* never closed, and still no leak */
+    /* The handle is never closed; static, so that LeakSanitizer does not report it. */
+    static shmring_t *q;
     struct holder *holder = argument;
 
     if (holder->comm)
@@ -60,7 +61,7 @@ static pid_t start_holder(struct holder *holder)
     return pid;
 }
 
-/* The role is free: it can be taken, and is given back. */
+/* The role is free: this process takes it and gives it back. */
 static void check_free(const char *name, unsigned roles)
 {
     shmring_t *q;
@@ -70,7 +71,7 @@ static void check_free(const char *name, unsigned roles)
     shmring_close(&q);
 }
 
-/* ---- One of each ----------------------------------------------------------------------------- */
+/* ---- One holder for each role ---------------------------------------------------------------- */
 
 Test(participants, each_role_once)
 {
@@ -122,7 +123,7 @@ Test(participants, busy_names_the_holder)
     shmring_close(&q);
 }
 
-/* Between its lock and its row's contents, nobody knows who it is. */
+/* After a process has locked a row, and before it has written it, no other process can name it. */
 Test(participants, role_that_is_being_taken)
 {
     struct flock row = {.l_type = F_WRLCK, .l_start = 2 * sysconf(_SC_PAGESIZE), .l_len = 1};
@@ -142,7 +143,7 @@ Test(participants, role_that_is_being_taken)
     shmring_close(&q);
 }
 
-/* Who gets one role and not the other has none. */
+/* A process that gets one of two roles and not the other keeps none. */
 Test(participants, both_or_neither)
 {
     static const unsigned roles[] = {SHMRING_PRODUCER, SHMRING_CONSUMER};
@@ -165,7 +166,7 @@ Test(participants, both_or_neither)
     }
 }
 
-/* Closing one of a process's handles gives back its roles, and no other's. */
+/* Closing one of a process's handles frees its roles, and those of no other handle. */
 Test(participants, handles_of_one_process)
 {
     char name[TEST_NAME_SIZE];
@@ -277,10 +278,10 @@ Test(participants, exec_gives_the_roles_back, .timeout = 300)
     q = test_create(name, 0, CAPACITY);
     pid_t pid = start_holder(&holder);
     while ((r = shmring_open(&other, name, BOTH)) == -EBUSY)
-        sched_yield(); /* it has not come to it yet */
+        sched_yield(); /* the holder has not detached yet */
     cr_assert_eq(r, 0, "%s", shmring_strerror_detail());
     shmring_close(&other);
-    test_kill(pid); /* and it is still alive */
+    test_kill(pid); /* the holder's process was still alive */
     shmring_close(&q);
 }
 
@@ -303,14 +304,14 @@ Test(participants, stopped_holder_is_alive)
     cr_assert_eq(shmring_stat(q, &stat), 0);
     cr_assert_eq(stat.participants, 2);
     cr_assert_eq(stat.dead, 0);
-    test_kill(pid); /* works on a stopped process too */
+    test_kill(pid); /* works on a stopped process, too */
     check_free(name, BOTH);
     shmring_close(&q);
 }
 
-/* ---- What the table says --------------------------------------------------------------------- */
+/* ---- What the participant table has ---------------------------------------------------------- */
 
-/* Field 22 of /proc/PID/stat; comm has no parenthesis here. */
+/* Field 22 of /proc/PID/stat. The comm in it has no parenthesis here. */
 static uint64_t start_time_of(pid_t pid)
 {
     char path[64];
@@ -390,7 +391,7 @@ Test(participants, fewer_rows_than_there_are)
     shmring_close(&q);
 }
 
-/* The locks work where pids mean nothing. */
+/* Locks work although pids mean nothing in another namespace. */
 static int attach_as_init(const char *name)
 {
     static shmring_t *q; /* never closed */
@@ -406,8 +407,8 @@ static int attach_as_init(const char *name)
 }
 
 /*
- * In processes of their own that end without _exit(): LeakSanitizer cannot work in one whose
- * children belong to another namespace, nor in those children.
+ * These run in processes of their own that end without _exit(): LeakSanitizer cannot work in a
+ * process whose children belong to another namespace, nor in those children.
  */
 static int attach_in_namespace(const char *name)
 {

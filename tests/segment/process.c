@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the library must stand in the process that it is in: cancelled threads, signal handlers that
- * fork, small stacks, plugins that are unloaded, and a umask of 0777.
+ * What the library must withstand in its process: cancelled threads, signal handlers that fork,
+ * small stacks, plugins that are unloaded, and a umask of 0777.
  */
 #include "config.h"
 
@@ -46,10 +46,11 @@ static int die_attached(void *argument)
 
     (void)argument;
     child_assert(shmring_open(&made, name, BOTH) == 0);
-    return shmring_peek(made, &message, NULL) == 1 ? 0 : 1; /* by _exit(): it stays attached */
+    /* The process ends by _exit(), so it stays attached. */
+    return shmring_peek(made, &message, NULL) == 1 ? 0 : 1;
 }
 
-/* An mpmc queue with a message that a dead participant holds, and one waiting. */
+/* An mpmc queue with a message that a dead participant holds, and a message that waits. */
 static void queue_of_dead(void)
 {
     test_name(name);
@@ -61,7 +62,7 @@ static void queue_of_dead(void)
     q->swept = 0;
 }
 
-/* ... whose peer waits by its descriptor. */
+/* ... and whose peer waits by its descriptor. */
 static void queue_polled(void)
 {
     queue_of_dead();
@@ -301,7 +302,7 @@ static void *run_cancelled(void *argument)
  * forked, and each handle that was made is known to the caller. */
 Test(process, no_call_is_a_cancellation_point, .timeout = 120)
 {
-    queue_polled(); /* what the library makes once in each process is made now */
+    queue_polled(); /* makes what the library makes once in each process */
     close_all();
     for (int i = 0; i < CALLS; i++) {
         const struct holdings before = test_holdings();
@@ -574,7 +575,7 @@ Test(process, many_copies_can_be_loaded, .timeout = 60)
 
 /* ---- What a program does to its process ------------------------------------------------------ */
 
-/* Another library has set the default action again, for example at its end. */
+/* Another library has restored the default action, for example when it was unloaded. */
 static int guard_again(void *argument)
 {
     struct shmring_stat st;
@@ -599,7 +600,8 @@ Test(process, the_guard_can_be_put_back)
     cr_assert_eq(test_run(guard_again, NULL), 0);
 }
 
-/* What is written to standard output by accident must not hit a queue. */
+/* A program that writes to a closed standard output must not hit a queue: its descriptor is 3 or
+ * more. */
 static int without_standard_files(void *argument)
 {
     (void)argument;
@@ -640,7 +642,7 @@ static int with_a_strict_umask(void *argument)
     child_assert(shmring_stat(q, &st) == 0 && st.mode == 0600);
     child_assert(shmring_fd_arm(q, SHMRING_READABLE) == 0);
     shmring_close(&q);
-    child_assert(shmring_unlink(name) == 0); /* and its notifier */
+    child_assert(shmring_unlink(name) == 0); /* removes its notifier, too */
     shmring_close(&made);
     return 0;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Who gets a queue when many want it, and what is left when they are killed on the way. */
+/* Which process gets a queue when many want it, and what is left when they are killed meanwhile. */
 #include "config.h"
 
 #include <errno.h>
@@ -18,7 +18,7 @@ struct race {
     const char *name;
     struct shmring_config config;
     struct gate gate;
-    int in_place; /* what is there may be unfinished, or about to be replaced */
+    int in_place; /* the file at the name may be unfinished, or about to be replaced */
 };
 
 static struct race race_for(const char *name, uint32_t flags)
@@ -29,7 +29,7 @@ static struct race race_for(const char *name, uint32_t flags)
 
 /* ---- Creators and openers -------------------------------------------------------------------- */
 
-/* In a child: create or open. Whoever loses can open what the winner made. Result: -errno. */
+/* In a child: create or open. A process that loses opens what the winner made. Result: -errno. */
 static int race_to_create(void *argument)
 {
     const struct race *race = argument;
@@ -43,7 +43,7 @@ static int race_to_create(void *argument)
     return -r;
 }
 
-/* All start at once; how[e] counts those that ended with -e. */
+/* All children start at once; how[e] counts those that ended with -e. */
 static void run_race(const char *name, uint32_t flags, int in_place, int how[256])
 {
     struct race race = race_for(name, flags);
@@ -97,7 +97,8 @@ Test(races, file)
     cr_assert_eq(test_count_files(site.directory), 0);
 }
 
-/* There, one that is not finished yet is seen, and one that a crashed creator left. */
+/* Without O_TMPFILE other processes may see a queue that is not finished, or one that a creator
+ * left that was killed. */
 Test(races, in_place)
 {
     struct site site;
@@ -119,7 +120,7 @@ Test(races, in_place)
     }
 }
 
-/* Both sides start with OPEN_OR_CREATE, in any order, and while somebody removes the name. */
+/* Both sides start with OPEN_OR_CREATE, in any order, while another process removes the name. */
 static int open_or_create_often(void *argument)
 {
     const struct race *race = argument;
@@ -165,7 +166,7 @@ Test(races, open_or_create_while_the_name_comes_and_goes)
 
 /* ---- Creators that are killed ---------------------------------------------------------------- */
 
-/* In a child: create and remove the queue until somebody puts an end to it. */
+/* In a child: create and remove the queue until the test kills the child. */
 static int create_and_remove(void *argument)
 {
     const struct race *race = argument;
@@ -179,7 +180,8 @@ static int create_and_remove(void *argument)
     return 1;
 }
 
-/* Kill a creator at a random moment, and open what it left. Later rounds give it more time. */
+/* Kill a creator at a random moment, and open what it left. Each round gives the creator more
+ * time. */
 static int open_after_kill(const char *name, int round, shmring_t **q)
 {
     struct race race = race_for(name, BOTH);
@@ -206,7 +208,7 @@ Test(races, killed_creator_leaves_a_whole_queue_or_nothing, .timeout = 300)
     shmring_t *q;
 
     make_site(&site);
-    /* Sooner or later, on whatever machine, each has happened. */
+    /* Go on until both have happened: a whole queue, and none. */
     for (int round = 0; round < 200 || whole == 0 || nothing == 0; round++) {
         const int r = open_after_kill(site.name, round, &q);
         if (r == 0) {

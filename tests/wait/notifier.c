@@ -82,7 +82,7 @@ static void await(int fd)
     cr_assert_eq(p.revents, POLLIN);
 }
 
-/* Arm twice: only the second time is no early recheck needed. */
+/* Arm twice: after the first time a handle rechecks early. */
 static int armed(shmring_t *q)
 {
     int fd = shmring_fd(q, SHMRING_READABLE);
@@ -100,7 +100,7 @@ static void check_it_rings(int fd)
     cr_assert_eq(shmring_recv(consumer, buf, sizeof buf), 5);
 }
 
-/* ---- What is made ---------------------------------------------------------------------------- */
+/* ---- The file that is made ------------------------------------------------------------------- */
 
 Test(notifier, nothing_before_it_is_asked_for, .init = setup, .fini = teardown)
 {
@@ -122,7 +122,7 @@ Test(notifier, permissions_are_the_queues, .init = setup, .fini = teardown)
     create(0660);
     if (root)
         cr_assert_eq(chown(name + strlen("file:"), NOBODY, NOBODY), 0);
-    umask(root ? 0777 : 0177); /* only root may do all with files of other users */
+    umask(root ? 0777 : 0177); /* only root has all permissions for files of other users */
     armed(consumer);
     cr_assert_eq(stat(notifier_of(consumer), &st), 0);
     cr_assert(S_ISFIFO(st.st_mode));
@@ -213,11 +213,11 @@ Test(notifier, of_a_memfd, .init = make_memfd)
     shmring_close(&consumer);
     cr_assert(!exists(path));
     free(path);
-    /* The handle had two of the segment: see lib/core/segment.h. */
+    /* The handle had two descriptors of the segment: see lib/core/segment.h. */
     cr_assert_eq(test_holdings().descriptors, before.descriptors - 2);
 }
 
-/* ---- What stands in its place ---------------------------------------------------------------- */
+/* ---- Files at the notifier's path ------------------------------------------------------------ */
 
 static void check_refused(const char *words, int error)
 {
@@ -335,7 +335,7 @@ static int run_out_of_descriptors(void *unused)
     return 0;
 }
 
-/* ---- What is removed ------------------------------------------------------------------------- */
+/* ---- When the file is removed ---------------------------------------------------------------- */
 
 Test(notifier, a_name_that_goes_first, .init = setup, .fini = teardown)
 {
@@ -388,8 +388,8 @@ Test(notifier, what_the_dead_leave_is_removed, .init = setup, .fini = teardown)
     cr_assert_eq(test_count_files(directory), 0);
 }
 
-/* A participant that opens the notifier while it is being removed does not keep the one without a
- * name. */
+/* A participant opens the notifier while another process removes it: the participant does not keep
+ * the one without a name. */
 Test(notifier, removed_while_it_is_opened, .init = setup, .fini = teardown)
 {
     const char *path = notifier_of(consumer);
@@ -446,8 +446,8 @@ static int open_and_close(void *unused)
     return 0;
 }
 
-/* Each process removes the notifier when it was the last, and none removes one that another has
- * just opened. */
+/* Each process removes the notifier if it is the last one to use it, and none removes a notifier
+ * that another process has just opened. */
 Test(notifier, made_and_removed_all_the_time, .init = make_memfd)
 {
     pid_t pid[2];
@@ -476,7 +476,7 @@ Test(notifier, nothing_leaks, .init = setup, .fini = teardown)
     struct holdings before;
 
     for (int i = 0; i < 5; i++) {
-        if (i == 1) /* the first turn may allocate what is kept for ever */
+        if (i == 1) /* the first turn may allocate memory that is kept for ever */
             before = test_holdings();
         check_it_rings(armed(consumer));
         shmring_close(&consumer);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* No answer of the kernel but a wake-up is taken for one: see refused.h. */
+/* The library takes no answer of the kernel for a wake-up but a wake-up: see refused.h. */
 #include <config.h>
 
 #include <errno.h>
@@ -56,7 +56,8 @@ Test(refused, waiting_for_both_events_sleeps)
     }
 }
 
-/* For want of memory it is refused once, and tried again. */
+/* The kernel refuses the call once for lack of memory: the library tries it again at the next
+ * sleep. */
 Test(refused, a_refusal_for_now_is_not_remembered, .init = setup, .fini = teardown)
 {
     refuse_calls(FUTEX_WAITV, ENOMEM);
@@ -78,7 +79,7 @@ static int wait_for_either(void *event)
     return 0;
 }
 
-/* Of the two words it sleeps on one; the other is looked at. */
+/* It sleeps on one of the two words, and polls for the other event. */
 Test(refused, either_event_ends_it)
 {
     for (int event = SHMRING_READABLE; event <= SHMRING_WRITABLE; event <<= 1) {

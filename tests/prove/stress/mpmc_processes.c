@@ -22,20 +22,20 @@
 
 enum { CAPACITY = 64, LONGEST = 200 };
 enum { PRODUCERS = 3, CONSUMERS = 3, OTHERS = 2, CHILDREN = PRODUCERS + CONSUMERS + OTHERS };
-enum { NUMBERS = 1 << 24 }; /* of messages of one producer and its successors, far too many */
+/* For the messages of one producer and its successors; no run needs so many. */
+enum { NUMBERS = 1 << 24 };
 
 #define BOTH (SHMRING_PRODUCER | SHMRING_CONSUMER)
 
-/* The knowledge of all processes, in shared memory. Each word is written so that it is true after a
- * death at any moment. */
+/* What all processes know, in shared memory. Each word is true whenever its writer is killed. */
 static struct journal {
     _Atomic int finish;
     struct {
-        _Atomic uint32_t begun; /* its messages before this one may have been sent */
-        _Atomic uint32_t acked; /* its messages before this one were sent: the call returned */
-        _Atomic uint8_t unsure[NUMBERS];  /* begun, and then its producer was killed */
+        _Atomic uint32_t begun; /* it may have sent its messages before this one */
+        _Atomic uint32_t acked; /* it has sent its messages before this one: the calls returned */
+        _Atomic uint8_t unsure[NUMBERS];  /* its producer was killed between begun and acked */
         _Atomic uint8_t plain[NUMBERS];   /* how often it was delivered without a flag */
-        _Atomic uint8_t flagged[NUMBERS]; /* ... and how often with one */
+        _Atomic uint8_t flagged[NUMBERS]; /* ... and how often with the flag */
     } from[PRODUCERS];
     _Atomic uint64_t steps[CHILDREN]; /* successful calls of a child and its predecessors */
 } * journal;
@@ -90,7 +90,8 @@ static bool is_result(int r)
     return r == 0 || r == -EAGAIN;
 }
 
-/* The next numbers: announced before they are sent, acknowledged after. */
+/* The next numbers: the producer notes them here before it sends them, and in acknowledge()
+ * after. */
 static struct stamp begin(uint32_t producer, uint32_t count)
 {
     const uint32_t first = atomic_load(&journal->from[producer].begun);
@@ -99,8 +100,8 @@ static struct stamp begin(uint32_t producer, uint32_t count)
     return (struct stamp){producer, first};
 }
 
-/* COUNT of them were sent; the numbers of the others are free again, as no consumer can have seen
- * them. */
+/* COUNT of the messages were sent. The numbers of the others can be used again, because no consumer
+ * has seen them. */
 static void acknowledge(struct stamp first, uint32_t count)
 {
     atomic_store(&journal->from[first.producer].begun, first.number + count);
@@ -134,7 +135,7 @@ static void send_some(shmring_t *q, uint32_t producer)
     acknowledge(first, n > 0 ? (uint32_t)n : 0);
 }
 
-/* Some reservations, committed in another order, and one of them cancelled. */
+/* Make some reservations, cancel one of them, and commit the others in another order. */
 static void reserve_some(shmring_t *q, uint32_t producer)
 {
     void *block[3];
@@ -221,7 +222,7 @@ static int consume(void *argument)
     return 0;
 }
 
-/* Attaches, takes messages, recovers the dead, and ends, with or without closing. */
+/* Attach, take messages, recover dead participants, and end, with or without closing. */
 static int come_and_go(void *argument)
 {
     struct role *role = argument;
@@ -258,7 +259,7 @@ static void start(int child)
                             &role);
 }
 
-/* A producer was killed: mark the messages that it had begun as unsure. */
+/* A producer was killed: mark the messages that it had begun to send as unsure. */
 static void note_what_is_unsure(int child)
 {
     if (child >= PRODUCERS)
@@ -269,8 +270,8 @@ static void note_what_is_unsure(int child)
     atomic_store(&journal->from[child].acked, begun);
 }
 
-/* Wait for a child's end. It may have been killed here or have exited, but must not have ended by
- * an assertion or a fault. */
+/* Wait for a child's end. It may have been killed by the test or have exited, but no assertion and
+ * no fault may have ended it. */
 static void bury(int child)
 {
     const int how = test_wait(pids[child]);
@@ -279,7 +280,7 @@ static void bury(int child)
     note_what_is_unsure(child);
 }
 
-/* Bury and replace children that have exited. */
+/* Reap and replace children that have exited. */
 static void tend(void)
 {
     for (int i = 0; i < CHILDREN; i++) {
@@ -298,8 +299,8 @@ static void nap(uint32_t longest_us)
     nanosleep(&(struct timespec){0, ns}, NULL);
 }
 
-/* Wait until producers or consumers [FROM, TO) have each made COUNT more steps. There is no time
- * limit but the test's own, as the machine may be busy. */
+/* Wait until producers or consumers [FROM, TO) have each made COUNT more steps. Only the test's own
+ * time limit ends this wait, because the machine may be busy. */
 static void wait_for_steps(int from, int to, uint64_t count)
 {
     uint64_t before = 0, now;
@@ -322,8 +323,8 @@ static void send_all(int sig, int but_producer, int but_consumer)
             kill(pids[i], sig);
 }
 
-/* All but one producer and one consumer are stopped, anywhere in their work, and those two must go
- * on. */
+/* All but one producer and one consumer are stopped at any point of their work, and those two must
+ * go on. */
 static void stop_most(void)
 {
     const int producer = (int)test_random_below(&state, PRODUCERS);
@@ -340,7 +341,8 @@ static void kill_one(void)
     const int child = (int)test_random_below(&state, CHILDREN);
 
     nap(2000);
-    if (test_random_below(&state, 4) == 0) { /* stopped first: the others must go on */
+    /* Stop the child before killing it: the other ones must go on. */
+    if (test_random_below(&state, 4) == 0) {
         kill(pids[child], SIGSTOP);
         nap(2000);
     }
@@ -370,7 +372,7 @@ static void end_all(bool killing)
     }
 }
 
-/* Check that each committed message has come or is still in the queue, and that N messages fit
+/* Check that each committed message was delivered or is still in the queue, and that N messages fit
  * in. */
 static void check_conservation(void)
 {
@@ -397,7 +399,7 @@ static void check_conservation(void)
     shmring_close(&q);
 }
 
-/* Make that many kills, with a new queue after each kills_a_round of them; a round that does not
+/* Make that many kills, with a new queue after every kills_a_round of them. A round that does not
  * end is killed. */
 static void rounds(int kills, int kills_a_round, void (*round)(int kills))
 {
