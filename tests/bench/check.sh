@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# bench/check, with rounds that were made up.
+# bench/check, with rounds that this test makes up.
 set -eu
 : "${srcdir:?}"
 perl -MJSON::PP -e 1 2>/dev/null || exit 77
@@ -95,7 +95,7 @@ goals '# a comment' "$spsc best 1.5   -     0.70  0.1" 'none mode=latency p50_ns
 printf '%s\n' '| | goal | near | far |' '|---|---:|---|---|' \
     '| spsc | 1.5 | **2.00, fast** (threads); 4.00, slow | 1.20, fast (threads); 2.40, slow |' '| none | 1 |  |  |' | diff - "$dir/out"
 
-# The goals that are kept: all can be read.
+# bench/check can read all goals in bench/goals.
 status=0
 "$srcdir"/bench/check "$srcdir/bench/goals" "$dir/better.json" >"$dir/out" 2>&1 || status=$?
 [ "$status" = 0 ] || { cat "$dir/out" >&2; exit 1; }

@@ -1,9 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# The library's calls take no more instructions than bench/instructions.counts says, and 5 % more: as
-# many every time, whatever else runs here. With --renew that file is written. Skipped where the counts are not
-# comparable: no valgrind, a sanitizer or the library's checks, another compiler or other CFLAGS.
+# Each call of the library takes at most 5 % more instructions than bench/instructions.counts says. The
+# count is the same each time, whatever else runs on the machine. --renew writes that file. Skipped where
+# the counts are not comparable: no valgrind, a sanitizer or the library's checks, another compiler or other
+# CFLAGS.
 set -eu
 : "${srcdir:?}" "${builddir:?}" "${CC:?}"
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# The report that shmring-bench-report makes: whole, with a chart and a table of everything measured.
+# The report that shmring-bench-report makes is complete: it has a chart and a table of each measurement.
 set -eu
 : "${srcdir:?}" "${builddir:?}"
 perl -MJSON::PP -e 1 2>/dev/null || exit 77
@@ -16,7 +16,7 @@ fail()
     exit 1
 }
 
-# measure NAME OPTION...: rounds too short to mean anything
+# measure NAME OPTION...: rounds so short that their figures mean nothing
 measure()
 {
     name=$1
@@ -33,8 +33,8 @@ measure capacity -m capacity -t shmring
 measure participants -m participants -t shmring-mpmc
 measure stopped -m stopped -t shmring-mpmc
 
-# All as near as each other, and nobody without a time slice, whatever this machine did meanwhile: else
-# what there is to draw differs.
+# Whatever this machine did meanwhile, pretend that all processors were equally near and that every process
+# had a time slice: otherwise the charts differ.
 sed -i 's/"others_before_million_per_s": 0,/"others_before_million_per_s": 1,/' "$dir"/stopped.json
 sed -i 's/"probe_ns": \[[^]]*\]/"probe_ns": [100.0, 100.0]/' "$dir"/*.json
 "$report" -o "$dir/report" "$dir"/*.json >"$dir/out" 2>&1 || fail "no report: $(cat "$dir/out")"
@@ -45,7 +45,7 @@ for name in pairs block mpmc uncontended capacity participants stopped; do
     grep -q "<a href=\"$name.json\">" "$dir/report/index.html" || fail "no link to $name.json"
 done
 
-# Every tag is closed, every chart has what it shows, and no number is missing.
+# Every tag is closed, every chart has its data, and no number is missing.
 perl -0777 -ne '
     my @open;
     while (/<(\/?)([a-zA-Z0-9]+)[^<>]*?(\/?)>/g) {
@@ -75,7 +75,7 @@ for words in 'Throughput by size' Latency 'Many producers and consumers' \
 done
 grep -q '^| shmring-mpmc | ' "$dir/report/report.md" || fail "no table in report.md"
 
-# Many transports, one of a long name, and the crews in the other order.
+# Many transports, one of them with a long name, and the crews in the other order.
 perl -MJSON::PP -0777 -e '
     my ($from, $to) = @ARGV;
     open my $f, "<", $from or die "$from: $!";
@@ -88,7 +88,7 @@ perl -MJSON::PP -0777 -e '
     print $g encode_json($run);
 ' "$dir/mpmc.json" "$dir/many.json"
 "$report" -o "$dir/many" "$dir/pairs.json" "$dir/many.json"
-# No two series look alike, nothing is outside of a picture, and the crews stand in order.
+# No two series have the same style, nothing is outside of a picture, and the crews are in order.
 perl -0777 -ne '
     my (%name, %class, $narrow);
     while (/<(?:li|g|rect) [^>]*class="([os][0-9]+(?: lap[0-9])?)[^"]*"[^>]*>(?:<title>|\s*<title>)?([^<\n]*)/g) {
@@ -111,7 +111,8 @@ perl -0777 -ne '
     die "the crews are not in order\n" if !@crews || grep { !/1P1C<.*2P2C</s } @crews;
 ' "$dir/many/index.html"
 
-# All in one file say the same. One page of it says of what it was made; of two versions there is none.
+# A report that is made again is the same. --results makes a page of one run, which names its source; of
+# runs of two versions it makes none.
 "$report" -o "$dir/again" "$dir/report/run.json"
 grep -v 'json)' "$dir/report/report.md" >"$dir/one.md"
 grep -v 'json)' "$dir/again/report.md" >"$dir/two.md"
@@ -128,7 +129,7 @@ if "$report" --results "$dir/mixed.md" --source x "$dir/pairs.json" "$dir/older.
 fi
 grep -q 'not of one run' "$dir/out" && grep -q 'shmring 0.0.1' "$dir/out" || fail "$(cat "$dir/out")"
 
-# Who had half of a processor was not alone on it, unless both were put there.
+# A process that had half of a processor was not alone on it, unless the bench put both there.
 for cpus in '0, 1' '0, 0'; do
     sed 's/"cpus_busy": [0-9.]*/"cpus_busy": 0.5/; s/"cpus": \[[^]]*\]/"cpus": ['"$cpus"']/' \
         "$dir/pairs.json" >"$dir/busy.json"
@@ -137,7 +138,7 @@ for cpus in '0, 1' '0, 0'; do
     [ "$cpus $said" = '0, 1 yes' ] || [ "$cpus $said" = '0, 0 no' ] || fail "CPUs $cpus: $said"
 done
 
-# What may go wrong.
+# Errors.
 expect() # STATUS WORDS ARGUMENT...
 {
     status=0 expected=$1 words=$2

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# The unit of shmring-bridge as it would be installed: its paths are whole, and systemd takes it.
+# The unit of shmring-bridge as it would be installed: its paths are complete, and systemd accepts it.
 set -eu
 : "${srcdir:?}" "${builddir:?}"
 
@@ -13,7 +13,7 @@ unit=$builddir/bridge/shmring-bridge@.service
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 
-setting() # VARIABLE: as make has it
+setting() # VARIABLE: its value in make
 {
     # shellcheck disable=SC2016 # for make
     printf 'include Makefile\nprint:; @echo $(%s)\n' "$1" | (cd "$builddir" && ${MAKE:-make} -s --no-print-directory -f - print)
@@ -29,10 +29,11 @@ user=$(sed -n 's/^User=//p' "$unit")
 grep -q "^u $user " "$srcdir/bridge/shmring-bridge.sysusers"
 
 command -v systemd-analyze >/dev/null || {
-    echo 'no systemd-analyze: only looked at'
+    echo 'the unit was not verified: no systemd-analyze'
     exit 0
 }
-# The program where it is now. It complains also of other units of this machine: those do not count.
+# The program has its path in the build folder. systemd-analyze complains also about other units of this
+# machine: those do not count.
 sed "s|^ExecStart=[^ ]*|ExecStart=$(cd "$builddir" && pwd)/bridge/shmring-bridge|" "$unit" \
     >"$dir/shmring-bridge@test.service"
 systemd-analyze verify --man=no "$dir/shmring-bridge@test.service" >"$dir/said" 2>&1 || :

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# configure refuses a source folder, and a build folder, with a space in its name, in a sentence that
-# tells the folder.
+# configure refuses a source folder, and a build folder, with a space in its name: its error names the
+# folder.
 set -eu
 : "${srcdir:?}"
 

@@ -18,7 +18,7 @@ case ${CFLAGS-} in *-fsanitize=*) unable 'a sanitizer is in the libraries' ;; es
 cmake=$(command -v cmake) || echo 'no cmake'
 meson=$(command -v meson) || echo 'no meson'
 
-# quietly COMMAND...: its output matters only when it fails
+# quietly COMMAND...: show its output only if it fails
 quietly()
 {
     "$@" >"$dir/log" 2>&1 || {
@@ -30,9 +30,9 @@ quietly()
 source=$(cd "$srcdir/tests/package/consumers" && pwd)
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-# The flags of this build are not the consumers', nor are what its make was told.
+# The consumers get neither the flags of this build nor the variables of its make.
 unset CFLAGS MAKEFLAGS MFLAGS
-# Not while other tests run the libraries: see tests/support/run-beside.
+# Other tests must not run the libraries meanwhile: see tests/support/run-beside.
 set --
 ! flock --version >/dev/null 2>&1 || set -- flock --exclusive --close "$builddir/tests/running"
 quietly "$@" make -C "$builddir" install DESTDIR="$dir/root"
@@ -42,7 +42,7 @@ sed -i "s|^\([a-z_]*\)=/|\1=$dir/root/|" "$PKG_CONFIG_PATH"/*.pc
 LD_LIBRARY_PATH=$(dirname "$PKG_CONFIG_PATH")
 export PKG_CONFIG_PATH LD_LIBRARY_PATH
 
-run() # BUILD: what was built there
+run() # BUILD: run the programs that were built there
 {
     version=$(pkg-config --modversion libshmring)
     [ "$("$1/version")" = "$version" ]
@@ -55,7 +55,7 @@ run() # BUILD: what was built there
     run "$dir/cmake"
 }
 [ -z "$meson" ] || {
-    # meson does not look above its own folder.
+    # meson reads no file above its own folder.
     mkdir "$dir/project"
     cp "$source"/*.c* "$source/meson/meson.build" "$dir/project"
     quietly meson setup "$dir/meson" "$dir/project"

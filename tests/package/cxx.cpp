@@ -18,7 +18,8 @@ using namespace std::chrono_literals;
 
 static std::string name_of(const char *kind)
 {
-    /* The time is in it, as process ids come again, and who was killed has left its names. */
+    /* The name has the time, because process ids are used again and a killed process leaves its
+     * names. */
     static const auto now = std::chrono::system_clock::now().time_since_epoch().count();
     return std::string("cxx-") + kind + "-" + std::to_string(getpid()) + "-" + std::to_string(now);
 }
@@ -33,7 +34,7 @@ static shmring_config config_of(uint32_t kind)
     return c;
 }
 
-/* Two handles of one queue, whose name is gone when the test is over. */
+/* Two handles of one queue; the destructor removes its name. */
 struct pair {
     explicit pair(const char *test, uint32_t kind)
         : name(name_of(test)), out(name.c_str(), config_of(kind)),
@@ -59,7 +60,8 @@ static void opening()
     } catch (const std::system_error &e) {
         EXPECT(e.code() == std::errc::no_such_file_or_directory);
         EXPECT(std::string(e.what()).find("cxx-none") != std::string::npos);
-        EXPECT(std::string(e.what()) == shmring_strerror_detail()); /* and nothing behind it */
+        /* The sentence, and nothing after it. */
+        EXPECT(std::string(e.what()) == shmring_strerror_detail());
     }
     try {
         shmr::queue none("cxx-none", SHMRING_CONSUMER, 1ms);
@@ -94,7 +96,7 @@ static void moving()
     shmr::queue out = std::move(p.out);
     EXPECT(out.send("moved") && p.out.get() == nullptr);
 
-    /* What is assigned to gives up its own role first. */
+    /* A handle that is assigned to first gives up its own role. */
     auto other = shmr::queue::create("memfd:cxx", config_of(SHMRING_SPSC));
     *other = std::move(out);
     EXPECT(other->send("and again"));
@@ -103,7 +105,7 @@ static void moving()
     EXPECT(p.in.peek()->text() == "moved");
     other->close();
     EXPECT(other->send("x").error() == -EBADF);
-    EXPECT(shmr::queue::open(p.name.c_str(), SHMRING_PRODUCER)); /* free again */
+    EXPECT(shmr::queue::open(p.name.c_str(), SHMRING_PRODUCER)); /* the role is free again */
 }
 
 static void bytes_of_many_kinds()
@@ -143,7 +145,7 @@ static void reservations()
         EXPECT(room && room->size() == 8);
         EXPECT(p.out.send("x").error() == -EINPROGRESS);
     }
-    EXPECT(!p.in.peek()); /* it was given back */
+    EXPECT(!p.in.peek()); /* the message was given back */
 
     auto room = p.out.reserve(8, 1s);
     for (std::byte &byte : *room)
@@ -170,7 +172,7 @@ static void messages()
         EXPECT(one && one->deliveries() == 1 && !one->redelivered() && one->position() == 0);
         shmr::message moved = std::move(*one);
         EXPECT(moved.text() == "one");
-        moved = *p.in.peek(); /* releases the first */
+        moved = *p.in.peek(); /* this releases the first message */
         EXPECT(moved.text() == "two");
         EXPECT(p.in.stat()->received == 1);
         EXPECT(moved.release());

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# shmring.hpp, and mux.hpp where there is a mux, with each C++ that it is for, against what was built; and without exceptions.
+# shmring.hpp, and mux.hpp where there is a mux, with each C++ standard that they are for, with the built
+# libraries, and also without exceptions.
 set -eu
 : "${srcdir:?}" "${builddir:?}"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What is expected, or the program ends: for the programs of tests/package/cxx.sh. */
+/* EXPECT(): ends the program if a condition is false. For the programs of tests/package/cxx.sh. */
 #ifndef CXX_EXPECT_HPP
 #define CXX_EXPECT_HPP
 

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Every public header compiles alone, without a warning, in each C and C++ we promise, with gcc and
-# with clang, or those of them that are here.
+# Every public header compiles alone, without a warning, in each C and C++ standard that we promise, with
+# gcc and with clang, or with the one of them that is installed.
 set -eu
 : "${srcdir:?}" "${CC:?}"
 
@@ -41,7 +41,7 @@ compile_all()
     done
 }
 
-# Which of these commands are here, each once.
+# Those of these commands that are installed, each once.
 each_of() # COMMAND...
 {
     for command in "$@"; do

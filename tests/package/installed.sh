@@ -12,20 +12,20 @@ set -eu
 }
 
 dir=$(mktemp -d)
-# With static libraries only, what they need has to be named.
+# If there are only static libraries, pkg-config must also name the libraries that they need.
 static=--static
 [ ! -e "$LD_LIBRARY_PATH/libshmring.so" ] || static=
-queue=readme-${dir##*.} # a name that nobody had before
+queue=readme-${dir##*.} # a name that no queue had before
 trap 'rm -rf "$dir" "/dev/shm/$queue"' EXIT
 
-# With a queue of its own, as somebody may be trying the README just now.
+# With a queue of its own: another user may be trying the README just now.
 awk '/^```/ { code = /^```c$/; next } code' "$srcdir/README.md" |
     sed "s/\"hello\"/\"$queue\"/" >"$dir/readme.c"
 
 find "$srcdir/examples" -name '*.[ch]' -exec cp {} "$dir" ';'
 
 for source in "$dir"/*.c; do
-    # Those that need another library say so in their first comment.
+    # An example that needs another library names it in its first comment.
     modules=$(sed -n 's/.*pkg-config --cflags --libs \(libshmring .*\))$/\1/p' "$source")
     modules=${modules:-libshmring}
     # shellcheck disable=SC2086 # a list of words
@@ -40,7 +40,7 @@ done
 
 "$dir/readme" one two three
 [ "$("$dir/readme")" = "$(printf 'one\ntwo\nthree')" ]
-# Nothing is left: a receiver that starts first waits, and prints what comes then.
+# The queue is empty: a receiver that starts first waits, and prints the words when they come.
 "$dir/readme" >"$dir/next" &
 receiver=$!
 "$dir/readme" four

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# The tests choose their locale: with German numbers and words around them they say the same, and are
-# all counted.
+# The tests choose their locale: if the environment asks for German numbers and words, the output is the
+# same, and all tests are counted.
 set -eu
 : "${srcdir:?}" "${builddir:?}" "${CC:?}"
 

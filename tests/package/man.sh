@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # The man pages: every public function has one that names it, every page names this release in its
-# footer and is clean for the checkers that are here, and the examples in section 3 compile.
+# footer, the checkers that are installed find no fault, and the examples in section 3 compile.
 set -eu
 : "${srcdir:?}" "${builddir:?}" "${CC:?}"
 
@@ -42,7 +42,8 @@ for page in $pages; do
     grep -qx -e "\.Os shmring $version" -e "\.TH .* \"shmring $version\" .*" "$page" ||
         fail "$page: its footer does not say shmring $version"
     if command -v mandoc >/dev/null; then
-        # What is installed here does not matter; only a BSD's own pages leave the system's name open.
+        # It does not matter which pages are installed here. mandoc wants .Os without an operand, which is
+        # right for pages of a BSD only.
         mandoc -T lint "$page" 2>&1 | grep -v -e 'referenced manual not found' -e 'outdated mandoc.db' \
             -e 'operating system explicitly specified' &&
             fail "$page: see above"
@@ -54,7 +55,7 @@ for page in $pages; do
     fi
 done
 
-# What each page on functions has to say, and that what our pages refer to is there.
+# Each page on functions has these parts, and the pages to which our pages refer exist.
 for page in $functions_pages; do
     for part in 'Sh NAME' 'Sh SYNOPSIS' 'Sh DESCRIPTION' 'Sh RETURN VALUES' 'Sh EXAMPLES' 'Sh ERRORS' \
         'Sh ATTRIBUTES' 'It Threads' 'It Signals' 'It Fork' 'It Progress' 'It Kernel' 'Sh SEE ALSO'; do

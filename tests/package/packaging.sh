@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# What the change log and the packages say is true of what is built: the version, and the symbols.
+# The change log and the packages have the version and the symbols of what is built.
 set -eu
 : "${srcdir:?}" "${builddir:?}"
 

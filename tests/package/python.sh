@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# examples/words.py, with the command at the other end; and its structures are those of the header.
+# examples/words.py, with the command shmring at the other end; its structures are those of the header.
 set -eu
 : "${srcdir:?}" "${builddir:?}" "${CC:?}"
 
@@ -20,8 +20,8 @@ case ${CFLAGS-} in *-fsanitize=*)
 esac
 
 dir=$(mktemp -d)
-queue=words-${dir##*.} # a name that nobody had before
-trap 'exit 1' HUP INT TERM # and so the next one, too
+queue=words-${dir##*.} # a name that no queue had before
+trap 'exit 1' HUP INT TERM # runs the trap of EXIT, too
 trap '"$builddir/tools/shmring" rm -f "$queue"; rm -rf "$dir"' EXIT
 LD_LIBRARY_PATH=$builddir/lib/.libs
 PYTHONDONTWRITEBYTECODE=1
@@ -49,7 +49,7 @@ attached() # ROLE: wait until a participant of this role is there, and alive
     exit 1
 }
 
-# The reader first: on a queue that it makes, and when that was used.
+# The reader starts first: on a queue that it makes, and on one that was used.
 "$builddir/tools/shmring" rm "$queue"
 for _ in 1 2; do
     words "$queue" >"$dir/output" &
@@ -60,7 +60,7 @@ for _ in 1 2; do
 done
 "$builddir/tools/shmring" rm "$queue"
 
-# Queues that others made, of any kind and size, and a message of any length.
+# Queues that another program made, of each kind and of several sizes, and messages of any length.
 long=$(head -c 20000 /dev/zero | tr '\0' x)
 for kind in spsc mpmc; do
     "$builddir/tools/shmring" create --kind $kind --capacity 4096 --max-message 3000 "$queue"

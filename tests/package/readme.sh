@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# README.md: its picture shows the figures of its table; and its program is that of examples/, and
-# does what the page says: either side may start first, crash and come back.
+# README.md: its picture shows the figures of its table; its program is the one in examples/, and works as
+# the page says: either side may start first, crash and come back.
 set -eu
 LC_ALL=C # awk writes the decimal point of the locale
 export LC_ALL
@@ -14,7 +14,7 @@ awk -f "$srcdir/doc/comparison.awk" "$srcdir/README.md" | cmp - "$srcdir/doc/com
 }
 
 dir=$(mktemp -d)
-queue=hello-${dir##*.} # a name that nobody had before
+queue=hello-${dir##*.} # a name that no queue had before
 tool=$builddir/tools/shmring
 trap '"$tool" rm -f "$queue"; rm -rf "$dir"' EXIT
 

@@ -12,7 +12,7 @@ set -eu
 
 cd "$srcdir"
 [ -e .git ] || {
-    echo 'the text was not looked at: no git checkout'
+    echo 'the text was not checked: no git checkout'
     exit 77
 }
 dir=$(mktemp -d)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tracing NAME: meets each tracepoint of doc/tracing.md, and says on standard output which are to
- * be seen, with their arguments from the second on. For tests/package/tracing.sh.
+ * tracing NAME: passes each tracepoint of doc/tracing.md, and prints which of them a tracer must
+ * see, with their arguments from the second on. For tests/package/tracing.sh.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -30,7 +30,7 @@ static void must_not(long r, int error, const char *what)
     }
 }
 
-/* A participant that dies with a message of an mpmc queue in its hands. */
+/* A participant that dies while it holds a message of an mpmc queue. */
 static pid_t die_in_debt(const char *name)
 {
     pid_t pid = fork();
@@ -66,7 +66,7 @@ static void spsc(const char *name)
     printf("sleep %s 2\n", name);
     printf("sleep_end %s 2 %d\n", name, -ETIMEDOUT);
     must(shmring_recv(q, msg, sizeof msg),
-         "recv"); /* nobody told the wait word that the sleeper left */
+         "recv"); /* the wait word still says that a participant sleeps */
     printf("wake %s 2 1\n", name);
     shmring_close(&q);
     printf("close %s 3 0\n", name);

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# The library has the tracepoints that doc/tracing.md lists, and no others; and gdb, and bpftrace where
-# it is allowed to, see them when they are met, with the arguments that it says.
+# The library has the tracepoints that doc/tracing.md lists, and no others. gdb, and bpftrace where it is
+# allowed, sees each when a program passes it, with the arguments that the document lists.
 set -eu
 : "${srcdir:?}" "${builddir:?}"
 
@@ -26,9 +26,9 @@ esac
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 
-# NAME and how many arguments, those that all have among them.
+# NAME and the number of arguments, including those that all tracepoints have.
 awk -F ' \\| ' '/^\| `/ { name = $1; gsub(/[|` ]/, "", name); n = split($3, words, ", ")
-        # A C string is explained behind a comma.
+        # In the table, "a C string" follows a comma and is no argument.
         print name, 2 + n - ($3 ~ /, a C string/) }' "$srcdir/doc/tracing.md" | sort >"$dir/documented"
 printf '%s\n' "$notes" | awk '$1 == "Provider:" && $2 != "shmring" { exit 1 }
     $1 == "Name:" { name = $2 } $1 == "Arguments:" { print name, NF - 1 }' | sort -u >"$dir/there"
@@ -93,7 +93,7 @@ lines_of() # EVENT
     grep -c "$1  *tracing-$$" "$dir/bpftrace" || :
 }
 
-run_until() # EVENT TIMES: run the program until bpftrace has said so often that it saw that of its queue
+run_until() # EVENT TIMES: run the program until bpftrace has reported EVENT of its queue that many times
 {
     while [ "$(lines_of "$1")" -lt "$2" ] && kill -0 $pid; do
         "$dir/tracing" "tracing-$$" >"$dir/ignored"
@@ -101,20 +101,20 @@ run_until() # EVENT TIMES: run the program until bpftrace has said so often that
     done
 }
 
-# It does not always hear the first time, and what it is to print last is lost by another at once.
+# bpftrace does not always react to the first signal, and loses its last output if a second comes at once.
 interrupt()
 {
-    looks=0
+    checks=0
     while grep -q '^State:[^ZX]*$' /proc/$pid/status 2>/dev/null; do
-        [ $((looks % 50)) -ne 0 ] || kill -INT $pid || :
-        looks=$((looks + 1))
+        [ $((checks % 50)) -ne 0 ] || kill -INT $pid || :
+        checks=$((checks + 1))
         sleep 0.1
     done
 }
 
-# Nothing says when bpftrace is ready, and it attaches to one tracepoint after the other: when the first
-# and the last of the script have been seen, the program runs once more. A copy of it: the kernel may take
-# its time to leave it alone, and gdb cannot share.
+# Nothing shows when bpftrace is ready, and it attaches to one tracepoint after the other: when the first
+# and the last one of the script have been reported, the program runs once more. The program is a copy: the
+# kernel may remove its breakpoints late, and gdb cannot share them.
 seen_by_bpftrace()
 {
     bpftrace -e 'BEGIN { printf("it works\n"); exit(); }' >"$dir/works" 2>&1 || :

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What stands behind a queue: the file of each backend, and how it is mapped. */
+/* The memory of a queue: the file of each backend, and how it is mapped. */
 #include "config.h"
 
 #include <errno.h>
@@ -17,7 +17,7 @@ enum { CAPACITY = 65536, SEGMENT = 4 * 4096 + CAPACITY };
 
 #define BOTH (SHMRING_PRODUCER | SHMRING_CONSUMER)
 
-/* A queue of each backend in turn: name, and what its descriptor is called in /proc. */
+/* A queue for each backend: its name, and the name of its descriptor in /proc. */
 struct place {
     char name[TEST_NAME_SIZE];
     const char *called;
@@ -127,7 +127,7 @@ Test(segment, mode_is_exact)
                              status_of(q).st_mode);
                 cr_assert_eq(shmring_stat(q, &stat), 0);
                 cr_assert_eq(stat.mode, modes[m]);
-                /* Whoever may not read a file does not remove it as a queue. */
+                /* A user who may not read a file does not remove it as a queue. */
                 cr_assert_eq(fchmod(shmring_segment_fd(q), 0600), 0);
                 shmring_close(&q);
                 if (i < PLACES - 1)
@@ -270,7 +270,7 @@ Test(segment, memfd_is_sealed)
     shmring_close(&q);
 }
 
-/* A memfd with a good header that says it lives on BACKEND. */
+/* A memfd with a correct header which says that it belongs to BACKEND. */
 static int forge_memfd(unsigned flags, int seals, enum shmr_backend backend)
 {
     const struct shmring_config config = {.kind = SHMRING_SPSC, .capacity = CAPACITY};
@@ -294,7 +294,7 @@ Test(segment, memfd_that_can_shrink_is_refused)
     shmring_t *q;
 
     for (size_t i = 0; i < sizeof backends / sizeof backends[0]; i++) {
-        /* Whatever its header says: that is what a hostile peer would write. */
+        /* Whatever the header says: a hostile peer could write it. */
         int open = forge_memfd(MFD_ALLOW_SEALING, 0, backends[i]);
         int growing = forge_memfd(MFD_ALLOW_SEALING, F_SEAL_GROW | F_SEAL_SEAL, backends[i]);
         int unsealable = forge_memfd(0, 0, backends[i]);
@@ -367,7 +367,7 @@ static int write_there(void *argument)
     const struct attempt *attempt = argument;
     shmring_t *q;
 
-    signal(SIGSEGV, SIG_DFL); /* a sanitizer may have put its own there */
+    signal(SIGSEGV, SIG_DFL); /* a sanitizer may have installed its own handler */
     child_assert(shmring_open(&q, attempt->name, attempt->roles) == 0);
     uint8_t *start[] = {q->map.producer, q->map.table,           q->map.consumer,
                         q->map.data,     q->map.data + CAPACITY, q->map.data + 2 * CAPACITY};
@@ -381,7 +381,7 @@ static int write_there(void *argument)
     return 0;
 }
 
-/* Who may write where. */
+/* Which roles may write to which section. */
 struct rule {
     unsigned roles;
     int may[SECTIONS];
@@ -414,7 +414,7 @@ Test(segment, sections_can_be_written_by_their_side_only)
     shmring_close(&q);
 }
 
-/* Its data are mapped once. */
+/* The data of an mpmc queue are mapped once. */
 Test(segment, sections_of_an_mpmc_queue_can_be_written_by_its_participants)
 {
     static const struct rule rules[] = {
@@ -432,7 +432,7 @@ Test(segment, sections_of_an_mpmc_queue_can_be_written_by_its_participants)
     shmring_close(&q);
 }
 
-/* Mappings of the file in this process; of those, how many start at the header. */
+/* Count the mappings of the file in this process, and those of them that start at the header. */
 static int count_maps(ino_t inode, int *of_header)
 {
     char line[512];
@@ -523,7 +523,7 @@ static long smaps_of(shmring_t *q, const char *what)
     return sum;
 }
 
-/* What is mapped of a queue. */
+/* KiB of a queue's mappings: its data are mapped twice. */
 static long mapped(long capacity)
 {
     return (3 * 4096 + 2 * capacity) / 1024;
@@ -565,7 +565,7 @@ Test(segment, core_files)
         cr_assert_eq(shmring_stat(q, &st), 0);
         cr_assert_eq(dumped_bytes(name), 0);
         shmring_close(&q);
-        /* Once, and without the header, which is not mapped. */
+        /* An mpmc queue's data are mapped once. The header is not mapped. */
         cr_assert_eq(shmring_open(&q, name, SHMRING_OBSERVER | SHMRING_CORE_DUMP), 0);
         cr_assert_eq(dumped_bytes(name), (long)st.segment_bytes - 4096);
         shmring_close(&q);

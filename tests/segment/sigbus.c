@@ -29,7 +29,7 @@ enum { PAGE = 4096, CAPACITY = 4 * PAGE, MESSAGES = 32, LONGEST = 1000 };
 
 static const unsigned kinds[] = {SHMRING_SPSC, SHMRING_MPMC};
 
-static char queue_name[TEST_NAME_SIZE]; /* free again after each use */
+static char queue_name[TEST_NAME_SIZE]; /* each user of the name removes its queue */
 
 static shmring_t *create_queue(unsigned kind, unsigned roles)
 {
@@ -38,7 +38,7 @@ static shmring_t *create_queue(unsigned kind, unsigned roles)
     shmring_t *q = kind == SHMRING_SPSC ? test_create(queue_name, roles, CAPACITY)
                                         : test_create_mpmc(queue_name, roles, MESSAGES, LONGEST);
     cr_assert_eq(shmring_unlink(queue_name), 0);
-    q->waiting.name_checked = INT64_MAX; /* no wait is to end because the name is gone */
+    q->waiting.name_checked = INT64_MAX; /* so that no wait ends because the name is gone */
     return q;
 }
 
@@ -153,7 +153,7 @@ static long (*const calls[])(shmring_t *) = {by_send, by_send_batch,   by_commit
                                              by_stat, by_participants, by_dump};
 enum { CALLS = sizeof calls / sizeof calls[0] };
 
-/* Prepare what the call needs, so that it gets as far as the memory. */
+/* Prepare what the call needs, so that it reads the memory that is gone. */
 static void prepare(shmring_t *q, long (*call)(shmring_t *))
 {
     if (call == by_recv || call == by_recv_batch || call == by_release)
@@ -193,8 +193,8 @@ Test(sigbus, every_call_is_told, .timeout = 60)
             call_truncated(kinds[k], calls[i]);
 }
 
-/* The file is cut at every page, so that the first failing access is in another section each
- * time. */
+/* The test truncates the file at every page, so that the first access that fails is in another
+ * section each time. */
 Test(sigbus, every_length_is_noticed, .timeout = 60)
 {
     cr_assert_eq(shmring_guard_sigbus(), 0);
@@ -202,7 +202,7 @@ Test(sigbus, every_length_is_noticed, .timeout = 60)
         for (off_t pages = 0;; pages++) {
             shmring_t *q = create_queue(kinds[k], BOTH);
             const struct shmr_geometry *g = &q->geometry;
-            /* A message that was delivered once is not looked up in the origins. */
+            /* The origins are not read for a message that is delivered for the first time. */
             const uint64_t used = g->type->number == SHMR_MPMC ? g->origins : g->data_size;
             if ((uint64_t)pages * PAGE >= g->data + used) {
                 shmring_close(&q);
@@ -236,7 +236,7 @@ Test(sigbus, an_observer_is_told)
     }
 }
 
-/* A message of which only the beginning is still there is not delivered. */
+/* If only the beginning of a message is still there, it is not delivered. */
 Test(sigbus, half_a_message_is_none)
 {
     static uint8_t message[3 * PAGE], copy[3 * PAGE];
@@ -268,7 +268,7 @@ Test(sigbus, the_rest_of_a_peeked_message_reads_as_zeroes)
 
 static void *truncate_later(void *q)
 {
-    usleep(20000); /* the other process sleeps by then, or else it finds out without being woken */
+    usleep(20000); /* by then the other process sleeps; if not, it notices without being woken */
     truncate_to(q, 0);
     return NULL;
 }
@@ -378,14 +378,14 @@ Test(sigbus, a_hole_that_no_memory_is_left_for)
     cr_assert_eq(r, 0);
 }
 
-/* ---- Without the guard, and who else is concerned -------------------------------------------- */
+/* ---- Without the guard, and other memory ----------------------------------------------------- */
 
 static int touch_truncated(void *argument)
 {
     shmring_t *q = create_queue(SHMRING_SPSC, BOTH);
 
     (void)argument;
-    signal(SIGBUS, SIG_DFL); /* a sanitizer has its own */
+    signal(SIGBUS, SIG_DFL); /* a sanitizer has a handler of its own */
     truncate_to(q, 0);
     return (int)by_send(q);
 }
@@ -399,7 +399,7 @@ static volatile char *broken;
 static volatile sig_atomic_t heard;
 static siginfo_t told;
 
-/* A page beyond the end of a file. */
+/* Make a page that is mapped beyond the end of its file. */
 static void break_memory(void)
 {
     const int fd = memfd_create("broken", MFD_CLOEXEC);
@@ -480,7 +480,7 @@ static int die_of_kill(void *argument)
     return 0;
 }
 
-/* With the action that the kernel would have taken. */
+/* The library passes the fault on to the action that the program had set before. */
 Test(sigbus, other_faults_are_passed_on)
 {
     static char ignored;
@@ -521,7 +521,8 @@ static int map_where_the_parent_had_a_queue(void *argument)
     const struct shmring_config config = {.kind = SHMRING_SPSC, .flags = BOTH, .capacity = 4096};
     const shmring_t *parents = argument;
 
-    for (int i = 0; i < 64; i++) { /* kept open, so that the next one is mapped elsewhere */
+    /* Keep the handles, so that the next queue is mapped elsewhere. */
+    for (int i = 0; i < 64; i++) {
         shmring_t *q = NULL;
         child_assert(shmring_create(&q, queue_name, &config) == 0);
         child_assert(shmring_unlink(queue_name) == 0);
@@ -570,7 +571,8 @@ static long operate(shmring_t *q, uint64_t *state)
     case 0:
         r = shmring_dup(&copy, q, SHMRING_OBSERVER);
         shmring_close(&copy);
-        return r == -EBADMSG ? 0 : r; /* of its own handle; the tested one may not know yet */
+        /* Of the duplicate; the tested handle may not have noticed yet. */
+        return r == -EBADMSG ? 0 : r;
     case 1:
         return by_stat(q);
     case 2:
@@ -613,8 +615,8 @@ static void *work(void *number)
             return NULL;
         for (long r = 0; r != -EBADMSG;) {
             r = operate(*q, &state);
-            /* A header with a hole may be one of another layout: that is told before its CRC is
-             * looked at, see test_layout. */
+            /* A header with a hole may look like another layout, which is reported before the CRC
+             * is checked: see test_layout.c. */
             cr_assert(r >= 0 || r == -EAGAIN || r == -EPERM || r == -EBADMSG || r == -ETIMEDOUT ||
                           r == -ENOSPC || r == -EPROTONOSUPPORT || r == -ESTALE,
                       "%ld: %s", r, shmring_strerror_detail());
@@ -624,7 +626,7 @@ static void *work(void *number)
     }
 }
 
-/* Punch holes and truncate at random, at last to length 0. */
+/* Punch holes and truncate at random, and at the end truncate to length 0. */
 static void take_away(int fd, uint32_t size, uint64_t *state)
 {
     for (uint64_t i = test_random_below(state, 4); i > 0; i--) {

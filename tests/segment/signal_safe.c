@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sending and receiving work in signal handlers. Whatever they have to do (recover dead
- * participants, wake sleepers, handle an error of any system call), they call no function that
- * POSIX does not allow there, and leave errno, the detail, the signal mask and the descriptors
+ * Sending and receiving work in signal handlers. Whatever else a call does (recover dead
+ * participants, wake sleepers, handle an error of any system call), it calls no function that POSIX
+ * does not allow there, and leaves errno, the detail, the signal mask and the descriptors
  * unchanged.
  *
- * The functions of the C library are replaced when the program is linked: those that can fail by
- * tests/support/faults.c, which counts them, all others that are not for signal handlers here.
- * tests/segment/signal_safe_calls.sh checks that none is missing.
+ * The functions of the C library are replaced when the program is linked: tests/support/faults.c replaces
+ * those that can fail, and counts their calls; this file replaces all others that are not for
+ * signal handlers. tests/segment/signal_safe_calls.sh checks that none is missing.
  */
 #include "config.h"
 
@@ -29,7 +29,7 @@
 /* ---- What must not be called ------------------------------------------------------------------
  */
 
-static const char *unsafe; /* the last of them that was called while a plan is active */
+static const char *unsafe; /* the last unsafe function that was called while a plan is active */
 
 #define REPLACE(Name, Type, Parameters, ...)                                                       \
     Type __real_##Name Parameters;                                                                 \
@@ -43,7 +43,7 @@ static const char *unsafe; /* the last of them that was called while a plan is a
 #define REPLACE_PLAIN(Name, Type, Parameters, Arguments)                                           \
     REPLACE(Name, Type, Parameters, return __real_##Name Arguments;)
 
-/* The real one takes a va_list. */
+/* the function itself takes a va_list */
 #define REPLACE_LISTED(Name, Parameters, Last, Listed)                                             \
     REPLACE(Name, int, Parameters, va_list list; va_start(list, Last); const int n = Listed;       \
             va_end(list); return n;)
@@ -120,7 +120,7 @@ static int die_holding(void *argument)
         child_assert(shmring_peek(mine[i], &message, NULL) >= 0);
         child_assert(shmring_reserve(mine[i], 1, &room) == 0);
     }
-    return 0; /* by _exit(): both handles die */
+    return 0; /* the process ends by _exit(): both its handles die */
 }
 
 static void look_for_the_dead_next(void)
@@ -130,8 +130,8 @@ static void look_for_the_dead_next(void)
 }
 
 /*
- * Two dead participants, each with a message in hand and room reserved, one message that is free to
- * be taken, and a peer that waits by descriptor and by futex for both events.
+ * Two dead participants, each of which held a message and had room reserved; one message that can
+ * be received; and a peer that waits by descriptor and by futex for both events.
  */
 static void enter(void)
 {

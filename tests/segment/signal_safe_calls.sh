@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Whatever lib/ calls of the C library is either allowed in a signal handler or replaced by
-# tests/segment/signal_safe, which fails when a call that is for signal handlers comes to it.
+# Each function of the C library that lib/ calls is either allowed in a signal handler or replaced by
+# tests/segment/signal_safe, which fails when a call that is allowed in signal handlers reaches it.
 set -eu
 : "${srcdir:?}" "${builddir:?}"
 
@@ -15,8 +15,8 @@ case ${CFLAGS-} in *-fsanitize=* | *--coverage* | *-flto*)
 esac
 command -v nm >/dev/null || exit 77
 
-# POSIX.1-2024, 2.4.3 Signal Actions; then what is a bare system call in glibc and in musl, or only
-# writes to the thread's own memory; then names that the compiler makes.
+# POSIX.1-2024, 2.4.3 Signal Actions; then functions that are a bare system call in glibc and in musl, or
+# that only write to the thread's own memory; then functions that the compiler calls by itself.
 allowed='
 access chmod clock_gettime close fchmod fchown fcntl fstat geteuid getpid link linkat lstat memchr
 memcmp memcpy memmove memset mkfifo open openat ppoll pthread_self pthread_sigmask raise read

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * doc/system-calls.md is true: with only those calls allowed that it says are needed, whatever the
- * others answer, queues work.
+ * doc/system-calls.md is true: queues work when only those calls are allowed that it says are
+ * needed, whatever error the other calls return.
  */
 #include <config.h>
 
@@ -46,7 +46,7 @@ static const struct {
 };
 enum { CALLS = sizeof calls / sizeof calls[0] };
 
-/* What the document says is needed. */
+/* The calls that the document says are needed. */
 static long needed[FILTER_MOST];
 static unsigned needed_count;
 
@@ -85,10 +85,10 @@ static int count(void *n, const struct shmring_message *m)
     return 0;
 }
 
-/* With a kind of queue: whatever the interface has for queues that have a name. */
+/* Make every call of the interface that works on queues with names, on a queue of this kind. */
 static void use(uint32_t kind)
 {
-    const struct timespec moment = {.tv_nsec = 60000000}; /* a recheck is among it */
+    const struct timespec moment = {.tv_nsec = 60000000}; /* long enough for a recheck */
     const struct shmring_config config = {.kind = kind,
                                           .flags = SHMRING_PRODUCER,
                                           .capacity = kind == SHMRING_MPMC ? 8 : 4096,
@@ -127,7 +127,7 @@ static int use_what_is_needed(void *error)
 {
     const int allowed = (int)needed_count;
 
-    /* Of this program, to end and to tell; and the C library's memory. */
+    /* For this program, to end and to print; and for the C library's memory. */
     needed[allowed] = SYS_exit_group;
     needed[allowed + 1] = SYS_write;
     needed[allowed + 2] = SYS_brk;

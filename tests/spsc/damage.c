@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What no correct participant writes: it is noticed, it poisons the handle that noticed it for
- * good, and nobody else.
+ * Words that no correct participant writes: the handle that finds one reports it and is poisoned
+ * for good; no other handle is.
  */
 #include <config.h>
 
@@ -180,7 +180,8 @@ Test(spsc_damage, what_a_poisoned_consumer_held_comes_again, .init = setup, .fin
     cr_assert_eq(info.flags, SHMRING_REDELIVERED);
 }
 
-/* One or three are held; the header of the first one becomes that of another length. */
+/* The consumer holds one or three messages; the header of the first changes to that of another
+ * length. */
 static void overwrite_held(int held, uint32_t header)
 {
     const void *msg[3];
@@ -201,7 +202,7 @@ Test(spsc_damage, a_held_message_of_another_length)
 
     for (int i = 0; i < 7; i++)
         overwrite_held(1, headers[i]);
-    overwrite_held(3, 3 * RECORD - 3); /* as long as all of them */
+    overwrite_held(3, 3 * RECORD - 3); /* as long as all three records together */
     overwrite_held(3, 3 * RECORD + 1);
     overwrite_held(3, UINT32_MAX);
 }
@@ -250,7 +251,7 @@ static int by_cancel(void)
 
 static int (*const sending[])(void) = {by_send, by_send_batch, by_reserve, by_commit, by_cancel};
 
-/* The words of the consumer's page that a producer goes by. */
+/* The words of the consumer's page that a producer reads. */
 static _Atomic uint64_t *position_word(int i)
 {
     return i == 0 ? &pages.consumer->head : &pages.consumer->progress[i - 1].position;
@@ -317,7 +318,8 @@ Test(spsc_damage, a_batch_is_sent_before_the_damage_is_met, .init = setup, .fini
     cr_assert_eq(shmring_send_batch(producer, batch, ROOM + 1), ROOM);
     for (uint64_t i = 0; i < ROOM; i++)
         assert_receives(i);
-    pages.consumer->head = 8 * CAPACITY; /* the consumer has stored its own meanwhile */
+    /* Meanwhile the consumer has overwritten it with its own head. */
+    pages.consumer->head = 8 * CAPACITY;
     assert_refused(by_send(), EBADMSG, "the consumer's head is not in the ring");
 }
 
@@ -341,7 +343,7 @@ static void leave(void)
     shmring_close(&consumer);
 }
 
-/* What may be wrong with a position, when the other side is at BASE. */
+/* Wrong positions, when the other side is at BASE. */
 static const uint64_t wrong[] = {1, 4, CAPACITY + 8, UINT64_C(0) - CAPACITY - 8, UINT64_C(1) << 63};
 
 static void no_attaching_at(uint64_t base)
@@ -388,7 +390,7 @@ Test(spsc_damage, positions_that_cannot_be)
         no_attaching_at(bases[i]);
 }
 
-/* Records that begin before what the consumer has, and do not lead to it. */
+/* The producer's last records lie before the consumer's position, and do not end at it. */
 Test(spsc_damage, a_producer_behind_the_consumer, .init = setup, .fini = teardown)
 {
     leave();
@@ -398,7 +400,8 @@ Test(spsc_damage, a_producer_behind_the_consumer, .init = setup, .fini = teardow
     assert_not_attached(SHMRING_PRODUCER, "producer's page");
 }
 
-/* What others call themselves goes to a terminal, some time. */
+/* A program may print the name of another process on a terminal, so the detail must not have its
+ * control characters. */
 Test(spsc_damage, a_name_that_is_no_word, .init = setup, .fini = teardown)
 {
     static const char comm[16] = "\x1b]0;h\nd\xff\x7f\r";
@@ -407,8 +410,10 @@ Test(spsc_damage, a_name_that_is_no_word, .init = setup, .fini = teardown)
 
     memcpy((void *)row->comm, comm, sizeof comm);
     row->pid_ns ^= 1;
-    assert_refused(shmring_dup(&second, observer, SHMRING_CONSUMER), EBUSY,
-                   "of another pid namespace (?]0;h?d??" /* no trigraph */ "?)");
+    assert_refused(
+        shmring_dup(&second, observer, SHMRING_CONSUMER), EBUSY,
+        "of another pid namespace (?]0;h?d??" /* split, because ??" would be part of a trigraph */
+        "?)");
 }
 
 Test(spsc_damage, a_damaged_record_after_the_producers_last, .init = setup, .fini = teardown)
@@ -455,7 +460,8 @@ Test(spsc_damage, a_damaged_record_next_for_a_consumer, .init = setup, .fini = t
     assert_receives(1);
 }
 
-/* What only says which messages may have been seen is never a reason to refuse. */
+/* Words that only say which messages may have been seen before: no value of them makes a call
+ * fail. */
 Test(spsc_damage, marks_of_redelivery_that_cannot_be, .init = setup, .fini = teardown)
 {
     static const uint64_t marks[] = {1, CAPACITY + 8, UINT64_MAX, UINT64_C(1) << 63};

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hundreds of thousands of random operations of all kinds, each compared with what a queue that is
- * simple enough to be obviously right says: results, contents, redeliveries, counters.
+ * Hundreds of thousands of random operations of all kinds on a queue. After each, results,
+ * contents, redeliveries and counters are compared with a reference that is so simple that it is
+ * obviously right.
  */
 #include <config.h>
 
@@ -11,23 +12,25 @@
 #include "messages.h"
 #include "support.h"
 
-/* The reference: messages are numbered from 0, and none is ever moved. */
+/* The reference: messages are numbered from 0, and never move in memory. */
 enum { SLOTS = 1024, BATCH = 12 };
 static struct {
     uint32_t capacity, max_message;
-    uint64_t first, taken, next; /* to release, to take, to send: first <= taken <= next */
-    uint64_t given;              /* peek gave out the messages before this one */
-    uint32_t lengths[SLOTS];     /* of first to next - 1 */
+    /* The next message to release, to take, to send: first <= taken <= next. */
+    uint64_t first, taken, next;
+    uint64_t given;          /* peek gave out the messages before this one */
+    uint32_t lengths[SLOTS]; /* of the messages from first to next - 1 */
     uint64_t positions[SLOTS];
-    uint64_t end;  /* position of the next */
-    uint64_t used; /* bytes of the ring */
+    uint64_t end;  /* position of the next message */
+    uint64_t used; /* bytes of the ring that messages take */
     uint64_t most;
     uint64_t sent_bytes, received_bytes, full_events, empty_events;
-    bool found_full, found_empty; /* since the last success; or a new handle */
+    /* Found so since the last success, or since the handle was opened. */
+    bool found_full, found_empty;
     bool reserved;
     uint32_t reservation;
     void *reservation_at;
-    const void *held[SLOTS]; /* first to taken - 1 */
+    const void *held[SLOTS]; /* the messages from first to taken - 1 */
 } ref;
 
 static shmring_t *observer, *producer, *consumer;
@@ -73,7 +76,7 @@ static void retire(void)
     ref.received_bytes += len;
 }
 
-/* What sending a message of that length comes to, when it does not succeed. */
+/* The error that a send of that length returns; 0: none. */
 static int refusal(uint32_t len)
 {
     if (ref.reserved)
@@ -94,7 +97,7 @@ static int nothing_there(void)
     return -EAGAIN;
 }
 
-/* Mostly short, sometimes up to the limit or beyond it. */
+/* Mostly short, at times up to the limit or beyond it. */
 static uint32_t random_length(void)
 {
     const uint32_t kind = below(20);
@@ -309,7 +312,7 @@ static void do_stat(void)
 
 static const struct {
     void (*run)(void);
-    uint32_t likely[2]; /* while the queue grows, and while it shrinks */
+    uint32_t likely[2]; /* how often of 100, while the queue grows and while it shrinks */
 } operations[] = {
     {do_send, {40, 10}},          {do_send_batch, {10, 2}},     {do_reserve, {20, 5}},
     {do_commit, {30, 10}},        {do_cancel, {10, 5}},         {do_recv, {10, 20}},
@@ -329,7 +332,7 @@ static void operate(int direction)
     operations[i].run();
 }
 
-/* A queue, and so many operations on it. */
+/* Make a queue, and do n random operations on it. */
 static void compare(uint32_t capacity, uint32_t max_message, int n)
 {
     const struct shmring_config config = {
@@ -339,7 +342,7 @@ static void compare(uint32_t capacity, uint32_t max_message, int n)
     random_state = test_seed();
     ref.capacity = capacity;
     ref.max_message = max_message ? max_message : capacity - 16;
-    ref.reservation_at = &ref; /* not a reservation */
+    ref.reservation_at = &ref; /* an address that is no reservation */
     cr_assert_eq(shmring_create(&observer, "memfd:test", &config), 0);
     do_reopen_producer();
     do_reopen_consumer();

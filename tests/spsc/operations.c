@@ -34,7 +34,7 @@ static int send_number(uint64_t number, uint32_t len)
     return shmring_send(producer, message_content(number), len);
 }
 
-/* The next message is that one. */
+/* Assert that the next message is that one. */
 static void assert_receives(uint64_t number, uint32_t len)
 {
     uint8_t buf[CAPACITY];
@@ -140,7 +140,8 @@ Test(spsc, nothing_to_receive_is_eagain, .init = open_both, .fini = close_both)
 
 /* ---- Full ------------------------------------------------------------------------------------ */
 
-/* The number of messages of that length which a ring takes, as shmring.h says it. */
+/* The number of messages of that length for which an empty ring has room, by the formula in
+ * shmring.h. */
 static uint32_t room_for(uint32_t len)
 {
     return (uint32_t)((CAPACITY - 8) / shmring_record_size(len));
@@ -162,7 +163,7 @@ Test(spsc, full_is_exact_for_every_length, .init = open_both, .fini = close_both
         for (uint32_t i = 0; i < room_for(len); i++)
             cr_assert_eq(send_number(i, len), 0, "%u of %u bytes", i, len);
         assert_full(len);
-        /* Each one received makes room for one. */
+        /* Each message that is received makes room for one. */
         for (uint32_t i = 0; i < room_for(len) + 3; i++) {
             assert_receives(i, len);
             cr_assert_eq(send_number(i + room_for(len), len), 0, "%u of %u bytes", i, len);
@@ -176,7 +177,7 @@ Test(spsc, full_is_exact_for_every_length, .init = open_both, .fini = close_both
 
 Test(spsc, a_shorter_message_may_still_fit, .init = open_both, .fini = close_both)
 {
-    const uint32_t all = CAPACITY - 8 - 16; /* of the ring, but for a record of 16 bytes */
+    const uint32_t all = CAPACITY - 8 - 16; /* the ring, minus a record of 16 bytes */
 
     cr_assert_eq(send_number(1, all - 4), 0);
     assert_full(13);
@@ -381,7 +382,7 @@ Test(spsc, messages_are_released_in_turn_and_once, .init = open_both, .fini = cl
     assert_refused(shmring_release(consumer, first), EINVAL, "released already");
     cr_assert_eq(shmring_release(consumer, second), 0);
     assert_refused(shmring_release(consumer, second), EINVAL, "released already");
-    /* Where the next message will be, which nobody holds. */
+    /* The place of the next message: no handle holds it. */
     cr_assert_eq(send_number(3, 10), 0);
     assert_refused(shmring_release(consumer, (const char *)second + 16), EINVAL, "not the oldest");
     assert_receives(3, 10);
@@ -452,7 +453,7 @@ static int take_nothing_and_die(void *unused)
     return 0;
 }
 
-/* It may have died in the middle of a receive. */
+/* The consumer may have died in the middle of a receive. */
 Test(spsc, what_the_dead_may_have_seen_comes_flagged, .init = open_both, .fini = close_both)
 {
     const void *msgs[3];
@@ -481,7 +482,7 @@ Test(spsc, deliveries_are_counted, .init = open_both, .fini = close_both)
     cr_assert_eq(shmring_release(consumer, msg), 0);
     assert_peeks(2, 20, &msg, 1);
     cr_assert_eq(shmring_release(consumer, msg), 0);
-    /* And from the start again for another message. */
+    /* The count starts from 0 again for another message. */
     cr_assert_eq(send_number(3, 30), 0);
     assert_peeks(3, 30, &msg, 1);
     next_consumer();
@@ -546,7 +547,8 @@ Test(spsc, a_batch_arrives_in_order, .init = open_both, .fini = close_both)
     assert_empty();
 }
 
-/* Many that are not short go into the ring together or one by one: which is faster is tried out. */
+/* A long batch of messages that are not short goes into the ring together or one by one: the
+ * producer measures which is faster. */
 Test(spsc, long_batches_arrive_whole)
 {
     enum { N = 40, ROUNDS = 50, MOST = 4000 };
@@ -558,7 +560,8 @@ Test(spsc, long_batches_arrive_whole)
     for (uint64_t round = 0; round < ROUNDS; round++) {
         for (uint64_t i = 0; i < N; i++) {
             const uint64_t number = round * N + i;
-            out[i] = message(number, number % 29 == 0   ? 20 /* breaks the run */
+            /* A short message, which ends a run of long ones. */
+            out[i] = message(number, number % 29 == 0   ? 20
                                      : number % 97 == 0 ? MOST
                                                         : 1000 + number % 101);
             in[i] = (struct iovec){bufs[i], MOST};

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What an observer of an spsc queue is told: counters, depth, high-water mark, full and empty. */
+/* What an observer of an spsc queue reads: counters, depth, high-water mark, and how often it was
+ * full and empty. */
 #include <config.h>
 
 #include <errno.h>
@@ -151,7 +152,7 @@ Test(spsc_stat, counters_go_on_with_the_next_handles, .init = setup, .fini = tea
     }
 }
 
-/* Numbers of two different moments, or of a corrupt segment. */
+/* The numbers are of two different moments, or of a corrupt segment. */
 Test(spsc_stat, the_depth_is_never_more_than_a_ring, .init = setup, .fini = teardown)
 {
     static const uint64_t positions[] = {0, 8, CAPACITY, CAPACITY + 8, UINT64_MAX};
@@ -310,7 +311,7 @@ Test(spsc_stat, the_high_water_mark_of_any_traffic, .init = setup, .fini = teard
     const uint64_t seed = random;
 
     for (int i = 0; i < 20000; i++) {
-        /* Slowly higher, with long ups and downs. */
+        /* The depth rises slowly, with long ups and downs. */
         const bool up = test_random_below(&random, 100) < (i / 500 % 2 ? 60U : 40U);
         const uint64_t number = up ? sent : received;
         const uint32_t len = message_length(seed, number, 900);
@@ -330,7 +331,7 @@ Test(spsc_stat, the_high_water_mark_of_any_traffic, .init = setup, .fini = teard
     cr_assert_gt(most, CAPACITY / 2);
 }
 
-/* ---- Those who died -------------------------------------------------------------------------- */
+/* ---- After deaths ---------------------------------------------------------------------------- */
 
 static int send_and_die(void *unused)
 {

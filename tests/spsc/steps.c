@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The algorithm when a participant dies: in many random situations one operation is repeated, and
- * killed before its first store to the shared memory, before its second, and so on, also in the
- * middle of a copy. Then the survivor goes on, a successor takes over (and may die in that), and
- * content, order, flags and counters must be right.
+ * The algorithm when a participant dies: in many random situations one operation is repeated; it is
+ * killed before its first store to the shared memory, then before its second, and so on, also in
+ * the middle of a copy. Then the survivor goes on, a successor takes over (which may die in doing
+ * so), and content, order, flags and counters must be right.
  */
 #include <config.h>
 
@@ -14,7 +14,7 @@
 #include "messages.h"
 
 static jmp_buf death;
-static int stores_to_live = -1; /* -1: immortal */
+static int stores_to_live = -1; /* how many more stores it makes; -1: it does not die */
 
 static void before_store(void)
 {
@@ -56,9 +56,10 @@ static struct world {
     struct shmr_spsc_producer p;
     struct shmr_spsc_consumer c;
     uint64_t committed, released; /* messages */
-    uint64_t maybe_committed;     /* messages that a dead producer committed besides: all or none */
-    uint64_t given;               /* peek has returned the messages before this one */
-    uint64_t may_be_flagged;      /* only messages before this one may be flagged */
+    /* Messages that a dead producer may have committed besides: all of them or none. */
+    uint64_t maybe_committed;
+    uint64_t given;          /* peek has returned the messages before this one */
+    uint64_t may_be_flagged; /* only messages before this one may be flagged */
     const void *held[HELD];
     uint32_t held_count;
 } w;
@@ -158,7 +159,7 @@ static void do_send(enum operation o)
     w.committed += expected;
 }
 
-/* Message NUMBER came, or none did (-EAGAIN): note what that says about a dead producer's last
+/* Message NUMBER came, or no message (-EAGAIN): note what that says about a dead producer's last
  * call. */
 static void learn(uint64_t number, ssize_t len)
 {
@@ -293,7 +294,7 @@ static void take_over_producer(uint64_t *deaths)
     check_progress(ring.producer_page->progress, w.committed);
 }
 
-/* Up to LOST messages may have been released by the consumer that died. */
+/* The dead consumer may have released up to LOST messages. */
 static void take_over_consumer(uint64_t *deaths, bool died, uint64_t lost)
 {
     struct shmr_spsc_consumer c;
@@ -318,8 +319,8 @@ static void take_over_consumer(uint64_t *deaths, bool died, uint64_t lost)
     check_progress(ring.consumer_page->progress, w.released);
 }
 
-/* The producer overwrites all that it may, before a successor knows how far the dead consumer
- * was. */
+/* The producer overwrites all that it may, before a successor knows the dead consumer's
+ * position. */
 static void fill_up(void)
 {
     int r;
@@ -397,7 +398,7 @@ static void begin(uint64_t *random)
     static const uint64_t wraps[] = {0, 0, UINT64_C(1) << 32, UINT64_C(1) << 63};
 
     seed = test_random(random);
-    /* Three quarters of the situations soon pass a wrap, at 2^64 or before. */
+    /* Three of four situations soon pass a wrap of the position, at 2^64 or before. */
     first_position = wraps[test_random_below(random, 4)] - 8 * test_random_below(random, 1024);
     number_messages(test_random(random) % 4 == 0 ? CAPACITY - 16 : 300);
     ring_make(&ring, CAPACITY, first_position);
@@ -408,7 +409,7 @@ static void begin(uint64_t *random)
         operate(test_random_below(random, OPERATIONS));
 }
 
-/* Does the operation die after that many stores? */
+/* Does the operation die after this many stores? */
 static bool dies(enum operation o, int stores)
 {
     stores_to_live = stores;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A producer and a consumer in two threads, with all operations there are. Under ThreadSanitizer
- * the two handles also share one mapping, so that it sees both sides at the same addresses.
+ * A producer and a consumer in two threads, with all operations. Under ThreadSanitizer the two
+ * handles also share one mapping, so that it sees both sides at the same addresses.
  */
 #include <config.h>
 
@@ -25,7 +25,7 @@ static uint32_t length_of(uint64_t number)
     return message_length(seed, number, LONGEST);
 }
 
-/* In a thread, where Criterion's assertions do not work either, the whole test ends. */
+/* For threads, where Criterion's assertions do not work: a failure ends the whole test. */
 #define thread_assert(Condition) child_assert(Condition)
 
 static void let_the_other_run(int *misses)
@@ -163,7 +163,7 @@ static void *receive_all(void *unused)
 
 /* ---- Together -------------------------------------------------------------------------------- */
 
-/* Somebody who looks on, and comes and goes meanwhile. */
+/* An observer that opens and closes handles meanwhile. */
 static void *look_on(void *unused)
 {
     struct shmring_stat st;
@@ -186,7 +186,7 @@ static void run_threads(void)
     struct shmring_stat st;
 
     seed = test_seed();
-    message_content(0); /* made now, not by two threads */
+    message_content(0); /* the first call makes the random bytes: not in two threads */
     cr_assert_eq(pthread_create(&sender, NULL, send_all, NULL), 0);
     cr_assert_eq(pthread_create(&receiver, NULL, receive_all, NULL), 0);
     cr_assert_eq(pthread_create(&onlooker, NULL, look_on, NULL), 0);
@@ -227,7 +227,7 @@ Test(spsc_threads, a_large_ring, .timeout = 120)
     close_both();
 }
 
-/* The consumer works on the producer's mapping: nothing else of the two handles is shared. */
+/* Let the consumer use the producer's mapping. The two handles share nothing else. */
 static void share_mapping(void)
 {
     const struct shmr_map *map = &producer->map;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The end of the ring, at every offset; and the ends of the numbers that positions are. */
+/* The end of the ring, with a message at every offset; and the ends of the range of positions. */
 #include <config.h>
 
 #include <errno.h>
@@ -22,7 +22,8 @@ static void teardown(void)
     shmring_close(&q);
 }
 
-/* Send and receive a message that takes so many bytes of the ring, unwritten and unread. */
+/* Send and receive a message whose record takes this many bytes of the ring. Its payload is neither
+ * written nor read. */
 static void advance(uint64_t bytes)
 {
     void *sent;
@@ -82,7 +83,7 @@ Test(spsc_wrap, every_length_in_place_at_every_offset, .init = setup, .fini = te
     at_every_offset(pass_through);
 }
 
-/* As many messages as fit, in one batch; returns how many bytes of the ring they take. */
+/* Send as many messages as fit, in one batch. Returns how many bytes of the ring they take. */
 static uint64_t batch_through(uint64_t number)
 {
     enum { N = 12 };
@@ -120,7 +121,7 @@ Test(spsc_wrap, a_full_ring_at_every_offset, .init = setup, .fini = teardown)
 
 /* ---- Positions ------------------------------------------------------------------------------- */
 
-/* The ring is full, then empty, with other handles before and after. */
+/* Fill the ring and empty it, with other handles before and after. */
 static void fill_and_drain(const shmring_t *observer, uint64_t *number, uint64_t seed)
 {
     uint64_t first = *number, bytes = 0;

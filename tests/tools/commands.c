@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The shmring command: what it makes, shows and removes, and what it says to wrong input. */
+/* The shmring command: what it makes, shows and removes, and what it prints for wrong arguments. */
 #include <config.h>
 
 #include <errno.h>
@@ -202,7 +202,7 @@ Test(tools, what_is_not_there)
     EXPECT(TOOL("", "rm", "-f"), 0, "", "");
 }
 
-/* Every command, with what cannot be the name of a queue, or is no queue. */
+/* Every command, with names that no queue can have, and with files that are no queues. */
 Test(tools, what_is_no_queue)
 {
     static const char *const commands[] = {"create", "stat",    "ls", "send", "recv", "who",
@@ -226,7 +226,7 @@ Test(tools, what_is_no_queue)
     }
 }
 
-/* What the help calls short options are options, and the same ones. */
+/* Each short option in a command's help is accepted, and is the same as the long one. */
 Test(tools, short_options)
 {
     static const char *const commands[] = {"create", "stat",    "ls", "send", "recv", "who",
@@ -362,7 +362,7 @@ Test(tools, what_others_call_themselves_is_escaped)
     shmring_close(&q);
 }
 
-/* A participant, and a queue, that would like to be commands to a terminal. */
+/* A process and a queue with names that contain control sequences for a terminal. */
 static int die_of_a_bad_name(void *name)
 {
     static const char words[] = "\033]0;title\a\x9b"
@@ -524,7 +524,7 @@ Test(tools, ls_escapes_names)
     CHECK_JSON(TOOL("", "ls", "--json", directory), "\\u001b[2J\\u000a\\\"\\ufffd\"");
 }
 
-/* So that what the test leaves can be removed. It fails where root was never given up. */
+/* Become root again, so that the test can remove its files. Fails if the process never was root. */
 static void be_root_again(void)
 {
     if (seteuid(0) < 0)
@@ -543,10 +543,11 @@ Test(tools, no_permission, .fini = be_root_again)
     cr_assert(shmring_create(&q, queue, &config) == 0, "%s", shmring_strerror_detail());
     shmring_close(&q);
     cr_assert(chmod(directory, 0755) == 0);
-    cr_assert(mkfifo(path_in(directory, "fifo"), 0) == 0); /* it may not be read, and is no queue */
+    /* The user may not read it, and it is no queue. */
+    cr_assert(mkfifo(path_in(directory, "fifo"), 0) == 0);
     if (geteuid() == 0 && !test_is_root())
         cr_skip_test("root of a user namespace");
-    if (geteuid() == 0) { /* to whom nothing is forbidden: be nobody */
+    if (geteuid() == 0) { /* root may read every file: become the user nobody */
         char path[128];
         snprintf(path, sizeof path, "/dev/shm/%s", name);
         cr_assert(chown(path, 65534, 65534) == 0);
@@ -578,7 +579,7 @@ Test(tools, stat_watches)
     DO("create", "--capacity", "4096", name);
     struct program watcher = START(-1, -1, "stat", "--watch", "0.01", name);
     struct program reporter = START(-1, -1, "stat", "--watch", "0.01", "--json", name);
-    /* A row of rates has eight columns; of 4 messages some rate was more than nothing. */
+    /* The output is eight columns of rates; after 4 messages the rate was more than 0 once. */
     program_await_output(&watcher, "empty/s\n");
     program_await_output(&reporter, "\"sent\":0,");
     EXPECT(TOOL("1\n2\n3\n4\n", "send", name), 0, "", "");

@@ -1,14 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# What bash completes after shmring and the other programs.
+# bash completes the options and arguments of shmring and the other programs.
 set -eu
 : "${srcdir:?}" "${builddir:?}"
 
 source "$srcdir/tools/completion/shmring"
 tool=$(cd "$builddir" && pwd)/tools/shmring
 dir=$(mktemp -d)
-queue=completion-${dir##*.} # a name that nobody had before
+queue=completion-${dir##*.} # a name that no queue had before
 trap '"$tool" rm -f "$queue"; rm -rf "$dir"' EXIT
 "$tool" create --capacity 4096 "$queue"
 : >"$dir/spool"
@@ -83,7 +83,7 @@ mkdir "$dir/pictures"
 expect_bench "$dir/pictures" --plots "$dir/"
 expect_bench '' --sizes ''
 expect_bench '-q' -q
-# Each mode is completed, and each is one.
+# Each mode is completed, and shmring-bench knows each.
 while read -r mode; do
     "$bench" --quiet --mode "$mode" --list >/dev/null
 done < <(sed -n "s/^ *words='\(throughput.*\)'/\1/p" "$srcdir/tools/completion/shmring-bench" | tr ' ' '\n')

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* shmring dump and gc: what is left in queues, and what is left of them. */
+/* shmring dump and gc: the messages that are left in queues, and the files that are left of
+ * queues. */
 #include <config.h>
 
 #include <fcntl.h>
@@ -23,7 +24,7 @@ static const char *queue_of(const char *kind)
     return name;
 }
 
-/* A consumer that takes a message, and the kill that ends it. */
+/* A consumer that takes a message and is killed. */
 static int take_and_die(void *name)
 {
     const void *msg;
@@ -43,7 +44,7 @@ static void kill_a_consumer_of(const char *name)
 
 /* ---- dump ------------------------------------------------------------------------------------ */
 
-/* How the rows of a dump continue after the position, which is another for each kind. */
+/* The rows of a dump, without the position, which differs between the kinds. */
 #define HELD_ROW    "  held by row %d             1  one\n"
 #define WAITING_ROW "          3  waiting                   0  t\\x09o\n"
 
@@ -127,7 +128,8 @@ Test(tools_dump_gc, dump_of_a_damaged_queue_shows_what_is_good)
     snprintf(path, sizeof path, "/dev/shm/%s", name);
     int fd = open(path, O_RDWR | O_CLOEXEC);
     long page = sysconf(_SC_PAGESIZE);
-    cr_assert(fd >= 0 && pwrite(fd, longer, 4, 4 * page + 8 + 4) == 4); /* the second's length */
+    /* The length of the second message. */
+    cr_assert(fd >= 0 && pwrite(fd, longer, 4, 4 * page + 8 + 4) == 4);
     close(fd);
     struct outcome outcome = TOOL("", "dump", "--json", name);
     cr_assert(outcome.status == 1 && strstr(outcome.err, "cannot go on: corrupt: "), "%s",
@@ -146,7 +148,7 @@ static bool exists(const char *name)
     return found;
 }
 
-/* Run gc; it must say this of the queue, and it must exist or not afterwards. */
+/* Run gc: it must print this about the queue, and the queue must exist afterwards, or not. */
 #define GC(Name, Says, Exists, ...)                                                                \
     do {                                                                                           \
         char line_[256];                                                                           \
@@ -171,7 +173,7 @@ Test(tools_dump_gc, gc_removes_what_is_empty_and_nobody_uses)
     }
 }
 
-/* A lock on a row that says nobody has it: somebody is between locking it and saying so. */
+/* A row says FREE and is locked: a process has locked it and not written it yet. */
 Test(tools_dump_gc, gc_keeps_what_somebody_attaches_to)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 2 * 4096, .l_len = 2};
@@ -186,7 +188,7 @@ Test(tools_dump_gc, gc_keeps_what_somebody_attaches_to)
     cr_assert_eq(access(path, F_OK), 0);
     close(fd);
 
-    /* Another gc is at it. */
+    /* Another gc has locked the file. */
     const int other = open(path, O_RDONLY | O_CLOEXEC);
     cr_assert(other >= 0 && flock(other, LOCK_EX | LOCK_NB) == 0);
     EXPECT(TOOL("", "gc", name), 0, kept, "");
@@ -274,7 +276,8 @@ Test(tools_dump_gc, gc_searches_dev_shm)
     const char *name = queue_of("spsc");
     char line[256];
     snprintf(line, sizeof line, "%s: would be removed: ", name);
-    struct outcome outcome = TOOL("", "gc", "--dry-run"); /* others' queues are here too */
+    /* The queues of other programs are there, too. */
+    struct outcome outcome = TOOL("", "gc", "--dry-run");
     cr_assert(strstr(outcome.out, line), "%s", outcome.out);
     outcome_free(&outcome);
     cr_assert(exists(name));

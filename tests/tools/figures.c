@@ -34,13 +34,13 @@ struct content {
     uint8_t more[LONGEST - 16];
 };
 
-/* Messages that participant i has sent, or released, for certain; it may be one more. */
+/* What participant i has sent, or released, for certain: this many messages, or one more. */
 static struct diary {
     _Atomic uint64_t done[ALL];
 } * diary;
 
 static const char *name;
-static unsigned side; /* participants on each side: the producers come first */
+static unsigned side; /* half of the participants; the first half are producers */
 static bool mpmc;
 
 static size_t length_of(uint64_t number)
@@ -101,7 +101,7 @@ static void start(struct child children[ALL])
     close(ends[1]);
 }
 
-/* Some are stopped first, so that they recover nobody; then the others are killed, at least one. */
+/* Stop some participants, so that they recover no other; then kill others, at least one. */
 static void stop_and_kill(struct child children[ALL], uint64_t *random)
 {
     const unsigned always = test_random_below(random, 2 * side);
@@ -135,7 +135,7 @@ static char *output_of(struct outcome outcome)
     return outcome.out;
 }
 
-/* The number behind this text. */
+/* The number that follows this text. */
 static uint64_t number(const char *text, const char *before)
 {
     const char *at = strstr(text, before);
@@ -174,7 +174,8 @@ static struct figures of_stat(void)
     return f;
 }
 
-/* Each of these shows what stat showed, and as many dead and stopped participants as there are. */
+/* Each of these commands shows the same figures as stat, and this many dead and stopped
+ * participants. */
 
 static void check_text(const struct figures *f, unsigned dead, unsigned stopped)
 {
@@ -256,7 +257,8 @@ static void check_top(const struct figures *f, unsigned dead, unsigned stopped)
     free(table);
 }
 
-/* Who is there; and their messages, if nobody's row was freed yet. Returns the blocks they hold. */
+/* Check who: the participants, and the messages of each, if no row was freed yet. Returns how many
+ * blocks they hold. */
 static uint64_t check_who(const struct figures *f, unsigned dead, unsigned stopped)
 {
     char *table = output_of(TOOL("", "who", name)), state[16], blocks[24];
@@ -285,11 +287,12 @@ static uint64_t check_who(const struct figures *f, unsigned dead, unsigned stopp
 /* ---- The truth ------------------------------------------------------------------------------- */
 
 struct found {
-    uint64_t messages, bytes, room, again; /* room: of their records in an spsc ring */
-    uint64_t behind[SIDE]; /* of each producer: behind its last message; 0: it has none */
+    uint64_t messages, bytes, room, again; /* room: bytes that their records take in an spsc ring */
+    /* For each producer, the number after its last message; 0: it has none here. */
+    uint64_t behind[SIDE];
 };
 
-/* Take all that is there. Those of each producer come in order, but for those that come again. */
+/* Receive all messages. Those of each producer come in order, except those that come again. */
 static struct found drain(void)
 {
     struct found found = {0};
@@ -318,7 +321,7 @@ static struct found drain(void)
 
 static void check_truth(const struct figures *f, const struct found *found)
 {
-    uint64_t least[2] = {0}, most[2] = {0}; /* sent, received */
+    uint64_t least[2] = {0}, most[2] = {0}; /* of messages sent, and received */
 
     for (unsigned i = 0; i < 2 * side; i++) {
         const bool received = i >= side;
@@ -327,7 +330,7 @@ static void check_truth(const struct figures *f, const struct found *found)
         least[received] += behind > done ? behind : done;
         most[received] += behind ? (behind > done ? behind : done) : done + 1;
     }
-    /* A message that is there and the last one sent tells how many were. */
+    /* If a producer's last message is in the queue, its number tells how many were sent. */
     cr_assert(f->sent >= least[0] && f->sent <= most[0] + side, "%" PRIu64, f->sent);
     if (!mpmc && found->behind[0])
         cr_assert_eq(f->sent, found->behind[0]);
@@ -342,7 +345,7 @@ static void check_truth(const struct figures *f, const struct found *found)
     }
 }
 
-/* Messages that were taken are not in the depth of an mpmc queue; they come again. */
+/* The depth of an mpmc queue does not count messages that were taken; they come again. */
 static void check_held(const struct figures *f, const struct found *found, uint64_t held)
 {
     const struct figures after = of_stat();
@@ -375,7 +378,7 @@ static void kill_at_random(void)
             killed += children[i].killed;
 
         const struct figures f = of_stat();
-        /* One that was about to be killed may have recovered one that had been. */
+        /* Before it was killed, a participant may have recovered one that was killed earlier. */
         const unsigned dead = killed - (unsigned)f.recovered, stopped = 2 * side - killed;
         check_text(&f, dead, stopped);
         check_ls(&f, dead, stopped);

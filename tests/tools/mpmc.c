@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The shmring command on mpmc queues: many at both ends, who is there, what the dead leave. */
+/* The shmring command on mpmc queues: several senders and receivers, who, and recovery after
+ * deaths. */
 #include <config.h>
 
 #include <errno.h>
@@ -79,7 +80,9 @@ Test(tools_mpmc, many_send_and_many_receive)
     const char *name = mpmc_queue();
     struct program senders[SENDERS], receivers[RECEIVERS];
     bool came[SENDERS * LINES] = {false};
-    shmring_t *more; /* to come: or two senders might have left before the third one is there */
+    /* Counts as a producer until all senders are attached; else two could have left before the
+     * third attaches. */
+    shmring_t *more;
     cr_assert_eq(shmring_open(&more, name, SHMRING_PRODUCER), 0);
     for (int i = 0; i < RECEIVERS; i++) {
         char attached[64];
@@ -112,7 +115,7 @@ Test(tools_mpmc, many_send_and_many_receive)
         cr_assert(came[i], "%d did not come", i);
 }
 
-/* Let it go on from system call to system call until it has attached; it is stopped then. */
+/* Let the reader go on, and stop it at each system call, until it has attached. */
 static void run_until_attached(const struct program *reader, shmring_t *observer)
 {
     struct shmring_stat st = {0};
@@ -125,13 +128,14 @@ static void run_until_attached(const struct program *reader, shmring_t *observer
         cr_assert_eq(shmring_stat(observer, &st), 0);
         if (st.participants == 1)
             return;
-        const int how = status >> 8; /* of a signal it has to hear */
+        const int how = status >> 8; /* pass a signal on to the reader */
         const long signo = how == (SIGTRAP | 0x80) || how >> 8 != 0 ? 0 : how;
         cr_assert_eq(ptrace(PTRACE_SYSCALL, reader->pid, NULL, signo), 0);
     }
 }
 
-/* What was sent since it attached counts, though it was not there to see it, nor who sent it. */
+/* Messages that were sent and received by others after it attached count, though it saw neither
+ * them nor their sender. */
 Test(tools_mpmc, eof_comes_also_where_others_were_quicker)
 {
     const char *name = queue_name();
@@ -169,7 +173,7 @@ Test(tools_mpmc, eof_is_not_before_the_other_consumers_are_done)
     program_await_output(&reader, "three\n");
     EXPECT(TOOL("", "recv", "--eof", "--timeout", "0.3", name), 3, "", "stayed empty");
     cr_assert(program_runs(&reader));
-    shmring_close(&q); /* gives both back */
+    shmring_close(&q); /* gives both messages back */
     EXPECT(program_finish(&reader), 0, "three\none\ntwo\n", "");
 }
 
@@ -182,7 +186,7 @@ Test(tools_mpmc, a_killed_receivers_messages_come_to_another)
     memset(filler, '.', sizeof filler);
     cr_assert(write(output[1], filler, sizeof filler) == sizeof filler);
     EXPECT(TOOL("one\ntwo\n", "send", name), 0, "", "");
-    struct program stuck = START(-1, output[1], "recv", name); /* nobody reads from the pipe */
+    struct program stuck = START(-1, output[1], "recv", name); /* no process reads from the pipe */
     await_stat(name, "\"depth\":0,");
     KILL(&stuck);
     EXPECT(TOOL("", "recv", "--count", "2", name), 0, "one\ntwo\n", "");
@@ -234,7 +238,8 @@ Test(tools_mpmc, who_tells_what_each_holds_and_did)
     double held_for;
     EXPECT(TOOL("one\ntwo\nthree\n", "send", name), 0, "", "");
     shmring_t *q = holder_of_two(name);
-    await_who(name, " s            3            0  "); /* "-" until the clock has ticked */
+    /* Until its clock shows more than 0; before that the column has "-". */
+    await_who(name, " s            3            0  ");
     struct outcome outcome = TOOL("", "who", name);
     cr_assert(sscanf(strchr(outcome.out, '\n'), "%d %d alive consumer %llu %lf s %llu %llu %127s",
                      &row, &pid, &held, &held_for, &sent, &received, line) == 7,
@@ -258,7 +263,7 @@ Test(tools_mpmc, who_tells_what_each_holds_and_did)
     shmring_close(&q);
 }
 
-/* Started by a test: takes two messages and is killed. Returns its pid. */
+/* Runs in a child of the test: takes two messages and is killed. */
 static int killed_holder(const char *name)
 {
     pid_t pid = fork();

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* shmring stat --openmetrics: valid text, of all queues, whatever they are called and whoever died.
- */
+/* shmring stat --openmetrics: valid text about all queues, whatever their names are and whichever
+ * process died. */
 #include <config.h>
 
 #include <stdio.h>
@@ -55,7 +55,7 @@ Test(openmetrics, the_checker_is_strict)
         cr_assert_not_null(openmetrics_wrong(bad[i]), "%s", bad[i]);
 }
 
-/* It succeeded, what it wrote is valid, and has these lines. */
+/* The command succeeded, its output is valid, and it has these lines. */
 #define CHECK_METRICS(Outcome, Status, ...)                                                        \
     do {                                                                                           \
         struct outcome metrics_ = (Outcome);                                                       \
@@ -103,7 +103,7 @@ Test(openmetrics, participants_of_an_mpmc_queue)
     const char *name = queue_name();
     DO("create", "--kind", "mpmc", "--capacity", "64", name);
     struct program dies = START(-1, -1, "recv", name), lives = START(-1, -1, "recv", name);
-    await_stat(name, "\"alive\":true,"); /* at least one is there */
+    await_stat(name, "\"alive\":true,"); /* one participant is attached at least */
     struct deadline deadline = {0};
     char two[300];
     snprintf(two, sizeof two, "shmring_participants{queue=\"%s\",state=\"alive\"} 2\n", name);
@@ -141,7 +141,7 @@ Test(openmetrics, all_queues_and_strange_names)
                   sample("shmring_capacity_bytes", expect_quoted, "4096"),
                   sample("shmring_capacity_bytes", expect_slashed, "8192"),
                   sample("shmring_capacity_bytes", expect_bytes, "16384"));
-    /* Named twice, told of once; and with the directory. */
+    /* A queue that is named twice, and is in a directory that is named, is in the output once. */
     CHECK_METRICS(TOOL("", "stat", "--openmetrics", plain, dir, plain), 0,
                   sample("shmring_capacity_bytes", plain, "4096"),
                   sample("shmring_capacity_bytes", expect_quoted, "4096"));
@@ -160,6 +160,6 @@ Test(openmetrics, what_cannot_be_read_is_told_of)
     struct outcome outcome = TOOL("", "stat", "--openmetrics", dir);
     cr_assert(!strstr(outcome.out, "shmring_depth_messages{"), "%s", outcome.out);
     outcome_free(&outcome);
-    /* What is not there is an error, and the rest is whole all the same. */
+    /* A queue that does not exist is an error; the output about the other queues is complete. */
     CHECK_METRICS(TOOL("", "stat", "--openmetrics", dir, "no-such-queue"), 1, line);
 }

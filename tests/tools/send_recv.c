@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* shmring send and shmring recv: what goes in comes out, whoever is killed, and whatever is full.
- */
+/* shmring send and shmring recv: every message that is sent arrives, whichever process is killed
+ * and whatever is full. */
 #include <config.h>
 
 #include <errno.h>
@@ -245,7 +245,8 @@ Test(send_recv, eof_is_when_the_sender_has_left)
 
     EXPECT(TOOL("three\n", "send", name), 0, "", "");
     EXPECT(TOOL("", "recv", "--eof", "--count", "2", name), 3, "three\n", "empty");
-    EXPECT(TOOL("", "recv", "--eof", "--timeout", "0.2", name), 3, "", "empty"); /* nobody came */
+    /* No sender came. */
+    EXPECT(TOOL("", "recv", "--eof", "--timeout", "0.2", name), 3, "", "empty");
 }
 
 Test(send_recv, a_queue_that_is_removed_ends_the_wait)
@@ -261,7 +262,7 @@ Test(send_recv, a_queue_that_is_removed_ends_the_wait)
     await_stat(full, "\"role\":\"producer\"");
     DO("rm", name, full);
     EXPECT(program_finish(&reader), 1, "", "cannot receive: ");
-    /* It learns of that before it sends what would never arrive. */
+    /* The sender notices that before it sends a message that could not arrive. */
     write_text(input[1], "\n");
     EXPECT(program_finish(&sender), 1, "", "cannot send: ");
     close(input[1]);
@@ -320,7 +321,8 @@ Test(send_recv, a_signal_ends_send_in_order)
     sender = START(lines_input, -1, "send", full);
     close(lines_input);
     await_stat(full, "\"role\":\"producer\"");
-    /* It may not have got as far as catching signals: then it dies of this one all the same. */
+    /* It may not have installed its handlers yet: then the signal kills it, with the same exit
+     * code. */
     kill(sender.pid, SIGINT);
     EXPECT(program_finish(&sender), 128 + SIGINT, "", "");
     cr_assert(stat_has(full, "\"sent\":39,"));
@@ -364,7 +366,7 @@ static char *numbers(int n)
     return text;
 }
 
-/* All that can be read from a pipe; closes it. */
+/* Read from a pipe to its end, and close it. */
 static size_t drain(int fd, char *text, size_t size)
 {
     size_t length = 0;
@@ -378,8 +380,9 @@ static size_t drain(int fd, char *text, size_t size)
 }
 
 /*
- * A recv that is stuck writing into a full pipe is ended. What it wrote whole it has released, and
- * the rest comes to the next: in all, each message once, but for those that were half written.
+ * A recv that waits because its pipe is full is killed. It has released the messages that it had
+ * written whole; the next recv gets the others. In all, each message comes once, except the one
+ * that was half written.
  */
 static void end_while_stuck(int signo)
 {
@@ -392,7 +395,7 @@ static void end_while_stuck(int signo)
     EXPECT(SEND_BYTES(input, (size_t)N * 7, name), 0, "", "");
     struct program reader = START(-1, output[1], "recv", name);
     close(output[1]);
-    /* Stuck: a pipe holds 65536 bytes, here in pieces of 448. */
+    /* The recv waits when 65,536 bytes are in the pipe, here in pieces of 448. */
     struct shmring_stat stat = {0};
     shmring_t *q;
     cr_assert(shmring_open(&q, name, SHMRING_OBSERVER) == 0, "%s", shmring_strerror_detail());
@@ -430,7 +433,8 @@ Test(send_recv, killed_while_stuck)
     end_while_stuck(SIGKILL);
 }
 
-/* Whole lines of numbers from *next on, without a gap; it may begin with some seen before. */
+/* The text must be whole lines of numbers without a gap. The first may be *next or less, as some
+ * lines may have come before. */
 static void expect_numbers(const char *text, unsigned *next)
 {
     bool first = true;
@@ -506,14 +510,14 @@ Test(send_recv, pipelines)
     EXPECT(program_finish(&through), 0, expected.out, "");
     outcome_free(&expected);
 
-    /* The producers of the pipeline before have left, so --eof alone could end at once. */
+    /* The producers of the earlier pipeline have left, so --eof alone could end at once. */
     snprintf(script, sizeof script,
              "$TOOL recv --new-producer %s | wc -l & yes | head -n 50000 | $TOOL send %s; wait",
              name, name);
     through = program_start(-1, -1, (const char *const[]){"/bin/sh", "-c", script, NULL});
     EXPECT(program_finish(&through), 0, "50000\n", "");
 
-    /* The reader of the pipe is the one that ends it, also when all was written before. */
+    /* The process that reads the pipe ends it, also when all lines were written before. */
     snprintf(script, sizeof script, "yes | head -n 5000 | $TOOL send %s; $TOOL recv %s | head -n 2",
              name, name);
     through = program_start(-1, -1, (const char *const[]){"/bin/sh", "-c", script, NULL});

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* shmring top: as text, and on a terminal of 80 x 24 whose keys are pressed here. */
+/* shmring top: as text, and on a terminal of 80 x 24, on which the test presses keys. */
 #include <config.h>
 
 #include <errno.h>
@@ -25,7 +25,8 @@ static char *line_of(const char *table, const char *queue)
     return strndup(line, strcspn(line, "\n"));
 }
 
-/* Five words of a line: name, kind, bar (that may be missing), percent... joined by one space. */
+/* Compare words of a line: name, kind, bar (which may be missing), percent and so on, with one
+ * space between two of them. */
 static void assert_words(const char *line, const char *expected)
 {
     char words[512] = "";
@@ -57,14 +58,14 @@ Test(top, once_shows_every_queue)
 Test(top, rates_come_from_two_looks)
 {
     const char *name = queue_name();
-    DO("create", "--capacity", "1M", name); /* room for all */
+    DO("create", "--capacity", "1M", name); /* room for all messages */
     const struct timespec moment = {.tv_nsec = 5000000};
     int ends[2];
     cr_assert(pipe2(ends, O_CLOEXEC) == 0);
     struct program sender = START(ends[0], -1, "send", name), looker;
     await_stat(name, "\"alive\":true");
     looker = START(-1, -1, "top", "--once", "--delay", "1.5", name);
-    /* Some are sent between its two looks, whenever those are: until it has ended. */
+    /* The sender sends until top has ended, so some messages come between top's two readings. */
     while (program_runs(&looker)) {
         cr_assert(write(ends[1], "0123456789\n", 11) == 11);
         nanosleep(&moment, NULL);
@@ -74,7 +75,7 @@ Test(top, rates_come_from_two_looks)
     double messages, bytes;
     char unit[2] = "";
     const char *percents =
-        strchr(strchr(line, '%') + 1, '%') + 1; /* behind the fill, and the most */
+        strchr(strchr(line, '%') + 1, '%') + 1; /* behind the two percentages: now, and at most */
     cr_assert(sscanf(percents, "%lf %lf%1[kK]", &messages, &bytes, unit) >= 2, "%s", line);
     bytes *= *unit ? 1024 : 1;
     cr_assert(messages > 0 && bytes > 8 * messages && bytes < 12 * messages, "%s", line);
@@ -144,7 +145,7 @@ Test(top, what_cannot_be_read_is_a_line)
     outcome_free(&outcome);
 }
 
-/* A participant that sleeps is seen, and top does not wake or change anything. */
+/* The sleeping participant is shown, and top neither wakes it nor changes anything. */
 Test(top, those_asleep)
 {
     const char *name = queue_name();
@@ -152,7 +153,7 @@ Test(top, those_asleep)
     struct shmring_stat st;
     struct timespec moment = {.tv_nsec = 1000000};
     cr_assert(shmring_stat(q, &st) == 0 && st.asleep == 0);
-    do { /* the time may be over before it falls asleep */
+    do { /* its timeout may be over before it sleeps */
         assert_refused(shmring_wait(q, SHMRING_READABLE, &moment), ETIMEDOUT, "time");
         cr_assert(shmring_stat(q, &st) == 0);
     } while (st.asleep == 0);
@@ -175,7 +176,7 @@ Test(top, those_asleep)
         (Terminal), "vt100", 24, 80,                                                               \
         (const char *const[]){"tools/shmring", "top", "--delay", "0.1", __VA_ARGS__, NULL})
 
-/* It ends so, and leaves the terminal as it was. */
+/* top ends with that status, and leaves the terminal as it was. */
 static void finish(struct terminal *t, int status)
 {
     int ended = terminal_finish(t);
@@ -211,7 +212,7 @@ Test(top, a_screen_that_follows)
     cr_assert(!t.colours);
 }
 
-/* Go there, where names are short enough not to be cut. */
+/* Change to that directory: there the names are short enough not to be cut. */
 static void go_to(const char *dir)
 {
     const char *builddir = getenv("builddir");
@@ -243,7 +244,7 @@ Test(top, sorting_filter_and_detail)
     terminal_type(&t, "/bb");
     terminal_await(&t, "filter: bb_");
     terminal_await_gone(&t, "file:aa");
-    terminal_type(&t, "\177q"); /* a backspace; and q is a letter like any other */
+    terminal_type(&t, "\177q"); /* a backspace; then q, a letter of the filter */
     terminal_await(&t, "filter: bq_");
     terminal_await(&t, "0 queues");
     terminal_type(&t, "\033");
@@ -282,12 +283,12 @@ Test(top, many_queues_scroll_and_the_screen_changes_its_size)
     terminal_await(&t, "30 queues");
     terminal_await(&t, "q19 ");
     terminal_await_line(&t, 23, "q quit");
-    terminal_type(&t, "G");            /* no key */
+    terminal_type(&t, "G");            /* a key that does nothing */
     terminal_type(&t, "\033[B\033OB"); /* down, in both of a terminal's modes */
     terminal_resize(&t, 40, 120);
     terminal_await(&t, "q29 ");
     terminal_await_line(&t, 39, "q quit");
-    terminal_resize(&t, 10, 60); /* narrower than the table: cut */
+    terminal_resize(&t, 10, 60); /* narrower than the table: lines are cut */
     terminal_await_gone(&t, "q29 ");
     terminal_await_line(&t, 9, "q quit");
     terminal_resize(&t, 2, 10);
@@ -319,7 +320,7 @@ Test(top, signals_restore_the_terminal)
     finish(&t, 128 + SIGINT);
 }
 
-/* It does not go on for ever without one, also where no signal tells it. */
+/* top ends when its terminal is gone, also if no signal tells it. */
 Test(top, a_terminal_that_is_gone)
 {
     const char *dir = directory_name();
@@ -335,7 +336,7 @@ Test(top, a_terminal_that_is_gone)
     cr_assert(WIFEXITED(status));
 }
 
-/* Red for the dead, where there are colours; not with NO_COLOR. */
+/* Dead participants are red on a terminal with colours, but not if NO_COLOR is set. */
 Test(top, colours)
 {
     const char *dir = directory_name(), *path = path_in(dir, "damaged");

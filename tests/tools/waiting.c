@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What send and recv of the shmring command do while there is nothing to do, and when they end. */
+/* The commands shmring send and shmring recv: what they do while they wait, and when they end. */
 #include <config.h>
 
 #include <shmring/shmring.h>
@@ -59,7 +59,7 @@ Test(tools_waiting, either_side_may_start_first)
     }
 }
 
-/* A reader that has told of the end is the only one to be told: the next waits for a sender. */
+/* When a reader has ended at the end of the messages, the next reader waits for another sender. */
 Test(tools_waiting, an_spsc_queue_is_used_again_and_again)
 {
     const char *name = queue_of("spsc");
@@ -70,10 +70,11 @@ Test(tools_waiting, an_spsc_queue_is_used_again_and_again)
     }
     EXPECT(TOOL("", "send", name), 0, "", "");
     EXPECT(TOOL("", "recv", "--count", "1", "--timeout", "0.01", name), 3, "", "stayed empty");
-    EXPECT(TOOL("", "recv", "--eof", name), 0, "", ""); /* the one before did not tell of the end */
+    /* The last reader did not end because of --eof. */
+    EXPECT(TOOL("", "recv", "--eof", name), 0, "", "");
 }
 
-/* Every reader of an mpmc queue ends, however late it comes; with --new-producer it waits. */
+/* Every reader of an mpmc queue ends, however late it starts; with --new-producer it waits. */
 Test(tools_waiting, all_readers_of_an_mpmc_queue_end)
 {
     const char *name = queue_of("mpmc");
@@ -95,8 +96,8 @@ Test(tools_waiting, all_readers_of_an_mpmc_queue_end)
     }
 }
 
-/* A producer that is attached when the reader starts counts as new, though the reader never asks
- * while it is there. */
+/* A producer that is attached when the reader starts counts as new, though it has left before the
+ * reader checks for producers. */
 Test(tools_waiting, a_sender_that_is_there_already_is_new)
 {
     for (int k = 0; k < 2; k++) {
@@ -137,7 +138,8 @@ Test(tools_waiting, a_killed_sender_has_left)
     }
 }
 
-/* Whoever made the queue; also one that removes it when it has sent all. */
+/* It makes no difference that the sender has made the queue, nor that it removes the queue when it
+ * has sent all messages. */
 Test(tools_waiting, a_queue_that_its_sender_made)
 {
     for (int removed = 0; removed < 2; removed++) {
@@ -182,7 +184,7 @@ static void fill(const char *name, const char *lines)
     }
 }
 
-/* They sleep, so that everybody sees it; and a signal, a message or room ends that. */
+/* While they sleep, `shmring stat` shows it; a signal, a message or room ends the sleep. */
 Test(tools_waiting, asleep)
 {
     static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
@@ -194,7 +196,8 @@ Test(tools_waiting, asleep)
             struct program reader = sleeping_reader("--length-prefixed", name);
             kill(reader.pid, signals[s]);
             EXPECT(program_finish(&reader), 128 + signals[s], "", "");
-            EXPECT(TOOL("x\n", "send", name), 0, "", ""); /* rings for it in vain */
+            /* Notifies it of a message that another one takes. */
+            EXPECT(TOOL("x\n", "send", name), 0, "", "");
             EXPECT(TOOL("", "recv", "--count", "1", name), 0, "x\n", "");
         }
         struct program reader = sleeping_reader("--count=1", name);

@@ -72,7 +72,8 @@ static void check_time_is_over(const struct timespec *timeout)
         cr_assert_str_eq(buf, "full");
 }
 
-/* Start so many processes that spin that every CPU has some; they are killed when this one ends. */
+/* Start enough spinning processes for every CPU to have some. They are killed when this process
+ * ends. */
 static void keep_every_cpu_busy(pid_t *spinners, int n)
 {
     const pid_t parent = getpid();
@@ -97,7 +98,7 @@ static int64_t now_ns(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-/* However late the process gets the CPU, a wait ends, and never before its time limit. */
+/* A wait ends, however late the process gets the CPU, and never before its timeout. */
 static void check_the_time_is_over_under_load(uint32_t spin_ns)
 {
     const struct shmring_waiting waiting = {.spin_ns = spin_ns, .recheck_ms = 1};
@@ -325,7 +326,7 @@ static void receive_in_place(shmring_t *consumer)
     cr_assert_eq(shmring_release(consumer, msg), 0);
 }
 
-/* The queue is full; q is a consumer, the producer has left. */
+/* The queue is full; q is a consumer; the producer has left. */
 static void check_each_way_to_receive_wakes(size_t length, int messages)
 {
     void (*const ways[])(shmring_t *) = {receive_by_copy, receive_by_batch, receive_in_place};
@@ -381,7 +382,7 @@ Test(wait, a_cancelled_reservation_wakes, .init = setup)
     shmring_close(&q);
 }
 
-/* The only free block is far from the place where the search begins; all others are held. */
+/* The only free block is far from where the search begins; all others are held. */
 Test(wait, the_one_free_block_is_found, .init = setup)
 {
     enum { N = 1024 };
@@ -574,7 +575,8 @@ Test(wait, first_sleeps_are_short, .init = setup_mpmc, .fini = teardown)
     shmring_close(&other);
 }
 
-/* Waits in vain until they have taught that: of one during which others ran, little is left. */
+/* So many waits in vain that the learned time is near 0 again, even if one wait was long because
+ * other processes ran. */
 #define LESSONS 100
 
 /* The time to spin is learnt from waits that lasted longer than the least spin. */

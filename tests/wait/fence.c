@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The store-buffering shape between two processes, made of the very functions of
- * lib/wait/waitword.h and lib/wait/fence.h: one publishes and then looks at the wait word, the
- * other announces and then looks for what is published. That neither sees the other must never
- * happen with the fences in place; and without them it does, or else this test would say nothing.
+ * The store-buffering shape between two processes, with the functions of lib/wait/waitword.h and
+ * lib/wait/fence.h: one process publishes and then checks the wait word, the other announces and
+ * then polls for what is published. With the fences, it must never happen that neither sees the
+ * other. Without them it does happen, which shows that the test can see it.
  *
- * SHMRING_TEST_ROUNDS: how many rounds, 200,000 unless told otherwise.
+ * SHMRING_TEST_ROUNDS: how many rounds, 200,000 by default.
  */
 #include <config.h>
 
@@ -29,17 +29,18 @@
 #include "settled.h"
 #include "support.h"
 
-/* Without a fence: give up waiting for what the processor may do after so many rounds. */
+/* Without a fence the test gives up after this many rounds, if the processor has not reordered by
+ * then. */
 enum { ROUNDS = 200000, ROUNDS_WITHOUT = 20000000 };
 
-/* Who fences. */
+/* Which side fences. */
 enum way { BOTH, SLEEPER_BY_MEMBARRIER, SLEEPER_ONLY, PUBLISHER_ONLY };
 
-/* Each word on lines of its own. */
+/* Each word is alone on its cache lines. */
 static struct board {
     struct shmr_waitword waitword;
     _Alignas(128) _Atomic uint32_t published;
-    _Alignas(128) _Atomic uint64_t turn[2]; /* rounds begun by each */
+    _Alignas(128) _Atomic uint64_t turn[2]; /* rounds that each process has begun */
     _Alignas(128) _Atomic uint64_t done[2]; /* and ended */
     _Alignas(128) _Atomic uint32_t saw[2];
     _Alignas(128) _Atomic bool over;
@@ -57,7 +58,7 @@ static void setup(void)
     cr_assert_neq(board, MAP_FAILED);
 }
 
-/* Both begin a round, and end it, together. */
+/* Both processes begin a round together, and end it together. */
 static bool meet(_Atomic uint64_t count[2], int me, uint64_t round)
 {
     atomic_store(&count[me], round);
@@ -70,7 +71,7 @@ static bool meet(_Atomic uint64_t count[2], int me, uint64_t round)
     return true;
 }
 
-/* What shmring_send() does: see shmr_notify(). */
+/* The steps of shmring_send(): see shmr_notify(). */
 static bool publish_and_look(void)
 {
     const bool fences = way == BOTH || way == PUBLISHER_ONLY;
@@ -81,7 +82,7 @@ static bool publish_and_look(void)
            shmr_waitword_notify(&board->waitword) != 0;
 }
 
-/* What announce() in lib/wait/sleep.c does; PUBLISHER_ONLY: without W1. */
+/* The steps of announce() in lib/wait/sleep.c; PUBLISHER_ONLY: without W1. */
 static bool announce_and_look(void)
 {
     if (way == PUBLISHER_ONLY)
@@ -110,7 +111,8 @@ static int publisher(void *unused)
     return 0;
 }
 
-/* Rounds in which neither saw the other; stops at the first such round if there should be one. */
+/* Returns the number of rounds in which neither saw the other; stops at the first one that must not
+ * be. */
 static uint64_t play(uint64_t rounds, bool until_seen)
 {
     uint64_t forbidden = 0, state = 2;
@@ -121,7 +123,8 @@ static uint64_t play(uint64_t rounds, bool until_seen)
     for (uint64_t round = 1; round <= rounds && !(until_seen && forbidden); round++) {
         atomic_store(&board->waitword.word, SHMR_WAITWORD_WATCHED);
         atomic_store(&board->published, 0);
-        while (atomic_load(&board->turn[0]) < round) { /* it is ready, or it could not register */
+        /* Until the child is ready, or could not register. */
+        while (atomic_load(&board->turn[0]) < round) {
             siginfo_t ended = {0};
             waitid(P_PID, (id_t)pid, &ended, WEXITED | WNOHANG | WNOWAIT);
             if (ended.si_pid != 0)
@@ -195,7 +198,8 @@ static bool forbid_membarrier(void)
            !shmr_fence_others();
 }
 
-/* Some of those who ring do not fence, and this one cannot do it for them: it never sleeps long. */
+/* Some publishers do not fence, and this sleeper cannot make the kernel fence for them: none of its
+ * sleeps is long. */
 static int wait_without_membarrier(void *ends)
 {
     const struct shmring_waiting sleepy = {.recheck_ms = 3600000};
@@ -220,7 +224,8 @@ static int wait_without_membarrier(void *ends)
     return 0;
 }
 
-/* The option has no effect then: it fences like everybody else, and sleepers may sleep long. */
+/* Without membarrier the option has no effect: the publisher fences like all others, and sleepers
+ * may sleep long. */
 static int publish_without_membarrier(void *unused)
 {
     const struct shmring_waiting sleepy = {.recheck_ms = 3600000};

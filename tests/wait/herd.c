@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * No thundering herd: of those who sleep at one mpmc queue, a message wakes one. Counted where they
- * come back from the kernel: the call that sleeps is replaced when the program is linked.
+ * No thundering herd: a message wakes one of the participants that sleep at an mpmc queue. The test
+ * counts how often they return from the call that sleeps, which is replaced when the program is
+ * linked.
  */
 #include <config.h>
 
@@ -30,12 +31,12 @@ enum { SLEEPERS = 6, MESSAGES = 5 };
 
 static char name[TEST_NAME_SIZE];
 
-/* In memory that all share. */
+/* In memory that all processes share. */
 static struct counts {
     _Atomic long slept, woke, received;
 } * counts;
 
-/* Nobody looks by itself. */
+/* A sleeper rechecks only after an hour. */
 static const struct shmring_waiting sleepy = {.recheck_ms = 3600000};
 
 long __real_syscall(long number, ...);
@@ -84,7 +85,7 @@ static char state(pid_t pid)
     return c;
 }
 
-/* All are in the call that sleeps, and asleep. */
+/* All are in the call that sleeps, and the kernel says that they sleep. */
 static bool all_sleep(const pid_t pid[SLEEPERS])
 {
     if (atomic_load(&counts->slept) - atomic_load(&counts->woke) != SLEEPERS)
@@ -95,7 +96,8 @@ static bool all_sleep(const pid_t pid[SLEEPERS])
     return true;
 }
 
-/* Until all sleep, and nobody has stirred for a while. Returns how many have woken up to now. */
+/* Wait until all sleep, and none has woken for twenty checks. Returns how often they have woken so
+ * far. */
 static long await_rest(const pid_t pid[SLEEPERS])
 {
     long before = -1;

@@ -96,7 +96,7 @@ Test(refused, either_event_ends_it)
     }
 }
 
-/* Without futex(2) it sleeps by the clock, and polls after each millisecond. */
+/* Without futex(2) a wait sleeps for a millisecond at a time, and polls after each. */
 Test(refused, no_futex_at_all, .init = setup, .fini = teardown)
 {
     static const unsigned events[] = {SHMRING_READABLE, SHMRING_WRITABLE, BOTH};
@@ -113,7 +113,7 @@ Test(refused, no_futex_at_all, .init = setup, .fini = teardown)
     cr_assert_eq(shmring_wait(q, SHMRING_READABLE, for_ever), SHMRING_READABLE);
 }
 
-/* There is no way to sleep: that is told. */
+/* There is no way to sleep: the call returns that error. */
 Test(refused, no_call_that_sleeps, .init = setup, .fini = teardown)
 {
     static const unsigned events[] = {SHMRING_READABLE, SHMRING_WRITABLE, BOTH};
@@ -126,8 +126,8 @@ Test(refused, no_call_that_sleeps, .init = setup, .fini = teardown)
     }
 }
 
-/* 32-bit machines: kernels before Linux 5.1, and filters older than that, have only the other call.
- */
+/* On 32-bit machines, kernels before Linux 5.1 and filters older than that have only the futex call
+ * with 32-bit times. */
 Test(refused, no_futex_of_64_bits, .init = setup, .fini = teardown)
 {
     for (int i = 0; i < 2; i++) {

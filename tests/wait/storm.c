@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hunting lost wake-ups: processes that sleep and wake each other all the time, look by themselves
- * only once an hour, and are stopped and continued at random moments. A wake-up that is lost once
- * leaves somebody asleep, and the test ends by its time limit.
+ * Hunting lost wake-ups: processes that sleep and wake each other all the time, recheck only once
+ * an hour, and are stopped and continued at random moments. One lost wake-up leaves a process
+ * asleep; then the test's time limit ends the test.
  *
- * SHMRING_TEST_ROUNDS: round trips in each test, 10,000 unless told otherwise.
+ * SHMRING_TEST_ROUNDS: round trips in each test, 10,000 by default.
  */
 #include <config.h>
 
@@ -66,7 +66,7 @@ static void disturb(const pid_t *pid, int n)
         cr_assert_eq(test_wait(pid[i]), 0);
 }
 
-/* ---- Two who answer each other --------------------------------------------------------------- */
+/* ---- Two processes that answer each other ---------------------------------------------------- */
 
 static int asker(void *unused)
 {
@@ -107,7 +107,7 @@ static void check_answers(uint32_t kind)
     disturb(pid, 2);
 }
 
-/* ---- A crowd at a queue that is always full or empty ----------------------------------------- */
+/* ---- Many processes at a queue that is always full or empty ---------------------------------- */
 
 static int crowd_producer(void *unused)
 {
@@ -120,7 +120,7 @@ static int crowd_producer(void *unused)
     return 0;
 }
 
-/* Until it gets a message that says so. */
+/* Receives until it gets a message that says that it shall end. */
 static int crowd_consumer(void *unused)
 {
     (void)unused;

@@ -2,20 +2,23 @@
 /*
  * peer NAME COMMAND...: one side of a queue that builds of another kind use as well. See README.md.
  *
- *   create:spsc create:mpmc     the queue, and its producer and consumer
+ *   create:spsc create:mpmc     create the queue, and be its producer and consumer
  *   producer consumer both      attach to it
  *   observer
- *   send:N-M                    messages N to M; N-M may be N alone
- *   batch:N-M                   in one call
- *   recv:N-M                    these must come next
- *   again:N-M                   likewise, flagged as delivered before
- *   wait:N-M                    likewise, sleeping until they are there
- *   take:N-M                    take them, and do not release
- *   reserve                     and do not commit
- *   full empty                  send until there is no more room, which must be some time; nothing
- * is there recover:N                   so many participants must have died depth:N so many messages
- * are waiting refused:WORD                to be opened by nobody: the detail has WORD in it die
- * kill -9 hex                         what is not zero in the segment, as the golden files have it
+ *   send:N-M                    send messages N to M; N-M may be N alone
+ *   batch:N-M                   the same in one call
+ *   recv:N-M                    receive: these messages must come next
+ *   again:N-M                   the same, with the flag that they were delivered before
+ *   wait:N-M                    the same, sleeping until they are there
+ *   take:N-M                    take them, and do not release them
+ *   reserve                     reserve, and do not commit
+ *   full                        send until there is no room, which must happen
+ *   empty                       no message must be there
+ *   recover:N                   recover N dead participants
+ *   depth:N                     N messages must wait
+ *   refused:WORD                opening must fail: the detail has WORD in it
+ *   die                         be killed by SIGKILL
+ *   hex                         print what is not zero in the segment, as the golden files have it
  *   unlink
  *
  * A message's length and bytes follow from its number. Exit status 0: everything was as expected.
@@ -118,7 +121,7 @@ static void receive(uint32_t n, int again, int wait, int release)
     }
 }
 
-/* Of any length, so that full is what it is for all. */
+/* Messages of any length, so that the queue is full for all of them */
 static void fill(void)
 {
     char text[NUMBERED_LONGEST];
@@ -174,7 +177,7 @@ static int is_called(const char *word, const char **argument)
     return 1;
 }
 
-/* For each number of N-M. */
+/* Call the function for each number of N-M. */
 static void receive_range(const char *range, int again, int wait, int release)
 {
     uint32_t first, last;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A batch of two, by messages of another producer; received in batches by two consumers. */
+/* A producer sends a batch of two beside messages of another producer; two consumers receive
+ * batches. */
 #include "mpmc.h"
 
 static void *produce_two(void *unused)

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A consumer dies before any of its stores, in its first message or its second; somebody recovers
- * it, beside a producer who needs the blocks; CONSUMER: beside
- * another consumer.
+ * A consumer dies before any of its stores, in its first message or its second. Another participant
+ * recovers it, beside a producer who needs the blocks; CONSUMER: beside another consumer.
  */
 #define DEATHS 16
 #include "mpmc.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A producer dies before any of its stores, somebody recovers
- * it, beside another producer; CONSUMER: and a consumer.
+ * A producer dies before any of its stores. Another participant recovers it, beside another
+ * producer; CONSUMER: and a consumer.
  */
 #define DEATHS 15
 #define ROWS   5

@@ -24,7 +24,7 @@
 #define SEND_STEPS     20
 #define RECV_STEPS     20
 #define TAKEOVER_STEPS 40
-#define LOOK_STEPS     80
+#define OBSERVE_STEPS  80
 
 /* A queue that has been in use up to START. */
 static uint64_t ring[RING / 8];
@@ -91,8 +91,8 @@ static inline uint64_t observed(void)
 {
     struct shmr_spsc_view view;
 
-    BOUNDED(LOOK_STEPS, shmr_spsc_observe((const uint8_t *)ring, RING - 1, 8, &producer_page,
-                                          &consumer_page, &view));
+    BOUNDED(OBSERVE_STEPS, shmr_spsc_observe((const uint8_t *)ring, RING - 1, 8, &producer_page,
+                                             &consumer_page, &view));
     assert(view.tail.position == START + RECORD * view.tail.messages);
     assert(view.head.position == START + RECORD * view.head.messages);
     assert(view.tail.bytes == 8 * view.tail.messages && view.head.messages <= view.tail.messages);

@@ -7,10 +7,10 @@
  * At the end no consumer may be asleep while a message waits. Sleepers do not recheck here. With
  * one of these defined, GenMC must find the bug:
  *
- *     NO_LOOK     go to sleep without another look at the queue
+ *     NO_POLL     go to sleep without another poll of the queue
  *     NO_FENCE    publish without a fence, and no sleeper makes one for it
- *     NO_PASS_ON  whoever wakes takes its message and leaves the others asleep
- *     NO_COUNT    ring without changing more than the flag
+ *     NO_PASS_ON  a consumer that was woken takes its message and leaves the others asleep
+ *     NO_COUNT    notify without changing more than the flag
  */
 #include "model.h"
 
@@ -45,7 +45,7 @@
 #endif
 
 /* Polls of a sleeper that is notified each time before it sleeps. */
-#define LOOKS (MESSAGES * PRODUCERS + 2)
+#define POLLS (MESSAGES * PRODUCERS + 2)
 
 static struct shmr_waitword waitword = {
     .word = SHMR_WAITWORD_WATCHED}; /* a participant has slept here before */
@@ -109,10 +109,10 @@ static bool take(void)
 /* As wait_for() in lib/wait/sleep.c: returns when it has a message, or is asleep. */
 static void wait_for_one(int me, bool slept)
 {
-    for (int i = 0; i < LOOKS; i++) {
+    for (int i = 0; i < POLLS; i++) {
         uint32_t value =
             shmr_waitword_announce(&waitword, SHMR_WAITWORD_ASLEEP) | SHMR_WAITWORD_ASLEEP;
-#ifdef NO_LOOK
+#ifdef NO_POLL
         if (slept && take())
 #else
         if (take())
@@ -126,7 +126,7 @@ static void wait_for_one(int me, bool slept)
         }
         if (futex_wait(me, value))
             return;
-        slept = true; /* it was notified: what follows is as after a sleep */
+        slept = true; /* it was notified, so the next steps are those after a sleep */
     }
 }
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The scribbler: a peer with write permission that damages a queue in all ways it can, while three
+ * The scribbler: a peer with write permission that damages a queue in every way it can, while three
  * correct processes send, receive, wait, attach, recover and observe. It writes random words
- * everywhere and plausible words in the places that calls read, stores into single words again and
+ * everywhere and plausible words at the places that calls read, stores into single words again and
  * again, wakes sleepers for nothing, locks rows that are not its own, forges participants, punches
  * holes, and at last truncates the file. Messages may be lost and calls may fail, but
  *
- *   - nobody touches what is not the queue's: mappings lie between guard pages
- *     (tests/prove/fuzz/around.c), and so do the buffers that messages are received into;
- *   - no call goes on and on: each one ends within a second of processor time;
+ *   - no process touches memory that is not the queue's: mappings lie between guard pages
+ *     (fuzz/around.c), and so do the buffers that messages are received into;
+ *   - no call runs for ever: each one ends within a second of processor time;
  *   - no call returns what it is not documented to return.
  *
  * SHMRING_TEST_WRITES: the number of words that each test writes.
@@ -210,7 +210,7 @@ static bool may_be(long r)
     return r >= 0;
 }
 
-/* Replace a poisoned handle, and at random others, with all that they hold. */
+/* Replace a poisoned handle, and at random another one, with all messages that it holds. */
 static void attach_anew(const struct victim *v)
 {
     shmring_close(&me.q);
@@ -253,7 +253,7 @@ struct scribbler {
     struct shmr_geometry g;
     struct shmr_header header;
     _Atomic uint64_t *segment;
-    uint8_t *fresh; /* the segment as it was when it was created */
+    uint8_t *fresh; /* a copy of the segment from when it was created */
     int fd;
 };
 
@@ -369,7 +369,8 @@ static void hammer(struct scribbler *s)
         put(s, index, i % 2 ? old : other);
 }
 
-/* Write entries, or records, ahead of a call that walks along them, without end. */
+/* Write entries, or records, ahead of a call that goes from one to the next, so that it finds no
+ * end. */
 static void run_ahead(struct scribbler *s)
 {
     const struct shmr_geometry *g = &s->g;
@@ -394,7 +395,7 @@ static void wake_all(struct scribbler *s)
     }
 }
 
-/* Make all rows those of dead participants, or of processes that never existed. */
+/* Make all rows look like those of dead participants, or of processes that never existed. */
 static void forge_participants(struct scribbler *s)
 {
     for (uint32_t row = 0; row < s->g.rows; row++)
@@ -490,7 +491,7 @@ static void scribble(struct scribbler *s)
     }
 }
 
-/* ---- Both ------------------------------------------------------------------------------------ */
+/* ---- The scribbler and the correct processes together ---------------------------------------- */
 
 static shmring_t *create_queue(uint32_t kind, uint64_t round)
 {

@@ -2,8 +2,8 @@
 /*
  * A producer and a consumer that are killed at random moments, thousands of times, and replaced.
  * Each writes into a diary in shared memory what it is about to do and what it has done. So its
- * successor knows what must be in the queue: every message whose send returned, in order, once.
- * Messages that the dead consumer had been given come again only with the flag.
+ * successor knows which messages must be in the queue: every message whose send returned, in order,
+ * once. Messages that the dead consumer had been given come again, but only with the flag.
  *
  * $SHMRING_TEST_KILLS says how many kills each test makes; see the target soak.
  */
@@ -26,12 +26,15 @@ enum { KILLS = 1000, STOPS = 100, BATCH = 8, LONGEST_EVER = 1 << 14 };
 /* Messages are numbered from 0. Each of these fields is the number of the first message that it
  * does not cover. */
 static struct diary {
-    _Atomic uint64_t to_commit;       /* producer: before a call that may commit those before */
-    _Atomic uint64_t committed;       /* ... and when it has returned */
-    _Atomic uint64_t to_take;         /* consumer: before a call that may take those before */
-    _Atomic uint64_t given;           /* ... when peek has returned */
-    _Atomic uint64_t to_retire;       /* before a call that releases or receives those before */
-    _Atomic uint64_t retired;         /* ... and when it has returned */
+    /* Producer: stored before a call that may commit the messages before this one. */
+    _Atomic uint64_t to_commit;
+    _Atomic uint64_t committed; /* ... and this one when the call has returned */
+    /* Consumer: stored before a call that may take the messages before this one. */
+    _Atomic uint64_t to_take;
+    _Atomic uint64_t given; /* ... and this one when peek has returned */
+    /* Stored before a call that releases or receives the messages before this one. */
+    _Atomic uint64_t to_retire;
+    _Atomic uint64_t retired;         /* ... and this one when the call has returned */
     _Atomic uint64_t sends, receives; /* calls that returned, -EAGAIN included */
     _Atomic uint64_t redelivered;
     _Atomic bool finish;
@@ -72,7 +75,7 @@ static int send_in_place(shmring_t *q, uint64_t number)
     return 1;
 }
 
-/* Returns how many it sent, 0 when the queue was full. */
+/* Returns how many messages it sent; 0: the queue was full. */
 static uint64_t send_some(shmring_t *q, uint64_t number, uint64_t *random)
 {
     const uint32_t kind = test_random_below(random, 3);
@@ -98,8 +101,8 @@ static int produce(void *arg)
 
     child_assert(shmring_open(&q, name, SHMRING_PRODUCER) == 0);
     child_assert(shmring_stat(q, &st) == 0);
-    /* Sent is at least what the last producer knows it has sent, and at most what it was about to
-     * send. */
+    /* `sent` is at least what the last producer knew that it had sent, and at most what it was
+     * about to send. */
     child_assert(st.sent >= diary->committed);
     child_assert(st.sent <= diary->to_commit);
     diary->committed = number = st.sent;
@@ -119,8 +122,8 @@ static int produce(void *arg)
 struct consumer {
     shmring_t *q;
     uint64_t number;   /* next message */
-    uint64_t flagged;  /* those before this one must be flagged */
-    uint64_t may_flag; /* those before this one may be */
+    uint64_t flagged;  /* messages before this one must have the flag */
+    uint64_t may_flag; /* messages before this one may have it */
 };
 
 static void about_to_take(uint64_t number)
@@ -169,7 +172,7 @@ static uint64_t receive_batch(struct consumer *c)
     return (uint64_t)n;
 }
 
-/* The number of messages taken, at most BATCH, all held. */
+/* Take up to BATCH messages and hold them. Returns their number. */
 static uint64_t peek_some(struct consumer *c, const void *msgs[BATCH])
 {
     uint64_t n = 0;
@@ -220,8 +223,9 @@ static int consume(void *arg)
     child_assert(st.received >= diary->retired);
     child_assert(st.received <= diary->to_retire);
     diary->retired = c.number = st.received;
-    about_to_take(c.number + 1); /* the last consumer may have died while it received this one,
-                                    before its entry in the diary */
+    /* The last consumer may have died while it received this message, before it wrote that into the
+     * diary. */
+    about_to_take(c.number + 1);
     c.flagged = diary->given;
     c.may_flag = diary->to_take;
     while (!diary->finish) {
@@ -237,7 +241,7 @@ static int consume(void *arg)
     return 0;
 }
 
-/* ---- Who kills them -------------------------------------------------------------------------- */
+/* ---- The process that kills them ------------------------------------------------------------- */
 
 static pid_t producer, consumer;
 
@@ -274,8 +278,8 @@ static void wait_for_calls(pid_t pid, const _Atomic uint64_t *calls, uint64_t mo
     }
 }
 
-/* Let the child work for a random time, in which it may not even have opened the queue; or for some
- * calls. */
+/* Let the child work for a random time, in which it may not even open the queue, or for a random
+ * number of calls. */
 static void let_work(pid_t pid, const _Atomic uint64_t *calls)
 {
     if (test_random(&random_state) % 2 == 0)
@@ -297,7 +301,7 @@ static void begin(uint64_t capacity, uint32_t longest_message)
     consumer = start(consume);
 }
 
-/* The two that are left close; then check the content of the queue and its counters. */
+/* The last producer and consumer close; then check the content of the queue and its counters. */
 static void end(void)
 {
     struct shmring_stat st;
@@ -395,8 +399,7 @@ struct side {
     const _Atomic uint64_t *calls;
 };
 
-/* While ONE is stopped the calls of the OTHER go on returning, and no participant can take ONE's
- * role. */
+/* While ONE is stopped, calls of the OTHER go on returning, and no process can take ONE's role. */
 static void stop(const struct side *one, const struct side *other)
 {
     shmring_t *q;

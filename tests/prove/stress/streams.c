@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Streams as fast as they go, of messages that carry their number and a checksum, while
- * participants are killed, stopped and replaced at random moments and another process takes memory,
- * descriptors and processor time away. Every message comes: once, or again and flagged, and in
- * order.
+ * Streams as fast as they go, of messages with a number and a checksum. Meanwhile participants are
+ * killed, stopped and replaced at random moments, and another process takes memory, descriptors and
+ * processor time. Every message comes in order: once, or again with the flag.
  *
- * $SHMRING_TEST_MESSAGES says how many: through the spsc queue, and a tenth of it through the mpmc
- * queue. See the target soak.
+ * $SHMRING_TEST_MESSAGES says how many messages go through the spsc queue, and a tenth of that
+ * through the mpmc queue. See the target soak.
  */
 #include <config.h>
 
@@ -27,7 +26,7 @@
 #include "support.h"
 
 enum { PRODUCERS = 2, CONSUMERS = 2, MEMBERS = PRODUCERS + CONSUMERS, BATCH = 32, HELD = 8 };
-enum { ROUND = 1 << 22 }; /* mpmc: messages of one producer before they are counted */
+enum { ROUND = 1 << 22 }; /* mpmc: one producer sends so many messages before they are counted */
 enum { MOST_QUIET_US = 20000 };
 #define USUALLY UINT64_C(10000000)
 
@@ -43,14 +42,14 @@ static uint64_t checksum_of(uint64_t number)
 /* ---- What all processes know
  * --------------------------------------------------------------------------- */
 
-/* What became of a message. */
+/* What happened to a message. */
 enum { PLAIN = 1, FLAGGED = 2, UNSURE = 4 };
 
 static struct journal {
-    /* spsc: numbers before to_send may have been sent, before sent were; before to_receive may have
-     * been received, before received were. */
+    /* spsc: the messages before to_send may have been sent, those before sent were; those before
+     * to_receive may have been received, those before received were. */
     _Atomic uint64_t to_send, sent, to_receive, received;
-    /* mpmc: likewise, of each producer and its successors. */
+    /* mpmc: the same for each producer and its successors. */
     struct {
         _Atomic uint32_t begun, acked;
         _Atomic uint8_t what[ROUND + BATCH];
@@ -126,7 +125,7 @@ static int press(void *unused)
 
 static struct member {
     int (*body)(void *);
-    pid_t pid; /* 0: has exited */
+    pid_t pid; /* 0: the process has exited */
 } members[MEMBERS];
 
 static void start(int i)
@@ -141,7 +140,7 @@ static void nap(void)
     nanosleep(&(struct timespec){.tv_nsec = ns}, NULL);
 }
 
-/* mpmc: mark the messages that the killed producer was sending, which may or may not have been
+/* mpmc: mark the messages that the killed producer was sending: they may or may not have been
  * sent. */
 static void note_what_is_unsure(int i)
 {
@@ -292,7 +291,7 @@ Test(streams, spsc)
 
 /* ---- MPMC ------------------------------------------------------------------------------------ */
 
-/* Upper half of a number: the producer. */
+/* The upper half of a message's number names its producer. */
 static uint64_t numbered(uint32_t producer, uint32_t number)
 {
     return (uint64_t)producer << 32 | number;
@@ -366,7 +365,7 @@ static int mpmc_consume(void *unused)
     return 0;
 }
 
-/* Check that each message came, or may not have been sent. Returns the number that came. */
+/* Check that each message came, or may not have been sent. Returns how many came. */
 static uint64_t count_round(void)
 {
     uint64_t count = 0;
