@@ -48,7 +48,7 @@ static int collect_unattended(shmring_t *q, const char *name, bool all, bool dry
     uint64_t messages = 0;
     int rc = shmring_dump(q, count, &messages);
     if (rc < 0)
-        return failed(name, "kept: cannot look at its messages", rc);
+        return failed(name, "kept: cannot read its messages", rc);
     if (messages > 0 && !all) {
         say(name, "kept: ");
         printf("%" PRIu64 " messages are in it (--all removes it)\n", messages);
@@ -62,7 +62,7 @@ static int collect_unattended(shmring_t *q, const char *name, bool all, bool dry
             return failed(name, "cannot remove", rc);
     }
     say(name, dry_run ? "would be removed: " : "removed: ");
-    printf("nobody is attached, %" PRIu64 " messages %s in it\n", messages,
+    printf("no process is attached, %" PRIu64 " messages %s in it\n", messages,
            dry_run ? "are" : "were");
     return EXIT_OK;
 }
@@ -85,12 +85,12 @@ static int collect(const struct entry *entry, bool all, bool dry_run)
     int status = EXIT_OK;
     rc = shmring_stat(q, &stat);
     if (rc < 0) {
-        status = failed(name, "kept: cannot look", rc);
+        status = failed(name, "kept: cannot read it", rc);
     } else if (stat.participants > 0) {
         say(name, "kept: ");
         printf("%" PRIu32 " attached\n", stat.participants);
     } else if (!dry_run && !lock_out(q)) {
-        say(name, "kept: somebody attaches to it now, or removes it\n");
+        say(name, "kept: another process attaches to it just now, or removes it\n");
     } else {
         status = collect_unattended(q, name, all, dry_run);
     }
@@ -113,7 +113,7 @@ static void collect_notifiers(const char *path, bool dry_run)
     for (int i = 0; i < n; free(files[i++]))
         if (shmr_notifier_remove_idle(dirfd, files[i]->d_name, dry_run)) {
             say(files[i]->d_name, dry_run ? "would be removed: " : "removed: ");
-            puts("a notifier that nobody has open");
+            puts("a notifier that no process has open");
         }
     if (n >= 0)
         free(files);
@@ -163,7 +163,7 @@ static int run(const struct command *self, int argc, char **argv)
 const struct command gc_command = {
     .name = "gc",
     .arguments = "[OPTION]... [NAME|DIRECTORY]...",
-    .summary = "remove queues that nobody is attached to and that are empty",
+    .summary = "remove queues that are empty and that no process is attached to",
     .options = "  -a, --all              also those with messages\n"
                "  -n, --dry-run          only say what would be removed\n",
     .notes = "Without arguments: the queues in /dev/shm. A DIRECTORY is an argument with a slash.\n"

@@ -161,7 +161,7 @@ void put_openmetrics(struct list *list)
     if (list->n > 0)
         qsort(list->entries, list->n, sizeof *list->entries, by_name);
 
-    put_head("shmring_readable", "gauge", "", "Whether the queue could be looked at: 1, or 0.");
+    put_head("shmring_readable", "gauge", "", "1 if the queue could be read, else 0.");
     for (size_t i = 0; i < list->n; i++) {
         const struct entry *entry = &list->entries[i];
         if (is_repeated(list, i))

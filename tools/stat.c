@@ -95,7 +95,7 @@ static int watch(shmring_t *q, const char *name, bool json, const struct timespe
         int rc = view_take(q, &view);
         double moment = now();
         if (rc < 0)
-            return failed(name, "cannot look", rc);
+            return failed(name, "cannot read it", rc);
         if (json) {
             put_view_json(stdout, name, &view);
             putchar('\n');
@@ -172,7 +172,7 @@ static int run(const struct command *self, int argc, char **argv)
     if (watching) {
         status = watch(q, name, json, &every);
     } else if ((rc = view_take(q, &view)) < 0) {
-        status = failed(name, "cannot look", rc);
+        status = failed(name, "cannot read it", rc);
     } else {
         if (json) {
             put_view_json(stdout, name, &view);

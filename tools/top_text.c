@@ -281,7 +281,7 @@ static void put_description(struct page *page, const struct top_row *row)
              " dropped",
              st->takeovers, st->redelivered, st->dropped);
     put_line(page, PLAIN, "asleep    %s",
-             st->asleep == 0                  ? "nobody"
+             st->asleep == 0                  ? "none"
              : st->asleep == SHMRING_READABLE ? "consumers"
              : st->asleep == SHMRING_WRITABLE ? "producers"
                                               : "consumers and producers");
@@ -326,7 +326,7 @@ static void put_participants(struct page *page, const struct gathering *g,
         if (i < (size_t)view->n)
             put_who(page, g, row, &view->rows[i]);
         else
-            put_line(page, PLAIN, "%s", i == 0 ? "(nobody is attached)" : "");
+            put_line(page, PLAIN, "%s", i == 0 ? "(no process is attached)" : "");
     }
 }
 

@@ -41,7 +41,7 @@ static int run(const struct command *self, int argc, char **argv)
     rc = view_take(q, &view);
     shmring_close(&q);
     if (rc < 0)
-        return failed(name, "cannot look", rc);
+        return failed(name, "cannot read it", rc);
     if (json) {
         put_participants_json(stdout, &view);
         putchar('\n');

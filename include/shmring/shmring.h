@@ -600,10 +600,10 @@ SHMRING_API int shmring_set_waiting(shmring_t *q, const struct shmring_waiting *
  *   -EBUSY    another process removes the notifier just now: try again
  *   -EOPNOTSUPP  the file system has no FIFOs, or no links to FIFOs: wait by shmring_wait()
  *   -ENOENT, -ENOTDIR, -EACCES, -EROFS, -ENOSPC, -EMFILE, -ENFILE, -ENOMEM  from the kernel
- * The notifier is a FIFO, DIRECTORY/.shmring-bell-*. The first handle that waits makes it, in the
- * queue's directory (memfd: /dev/shm), with the queue's mode and group. If the peer that sends (or
- * makes room) cannot open it, only the recheck makes the descriptor readable. If the FIFO alone is
- * removed, the next call to shmring_fd_arm() makes a new one. shmring_unlink() removes the FIFO;
+ * The notifier is a FIFO, DIRECTORY/.shmring-notifier-*. The first handle that waits makes it, in
+ * the queue's directory (memfd: /dev/shm), with the queue's mode and group. If the peer that sends
+ * (or makes room) cannot open it, only the recheck makes the descriptor readable. If the FIFO alone
+ * is removed, the next call to shmring_fd_arm() makes a new one. shmring_unlink() removes the FIFO;
  * while a handle has it open, and for memfd queues, the last handle that closes removes it. Waiting
  * takes three descriptors for each event, notifying takes one. These calls do not sleep. Not for
  * signal handlers.

@@ -32,8 +32,8 @@ static int try_any_row(shmring_t *q, int fd)
     return -EBUSY;
 }
 
-/* Find a row that no owner holds. Returns its holder: SHMR_RECOVERER, SHMR_REMOVER, SHMR_NOBODY; or
- * -errno. SHMR_OWNER: owners hold all rows. */
+/* Find a row that no owner holds. Returns its holder: SHMR_RECOVERER, SHMR_REMOVER, SHMR_NO_HOLDER;
+ * or -errno. SHMR_OWNER: owners hold all rows. */
 static int find_passing_holder(const shmring_t *q)
 {
     for (uint32_t row = 0; row < q->geometry.rows; row++) {
@@ -50,7 +50,7 @@ int shmr_claim(shmring_t *q, int fd, uint32_t row, int *holder)
     const bool any = row == SHMR_ANY_ROW;
     int r = -EBUSY;
 
-    *holder = SHMR_NOBODY;
+    *holder = SHMR_NO_HOLDER;
     for (int tries = LOCK_TRIES; r == -EBUSY && *holder != SHMR_OWNER && tries > 0; tries--) {
         if (tries < LOCK_TRIES)
             nanosleep(&millisecond, NULL);

@@ -68,7 +68,7 @@ int shmr_row_holder(int fd, const struct shmr_geometry *g, uint32_t row)
     if (fcntl(fd, F_OFD_GETLK, &lock) < 0)
         return shmr_fail_call(errno, "testing the lock of a participant's row", 0, 0);
     if (lock.l_type == F_UNLCK)
-        return SHMR_NOBODY;
+        return SHMR_NO_HOLDER;
     if (lock.l_type == F_RDLCK)
         return SHMR_REMOVER;
     return lock.l_len == OWNERS_BYTES ? SHMR_OWNER : SHMR_RECOVERER;

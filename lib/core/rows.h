@@ -45,7 +45,7 @@ void shmr_unlock_all(int fd);
 
 /* Which kind of holder has the row's lock? fd: any description but the locking one. Returns that,
  * or -errno with the detail set. */
-enum shmr_holder { SHMR_NOBODY, SHMR_OWNER, SHMR_RECOVERER, SHMR_REMOVER };
+enum shmr_holder { SHMR_NO_HOLDER, SHMR_OWNER, SHMR_RECOVERER, SHMR_REMOVER };
 int shmr_row_holder(int fd, const struct shmr_geometry *g, uint32_t row);
 
 /* Has the row's owner locked it, and so is alive? Returns 1, 0 or -errno. */

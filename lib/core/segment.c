@@ -70,7 +70,7 @@ static int set_mode(int fd, mode_t mode)
     if (fchmod(fd, mode) < 0)
         error = errno;
     if (fstat(fd, &st) < 0)
-        return shmr_fail(errno, "looking at its mode: %s", strerror(errno));
+        return shmr_fail(errno, "reading its mode: %s", strerror(errno));
     if ((st.st_mode & 0777) == mode)
         return 0;
     if (error && error != EPERM && error != ENOSYS && error != EINVAL)

@@ -16,7 +16,7 @@
  * another one empties the FIFO.
  *
  * Name
- *     DIRECTORY/.shmring-bell-CREATED-INODE.r (readable) and .w (writable). CREATED is the time
+ *     DIRECTORY/.shmring-notifier-CREATED-INODE.r (readable) and .w (writable). CREATED is the time
  *     when the segment was created, and INODE its inode, both in hexadecimal. DIRECTORY is the
  *     segment's own, for a memfd /dev/shm. The FIFO has the segment's owner (if its maker may set
  *     that), group and permission bits, from the moment that it has this name.
@@ -42,7 +42,7 @@
 
 #include <shmring/shmring.h>
 
-#define SHMR_NOTIFIER_PREFIX ".shmring-bell-"
+#define SHMR_NOTIFIER_PREFIX ".shmring-notifier-"
 
 /* The path of a segment's notifiers, with a place for the event's letter at its end; malloc()ed.
  * NULL: the segment's directory is not known. */

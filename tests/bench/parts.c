@@ -446,7 +446,7 @@ Test(bench_parts, many_notices_a_wrong_order)
 }
 
 /* The parent's part of --mode stopped, with a process that does not end. */
-Test(bench_parts, whoever_does_not_end_is_noticed)
+Test(bench_parts, a_process_that_does_not_end_is_noticed)
 {
     static const struct crew crew = {2, 2, 0};
     const struct plan plan = {.mode = STOPPED, .seconds = 0.001, .harm = CONSUMER_STOPPED};

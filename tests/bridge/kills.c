@@ -339,14 +339,14 @@ Test(bridge_kills, bridges_of_mpmc_queues)
     run(SHMRING_MPMC, for_each(kills, 10000), 1, BRIDGES, kills);
 }
 
-Test(bridge_kills, anybody_with_spsc_queues)
+Test(bridge_kills, any_process_with_spsc_queues)
 {
     const int kills = test_kills(8);
 
     run(SHMRING_SPSC, for_each(kills, 10000), 1, BRIDGES | SERVER | ENDS, kills);
 }
 
-Test(bridge_kills, anybody_with_mpmc_queues)
+Test(bridge_kills, any_process_with_mpmc_queues)
 {
     const int kills = test_kills(8);
 

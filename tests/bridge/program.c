@@ -355,7 +355,7 @@ Test(bridge_program, log_levels)
     finish();
 }
 
-Test(bridge_program, the_service_manager_is_told)
+Test(bridge_program, the_service_manager_is_notified)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     char told[64] = "";

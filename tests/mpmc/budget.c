@@ -30,12 +30,12 @@ enum {
 #define BOTH (SHMRING_PRODUCER | SHMRING_CONSUMER)
 
 static shmring_t *q, *other;
-static uint64_t looks; /* loads of the word that the peer changes */
+static uint64_t loads; /* loads of the word that the peer changes */
 
 static void no_peer(void)
 {
     peer = NULL;
-    looks = turns = 0;
+    loads = turns = 0;
 }
 
 static void open_mpmc(void)
@@ -93,7 +93,7 @@ static void be_there_first(enum turn turn, volatile void *word)
     uint64_t position;
 
     if (is_entry(word, q->mpmc.queue.tail, &position))
-        set_entry(position, turn == SWAP || looks++ % 50 != 0);
+        set_entry(position, turn == SWAP || loads++ % 50 != 0);
 }
 
 /* The same for a call that does not publish. */
@@ -102,7 +102,7 @@ static void publish_always(enum turn turn, volatile void *word)
     uint64_t position;
 
     (void)turn;
-    if (is_entry(word, looks++ == 0 ? 0 : q->mpmc.queue.tail, &position))
+    if (is_entry(word, loads++ == 0 ? 0 : q->mpmc.queue.tail, &position))
         set_entry(position, true);
 }
 
@@ -110,8 +110,8 @@ Test(budget, publishing, .init = open_mpmc, .fini = close_queue)
 {
     peer = be_there_first;
     cr_assert_eq(shmr_mpmc_send(&q->mpmc, "message", 7), -EAGAIN);
-    cr_assert_gt(looks, BUDGET / 2, "the peer was there");
-    cr_assert_leq(looks, BUDGET + MORE);
+    cr_assert_gt(loads, BUDGET / 2, "the peer was there");
+    cr_assert_leq(loads, BUDGET + MORE);
     cr_assert_eq(block(0)->descriptor, SHMR_FREE, "and nothing is held");
 }
 
@@ -128,8 +128,8 @@ Test(budget, recovery, .init = open_mpmc, .fini = close_queue)
     mpmc_kill_handle(&other);
     peer = be_there_first;
     shmr_mpmc_recover(&q->mpmc.queue, dead, shmr_row_at(q->map.table, dead), false, &report);
-    cr_assert_gt(looks, SHMR_MPMC_RECOVERY * BUDGET / 2);
-    cr_assert_leq(looks, SHMR_MPMC_RECOVERY * BUDGET + CAPACITY * MORE);
+    cr_assert_gt(loads, SHMR_MPMC_RECOVERY * BUDGET / 2);
+    cr_assert_leq(loads, SHMR_MPMC_RECOVERY * BUDGET + CAPACITY * MORE);
     cr_assert_eq(report.left, CAPACITY);
     for (uint64_t i = 0; i < CAPACITY; i++) {
         cr_assert_eq(shmr_owner(block(i)->descriptor), dead, "for whoever comes next");
@@ -144,7 +144,7 @@ static void offer_nothing(enum turn turn, volatile void *word)
 
     (void)turn;
     if (is_entry(word, q->mpmc.queue.head, &position)) {
-        looks++;
+        loads++;
         set_entry(q->mpmc.queue.head, true);
         block(position)->descriptor = shmr_descriptor(SHMR_OWN | SHMR_M, other->row, position);
     }
@@ -158,20 +158,20 @@ Test(budget, receiving, .init = open_mpmc, .fini = close_queue)
     q->mpmc.queue.receiving.misses = 0;
     peer = offer_nothing;
     cr_assert_eq(shmr_mpmc_recv(&q->mpmc, buf, sizeof buf), -EAGAIN);
-    cr_assert_eq(looks, 2 * BUDGET, "and once more after it has fallen back");
-    looks = 0;
+    cr_assert_eq(loads, 2 * BUDGET, "and once more after it has fallen back");
+    loads = 0;
     cr_assert_eq(shmr_mpmc_recv_batch(&q->mpmc, two, 2), -EAGAIN);
-    cr_assert_eq(looks, BUDGET);
+    cr_assert_eq(loads, BUDGET);
 }
 
-Test(budget, looking_for_a_message, .init = open_mpmc, .fini = close_queue)
+Test(budget, polling_for_a_message, .init = open_mpmc, .fini = close_queue)
 {
     peer = offer_nothing;
     cr_assert_not(shmr_mpmc_is_readable(&q->mpmc.queue, 1));
-    cr_assert_eq(looks, BUDGET);
+    cr_assert_eq(loads, BUDGET);
 }
 
-Test(budget, looking_for_room, .init = open_mpmc, .fini = close_queue)
+Test(budget, polling_for_room, .init = open_mpmc, .fini = close_queue)
 {
     peer = publish_always;
     cr_assert_not(shmr_mpmc_is_writable(&q->mpmc.queue, CAPACITY));
@@ -182,12 +182,12 @@ static void write_anything(enum turn turn, volatile void *word)
 {
     (void)turn;
     if ((volatile uint8_t *)word >= q->mpmc.queue.blocks)
-        *(volatile uint64_t *)word = test_random(&looks);
+        *(volatile uint64_t *)word = test_random(&loads);
 }
 
 Test(budget, counting, .init = open_mpmc, .fini = close_queue)
 {
-    looks = test_seed();
+    loads = test_seed();
     peer = write_anything;
     for (int i = 0; i < 1000; i++) {
         turns = 0;
@@ -201,9 +201,9 @@ static void take_blocks_away(enum turn turn, volatile void *word)
 {
     for (uint64_t i = 0; i < CAPACITY; i++)
         if (word == (volatile void *)&block(i)->descriptor) {
-            looks++;
+            loads++;
             block(i)->descriptor =
-                turn == LOOK ? SHMR_FREE : shmr_descriptor(SHMR_OWN, other->row, 0);
+                turn == LOAD ? SHMR_FREE : shmr_descriptor(SHMR_OWN, other->row, 0);
         }
 }
 
@@ -211,7 +211,7 @@ Test(budget, a_block_to_write_into, .init = open_mpmc, .fini = close_queue)
 {
     peer = take_blocks_away;
     cr_assert_eq(shmr_mpmc_send(&q->mpmc, "message", 7), -EAGAIN);
-    cr_assert_leq(looks, 4 * (SHMR_MPMC_SEARCH + 2));
+    cr_assert_leq(loads, 4 * (SHMR_MPMC_SEARCH + 2));
 }
 
 /* ---- mpmc: between two steps ----------------------------------------------------------------- */
@@ -224,7 +224,7 @@ static void take_it(enum turn turn, volatile void *word)
         block(0)->descriptor = shmr_descriptor(SHMR_OWN | SHMR_M, other->row, 0);
 }
 
-Test(budget, a_message_too_long_that_somebody_takes, .init = open_mpmc, .fini = close_queue)
+Test(budget, a_message_too_long_that_another_consumer_takes, .init = open_mpmc, .fini = close_queue)
 {
     uint8_t buf[LONGEST];
 
@@ -239,7 +239,7 @@ Test(budget, a_message_too_long_that_somebody_takes, .init = open_mpmc, .fini = 
 static void send_a_long_one(enum turn turn, volatile void *word)
 {
     (void)turn;
-    if (word == (volatile void *)&block(1)->entry && ++looks == 2)
+    if (word == (volatile void *)&block(1)->entry && ++loads == 2)
         cr_assert_eq(shmring_send(other, "message", 7), 0);
 }
 
@@ -262,7 +262,7 @@ static void finish_for_the_dead(enum turn turn, volatile void *word)
         block(0)->descriptor = shmr_descriptor(SHMR_OWN | SHMR_M, q->row, 0);
 }
 
-Test(budget, a_block_that_somebody_has_by_now, .init = open_mpmc, .fini = close_queue)
+Test(budget, a_block_that_another_participant_has_by_now, .init = open_mpmc, .fini = close_queue)
 {
     struct shmr_recovered report = {0};
 
@@ -307,7 +307,7 @@ Test(budget, a_wrong_clock_makes_no_more_sweeps, .init = open_mpmc, .fini = clos
     cr_assert_leq(sweeps, 2000 / 50 + 1);
 }
 
-Test(budget, a_sweep_of_a_large_queue_looks_at_one_row)
+Test(budget, a_sweep_of_a_large_queue_tests_one_row)
 {
     struct shmring large = {.geometry = {.capacity = 1 << 22, .rows = 4000}};
 
@@ -318,16 +318,16 @@ Test(budget, a_sweep_of_a_large_queue_looks_at_one_row)
     cr_assert_eq(shmr_sweep_rows(&large), 4000);
 }
 
-Test(budget, a_look_for_the_dead_ends_after_so_many_rows, .init = open_mpmc, .fini = close_queue)
+Test(budget, a_sweep_ends_after_so_many_rows, .init = open_mpmc, .fini = close_queue)
 {
     for (uint32_t i = 0; i < q->geometry.rows; i++)
         if (i != q->row && i != other->row) {
             shmr_row_at(q->map.table, i)->state = SHMR_ROW_ATTACHED;
-            looks++;
+            loads++;
         }
-    cr_assert_gt(looks, 3);
+    cr_assert_gt(loads, 3);
     cr_assert_eq(shmr_recover_dead(q, 3), 3);
-    cr_assert_eq(shmr_recover_dead(q, UINT32_MAX), (int)looks - 3);
+    cr_assert_eq(shmr_recover_dead(q, UINT32_MAX), (int)loads - 3);
 }
 
 /* Several participants are about to sweep at the same moment: one of them does. */
@@ -374,8 +374,8 @@ static void go_on_writing(enum turn turn, volatile void *word)
 
     (void)turn;
     (void)word;
-    looks++;
-    page->progress[looks % 2].position = looks;
+    loads++;
+    page->progress[loads % 2].position = loads;
 }
 
 Test(budget, the_record_of_one_at_work, .init = open_spsc, .fini = close_queue)
@@ -385,7 +385,7 @@ Test(budget, the_record_of_one_at_work, .init = open_spsc, .fini = close_queue)
 
     peer = go_on_writing;
     cr_assert_not(shmr_progress_read(page->progress, &copy));
-    cr_assert_leq(looks, 64);
+    cr_assert_leq(loads, 64);
 }
 
 /* The consumer's position is ahead of the producer's: the sample of the depth does not report that,
@@ -432,9 +432,9 @@ static void consume_what_is_copied(enum turn turn, volatile void *word)
     (void)turn;
     if (word >= (volatile void *)q->map.data) {
         *(volatile uint32_t *)word = 1001;
-        looks++;
-    } else if (looks > 0) {
-        page->progress[0].position = 8 * looks;
+        loads++;
+    } else if (loads > 0) {
+        page->progress[0].position = 8 * loads;
     }
 }
 
@@ -445,7 +445,7 @@ Test(budget, dump_of_what_is_consumed_meanwhile, .init = open_spsc, .fini = clos
     peer = consume_what_is_copied;
     cr_assert_eq(shmr_spsc_dump(&d), 0);
     cr_assert_eq(told, 0);
-    cr_assert_leq(looks, DUMP_RINGS * RING / 1000 + 1);
+    cr_assert_leq(loads, DUMP_RINGS * RING / 1000 + 1);
 }
 
 static void go_astray(enum turn turn, volatile void *word)
@@ -470,7 +470,7 @@ static void change_the_descriptor(enum turn turn, volatile void *word)
 {
     (void)turn;
     if (word == (volatile void *)&block(0)->descriptor)
-        block(0)->descriptor = shmr_descriptor(SHMR_OWN | SHMR_M, ++looks % 8, 0);
+        block(0)->descriptor = shmr_descriptor(SHMR_OWN | SHMR_M, ++loads % 8, 0);
 }
 
 Test(budget, dump_of_a_message_in_motion, .init = open_mpmc, .fini = close_queue)
@@ -481,15 +481,15 @@ Test(budget, dump_of_a_message_in_motion, .init = open_mpmc, .fini = close_queue
     peer = change_the_descriptor;
     cr_assert_eq(shmr_mpmc_dump(&d), 0);
     cr_assert_eq(told, 0);
-    cr_assert_leq(looks, 1 + CAPACITY + 2 * COPY_TRIES);
+    cr_assert_leq(loads, 1 + CAPACITY + 2 * COPY_TRIES);
     peer = NULL;
     block(0)->entry = 0; /* not in the ring: the entry is one of the lap before */
     block(0)->descriptor = shmr_descriptor(SHMR_OWN | SHMR_M, 0, 0);
     peer = change_the_descriptor;
-    looks = 0;
+    loads = 0;
     cr_assert_eq(shmr_mpmc_dump(&d), 0);
     cr_assert_eq(told, 0);
-    cr_assert_leq(looks, 2 + CAPACITY);
+    cr_assert_leq(loads, 2 + CAPACITY);
 }
 
 /* A producer is filling a block, although an entry of the ring names it. */

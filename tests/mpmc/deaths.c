@@ -260,7 +260,7 @@ Test(mpmc_deaths, more_than_the_report_names_are_counted, .init = open_queue, .f
 
 /* ---- By sends and receives ------------------------------------------------------------------- */
 
-Test(mpmc_deaths, who_opens_recovers, .init = open_queue, .fini = close_queue)
+Test(mpmc_deaths, opening_recovers, .init = open_queue, .fini = close_queue)
 {
     shmring_t *another;
 
@@ -273,8 +273,7 @@ Test(mpmc_deaths, who_opens_recovers, .init = open_queue, .fini = close_queue)
     shmring_close(&another);
 }
 
-Test(mpmc_deaths, who_finds_nothing_recovers, .init = open_queue, .fini = close_queue,
-     .timeout = 60)
+Test(mpmc_deaths, finding_nothing_recovers, .init = open_queue, .fini = close_queue, .timeout = 60)
 {
     uint8_t buf[LONGEST];
 
@@ -287,8 +286,7 @@ Test(mpmc_deaths, who_finds_nothing_recovers, .init = open_queue, .fini = close_
     }
 }
 
-Test(mpmc_deaths, who_finds_it_full_recovers, .init = open_queue, .fini = close_queue,
-     .timeout = 60)
+Test(mpmc_deaths, finding_it_full_recovers, .init = open_queue, .fini = close_queue, .timeout = 60)
 {
     for (int i = 0; i < 3; i++) {
         die_holding(0, CAPACITY);
@@ -299,7 +297,8 @@ Test(mpmc_deaths, who_finds_it_full_recovers, .init = open_queue, .fini = close_
 }
 
 /* The queue is never full and never empty. */
-Test(mpmc_deaths, who_is_busy_recovers, .init = open_queue, .fini = close_queue, .timeout = 60)
+Test(mpmc_deaths, a_busy_participant_recovers, .init = open_queue, .fini = close_queue,
+     .timeout = 60)
 {
     uint8_t buf[LONGEST];
     struct iovec out[2] = {{buf, 1}, {buf, 1}}, in[2];
@@ -334,7 +333,7 @@ static int go_on_later(shmring_t *mine)
     return 0;
 }
 
-Test(mpmc_deaths, who_is_stopped_is_not_robbed, .init = open_queue, .fini = close_queue)
+Test(mpmc_deaths, a_stopped_participant_keeps_its_messages, .init = open_queue, .fini = close_queue)
 {
     struct holder holder = {.taken = 2, .reserved = 1, .then = go_on_later};
     siginfo_t info;

@@ -233,7 +233,7 @@ Test(mpmc_handles, what_was_committed_after_the_name_went_can_be_received)
 
 /* ---- Observing ------------------------------------------------------------------------------- */
 
-Test(mpmc_handles, the_table_tells_who_holds_what, .init = open_both, .fini = close_both)
+Test(mpmc_handles, the_table_shows_what_each_holds, .init = open_both, .fini = close_both)
 {
     struct shmring_participant rows[3];
     shmring_t *observer = attach(producer, SHMRING_OBSERVER);
@@ -267,7 +267,7 @@ Test(mpmc_handles, the_table_tells_who_holds_what, .init = open_both, .fini = cl
     shmring_close(&observer);
 }
 
-Test(mpmc_handles, a_look_takes_nothing, .init = open_both, .fini = close_both)
+Test(mpmc_handles, an_observer_takes_nothing, .init = open_both, .fini = close_both)
 {
     shmring_t *observer = attach(producer, SHMRING_OBSERVER);
     const uint64_t block = stat_of(observer).segment_bytes;

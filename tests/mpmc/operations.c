@@ -47,7 +47,7 @@ Test(mpmc, a_message_too_long_for_the_buffer_stays, .init = open_both, .fini = c
     assert_empty();
 }
 
-Test(mpmc, first_in_first_out_whoever_sends)
+Test(mpmc, first_in_first_out_with_any_producer)
 {
     shmring_t *handles[4], *q = test_create_mpmc("memfd:test", BOTH, CAPACITY, LONGEST);
     uint64_t sent = 0, received = 0, number;

@@ -18,7 +18,7 @@ static shmring_t *q;
 static uint32_t dead_row;
 static volatile sig_atomic_t faults, locked;
 
-static void look(int number)
+static void check_the_lock(int number)
 {
     (void)number;
     faults++;
@@ -26,7 +26,7 @@ static void look(int number)
     mprotect(q->map.data, (size_t)q->geometry.data_size, PROT_READ | PROT_WRITE);
 }
 
-Test(recovery_lock, is_held_while_the_blocks_are_looked_at, .timeout = 60)
+Test(recovery_lock, is_held_while_the_blocks_are_read, .timeout = 60)
 {
     struct shmring_recovery report;
     shmring_t *dying;
@@ -37,15 +37,15 @@ Test(recovery_lock, is_held_while_the_blocks_are_looked_at, .timeout = 60)
     cr_assert_eq(shmring_reserve(dying, 8, &msg), 0);
     dead_row = dying->row;
     mpmc_kill_handle(&dying);
-    cr_assert_eq(shmr_row_holder(q->fd, &q->geometry, dead_row), SHMR_NOBODY);
+    cr_assert_eq(shmr_row_holder(q->fd, &q->geometry, dead_row), SHMR_NO_HOLDER);
 
-    cr_assert_neq(signal(SIGSEGV, look), SIG_ERR);
+    cr_assert_neq(signal(SIGSEGV, check_the_lock), SIG_ERR);
     cr_assert_eq(mprotect(q->map.data, (size_t)q->geometry.data_size, PROT_NONE), 0);
     cr_assert_eq(shmring_recover(q, &report), 1);
     signal(SIGSEGV, SIG_DFL);
     cr_assert_eq(faults, 1);
     cr_assert_eq(locked, SHMR_RECOVERER);
     cr_assert_eq(report.freed, 1);
-    cr_assert_eq(shmr_row_holder(q->fd, &q->geometry, dead_row), SHMR_NOBODY);
+    cr_assert_eq(shmr_row_holder(q->fd, &q->geometry, dead_row), SHMR_NO_HOLDER);
     shmring_close(&q);
 }

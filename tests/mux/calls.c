@@ -165,7 +165,7 @@ Test(mux, several_wait_for_one_queue, .init = setup, .fini = teardown)
     }
 }
 
-Test(mux, who_waits_to_lead_keeps_its_time, .init = setup, .fini = teardown)
+Test(mux, a_thread_that_waits_to_lead_keeps_its_time, .init = setup, .fini = teardown)
 {
     struct thread t;
 
@@ -272,7 +272,7 @@ static void start_borrower(struct thread *t)
         sched_yield();
 }
 
-Test(mux, what_is_borrowed_is_given_to_nobody_else, .init = setup, .fini = teardown)
+Test(mux, what_is_borrowed_is_given_to_no_other_thread, .init = setup, .fini = teardown)
 {
     struct thread t;
 
@@ -404,7 +404,7 @@ Test(mux, a_borrower_may_remove, .init = setup, .fini = teardown)
 
 /* A thread already sleeps, with `count` queues, when the test adds another one, and then removes
  * it. */
-static void check_a_sleeper_hears_of(int count)
+static void check_a_sleeper_gets(int count)
 {
     struct thread t;
 
@@ -428,19 +428,19 @@ static void check_a_sleeper_hears_of(int count)
     cr_assert_eq(result_of(&t), count ? 1 : 0);
 }
 
-Test(mux, a_sleeper_hears_of_the_first, .init = setup, .fini = teardown)
+Test(mux, a_sleeper_gets_the_first_queue, .init = setup, .fini = teardown)
 {
-    check_a_sleeper_hears_of(0);
+    check_a_sleeper_gets(0);
 }
 
-Test(mux, a_sleeper_hears_of_another, .init = setup, .fini = teardown)
+Test(mux, a_sleeper_gets_another_queue, .init = setup, .fini = teardown)
 {
-    check_a_sleeper_hears_of(2);
+    check_a_sleeper_gets(2);
 }
 
-Test(mux, a_sleeper_hears_of_one_with_a_helper, .init = setup, .fini = teardown)
+Test(mux, a_sleeper_gets_a_queue_of_a_helper, .init = setup, .fini = teardown)
 {
-    check_a_sleeper_hears_of(IN_A_GROUP + 20);
+    check_a_sleeper_gets(IN_A_GROUP + 20);
 }
 
 /* ---- Fork, and what is left ------------------------------------------------------------------ */
@@ -458,7 +458,7 @@ static int use_the_parents(void *unused)
     return 0;
 }
 
-Test(mux, a_forked_child_is_told, .init = setup, .fini = teardown)
+Test(mux, a_forked_child_gets_an_error, .init = setup, .fini = teardown)
 {
     make_and_add(0, IN_A_GROUP + 1);
     send_to(3);

@@ -96,7 +96,7 @@ Test(mux_many, fair_among_many, .init = setup, .fini = teardown)
     check_fair(400, 1);
 }
 
-Test(mux_many, several_busy_ones_are_all_heard, .init = setup, .fini = teardown)
+Test(mux_many, all_of_several_busy_queues_have_events, .init = setup, .fini = teardown)
 {
     enum { BUSY = 30, ALL = 200 };
     int heard[BUSY] = {0}, missing = BUSY;
@@ -320,7 +320,7 @@ Test(mux_many, what_a_dead_consumer_held_comes_to_a_helper)
 }
 
 /* The mux limits the rechecks of all queues together; notifications still come through. */
-Test(mux_many, looks_are_rationed)
+Test(mux_many, rechecks_are_rationed)
 {
     enum { QUEUES = 100 }; /* at one recheck a second: each after 100 s */
     const struct shmring_mux_config rare = {.looks_per_s = 1};
@@ -333,7 +333,7 @@ Test(mux_many, looks_are_rationed)
     }
     for (int i = 0; i < 3; i++)
         cr_assert_eq(shmring_mux_wait(mux, events, EVENTS, &moment), -ETIMEDOUT);
-    cr_assert_eq(shmr_spsc_send(&other[50]->spsc.producer, "dead", 5), 0, "and nobody rings");
+    cr_assert_eq(shmr_spsc_send(&other[50]->spsc.producer, "dead", 5), 0, "and does not notify");
     for (int i = 0; i < 3; i++)
         cr_assert_eq(shmring_mux_wait(mux, events, EVENTS, &moment), -ETIMEDOUT);
     send_to(50);

@@ -17,7 +17,7 @@ enum { ERRORS = sizeof errors / sizeof errors[0] };
 static const struct timespec a_while = {.tv_nsec = 100000000};
 
 /* All threads sleep, and each event wakes one: with one thread, and with helpers. */
-static void check_sleeps_and_hears(int count, int threads)
+static void check_sleeps_and_is_woken(int count, int threads)
 {
     struct thread t;
 
@@ -46,14 +46,14 @@ static void check_sleeps_and_hears(int count, int threads)
     }
 }
 
-Test(mux_refused, sleeps_and_hears)
+Test(mux_refused, sleeps_and_is_woken)
 {
-    check_sleeps_and_hears(2, 1);
+    check_sleeps_and_is_woken(2, 1);
 }
 
-Test(mux_refused, helpers_sleep_and_hear)
+Test(mux_refused, helpers_sleep_and_are_woken)
 {
-    check_sleeps_and_hears(2 * IN_A_GROUP, 4);
+    check_sleeps_and_is_woken(2 * IN_A_GROUP, 4);
 }
 
 /* The kernel refuses the call for lack of memory: the mux tries it again at the next sleep. */

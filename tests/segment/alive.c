@@ -47,7 +47,7 @@ static void (*on_open)(void);       /* called once, before its first open() */
 static void (*on_dup)(void);        /* called once, before its first dup3() */
 static bool (*on_nap)(void);        /* called for each nanosleep() */
 static unsigned unseen;             /* how many tests of that byte shall not see its lock */
-static unsigned looks;              /* tests of that byte so far */
+static unsigned tested;             /* tests of that byte so far */
 static unsigned seen_first, fcntls; /* how many tests see the lock before; calls of fcntl() */
 
 static void once(void (**hook)(void))
@@ -75,7 +75,7 @@ int __wrap_fcntl64(int fd, int command, ...)
     if (command == F_OFD_SETLK && !IS_LONELY((struct flock *)argument))
         once(&on_row_lock);
     const int r = __real_fcntl64(fd, command, argument);
-    if (command == F_OFD_GETLK && IS_LONELY((struct flock *)argument) && looks++ >= seen_first &&
+    if (command == F_OFD_GETLK && IS_LONELY((struct flock *)argument) && tested++ >= seen_first &&
         unseen > 0) {
         unseen--;
         ((struct flock *)argument)->l_type = F_UNLCK;
@@ -176,7 +176,7 @@ static void fork_during(void (**hook)(void))
         cr_assert_null(*hook);
         cr_assert_eq(shmr_row_holder(watch->fd, &watch->geometry, 0), SHMR_OWNER);
         shmring_close(&q);
-        cr_assert_eq(shmr_row_holder(watch->fd, &watch->geometry, 0), SHMR_NOBODY,
+        cr_assert_eq(shmr_row_holder(watch->fd, &watch->geometry, 0), SHMR_NO_HOLDER,
                      "the child has the parent's lock");
         test_kill(sleeper);
         shmring_close(&watch);
@@ -202,7 +202,7 @@ Test(alive, fork_while_the_descriptor_is_closed)
  * too. */
 Test(alive, fork_while_the_descriptor_has_the_locks)
 {
-    looks = 0, seen_first = 1, unseen = 1;
+    tested = 0, seen_first = 1, unseen = 1;
     fork_during(&on_row_lock);
 }
 
@@ -233,13 +233,13 @@ Test(alive, a_mapping_that_does_not_keep_locks)
     test_name(name);
     shmring_t *watch = test_create(name, 0, 4096);
     /* The lock of the descriptor is seen, that of the mapping is not. */
-    looks = 0, seen_first = 1, unseen = 1;
+    tested = 0, seen_first = 1, unseen = 1;
     cr_assert_eq(shmring_open(&q, name, SHMRING_PRODUCER), 0);
     cr_assert_eq(unseen, 0);
     /* So the library keeps a descriptor, which holds the row's lock. */
     cr_assert_eq(shmr_row_holder(watch->fd, &watch->geometry, SHMR_ROW_PRODUCER), SHMR_OWNER);
     shmr_unlock_all(q->kept.fd);
-    cr_assert_eq(shmr_row_holder(watch->fd, &watch->geometry, SHMR_ROW_PRODUCER), SHMR_NOBODY);
+    cr_assert_eq(shmr_row_holder(watch->fd, &watch->geometry, SHMR_ROW_PRODUCER), SHMR_NO_HOLDER);
     cr_assert_eq(shmr_row_lock(q->kept.fd, &q->geometry, SHMR_ROW_PRODUCER), 0);
     assert_refused(shmring_open(&other, name, SHMRING_PRODUCER), EBUSY, "is held by pid");
     fork_sleeper();
@@ -269,13 +269,13 @@ Test(alive, a_test_of_a_mapping_that_is_disturbed)
     shmring_close(&watch);
 }
 
-Test(alive, locks_that_nobody_sees)
+Test(alive, locks_that_no_process_sees)
 {
     shmring_t *q;
 
     test_name(name);
     shmring_t *watch = test_create(name, 0, 4096);
-    looks = 0, seen_first = 0, unseen = 100;
+    tested = 0, seen_first = 0, unseen = 100;
     assert_refused(shmring_open(&q, name, SHMRING_PRODUCER), EOPNOTSUPP, "use a queue in /dev/shm");
     cr_assert_null(q);
     unseen = 0;
@@ -647,7 +647,7 @@ Test(alive, attaching_while_the_queue_is_removed)
 
 /* The process that removes the queue is stopped: no call waits for it for ever, and none returns
  * that a role is held. */
-Test(alive, attaching_while_who_removes_is_stopped)
+Test(alive, attaching_while_the_remover_is_stopped)
 {
     struct shmring_stat stat;
     shmring_t *q;
@@ -759,7 +759,7 @@ Test(alive, a_sweep_tests_few_locks)
 
 /* A large queue: the calls recover a dead row piece by piece, and free it at the end, not
  * before. */
-Test(alive, a_sweep_looks_at_few_blocks)
+Test(alive, a_sweep_reads_few_blocks)
 {
     const uint64_t capacity = 8 * SHMR_SWEEP_UNITS;
     struct shmring_recovery report;
@@ -778,7 +778,7 @@ Test(alive, a_sweep_looks_at_few_blocks)
             sweep_now(q);
             cr_assert_eq(q->sweep.next, i * SHMR_SWEEP_UNITS);
             cr_assert_eq(dead->state, SHMR_ROW_ATTACHED);
-            cr_assert_eq(shmr_row_holder(q->fd, &q->geometry, row), SHMR_NOBODY);
+            cr_assert_eq(shmr_row_holder(q->fd, &q->geometry, row), SHMR_NO_HOLDER);
             /* Another participant has freed the row, and the row's next owner has died as well. */
             if (round == 1 && i == 4) {
                 shmr_row_at(q->map.table, row)->generation++;

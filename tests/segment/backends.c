@@ -88,7 +88,7 @@ Test(segment, each_backend)
     }
 }
 
-Test(segment, posix_is_where_shm_open_looks)
+Test(segment, posix_is_where_shm_open_opens)
 {
     char name[TEST_NAME_SIZE], slashed[TEST_NAME_SIZE + 1];
     shmring_t *q;
@@ -148,7 +148,7 @@ Test(segment, usual_mode)
     }
 }
 
-Test(segment, stat_tells_mode_and_owner_of_now)
+Test(segment, stat_has_the_mode_and_owner_of_now)
 {
     char name[TEST_NAME_SIZE], path[TEST_NAME_SIZE + 16];
     struct shmring_stat stat;
@@ -476,7 +476,7 @@ struct inherited {
     shmring_t *q;
 };
 
-static int look_for_the_map(void *argument)
+static int read_the_map(void *argument)
 {
     const struct inherited *inherited = argument;
     int of_header;
@@ -495,7 +495,7 @@ Test(segment, mapping_is_not_inherited)
     for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
         shmring_t *q = test_create(name, roles[i], CAPACITY);
         struct inherited inherited = {status_of(q).st_ino, q};
-        cr_assert_eq(test_run(look_for_the_map, &inherited), -SIGSEGV);
+        cr_assert_eq(test_run(read_the_map, &inherited), -SIGSEGV);
         shmring_close(&q);
         shmring_unlink(name);
     }

@@ -424,7 +424,7 @@ static const struct {
 
 /* Device, inode, type, mode, size and time of change of a file: they differ after any change to
  * it. */
-static struct stat look_at(const char *path)
+static struct stat describe(const char *path)
 {
     struct stat st;
 
@@ -448,7 +448,7 @@ Test(bad_input, no_queue_at_the_name)
         const char *words = obstacles[i].words;
 
         obstacles[i].make(path);
-        const struct stat before = look_at(path);
+        const struct stat before = describe(path);
         const struct holdings held = test_holdings();
         for (int again = 0; again < TIMES; again++) {
             for (size_t r = 0; r < sizeof roles / sizeof roles[0]; r++) {
@@ -464,7 +464,7 @@ Test(bad_input, no_queue_at_the_name)
             assert_no_handle(shmring_create(&q, name, &either), obstacles[i].open, words);
         }
         assert_holds_no_more_than(&held, LEEWAY);
-        const struct stat after = look_at(path);
+        const struct stat after = describe(path);
         cr_assert_eq(memcmp(&before, &after, sizeof before), 0, "%s: it was changed", words);
         cr_assert_eq(test_count_files(directory), 1);
         if (obstacles[i].unlink) {

@@ -130,23 +130,23 @@ static bool may_unshare(int flags)
 
 Test(containers, death_in_another_pid_namespace, .timeout = 60)
 {
-    int held[2], looked[2];
+    int held[2], recovered[2];
     char message[LEN] = {1};
 
     if (!may_unshare(CLONE_NEWPID))
         cr_skip_test("may not make a pid namespace");
     test_pipe(held);
-    test_pipe(looked);
+    test_pipe(recovered);
     test_name(name);
     shmring_t *q = test_create_mpmc(name, SHMRING_PRODUCER, 4, LEN);
     cr_assert_eq(shmring_send(q, message, LEN), 0);
     shmring_close(&q);
 
-    struct contained one = {hold_and_die, held[1]}, other = {recover_the_other, looked[1]};
+    struct contained one = {hold_and_die, held[1]}, other = {recover_the_other, recovered[1]};
     const pid_t first = test_fork(run_contained, &one);
     test_hear(held[0]);
     const pid_t second = test_fork(run_contained, &other);
-    test_hear(looked[0]);
+    test_hear(recovered[0]);
     const pid_t inner = only_child_of(first);
     cr_assert_gt(inner, 0);
     cr_assert_eq(kill(inner, SIGKILL), 0);

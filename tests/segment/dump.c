@@ -182,7 +182,7 @@ Test(dump, messages_that_are_held)
 
 /* The segment says that a consumer has the message, but no consumer is attached: the message
  * waits. */
-Test(dump, a_message_that_nobody_can_hold)
+Test(dump, a_message_that_no_consumer_can_hold)
 {
     make(SHMRING_SPSC);
     send_number(0);

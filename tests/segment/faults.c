@@ -453,7 +453,7 @@ static const struct operation operations[] = {
      false},
     {"fd_arm again", polled, run_fd_arm, {0}, NULL, false, false},
     {"send, waking", asleep, run_send, {0}, NULL, false, false},
-    {"send, ringing", polled_by_other, run_send, {0}, NULL, false, false},
+    {"send, notifying", polled_by_other, run_send, {0}, NULL, false, false},
     {"recover", queue_of_dead_open, run_recover, {OPENING}, NULL, false, false},
     {"participants", queue_open, run_participants, {0}, NULL, false, false},
     {"stat", queue_open, run_stat, {0}, NULL, false, false},

@@ -163,7 +163,7 @@ static uint64_t number_at(uint64_t offset, unsigned size)
 }
 
 /* The value of a field of a table that begins at BASE. */
-static uint64_t look(const char *table, uint64_t base, const char *name)
+static uint64_t value_of(const char *table, uint64_t base, const char *name)
 {
     struct field *field = find_field(table, name);
 
@@ -172,7 +172,7 @@ static uint64_t look(const char *table, uint64_t base, const char *name)
 }
 #define is(Table, Base, Name, Value)                                                               \
     do {                                                                                           \
-        const uint64_t there_ = look(Table, Base, Name), wanted_ = (uint64_t)(Value);              \
+        const uint64_t there_ = value_of(Table, Base, Name), wanted_ = (uint64_t)(Value);          \
         cr_assert_eq(there_, wanted_, "%s, %s: %" PRIu64 ", not %" PRIu64, Table, Name, there_,    \
                      wanted_);                                                                     \
     } while (0)
@@ -194,7 +194,7 @@ static void rest_is_zero(const char *table, uint64_t base)
     for (size_t i = 0; i < field_count; i++) {
         if (strcmp(fields[i].table, table) != 0 || fields[i].compared)
             continue;
-        cr_assert_str_eq(fields[i].name, "zero", "%s, %s: nobody looked at it", table,
+        cr_assert_str_eq(fields[i].name, "zero", "%s, %s: no test compared it", table,
                          fields[i].name);
         for (unsigned j = 0; j < fields[i].size; j++)
             cr_assert_eq(segment.bytes[base + fields[i].offset + j], 0, "%s: byte %u is not zero",
@@ -279,7 +279,7 @@ static void send_and_receive(shmring_t *q, int sent, int received)
         cr_assert_eq(shmring_recv(q, message, sizeof message), 10);
 }
 
-static void check_bells(shmring_t *q)
+static void check_waitwords(shmring_t *q)
 {
     struct shmring_futex futex;
 
@@ -329,7 +329,7 @@ static void is_progress(const char *table, uint64_t page, uint64_t messages, uin
         cr_assert_eq(field->size, 32);
         base[i] = page + field->offset;
     }
-    uint64_t whole = base[look(g, base[1], "position") > look(g, base[0], "position")];
+    uint64_t whole = base[value_of(g, base[1], "position") > value_of(g, base[0], "position")];
     is(g, whole, "messages", messages);
     is(g, whole, "bytes", bytes);
     is(g, whole, "position", position);
@@ -385,7 +385,7 @@ Test(layout_document, spsc)
     is(c, consumer, "empty_events", 1);
     cr_assert_eq(number_at(segment.data + 32 + 4 * 1008 - 4096 + 4, 4), 0, "the terminator");
     check_header(q, "memfd:layout", 3);
-    check_bells(q);
+    check_waitwords(q);
     page_is_zero_after(segment.producer + 128, segment.table);
     page_is_zero_after(segment.waitwords + 256, segment.consumer);
     page_is_zero_after(segment.consumer + 256, segment.data);
@@ -487,12 +487,13 @@ Test(layout_document, mpmc)
     is(r, segment.table, "deaths", 0);
     is(r, segment.table, "recovered", 0);
     is(r, segment.table, "empty_events", 1);
-    cr_assert_neq(look(r, segment.table, "held_since"), 0, "two blocks are held");
+    cr_assert_neq(value_of(r, segment.table, "held_since"), 0, "two blocks are held");
 
     /* Position 2 in block 2: taken, by row 0. Position 3 in block 3: ready. One more block is
      * owned. */
-    uint64_t taken = look(b, block_at(2), "descriptor"), ready = look(b, block_at(3), "descriptor"),
-             entry = look(b, block_at(3), "entry"), owned = 0;
+    uint64_t taken = value_of(b, block_at(2), "descriptor"),
+             ready = value_of(b, block_at(3), "descriptor"),
+             entry = value_of(b, block_at(3), "entry"), owned = 0;
     cr_assert_eq(bits(taken, 62, 63), 1);
     cr_assert_eq(bits(taken, 60, 61), 1, "M, and not R");
     cr_assert_eq(bits(taken, 0, 47), 2);
@@ -502,7 +503,7 @@ Test(layout_document, mpmc)
     cr_assert_eq(bits(entry, 0, 23), 3, "the block");
     cr_assert_eq(bits(entry, 24, 63), 3 / 4 + 1, "the cycle");
     for (uint64_t i = 0; i < 2; i++)
-        owned += bits(look(b, block_at(i), "descriptor"), 62, 63);
+        owned += bits(value_of(b, block_at(i), "descriptor"), 62, 63);
     cr_assert_eq(owned, 1, "one is owned, one is free");
     is(b, block_at(3), "length", 10);
     is(b, block_at(3), "deliveries", 0);
@@ -547,8 +548,8 @@ Test(layout_document, mpmc_after_a_death)
     is(p, segment.producer, "hint", 32);
     is("Participant's row", segment.table + 256, "deaths", UINT64_C(1) << 32 | 1);
     is("Participant's row", segment.table + 256, "recovered", UINT64_C(1) << 26);
-    (void)look(p, segment.producer, "swept");
-    (void)look(p, segment.producer, "high_water");
+    (void)value_of(p, segment.producer, "swept");
+    (void)value_of(p, segment.producer, "high_water");
     rest_is_zero(p, segment.producer);
     page_is_zero_after(segment.producer + 128, segment.table);
     is(c, segment.consumer, "hint", 32);
@@ -556,7 +557,7 @@ Test(layout_document, mpmc_after_a_death)
     page_is_zero_after(segment.consumer + 128, segment.data);
 
     /* Position 32, in block 0, was delivered again at position 34: block 0's origin has the 32. */
-    uint64_t descriptor = look(b, block_at(0), "descriptor");
+    uint64_t descriptor = value_of(b, block_at(0), "descriptor");
     is(b, block_at(0), "deliveries", 1);
     cr_assert_eq(bits(descriptor, 0, 47), 34);
     cr_assert_eq(bits(descriptor, 60, 63), 2 << 2 | 3, "ready, M, R");

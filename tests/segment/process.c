@@ -153,7 +153,7 @@ static int do_recv_and_sweep(void)
     return shmring_recv(q, &byte, 1) == 1 ? 0 : -1;
 }
 
-static int do_send_and_ring(void)
+static int do_send_and_notify(void)
 {
     return shmring_send(q, "c", 1);
 }
@@ -248,7 +248,7 @@ static const struct call {
     {"recover", queue_of_dead, do_recover},
     {"send, with a sweep", queue_of_dead, do_send_and_sweep},
     {"recv, with a sweep", queue_of_dead, do_recv_and_sweep},
-    {"send, ringing a notifier", queue_polled, do_send_and_ring},
+    {"send, writing to a notifier", queue_polled, do_send_and_notify},
     {"recv_wait", queue_of_dead, do_recv_wait},
     {"wait", queue_of_dead, do_wait},
     {"fd", queue_of_dead, do_fd},

@@ -185,7 +185,7 @@ static void call_truncated(unsigned kind, long (*call)(shmring_t *))
     shmring_close(&q);
 }
 
-Test(sigbus, every_call_is_told, .timeout = 60)
+Test(sigbus, every_call_returns_an_error, .timeout = 60)
 {
     cr_assert_eq(shmring_guard_sigbus(), 0);
     for (int k = 0; k < 2; k++)
@@ -222,7 +222,7 @@ Test(sigbus, every_length_is_noticed, .timeout = 60)
         }
 }
 
-Test(sigbus, an_observer_is_told)
+Test(sigbus, an_observer_gets_an_error)
 {
     cr_assert_eq(shmring_guard_sigbus(), 0);
     for (int k = 0; k < 2; k++) {
@@ -273,7 +273,7 @@ static void *truncate_later(void *q)
     return NULL;
 }
 
-Test(sigbus, a_sleeper_is_told, .timeout = 60)
+Test(sigbus, a_sleeper_gets_an_error, .timeout = 60)
 {
     cr_assert_eq(shmring_guard_sigbus(), 0);
     for (int k = 0; k < 2; k++) {
@@ -286,7 +286,7 @@ Test(sigbus, a_sleeper_is_told, .timeout = 60)
     }
 }
 
-Test(sigbus, who_was_attached_before_is_protected_too)
+Test(sigbus, handles_that_were_attached_before_are_protected_too)
 {
     shmring_t *q = create_queue(SHMRING_SPSC, BOTH);
 

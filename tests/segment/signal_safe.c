@@ -123,7 +123,7 @@ static int die_holding(void *argument)
     return 0; /* the process ends by _exit(): both its handles die */
 }
 
-static void look_for_the_dead_next(void)
+static void sweep_next(void)
 {
     q->mpmc.queue.tail_page->swept = 0;
     q->swept = 0;
@@ -198,7 +198,7 @@ static void reserve_one(void)
     nearly_4096();
 }
 
-static void about_to_look_for_the_name(void)
+static void about_to_check_the_name(void)
 {
     take_all();
     q->mpmc.queue.receiving.misses = 65535;
@@ -270,7 +270,7 @@ static const struct operation {
     {"cancel", reserve_one, do_cancel, 0, false},
     {"recv", nearly_4096, do_recv, 1, true},
     {"recv, empty", take_all, do_recv, -EAGAIN, true},
-    {"recv, empty, and is the name there?", about_to_look_for_the_name, do_recv, -EAGAIN, false},
+    {"recv, empty, and is the name there?", about_to_check_the_name, do_recv, -EAGAIN, false},
     {"recv_batch", nearly_4096, do_recv_batch, 1, true},
     {"recv_batch, empty", take_all, do_recv_batch, -EAGAIN, true},
     {"peek", nothing, do_peek, 1, false},
@@ -315,7 +315,7 @@ static void one_round(const struct operation *o, int function, int error, int nt
              function == FALLIBLE ? "nothing" : fallible[function].name, error);
     enter();
     o->before();
-    look_for_the_dead_next();
+    sweep_next();
     const struct holdings before = test_holdings();
     const int notifiers = kept_notifiers();
     (void)shmring_check(NULL); /* sets a detail whose text is not made yet */

@@ -20,7 +20,7 @@
 #include "messages.h"
 #include "support.h"
 
-enum { MESSAGES = 1000000, LONGEST = 100, LOOKS = 65536, CANNOT = 77 };
+enum { MESSAGES = 1000000, LONGEST = 100, POLLS = 65536, CANNOT = 77 };
 
 static char name[TEST_NAME_SIZE];
 static uint64_t capacity = 1 << 16;
@@ -274,30 +274,30 @@ static shmring_t *open_both(void)
     return q;
 }
 
-static int look_so_often(void *looks)
+static int poll_so_often(void *polls)
 {
     shmring_t *q = open_both();
     char buf[1];
 
     allow_no_system_calls();
-    for (int i = 0; i < *(const int *)looks; i++)
+    for (int i = 0; i < *(const int *)polls; i++)
         child_assert(shmring_recv(q, buf, 1) == -EAGAIN);
     return leave();
 }
 
-static int find_full_so_often(void *looks)
+static int find_full_so_often(void *polls)
 {
     shmring_t *q = open_both();
 
     while (shmring_send(q, NULL, 0) == 0)
         continue;
     allow_no_system_calls();
-    for (int i = 1; i < *(const int *)looks; i++)
+    for (int i = 1; i < *(const int *)polls; i++)
         child_assert(shmring_send(q, NULL, 0) == -EAGAIN);
     return leave();
 }
 
-static int look_often_with_a_success_between(void *unused)
+static int poll_often_with_a_success_between(void *unused)
 {
     shmring_t *q = open_both();
     char buf[1];
@@ -305,7 +305,7 @@ static int look_often_with_a_success_between(void *unused)
     (void)unused;
     allow_no_system_calls();
     for (int j = 0; j < 3; j++) {
-        for (int i = 0; i < LOOKS - 1; i++)
+        for (int i = 0; i < POLLS - 1; i++)
             child_assert(shmring_recv(q, buf, 1) == -EAGAIN);
         child_assert(shmring_send(q, "", 1) == 0);
         child_assert(shmring_recv(q, buf, 1) == 1);
@@ -313,27 +313,27 @@ static int look_often_with_a_success_between(void *unused)
     return leave();
 }
 
-Test(fastpath, only_so_many_looks_without_the_kernel, .init = setup)
+Test(fastpath, at_most_65536_polls_without_the_kernel, .init = setup)
 {
-    int looks[] = {LOOKS - 1, LOOKS};
+    int polls[] = {POLLS - 1, POLLS};
     shmring_t *q = test_create(name, 0, 4096);
 
-    cr_assert_eq(test_run(look_so_often, &looks[0]), 0);
-    cr_assert_eq(test_run(look_so_often, &looks[1]), -SIGSYS);
-    cr_assert_eq(test_run(look_often_with_a_success_between, NULL), 0);
-    cr_assert_eq(test_run(find_full_so_often, &looks[0]), 0);
-    cr_assert_eq(test_run(find_full_so_often, &looks[1]), -SIGSYS);
+    cr_assert_eq(test_run(poll_so_often, &polls[0]), 0);
+    cr_assert_eq(test_run(poll_so_often, &polls[1]), -SIGSYS);
+    cr_assert_eq(test_run(poll_often_with_a_success_between, NULL), 0);
+    cr_assert_eq(test_run(find_full_so_often, &polls[0]), 0);
+    cr_assert_eq(test_run(find_full_so_often, &polls[1]), -SIGSYS);
     shmring_close(&q);
 }
 
-static ssize_t look(shmring_t *q)
+static ssize_t receive_one(shmring_t *q)
 {
     char buf[LONGEST];
 
     return shmring_recv(q, buf, sizeof buf);
 }
 
-static ssize_t look_for_several(shmring_t *q)
+static ssize_t receive_several(shmring_t *q)
 {
     char buf[LONGEST];
     struct iovec batch = {buf, sizeof buf};
@@ -341,7 +341,7 @@ static ssize_t look_for_several(shmring_t *q)
     return shmring_recv_batch(q, &batch, 1);
 }
 
-static ssize_t look_in_place(shmring_t *q)
+static ssize_t peek_in_place(shmring_t *q)
 {
     const void *msg;
 
@@ -371,10 +371,10 @@ static ssize_t send_in_place(shmring_t *q)
 static void assert_notices(shmring_t *q, ssize_t (*poll)(shmring_t *), const char *words)
 {
     for (int times = 0; times < 2; times++) {
-        int looks = 1;
+        int polls = 1;
         ssize_t r;
-        while ((r = poll(q)) == -EAGAIN && looks < LOOKS)
-            looks++;
+        while ((r = poll(q)) == -EAGAIN && polls < POLLS)
+            polls++;
         cr_assert_eq(r, -ESTALE);
         cr_assert_not_null(strstr(shmring_strerror_detail(), words), "%s",
                            shmring_strerror_detail());
@@ -390,16 +390,16 @@ Test(fastpath, polling_a_removed_queue_is_estale)
     q = test_create(name, SHMRING_PRODUCER | SHMRING_CONSUMER, 4096);
     cr_assert_eq(shmring_send(q, "last", 4), 0);
     cr_assert_eq(shmring_unlink(name), 0);
-    cr_assert_eq(look(q), 4, "what is in it can be received");
-    assert_notices(q, look, "removed");
-    assert_notices(q, look_for_several, "removed");
-    assert_notices(q, look_in_place, "removed");
+    cr_assert_eq(receive_one(q), 4, "what is in it can be received");
+    assert_notices(q, receive_one, "removed");
+    assert_notices(q, receive_several, "removed");
+    assert_notices(q, peek_in_place, "removed");
     while (send_one(q) == 0)
         continue;
     assert_notices(q, send_one, "removed");
     assert_notices(q, send_several, "removed");
     assert_notices(q, send_in_place, "removed");
-    cr_assert_eq(look(q), 0);
+    cr_assert_eq(receive_one(q), 0);
     shmring_close(&q);
 }
 
@@ -415,7 +415,7 @@ Test(fastpath, polling_a_replaced_queue_is_estale)
     q = test_create(name, SHMRING_CONSUMER, 4096);
     cr_assert_eq(rename(path, kept_path), 0);
     other = test_create(name, 0, 4096);
-    assert_notices(q, look, "another");
+    assert_notices(q, receive_one, "another");
     shmring_close(&other);
     shmring_close(&q);
 }
@@ -424,7 +424,7 @@ Test(fastpath, a_memfd_has_no_name_to_lose)
 {
     shmring_t *q = test_create("memfd:test", SHMRING_CONSUMER, 4096);
 
-    for (int i = 0; i < 2 * LOOKS; i++)
-        cr_assert_eq(look(q), -EAGAIN);
+    for (int i = 0; i < 2 * POLLS; i++)
+        cr_assert_eq(receive_one(q), -EAGAIN);
     shmring_close(&q);
 }

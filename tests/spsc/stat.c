@@ -44,7 +44,7 @@ static ssize_t receive_one(void)
     return shmring_recv(consumer, buf, LEN);
 }
 
-static void look(void)
+static void read_stat(void)
 {
     cr_assert_eq(shmring_stat(observer, &st), 0);
 }
@@ -52,7 +52,7 @@ static void look(void)
 static void assert_counts(uint64_t sent, uint64_t sent_bytes, uint64_t received,
                           uint64_t received_bytes)
 {
-    look();
+    read_stat();
     cr_assert_eq(st.sent, sent);
     cr_assert_eq(st.sent_bytes, sent_bytes);
     cr_assert_eq(st.received, received);
@@ -124,7 +124,7 @@ Test(spsc_stat, every_handle_sees_the_same, .init = setup, .fini = teardown)
     for (int i = 0; i < 7; i++)
         cr_assert_eq(send_one(), 0);
     cr_assert_eq(receive_one(), LEN);
-    look();
+    read_stat();
     cr_assert_eq(shmring_stat(producer, &other), 0);
     cr_assert_arr_eq(&other, &st, sizeof st);
     cr_assert_eq(shmring_stat(consumer, &other), 0);
@@ -163,7 +163,7 @@ Test(spsc_stat, the_depth_is_never_more_than_a_ring, .init = setup, .fini = tear
     for (int i = 0; i < 5 * 5; i++) {
         pages.producer->progress[0].position = positions[i % 5];
         pages.producer->progress[0].messages = counts[i / 5];
-        look();
+        read_stat();
         cr_assert_leq(st.depth_bytes, CAPACITY);
         cr_assert_leq(st.depth * 8, st.depth_bytes);
         cr_assert_leq(st.high_water, CAPACITY);
@@ -175,7 +175,7 @@ Test(spsc_stat, the_depth_is_never_more_than_a_ring, .init = setup, .fini = tear
 
 static void assert_events(uint64_t full, uint64_t empty)
 {
-    look();
+    read_stat();
     cr_assert_eq(st.full_events, full, "%d full events", (int)st.full_events);
     cr_assert_eq(st.empty_events, empty, "%d empty events", (int)st.empty_events);
 }
@@ -272,7 +272,7 @@ Test(spsc_stat, polling_for_ever_is_one_event, .init = setup, .fini = teardown)
 
 static void assert_high_water(uint64_t most)
 {
-    look();
+    read_stat();
     cr_assert_leq(st.high_water, most + CAPACITY / 8, "%d, at most %d", (int)st.high_water,
                   (int)most);
     cr_assert_geq(st.high_water + CAPACITY / 8, most, "%d, at most %d", (int)st.high_water,
@@ -430,7 +430,7 @@ static int receive_traffic(void *unused)
     return 0;
 }
 
-Test(spsc_stat, a_look_at_processes_at_work, .init = setup, .fini = teardown, .timeout = 120)
+Test(spsc_stat, an_observer_of_processes_at_work, .init = setup, .fini = teardown, .timeout = 120)
 {
     shmring_close(&producer);
     shmring_close(&consumer);
@@ -438,7 +438,7 @@ Test(spsc_stat, a_look_at_processes_at_work, .init = setup, .fini = teardown, .t
     const pid_t receiver = test_fork(receive_traffic, NULL);
 
     do {
-        look();
+        read_stat();
         cr_assert_leq(st.sent, TRAFFIC);
         cr_assert_leq(st.sent_bytes, TRAFFIC * LEN);
         cr_assert_leq(st.received, TRAFFIC);

@@ -164,7 +164,7 @@ static void *receive_all(void *unused)
 /* ---- Together -------------------------------------------------------------------------------- */
 
 /* An observer that opens and closes handles meanwhile. */
-static void *look_on(void *unused)
+static void *observe(void *unused)
 {
     struct shmring_stat st;
     shmring_t *q;
@@ -182,18 +182,18 @@ static void *look_on(void *unused)
 
 static void run_threads(void)
 {
-    pthread_t sender, receiver, onlooker;
+    pthread_t sender, receiver, observer;
     struct shmring_stat st;
 
     seed = test_seed();
     message_content(0); /* the first call makes the random bytes: not in two threads */
     cr_assert_eq(pthread_create(&sender, NULL, send_all, NULL), 0);
     cr_assert_eq(pthread_create(&receiver, NULL, receive_all, NULL), 0);
-    cr_assert_eq(pthread_create(&onlooker, NULL, look_on, NULL), 0);
+    cr_assert_eq(pthread_create(&observer, NULL, observe, NULL), 0);
     pthread_join(sender, NULL);
     pthread_join(receiver, NULL);
     done = true;
-    pthread_join(onlooker, NULL);
+    pthread_join(observer, NULL);
     cr_assert_eq(shmring_stat(producer, &st), 0);
     cr_assert_eq(st.sent, MESSAGES);
     cr_assert_eq(st.received, MESSAGES);

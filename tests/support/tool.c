@@ -36,7 +36,7 @@ struct outcome tool_run(const char *input, const char *const argv[])
     return program_finish(&program);
 }
 
-void heed_signals(void)
+void reset_signals(void)
 {
     signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_DFL);

@@ -67,7 +67,7 @@ bool stat_has(const char *name, const char *part);
 
 /* Set signals to their default actions: where tests run with nohup or in the background, some are
  * ignored. */
-void heed_signals(void);
+void reset_signals(void);
 
 /* Wait until stat_has() is true. */
 void await_stat(const char *name, const char *part);

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum turn { LOOK, SWAP };
+enum turn { LOAD, SWAP };
 
 /* Called before a load of the word, or a compare-and-swap; NULL: there is no peer. */
 static void (*peer)(enum turn turn, volatile void *word);
@@ -27,13 +27,13 @@ static inline void have_a_turn(enum turn turn, const volatile void *word)
 
 static inline uint32_t look_32(const volatile _Atomic uint32_t *word, memory_order order)
 {
-    have_a_turn(LOOK, word);
+    have_a_turn(LOAD, word);
     return atomic_load_explicit(word, order);
 }
 
 static inline uint64_t look_64(const volatile _Atomic uint64_t *word, memory_order order)
 {
-    have_a_turn(LOOK, word);
+    have_a_turn(LOAD, word);
     return atomic_load_explicit(word, order);
 }
 

@@ -149,7 +149,7 @@ Test(tools, create_takes_every_option)
                "\"mode\":\"0640\"", "\"huge_pages\":false");
 }
 
-Test(tools, create_tells_what_is_wrong)
+Test(tools, create_says_what_is_wrong)
 {
     const char *name = queue_name();
     DO("create", "--capacity", "4096", name);
@@ -304,7 +304,7 @@ Test(tools, stat_shows_everything)
                name);
 }
 
-Test(tools, stat_and_ls_tell_who_is_attached_and_who_died)
+Test(tools, stat_and_ls_show_who_is_attached_and_who_died)
 {
     const char *name = queue_name();
     char line[256];
@@ -333,7 +333,7 @@ Test(tools, stat_and_ls_tell_who_is_attached_and_who_died)
     CHECK_JSON(TOOL("", "ls", "--json", name), line, "\"role\":\"consumer\"");
 }
 
-Test(tools, a_second_consumer_is_told_who_is_the_first)
+Test(tools, a_second_consumer_learns_who_is_the_first)
 {
     const char *name = queue_name();
     char pid[32];
@@ -345,7 +345,7 @@ Test(tools, a_second_consumer_is_told_who_is_the_first)
     KILL(&reader);
 }
 
-Test(tools, what_others_call_themselves_is_escaped)
+Test(tools, names_of_other_processes_are_escaped)
 {
     const char *name = queue_name();
     prctl(PR_SET_NAME, "\033[31m\"\\\xff\xc3\xa9");

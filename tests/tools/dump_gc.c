@@ -157,7 +157,7 @@ static bool exists(const char *name)
         cr_assert(exists(Name) == (Exists));                                                       \
     } while (0)
 
-Test(tools_dump_gc, gc_removes_what_is_empty_and_nobody_uses)
+Test(tools_dump_gc, gc_removes_what_is_empty_and_unused)
 {
     for (int i = 0; i < 2; i++) {
         const char *name = queue_of(kinds[i]);
@@ -166,15 +166,15 @@ Test(tools_dump_gc, gc_removes_what_is_empty_and_nobody_uses)
         GC(name, "kept: 1 attached", true, name);
         GC(name, "kept: 1 attached", true, "--all", name);
         KILL(&reader);
-        GC(name, "would be removed: nobody is attached, 0 messages are in it", true, "--dry-run",
-           name);
-        GC(name, "removed: nobody is attached, 0 messages were in it", false, name);
+        GC(name, "would be removed: no process is attached, 0 messages are in it", true,
+           "--dry-run", name);
+        GC(name, "removed: no process is attached, 0 messages were in it", false, name);
         EXPECT(TOOL("", "gc", name), 1, "", "cannot open: ");
     }
 }
 
 /* A row says FREE and is locked: a process has locked it and not written it yet. */
-Test(tools_dump_gc, gc_keeps_what_somebody_attaches_to)
+Test(tools_dump_gc, gc_keeps_what_a_process_attaches_to)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 2 * 4096, .l_len = 2};
     char path[TEST_NAME_SIZE + 16], kept[TEST_NAME_SIZE + 64];
@@ -183,7 +183,8 @@ Test(tools_dump_gc, gc_keeps_what_somebody_attaches_to)
     snprintf(path, sizeof path, "/dev/shm/%s", name);
     const int fd = open(path, O_RDWR | O_CLOEXEC);
     cr_assert(fd >= 0 && fcntl(fd, F_OFD_SETLK, &lock) == 0);
-    snprintf(kept, sizeof kept, "%s: kept: somebody attaches to it now, or removes it\n", name);
+    snprintf(kept, sizeof kept,
+             "%s: kept: another process attaches to it just now, or removes it\n", name);
     EXPECT(TOOL("", "gc", name), 0, kept, "");
     cr_assert_eq(access(path, F_OK), 0);
     close(fd);
@@ -204,9 +205,9 @@ Test(tools_dump_gc, gc_keeps_messages_also_those_in_dead_hands)
         EXPECT(TOOL("one\n", "send", name), 0, "", "");
         kill_a_consumer_of(name);
         GC(name, "kept: 1 messages are in it (--all removes it)", true, name);
-        GC(name, "would be removed: nobody is attached, 1 messages are in it", true, "--all",
+        GC(name, "would be removed: no process is attached, 1 messages are in it", true, "--all",
            "--dry-run", name);
-        GC(name, "removed: nobody is attached, 1 messages were in it", false, "--all", name);
+        GC(name, "removed: no process is attached, 1 messages were in it", false, "--all", name);
     }
 }
 
@@ -243,7 +244,7 @@ static int poll_what_was_removed(void *name)
     return 1;
 }
 
-Test(tools_dump_gc, gc_removes_notifiers_that_nobody_has_open)
+Test(tools_dump_gc, gc_removes_notifiers_that_no_process_has_open)
 {
     char directory[64], queue[128];
     snprintf(directory, sizeof directory, "%s", directory_name());
@@ -261,9 +262,9 @@ Test(tools_dump_gc, gc_removes_notifiers_that_nobody_has_open)
         struct outcome outcome =
             dry_run ? TOOL("", "gc", "--dry-run", directory) : TOOL("", "gc", directory);
         cr_assert(outcome.status == 0 && *outcome.err == '\0', "%s", outcome.err);
-        cr_assert(strncmp(outcome.out, ".shmring-bell-", 14) == 0, "%s", outcome.out);
-        cr_assert(strstr(outcome.out, dry_run ? ": would be removed: a notifier that nobody has"
-                                              : ": removed: a notifier that nobody has"),
+        cr_assert(strncmp(outcome.out, ".shmring-notifier-", 18) == 0, "%s", outcome.out);
+        cr_assert(strstr(outcome.out, dry_run ? ": would be removed: a notifier that no process has"
+                                              : ": removed: a notifier that no process has"),
                   "%s", outcome.out);
         outcome_free(&outcome);
         cr_assert(test_count_files(directory) == dry_run);

@@ -208,7 +208,7 @@ static void await_who(const char *name, const char *part)
         pause_until(&deadline, part);
 }
 
-Test(tools_mpmc, who_tells_the_living_from_the_stopped_and_the_dead)
+Test(tools_mpmc, who_shows_which_are_alive_stopped_or_dead)
 {
     const char *name = mpmc_queue();
     char alive[64], stopped[64], dead[64];
@@ -229,7 +229,7 @@ Test(tools_mpmc, who_tells_the_living_from_the_stopped_and_the_dead)
     CHECK_JSON(TOOL("", "who", "--json", name), "\"alive\":false,", "\"state\":\"dead\"");
 }
 
-Test(tools_mpmc, who_tells_what_each_holds_and_did)
+Test(tools_mpmc, who_shows_what_each_holds_and_did)
 {
     const char *name = mpmc_queue();
     char line[128];

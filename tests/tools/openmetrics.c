@@ -149,7 +149,7 @@ Test(openmetrics, all_queues_and_strange_names)
                   sample("shmring_capacity_bytes", plain, "4096"));
 }
 
-Test(openmetrics, what_cannot_be_read_is_told_of)
+Test(openmetrics, what_cannot_be_read_is_reported)
 {
     const char *dir = directory_name(), *path = path_in(dir, "damaged");
     DO("create", "--capacity", "4096", as_file_queue(path));

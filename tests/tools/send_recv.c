@@ -12,7 +12,7 @@
 
 #include "tool.h"
 
-TestSuite(send_recv, .init = heed_signals, .timeout = 300);
+TestSuite(send_recv, .init = reset_signals, .timeout = 300);
 
 /* Run shmring on input that may hold NUL bytes. */
 static struct outcome run_bytes(const void *input, size_t n, const char *const argv[])

@@ -13,7 +13,7 @@
 #include "terminal.h"
 #include "tool.h"
 
-TestSuite(top, .init = heed_signals, .timeout = 300);
+TestSuite(top, .init = reset_signals, .timeout = 300);
 
 #define ONCE(...) TOOL("", "top", "--once", "--delay", "0.1", __VA_ARGS__)
 
@@ -55,22 +55,22 @@ Test(top, once_shows_every_queue)
     outcome_free(&outcome);
 }
 
-Test(top, rates_come_from_two_looks)
+Test(top, rates_come_from_two_readings)
 {
     const char *name = queue_name();
     DO("create", "--capacity", "1M", name); /* room for all messages */
     const struct timespec moment = {.tv_nsec = 5000000};
     int ends[2];
     cr_assert(pipe2(ends, O_CLOEXEC) == 0);
-    struct program sender = START(ends[0], -1, "send", name), looker;
+    struct program sender = START(ends[0], -1, "send", name), top;
     await_stat(name, "\"alive\":true");
-    looker = START(-1, -1, "top", "--once", "--delay", "1.5", name);
+    top = START(-1, -1, "top", "--once", "--delay", "1.5", name);
     /* The sender sends until top has ended, so some messages come between top's two readings. */
-    while (program_runs(&looker)) {
+    while (program_runs(&top)) {
         cr_assert(write(ends[1], "0123456789\n", 11) == 11);
         nanosleep(&moment, NULL);
     }
-    struct outcome outcome = program_finish(&looker);
+    struct outcome outcome = program_finish(&top);
     char *line = line_of(outcome.out, name);
     double messages, bytes;
     char unit[2] = "";
@@ -254,7 +254,7 @@ Test(top, sorting_filter_and_detail)
     terminal_type(&t, "j\r");
     terminal_await_line(&t, 0, "shmring top   file:bb");
     terminal_await(&t, "mpmc, for 8 messages of at most 1000 bytes");
-    terminal_await(&t, "(nobody is attached)");
+    terminal_await(&t, "(no process is attached)");
     terminal_type(&t, "\033");
     terminal_await(&t, "2 queues");
     terminal_type(&t, "k\r");

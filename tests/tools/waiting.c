@@ -9,7 +9,7 @@
 
 #include "tool.h"
 
-TestSuite(tools_waiting, .timeout = 300, .init = heed_signals);
+TestSuite(tools_waiting, .timeout = 300, .init = reset_signals);
 
 static const char *const kinds[] = {"spsc", "mpmc"};
 

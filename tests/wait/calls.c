@@ -531,7 +531,7 @@ Test(wait, arming_the_futex, .init = setup_spsc, .fini = teardown)
 
 /* Another sleeper sets the flag again before the first one sleeps; the count still tells the first
  * one that it was notified. */
-Test(wait, who_was_rung_for_does_not_sleep, .init = setup_mpmc, .fini = teardown)
+Test(wait, a_notified_participant_does_not_sleep, .init = setup_mpmc, .fini = teardown)
 {
     shmring_t *other = open_role(SHMRING_CONSUMER);
     struct shmring_futex mine, others;
@@ -622,8 +622,9 @@ Test(wait, only_what_is_left_is_passed_on, .init = setup_mpmc, .fini = teardown)
                           0);
             uint32_t before = atomic_load(&q->waitword[e]->word);
             cr_assert_eq(shmring_futex_arm(q, events[e], &futex), 1);
-            uint32_t rings = (atomic_load(&q->waitword[e]->word) - before) / SHMR_WAITWORD_STEP;
-            cr_assert_eq(rings, there - 1, "%u rings for %u in the queue", rings, there);
+            uint32_t notified = (atomic_load(&q->waitword[e]->word) - before) / SHMR_WAITWORD_STEP;
+            cr_assert_eq(notified, there - 1, "%u notifications for %u in the queue", notified,
+                         there);
             atomic_fetch_and(&q->waitword[e]->word, ~SHMR_WAITWORD_SLEEPERS); /* no handle sleeps */
         }
     }

@@ -223,7 +223,7 @@ static void commit(void)
     cr_assert_eq(shmring_commit(producer, place, 5), 0);
 }
 
-static void check_each_way_to_send_rings(void)
+static void check_each_way_to_send_notifies(void)
 {
     void (*const ways[])(void) = {send_one, send_in_a_batch, commit};
 
@@ -237,19 +237,19 @@ static void check_each_way_to_send_rings(void)
     }
 }
 
-Test(fd, each_way_to_send_rings, .init = setup_spsc, .fini = teardown)
+Test(fd, each_way_to_send_notifies, .init = setup_spsc, .fini = teardown)
 {
-    check_each_way_to_send_rings();
+    check_each_way_to_send_notifies();
 }
 
-Test(fd, each_way_to_send_rings_mpmc, .init = setup_mpmc, .fini = teardown)
+Test(fd, each_way_to_send_notifies_mpmc, .init = setup_mpmc, .fini = teardown)
 {
-    check_each_way_to_send_rings();
+    check_each_way_to_send_notifies();
 }
 
-Test(fd, each_way_to_send_rings_without_a_fence, .init = setup_unfenced, .fini = teardown)
+Test(fd, each_way_to_send_notifies_without_a_fence, .init = setup_unfenced, .fini = teardown)
 {
-    check_each_way_to_send_rings();
+    check_each_way_to_send_notifies();
 }
 
 static void receive_by_copy(void)
@@ -272,7 +272,7 @@ static void receive_in_place(void)
     cr_assert_eq(shmring_release(consumer, msg), 0);
 }
 
-static void check_each_way_to_receive_rings(void)
+static void check_each_way_to_receive_notifies(void)
 {
     void (*const ways[])(void) = {receive_by_copy, receive_by_batch, receive_in_place};
 
@@ -286,14 +286,14 @@ static void check_each_way_to_receive_rings(void)
     }
 }
 
-Test(fd, each_way_to_receive_rings, .init = setup_spsc, .fini = teardown)
+Test(fd, each_way_to_receive_notifies, .init = setup_spsc, .fini = teardown)
 {
-    check_each_way_to_receive_rings();
+    check_each_way_to_receive_notifies();
 }
 
-Test(fd, each_way_to_receive_rings_mpmc, .init = setup_mpmc, .fini = teardown)
+Test(fd, each_way_to_receive_notifies_mpmc, .init = setup_mpmc, .fini = teardown)
 {
-    check_each_way_to_receive_rings();
+    check_each_way_to_receive_notifies();
 }
 
 Test(fd, a_long_message_waits_for_enough_room, .init = setup_spsc, .fini = teardown)
@@ -310,7 +310,7 @@ Test(fd, a_long_message_waits_for_enough_room, .init = setup_spsc, .fini = teard
     cr_assert_eq(shmring_send(producer, buf, 300), 0);
 }
 
-Test(fd, a_cancelled_reservation_rings, .init = setup_mpmc, .fini = teardown)
+Test(fd, a_cancelled_reservation_notifies, .init = setup_mpmc, .fini = teardown)
 {
     shmring_t *other = open_role(SHMRING_PRODUCER);
     void *place[4];
@@ -564,7 +564,7 @@ Test(fd, many_processes, .init = setup_mpmc, .fini = teardown)
 
 /* ---- Peers that die or leave ----------------------------------------------------------------- */
 
-static int die_before_ringing(void *unused)
+static int die_before_notifying(void *unused)
 {
     shmring_t *q;
     (void)unused;
@@ -582,24 +582,24 @@ static void check_the_timer_makes_good(void)
 {
     shmring_close(&producer);
     int fd = armed(consumer, SHMRING_READABLE);
-    cr_assert_eq(test_run(die_before_ringing, NULL), -SIGKILL);
+    cr_assert_eq(test_run(die_before_notifying, NULL), -SIGKILL);
     cr_assert(!is_readable(fd));
     cr_assert_eq(shmring_fd_arm(consumer, SHMRING_READABLE), 1);
     receive_one(consumer);
 
     cr_assert_eq(shmring_set_waiting(consumer, &often), 0);
     cr_assert_eq(shmring_fd_arm(consumer, SHMRING_READABLE), 0);
-    cr_assert_eq(test_run(die_before_ringing, NULL), -SIGKILL);
+    cr_assert_eq(test_run(die_before_notifying, NULL), -SIGKILL);
     await(fd);
     receive_one(consumer);
 }
 
-Test(fd, one_killed_before_it_rings, .init = setup_spsc, .fini = teardown)
+Test(fd, a_publisher_killed_before_it_notifies, .init = setup_spsc, .fini = teardown)
 {
     check_the_timer_makes_good();
 }
 
-Test(fd, one_killed_before_it_rings_mpmc, .init = setup_mpmc, .fini = teardown)
+Test(fd, a_publisher_killed_before_it_notifies_mpmc, .init = setup_mpmc, .fini = teardown)
 {
     check_the_timer_makes_good();
 }
@@ -667,7 +667,7 @@ Test(fd, a_notifier_that_is_removed_is_made_again, .init = setup_mpmc, .fini = t
 }
 
 /* A handle that both waits and publishes. */
-Test(fd, a_removed_notifier_of_one_who_rings_itself, .init = setup_mpmc, .fini = teardown)
+Test(fd, a_removed_notifier_of_a_handle_that_notifies_itself, .init = setup_mpmc, .fini = teardown)
 {
     char path[PATH_MAX];
 
@@ -752,7 +752,7 @@ static void check_the_last_peer(void)
     } while (r == 0);
     cr_assert_eq(r, -EPIPE);
 
-    cr_assert_eq(test_run(die_before_ringing, NULL), -SIGKILL);
+    cr_assert_eq(test_run(die_before_notifying, NULL), -SIGKILL);
     cr_assert_eq(shmring_fd_arm(consumer, SHMRING_READABLE), 1, "what it sent is still to come");
     receive_one(consumer);
 }

@@ -62,17 +62,17 @@ static void setup(void)
 static bool meet(_Atomic uint64_t count[2], int me, uint64_t round)
 {
     atomic_store(&count[me], round);
-    for (unsigned looks = 1; atomic_load(&count[!me]) < round; looks++) {
+    for (unsigned polls = 1; atomic_load(&count[!me]) < round; polls++) {
         if (atomic_load(&board->over))
             return false;
-        if (looks % 1000 == 0)
+        if (polls % 1000 == 0)
             sched_yield();
     }
     return true;
 }
 
 /* The steps of shmring_send(): see shmr_notify(). */
-static bool publish_and_look(void)
+static bool publish_and_check(void)
 {
     const bool fences = way == BOTH || way == PUBLISHER_ONLY;
 
@@ -83,7 +83,7 @@ static bool publish_and_look(void)
 }
 
 /* The steps of announce() in lib/wait/sleep.c; PUBLISHER_ONLY: without W1. */
-static bool announce_and_look(void)
+static bool announce_and_poll(void)
 {
     if (way == PUBLISHER_ONLY)
         atomic_store_explicit(&board->waitword.word, SHMR_WAITWORD_ASLEEP | SHMR_WAITWORD_WATCHED,
@@ -104,7 +104,7 @@ static int publisher(void *unused)
         return 77;
     for (uint64_t round = 1; meet(board->turn, 0, round); round++) {
         shmr_pause(test_random_below(&state, 8));
-        atomic_store(&board->saw[0], publish_and_look());
+        atomic_store(&board->saw[0], publish_and_check());
         if (!meet(board->done, 0, round))
             break;
     }
@@ -133,7 +133,7 @@ static uint64_t play(uint64_t rounds, bool until_seen)
         }
         meet(board->turn, 1, round);
         shmr_pause(test_random_below(&state, 8));
-        board->saw[1] = announce_and_look();
+        board->saw[1] = announce_and_poll();
         meet(board->done, 1, round);
         forbidden += !board->saw[0] && !board->saw[1];
     }
@@ -164,7 +164,7 @@ Test(fence, the_sleeper_fences_for_both, .init = setup)
 static void check_it_takes_both(void)
 {
     if (play(ROUNDS_WITHOUT, true) == 0)
-        cr_skip_test("this processor never looks before it has stored");
+        cr_skip_test("this processor never polls before it has stored");
 }
 
 Test(fence, the_sleepers_fence_alone_is_not_enough, .init = setup)

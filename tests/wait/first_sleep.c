@@ -47,7 +47,7 @@ struct state {
     uint8_t turns[THREADS]; /* how often each sleeper has announced */
     uint32_t value[THREADS];
     bool certain[THREADS], asleep[THREADS], early[THREADS]; /* early: announced before long_ago */
-    bool heeded;
+    bool notifies;
 };
 
 static enum rule rule;
@@ -97,14 +97,14 @@ static uint32_t announce(struct state *s)
     return was;
 }
 
-static bool heeded(const struct state *s)
+static bool sees_sleepers(const struct state *s)
 {
     struct shmr_waitword waitword = {.word = s->word};
 
     return shmr_waitword_is_set(&waitword, SHMR_NOTIFY_FENCED);
 }
 
-static void ring(struct state *s)
+static void notify(struct state *s)
 {
     struct shmr_waitword waitword = {.word = s->word};
 
@@ -123,13 +123,13 @@ static bool publish(struct state *s)
         s->buffered = true;
         return true;
     case 1:
-        s->heeded = heeded(s);
+        s->notifies = sees_sleepers(s);
         return true;
     case 2:
-        if (!s->heeded)
+        if (!s->notifies)
             return false;
         flush(s); /* P1; a notification is a locked instruction, too */
-        ring(s);
+        notify(s);
         return true;
     default:
         return false;
@@ -155,7 +155,7 @@ static bool is_certain(struct state *s, int me, uint32_t was)
 }
 
 /* Make a sleeper's next step. False: it has none, or sleeps. */
-static bool sleep_or_look(struct state *s, int me)
+static bool sleep_or_poll(struct state *s, int me)
 {
     uint32_t was;
 
@@ -187,7 +187,7 @@ static void explore(const struct state *s)
     bool over = true;
     for (int t = 0; t < THREADS; t++) {
         struct state next = *s;
-        if (t == PUBLISHER ? publish(&next) : sleep_or_look(&next, t)) {
+        if (t == PUBLISHER ? publish(&next) : sleep_or_poll(&next, t)) {
             over = false;
             explore(&next);
         }
@@ -228,14 +228,14 @@ static bool loses_a_wake_up(enum rule with)
     return failed;
 }
 
-Test(first_sleep, nobody_is_certain_too_early)
+Test(first_sleep, no_sleeper_is_certain_too_early)
 {
     cr_assert(!loses_a_wake_up(SETTLED));
     cr_assert_gt(states, 500, "it explores");
 }
 
 /* The second of two sleepers; or one sleeper, the second time. */
-Test(first_sleep, that_another_was_first_is_not_enough)
+Test(first_sleep, that_another_sleeper_was_first_is_not_enough)
 {
     cr_assert(loses_a_wake_up(SEEN_BEFORE));
 }

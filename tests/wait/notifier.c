@@ -93,7 +93,7 @@ static int armed(shmring_t *q)
     return fd;
 }
 
-static void check_it_rings(int fd)
+static void check_it_notifies(int fd)
 {
     cr_assert_eq(shmring_send(producer, "hello", 5), 0);
     await(fd);
@@ -167,7 +167,7 @@ Test(notifier, of_a_posix_queue, .init = setup, .fini = teardown)
     test_name(posix);
     shmring_t *q = test_create(posix, SHMRING_PRODUCER | SHMRING_CONSUMER, 4096);
     armed(q);
-    cr_assert_eq(strncmp(notifier_of(q), "/dev/shm/.shmring-bell-", 23), 0);
+    cr_assert_eq(strncmp(notifier_of(q), "/dev/shm/.shmring-notifier-", 27), 0);
     cr_assert(exists(notifier_of(q)));
     char *path = strdup(notifier_of(q));
     shmring_close(&q);
@@ -205,7 +205,7 @@ Test(notifier, of_a_memfd, .init = make_memfd)
     int fd = armed(consumer);
     char *path = strdup(notifier_of(consumer));
 
-    cr_assert_eq(strncmp(path, "/dev/shm/.shmring-bell-", 23), 0);
+    cr_assert_eq(strncmp(path, "/dev/shm/.shmring-notifier-", 27), 0);
     cr_assert_eq(test_run(send_in_a_child, NULL), 0);
     await(fd);
     cr_assert_eq(shmring_recv(consumer, buf, sizeof buf), 5);
@@ -256,7 +256,7 @@ Test(notifier, not_a_notifier, .init = setup, .fini = teardown)
     cr_assert_eq(unlink(path), 0);
     close(fd);
 
-    check_it_rings(armed(consumer));
+    check_it_notifies(armed(consumer));
 }
 
 /* A FIFO of another user is accepted only if that user may write to the queue. */
@@ -273,7 +273,7 @@ Test(notifier, a_strangers_fifo, .init = setup, .fini = teardown)
     check_refused("trusted", EEXIST);
     cr_assert_eq(chown(queue, 0, NOBODY), 0);
     cr_assert_geq(shmring_fd(consumer, SHMRING_READABLE), 0);
-    check_it_rings(armed(consumer));
+    check_it_notifies(armed(consumer));
 
     shmring_close(&consumer);
     cr_assert_eq(chown(queue, 0, 0), 0);
@@ -341,11 +341,11 @@ Test(notifier, a_name_that_goes_first, .init = setup, .fini = teardown)
 {
     int fd = armed(consumer);
 
-    check_it_rings(fd);
+    check_it_notifies(fd);
     cr_assert_eq(shmring_unlink(name), 0);
     cr_assert_eq(test_count_files(directory), 1, "somebody waits there");
     armed(consumer);
-    check_it_rings(fd);
+    check_it_notifies(fd);
     shmring_close(&consumer);
     cr_assert_eq(test_count_files(directory), 1, "the producer has it open");
     shmring_close(&producer);
@@ -359,7 +359,7 @@ Test(notifier, it_stays_with_the_name, .init = setup, .fini = teardown)
     cr_assert_eq(test_count_files(directory), 2);
     cr_assert_eq(shmring_open(&consumer, name, SHMRING_CONSUMER), 0);
     cr_assert_eq(shmring_set_waiting(consumer, &sleepy), 0);
-    check_it_rings(armed(consumer));
+    check_it_notifies(armed(consumer));
 }
 
 static int die_waiting(void *end)
@@ -400,7 +400,7 @@ Test(notifier, removed_while_it_is_opened, .init = setup, .fini = teardown)
     assert_refused(shmring_fd(consumer, SHMRING_READABLE), EBUSY, "being removed");
     cr_assert_eq(unlink(path), 0);
     close(remover);
-    check_it_rings(armed(consumer));
+    check_it_notifies(armed(consumer));
     cr_assert(!shmr_notifier_remove_idle(AT_FDCWD, path, false));
     cr_assert(exists(path));
 }
@@ -424,7 +424,7 @@ Test(notifier, removed_before_it_is_locked, .init = setup, .fini = teardown)
     removed_before_it_is_locked = path;
     int fd = armed(consumer);
     cr_assert(exists(path), "another one was made");
-    check_it_rings(fd);
+    check_it_notifies(fd);
 }
 
 enum { TURNS = 2000 };
@@ -478,7 +478,7 @@ Test(notifier, nothing_leaks, .init = setup, .fini = teardown)
     for (int i = 0; i < 5; i++) {
         if (i == 1) /* the first turn may allocate memory that is kept for ever */
             before = test_holdings();
-        check_it_rings(armed(consumer));
+        check_it_notifies(armed(consumer));
         shmring_close(&consumer);
         shmring_close(&producer);
         cr_assert_eq(shmring_open(&producer, name, SHMRING_PRODUCER), 0);
@@ -504,8 +504,8 @@ Test(notifier, a_child_leaves_the_parents_alone, .init = setup, .fini = teardown
 {
     int fd = armed(consumer);
 
-    check_it_rings(fd);
+    check_it_notifies(fd);
     armed(consumer);
     cr_assert_eq(test_run(use_and_close_the_parents, NULL), 0);
-    check_it_rings(fd);
+    check_it_notifies(fd);
 }

@@ -196,7 +196,7 @@ static int sleep_until_the_last_leaves(void *how)
     return 0;
 }
 
-Test(wait, closing_wakes_those_who_ask_for_peers, .init = setup)
+Test(wait, closing_wakes_sleepers_that_ask_for_peers, .init = setup)
 {
     q = test_create(name, SHMRING_PRODUCER, 4096);
     pid_t pid = test_fork(sleep_until_the_last_leaves, (void *)&with_peers_sleepy);
@@ -207,7 +207,7 @@ Test(wait, closing_wakes_those_who_ask_for_peers, .init = setup)
 }
 
 /* A sleeper notices also a producer that attaches and leaves at once, without sending. */
-Test(wait, closing_wakes_those_who_wait_for_a_hangup, .init = setup)
+Test(wait, closing_wakes_sleepers_that_wait_for_a_hangup, .init = setup)
 {
     q = test_create(name, 0, 4096);
     pid_t pid = test_fork(sleep_until_the_last_leaves, (void *)&until_hangup_sleepy);

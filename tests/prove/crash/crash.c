@@ -52,7 +52,7 @@ static void die_at(struct crash_world *w, const struct play_point *point)
         return;
     play_advance(w, victim, CRASH_VICTIM, point);
     step_kill(victim);
-    w->kind->look(w);
+    w->kind->check(w);
 }
 
 /* ---- Measuring the survivors ---------------------------------------------------------------- */

@@ -71,7 +71,7 @@ struct crash_kind {
      */
     void (*open_survivors)(struct crash_world *w);
     /* ... right after the death: take the figures that an observer can read, and compare them */
-    void (*look)(struct crash_world *w);
+    void (*check)(struct crash_world *w);
     void (*survivors_work)(struct crash_world *w);
     void (*successor_works)(struct crash_world *w);
     void (*settle)(struct crash_world *w);

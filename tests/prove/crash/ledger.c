@@ -198,7 +198,7 @@ struct ring {
     unsigned in_hand;   /* messages that a recoverer has not published again yet */
 };
 
-static struct ring look_at_ring(const shmring_t *q)
+static struct ring read_ring(const shmring_t *q)
 {
     struct shmr_mpmc mpmc;
     struct ring ring = {0};
@@ -246,7 +246,7 @@ static void check_rows(struct crash_world *w, const struct figures *f, const str
                 received);
 }
 
-void ledger_look(struct crash_world *w)
+void ledger_check(struct crash_world *w)
 {
     const struct figures *f = figures_of(w);
     const struct shmring_stat *st = &f->st;
@@ -255,7 +255,7 @@ void ledger_look(struct crash_world *w)
     uint64_t bytes = 0;
 
     if (q)
-        ring = look_at_ring(q);
+        ring = read_ring(q);
     shmring_close(&q);
     if (crash_failed(w))
         return;

@@ -73,7 +73,7 @@ enum { SENDS = 1, RECEIVES = 2, PEEKS = 4, RECOVERS = 8 };
  * Right after a death: take the figures and check that they agree, with each other and with the
  * ring. ledger_balance() checks them against the messages that come later.
  */
-void ledger_look(struct crash_world *w);
+void ledger_check(struct crash_world *w);
 
 /* At the end, when the queue is empty: check all messages and counters against the book. */
 void ledger_balance(struct crash_world *w, const struct shmring_stat *st, unsigned traits);

@@ -11,7 +11,7 @@
 #include "mpmc.h"
 
 /* A consumer sweeps when it has found nothing for the first and for the 17th time. */
-enum { LOOKS = 18, TOO_MANY = 1000 };
+enum { POLLS = 18, TOO_MANY = 1000 };
 
 struct participants here;
 
@@ -107,7 +107,7 @@ bool pass_one(struct crash_world *w, shmring_t *q)
 
 void drain(struct crash_world *w, shmring_t *q)
 {
-    for (int i = 0, misses = 0; misses < LOOKS && !crash_failed(w); i++) {
+    for (int i = 0, misses = 0; misses < POLLS && !crash_failed(w); i++) {
         misses = pass_one(w, q) ? 0 : misses + 1;
         crash_check(w, i < TOO_MANY, "it never gets empty");
     }

@@ -118,7 +118,7 @@ static void one_pair(struct crash_world *w, const struct play_point *killed,
     play_advance(w, standing, CRASH_PAUSED, stopped);
     play_advance(w, victim, CRASH_VICTIM, killed);
     step_kill(victim);
-    w->kind->look(w);
+    w->kind->check(w);
     if (!crash_failed(w))
         w->kind->successor_works(w);
     while ((step = step_run(standing)) == STEP_STOPPED)
@@ -155,7 +155,7 @@ static void one_double_death(struct crash_world *w, const struct crash_operation
         next = play_start(w, successor, CRASH_PAUSED);
     play_advance(w, next, CRASH_PAUSED, second);
     step_kill(next);
-    w->kind->look(w);
+    w->kind->check(w);
     w->kind->survivors_work(w);
     if (!crash_failed(w))
         w->kind->successor_works(w);

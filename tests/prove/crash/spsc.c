@@ -260,7 +260,7 @@ static bool name_message(const struct shmring_message *m, uint32_t *name)
  * Right after a death: take the figures and check that they agree, with each other and with the
  * ring. check_moved() and drain() check them later against a successor's figures and the messages.
  */
-static void look(struct crash_world *w)
+static void check_queue(struct crash_world *w)
 {
     const struct figures *f = figures_of(w);
     const struct shmring_stat *st = &f->st;
@@ -837,7 +837,7 @@ const struct crash_kind crash_kind = {
     .attach = attach,
     .carry_on = carry_on,
     .open_survivors = open_survivors,
-    .look = look,
+    .check = check_queue,
     .survivors_work = survivors_work,
     .successor_works = successor_works,
     .settle = settle,

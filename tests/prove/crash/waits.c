@@ -32,7 +32,7 @@ static const struct crash_state states[STATES] = {
     {"by descriptor", BY_DESCRIPTOR, 0}, /* a participant sleeps in poll() */
     {"unfenced", UNFENCED, 0},           /* as "by futex", and the publisher does not fence */
     {"times out", TIMES_OUT, 0},         /* nothing comes while the process waits */
-    {"is rung", IS_RUNG, 0},             /* an event comes while it sleeps, and wakes only it */
+    {"is notified", IS_NOTIFIED, 0},     /* an event comes while it sleeps, and wakes only it */
     {"stolen", STOLEN, 0},               /* another was notified by descriptor, and is stopped */
 };
 
@@ -208,14 +208,14 @@ static bool is_announced(struct crash_world *w)
 static bool die_beside_a_heavy_sleeper(struct crash_world *w, const struct play_point *point,
                                        unsigned system_calls)
 {
-    const bool rung = point->system_calls >= system_calls;
+    const bool notified = point->system_calls >= system_calls;
     bool published = true;
 
     play_restore(w);
     const unsigned before = count();
     pid_t sleeper = die_beside_a_sleeper(w, point, AN_HOUR);
-    if (rung) {
-        crash_check(w, await(has_moved_all, w, 0), "it was rung for, and does not wake");
+    if (notified) {
+        crash_check(w, await(has_moved_all, w, 0), "it was notified, and does not wake");
     } else {
         published = count() != before || !is_announced(w);
         if (!is_announced(w)) {
@@ -225,7 +225,7 @@ static bool die_beside_a_heavy_sleeper(struct crash_world *w, const struct play_
     }
     settle(w, crash_failed(w) ? NULL : join(w, publisher_of(operation(w)->event)));
     end_process(sleeper);
-    return published && !rung;
+    return published && !notified;
 }
 
 /* ... and beside a sleeper whose recheck is after 5 ms: it finds what was published, without being
@@ -315,7 +315,7 @@ static void waiter_dies(struct crash_world *w, const struct play_point *point)
     victim = play_start(w, w->operation, CRASH_VICTIM);
     if (!crash_check(w, victim != 0, "the operation is not possible this time"))
         return;
-    if (w->state->id == IS_RUNG)
+    if (w->state->id == IS_NOTIFIED)
         helper = start_helper(w, victim);
     play_advance(w, victim, CRASH_VICTIM, point);
     step_kill(victim);
@@ -364,7 +364,7 @@ static void find_points(struct crash_world *w, struct play_points *points)
     if (crash_check(w, victim != 0, "the operation is not possible")) {
         if (!operation(w)->waits)
             sleeper = put_to_sleep(w, AN_HOUR);
-        if (w->state->id == IS_RUNG)
+        if (w->state->id == IS_NOTIFIED)
             helper = start_helper(w, victim);
         play_find_points(w, victim, CRASH_VICTIM, points);
         step_kill(victim);
@@ -383,7 +383,7 @@ static void one_case(struct crash_world *w)
     crash_check(w, r == 0, "observing: %d", r);
     find_points(w, &points);
     const unsigned system_calls = points.count ? points.at[points.count - 1].system_calls : 0;
-    crash_check(w, operation(w)->waits || system_calls > 0, "nobody is rung for");
+    crash_check(w, operation(w)->waits || system_calls > 0, "no sleeper is notified");
     for (size_t i = 0; i < points.count && !crash_failed(w); i++) {
         if (skip(&points, i))
             continue;

@@ -23,7 +23,7 @@ enum {
 };
 
 /* States: see waits.c. */
-enum { BY_FUTEX, BY_DESCRIPTOR, UNFENCED, TIMES_OUT, IS_RUNG, STOLEN, STATES };
+enum { BY_FUTEX, BY_DESCRIPTOR, UNFENCED, TIMES_OUT, IS_NOTIFIED, STOLEN, STATES };
 
 struct operation {
     struct crash_operation base;

@@ -206,7 +206,7 @@ bool is_case(const struct operation *o, int state, bool mpmc)
         return !o->waits && (o->base.run == run_send || o->base.run == run_recv);
     case TIMES_OUT:
         return o->waits;
-    case IS_RUNG:
+    case IS_NOTIFIED:
         return o->sleeps;
     default:
         return o->base.run == run_fd_arm && o->event == SHMRING_READABLE && mpmc;

@@ -23,7 +23,7 @@ static int each(void *arg, const struct shmring_message *m)
     return 0;
 }
 
-static void look(shmring_t *q)
+static void observe(shmring_t *q)
 {
     struct shmring_participant rows[4];
     struct shmring_stat st;
@@ -109,7 +109,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
                "%d (%s)", r, shmring_strerror_detail());
     fuzz_check(r == 0 || shmring_strerror_detail()[0], "not a word about it");
     if (r == 0) {
-        look(q);
+        observe(q);
         if (role & SHMRING_CONSUMER)
             receive(q);
         if (role & SHMRING_PRODUCER)

@@ -49,7 +49,7 @@ static long checked(const char *call, const int *documented, long result)
 #define CHECKED(Call, ...) checked(#Call, (const int[]){__VA_ARGS__, 0}, (long)(Call))
 
 /* The bytes of a message, all of them in the mapping. */
-static void look_at(const shmring_t *q, const void *message, size_t length)
+static void read_message(const shmring_t *q, const void *message, size_t length)
 {
     const uint8_t *from = message;
     static volatile uint8_t sum;
@@ -134,7 +134,7 @@ static void reserve(struct slot *s, struct input *in)
     if (CHECKED(shmring_reserve(s->q, len, &place), EAGAIN, EMSGSIZE, EPERM, EINPROGRESS, EBADF,
                 ENOBUFS) < 0)
         return;
-    look_at(s->q, place, len);
+    read_message(s->q, place, len);
     memset(place, 'r', len);
     s->reserved[s->reserved_count] = place;
     s->reserved_length[s->reserved_count++] = len;
@@ -216,7 +216,7 @@ static void peek(struct slot *s)
     long r = CHECKED(shmring_peek(s->q, &message, &info), EAGAIN, EPERM, EBADF);
     if (r < 0)
         return;
-    look_at(s->q, message, (size_t)r);
+    read_message(s->q, message, (size_t)r);
     fuzz_check(info.deliveries >= 1, "never delivered");
     fuzz_check(info.flags == 0 || info.flags == SHMRING_REDELIVERED, "flags %x", info.flags);
     s->held[s->held_count++] = message;
@@ -296,7 +296,7 @@ static int each(void *arg, const struct shmring_message *m)
     return 0;
 }
 
-static void look(struct slot *s, struct input *in)
+static void observe(struct slot *s, struct input *in)
 {
     struct shmring_stat st;
     struct shmring_participant rows[4];
@@ -401,7 +401,7 @@ static void call(struct slot *s, unsigned operation, struct input *in)
         set_waiting(s, in);
         break;
     case LOOK:
-        look(s, in);
+        observe(s, in);
         break;
     default:
         recover(s);

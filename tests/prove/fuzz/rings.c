@@ -58,7 +58,7 @@ static size_t choose_length(struct input *in)
 }
 
 /* The bytes of a message, all of them in the mapping, and all read. */
-static void look_at(const void *message, size_t length)
+static void read_message(const void *message, size_t length)
 {
     const uint8_t *from = message;
 
@@ -135,7 +135,7 @@ static void produce(struct input *in, unsigned operation)
         r = CHECKED(shmr_spsc_reserve(&producer, len, &place), EAGAIN, EMSGSIZE, EINPROGRESS,
                     EBADMSG);
         if (r == 0) {
-            look_at(place, len);
+            read_message(place, len);
             memset(place, 'r', len);
         }
         break;
@@ -181,7 +181,7 @@ static void consume(struct input *in, unsigned operation)
     case 3:
         r = CHECKED(shmr_spsc_peek(&consumer, &message, &info), EAGAIN, EBADMSG);
         if (r >= 0)
-            look_at(message, (size_t)r);
+            read_message(message, (size_t)r);
         fuzz_check(r < 0 || info.deliveries >= 1, "never delivered");
         break;
     case 4:
@@ -260,7 +260,7 @@ static long send_side(struct shmr_mpmc_participant *p, struct input *in, unsigne
     case 2:
         r = CHECKED(shmr_mpmc_reserve(p, len, &place), EAGAIN, EMSGSIZE, ENOBUFS);
         if (r == 0) {
-            look_at(place, len);
+            read_message(place, len);
             memset(place, 'r', len);
         }
         return r;
@@ -296,7 +296,7 @@ static long receive_side(struct shmr_mpmc_participant *p, struct input *in, unsi
     case 3:
         r = CHECKED(shmr_mpmc_peek(p, &message, &info), EAGAIN, EBADMSG);
         if (r >= 0)
-            look_at(message, (size_t)r);
+            read_message(message, (size_t)r);
         fuzz_check(r < 0 || info.deliveries >= 1, "never delivered");
         return r;
     case 4:
@@ -310,18 +310,19 @@ static long receive_side(struct shmr_mpmc_participant *p, struct input *in, unsi
 }
 
 /* The operations of an observer and of a recoverer. */
-static void look_or_recover(struct shmr_mpmc_participant *p, struct input *in, unsigned operation)
+static void observe_or_recover(struct shmr_mpmc_participant *p, struct input *in,
+                               unsigned operation)
 {
     const uint32_t row = input_below(in, world->geometry.rows);
     struct shmr_recovered done = {0};
     uint32_t held[SHMRING_PARTICIPANTS_MAX] = {0};
-    struct shmr_mpmc look;
+    struct shmr_mpmc observer;
 
     switch (operation) {
     case 0:
     case 1:
-        shmr_mpmc_init(&look, &world->geometry, map, 0);
-        fuzz_check(shmr_mpmc_depth(&look) <= world->geometry.capacity, "too deep");
+        shmr_mpmc_init(&observer, &world->geometry, map, 0);
+        fuzz_check(shmr_mpmc_depth(&observer) <= world->geometry.capacity, "too deep");
         break;
     case 2:
         shmr_mpmc_count_held(&p->queue, world->geometry.rows, held);
@@ -360,7 +361,7 @@ static void run_mpmc(struct input *in)
             if (operation < 2) /* its predecessor died */
                 join(who);
             else if (participants[who].works)
-                look_or_recover(p, in, operation);
+                observe_or_recover(p, in, operation);
             break;
         default:
             world_scribble(world, in);

@@ -431,7 +431,7 @@ Test(mpmc_processes, kills_lose_nothing)
     rounds(test_kills(300), 300, kill_some);
 }
 
-Test(mpmc_processes, nobody_waits_for_those_who_are_stopped, .timeout = 120)
+Test(mpmc_processes, no_process_waits_for_stopped_ones, .timeout = 120)
 {
     state = test_seed();
     start_all();

@@ -63,7 +63,7 @@ static struct {
 } me;
 
 /* After each second of processor time: is the process still in the same call? */
-static void look_at_the_clock(int number)
+static void check_the_clock(int number)
 {
     static const char words[] = "a call has gone on for a second of processor time\n";
 
@@ -129,7 +129,7 @@ static long reserve(void)
     return r;
 }
 
-static long look(void)
+static long observe(void)
 {
     struct shmring_participant rows[ROWS];
     struct shmring_stat st;
@@ -168,7 +168,7 @@ static long operate(void)
 
     switch (test_random_below(&me.state, 32)) {
     case 0:
-        return look();
+        return observe();
     case 1:
         return shmring_recover(me.q, NULL);
     case 2:
@@ -227,7 +227,7 @@ static int be_correct(void *argument)
     me.state = test_seed() + (uint64_t)v->number;
     me.buffer = guarded_buffer();
     child_assert(shmring_guard_sigbus() == 0);
-    child_assert(signal(SIGPROF, look_at_the_clock) != SIG_ERR);
+    child_assert(signal(SIGPROF, check_the_clock) != SIG_ERR);
     child_assert(setitimer(ITIMER_PROF, &A_SECOND, NULL) == 0);
     while (!shared->over) {
         if (!me.q || test_random_below(&me.state, 1000) == 0)
