@@ -193,7 +193,7 @@ static const char *const column_notes[MODES] = {
     [STOPPED] =
         "before, during, after: what the\nothers passed on among themselves. kept: during "
         "divided by before, median of the rounds; lowest: of all\nrounds. hung: rounds after "
-        "which somebody did not end. Who is killed does not come back."};
+        "which a process did not end. A process that is killed is not replaced."};
 
 /* Printed after the tables of modes that have notes of their own. */
 static void print_short_legend(const struct results *r, enum mode mode)

@@ -3,7 +3,7 @@
 """Words from one process to another, without a compiler: the library through ctypes.
 
   ./words.py jobs one two three      send words
-  ./words.py jobs                    print words, one a line, until those who send have left
+  ./words.py jobs                    print words, one a line, until all producers have left
 
 Either may start first. Any other program may be at the other end: echo four | shmring send jobs,
 or one in C; and a queue that another program made is taken as it is, whatever its kind and size.

@@ -110,6 +110,7 @@ const struct command dump_command = {
     .summary = "show the messages in a queue without taking them",
     .options = "  -x, --hex              messages in hexadecimal\n"
                "  -j, --json             a JSON array; with --hex, text that is no text is safe\n",
-    .notes = "It also works when all who used the queue are dead, and on a copy of its file.\n",
+    .notes =
+        "It also works when all participants of the queue are dead, and on a copy of its file.\n",
     .run = run,
 };

@@ -137,7 +137,7 @@ static int run(const struct command *self, int argc, char **argv)
 const struct command ls_command = {
     .name = "ls",
     .arguments = "[OPTION]... [NAME|DIRECTORY]...",
-    .summary = "list queues, and who is attached to them",
+    .summary = "list queues, and the processes that are attached to them",
     .options = "  -j, --json             a JSON array\n",
     .notes = "Without arguments: the queues in /dev/shm. A DIRECTORY, which is an argument with a\n"
              "slash, is searched for file: queues.\n",

@@ -289,7 +289,7 @@ const struct command recv_command = {
         "  -c, --count N          end after N messages\n"
         "  -e, --eof              end when the queue is empty and its producers have left;\n"
         "                         if none ever came, wait for one\n"
-        "  -p, --new-producer     the same, but those who left before now do not count\n"
+        "  -p, --new-producer     the same, but producers that left before now do not count\n"
         "  -w, --wait-open        wait for the queue to appear\n"
         "  -t, --timeout SECONDS  wait no longer than that for the queue, or for a message\n"
         "  -n, --no-wait          take what is there; exit with 3 when that is nothing,\n"

@@ -70,7 +70,7 @@ static int run(const struct command *self, int argc, char **argv)
 const struct command top_command = {
     .name = "top",
     .arguments = "[OPTION]... [NAME|DIRECTORY]...",
-    .summary = "watch queues: how full, how fast, who is dead, who holds what",
+    .summary = "watch queues: how full, how fast, which participants are dead, and what each holds",
     .options = "  -o, --once             as text, after one delay\n"
                "  -d, --delay SECONDS    between two updates; 1\n"
                "  -f, --filter TEXT      only queues with this in their names\n"

@@ -55,7 +55,7 @@ static int run(const struct command *self, int argc, char **argv)
 const struct command who_command = {
     .name = "who",
     .arguments = "[OPTION]... NAME",
-    .summary = "show who is attached to a queue, what they hold, and who died",
+    .summary = "show which processes are attached to a queue, what they hold, and which died",
     .options = "  -j, --json             a JSON array\n",
     .notes =
         "HELD: blocks of an mpmc queue being filled, or taken and not released; FOR: how long\n"

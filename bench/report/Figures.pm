@@ -475,7 +475,7 @@ sub sections {
         ],
         [
             'More processes than processors',
-            'What is left when most of those who should go on are ' . 'not running.',
+            'What is left when most of the processes that should go on are ' . 'not running.',
             oversubscription($data, $mode->('mpmc'))
         ],
         [

@@ -51,7 +51,7 @@ sub load {
         add(\%data, $file, scalar eval { JSON::PP::decode_json($text) });
     }
 
-    # Of those who did nothing before, nothing can be said.
+    # If they passed no message before, there is nothing to compare with.
     for (@{$data{rounds}}) {
         delete $_->{others_kept}
           if defined $_->{others_before_million_per_s} && !$_->{others_before_million_per_s};

@@ -38,7 +38,8 @@ static sigset_t forkers_signals;
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 static int watch_error; /* the error of pthread_atfork(), or 0 */
 
-/* Without a timeout, the futex call with 32-bit times does as well as the one with 64-bit times. */
+/* This file passes no timeout, so it makes no difference whether the futex call has times of 32 or
+ * of 64 bits. */
 #if defined SYS_futex
 #define FUTEX SYS_futex
 #else

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the library knows of its process: whether a handle was inherited over fork, and how long a
- * pause takes. And how it keeps forks, signal handlers and cancellation away from its critical
- * steps.
+ * pause takes. Here are also the functions that keep forks, signal handlers and cancellation away
+ * from the library's critical steps.
  */
 #ifndef SHMR_PROCESS_H
 #define SHMR_PROCESS_H

@@ -35,7 +35,7 @@
 
 /*
  * Another participant was faster. Without a pause both would meet again at each next position, and
- * wait for each other's lines. The pause lets the other one go some dozen messages ahead.
+ * wait for each other's lines. During the pause the faster one gets some dozen messages ahead.
  */
 static inline void shmr_mpmc_back_off(const struct shmr_side *side)
 {

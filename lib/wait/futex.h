@@ -35,7 +35,7 @@
  */
 #define SHMR_FUTEX_MOST_S INT32_MAX
 
-/* Who uses the word: several processes, or only this one. */
+/* Which processes use the word: several, or only this one. */
 enum { SHMR_FUTEX_SHARED = 0, SHMR_FUTEX_PRIVATE = FUTEX_PRIVATE_FLAG };
 
 struct shmr_time_64 {
