@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Every operation on an mpmc queue, and every result that shmring.h promises. test_mpmc_handles.c
- * tests which handle may make a call, and wrong parameters. */
+/* Every operation on an mpmc queue, and every result that shmring.h promises. handles.c tests
+ * which handle may make a call, and wrong parameters. */
 #include <config.h>
 
 #include "pair.h"

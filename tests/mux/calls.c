@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Waiting for several queues at once: each call, and several threads. As in test_wait.c no test
- * depends on how long something takes: if a wake-up is lost, the test's own time limit ends it.
+ * Waiting for several queues at once: each call, and several threads. As in tests/wait/calls.c no
+ * test depends on how long something takes: if a wake-up is lost, the test's own time limit ends
+ * it.
  */
 #include <config.h>
 

@@ -1,12 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# What a reader meets outside lib/: each file that a document, a manual page or a comment names is there,
-# and no line is longer than 100 columns (C but in abi/, as .clang-format has it) or 110 (documents, but
-# for tables and code).
-# A name with a folder is looked for from the top, from include/ (in documents from lib/ too) and from the
-# folder of the file that has it. A name without one may be any file's in a document; in a comment it is a
-# file of the same folder, of lib/ or tests/support/, or a public header.
+# Each file that a document, a manual page or a comment names exists, and no line is longer than 100
+# columns (C but in abi/, as .clang-format has it) or 110 (documents, but for tables and code).
+# A name with a folder is a path from the top, from include/ or from the folder of the file that has the
+# name; in documents and in lib/ it may be a path from lib/, too. A name without a folder may be that of any
+# file in a document; in a comment it is a file of the same folder, of lib/ or tests/support/, or a public
+# header.
 set -eu
 : "${srcdir:?}"
 
@@ -54,6 +54,7 @@ FNR == 1 {
     if (!sub(/\/[^\/]*$/, "", folder))
         folder = "."
     document = FILENAME ~ /\.(md|[1-8])$/
+    from_lib = document || FILENAME ~ /^lib\//
     c = FILENAME ~ /\.(c|h|cc|hh|cpp|hpp|map)$/
     inside = fenced = 0
 }
@@ -84,7 +85,7 @@ function path_from(folder, name) {
     return folder == "." ? name : folder "/" name
 }
 function known(name) {
-    if (name in is_there || document && name in below_lib || path_from(folder, name) in is_there || "include/" name in is_there)
+    if (name in is_there || from_lib && name in below_lib || path_from(folder, name) in is_there || "include/" name in is_there)
         return 1
     if (name ~ /\//)
         return 0
@@ -123,7 +124,7 @@ FILENAME ~ /\.md$/ && !fenced && !/^(\||    )/ && columns($0) > 110 {
 }
 END
 # shellcheck disable=SC2046 # no name has a space
-LC_ALL=C awk -f "$dir/names.awk" "$dir/files" "$dir/others" $(grep -v '^lib/' "$dir/files") >"$dir/wrong"
+LC_ALL=C awk -f "$dir/names.awk" "$dir/files" "$dir/others" $(cat "$dir/files") >"$dir/wrong"
 tests/prove/record --page >"$dir/evidence.md"
 cmp "$dir/evidence.md" doc/evidence.md >>"$dir/wrong" || :
 cat "$dir/wrong"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Segments that an earlier build left, in tests/prove/abi/golden: the test opens them and receives all
- * messages. Every later build of the same layout must understand what this version wrote.
+ * Segments that an earlier build left, in tests/prove/abi/golden: the test opens them and receives
+ * all messages. Every later build of the same layout must understand what this version wrote.
  *
  * In a segment of either kind, messages 0 to 7 were sent, a consumer received 0 and 1, and another
  * one took 2 and 3 and was then killed with a reservation open.

@@ -616,7 +616,7 @@ static void *work(void *number)
         for (long r = 0; r != -EBADMSG;) {
             r = operate(*q, &state);
             /* A header with a hole may look like another layout, which is reported before the CRC
-             * is checked: see test_layout.c. */
+             * is checked: see layout.c. */
             cr_assert(r >= 0 || r == -EAGAIN || r == -EPERM || r == -EBADMSG || r == -ETIMEDOUT ||
                           r == -ENOSPC || r == -EPROTONOSUPPORT || r == -ESTALE,
                       "%ld: %s", r, shmring_strerror_detail());

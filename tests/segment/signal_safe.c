@@ -5,9 +5,9 @@
  * does not allow there, and leaves errno, the detail, the signal mask and the descriptors
  * unchanged.
  *
- * The functions of the C library are replaced when the program is linked: tests/support/faults.c replaces
- * those that can fail, and counts their calls; this file replaces all others that are not for
- * signal handlers. tests/segment/signal_safe_calls.sh checks that none is missing.
+ * The functions of the C library are replaced when the program is linked: tests/support/faults.c
+ * replaces those that can fail, and counts their calls; this file replaces all others that are not
+ * for signal handlers. tests/segment/signal_safe_calls.sh checks that none is missing.
  */
 #include "config.h"
 

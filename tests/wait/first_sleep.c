@@ -109,7 +109,7 @@ static void notify(struct state *s)
     struct shmr_waitword waitword = {.word = s->word};
 
     if (shmr_waitword_notify(&waitword) & SHMR_WAITWORD_ASLEEP)
-        /* Wakes all; that waking one is enough is proved by tests/model/waitword_wakes.c. */
+        /* Wakes all; that waking one is enough is proved by tests/prove/model/waitword_wakes.c. */
         for (int t = FIRST; t <= SECOND; t++)
             s->asleep[t] = false;
     s->word = waitword.word;

@@ -7,7 +7,7 @@
  * holes, and at last truncates the file. Messages may be lost and calls may fail, but
  *
  *   - no process touches memory that is not the queue's: mappings lie between guard pages
- *     (fuzz/around.c), and so do the buffers that messages are received into;
+ *     (../fuzz/around.c), and so do the buffers that messages are received into;
  *   - no call runs for ever: each one ends within a second of processor time;
  *   - no call returns what it is not documented to return.
  *
