@@ -10,7 +10,7 @@ enum { TIMES = 1000 }; /* operations between two clock reads */
 /* Report a result that a queue which is neither full nor empty must not give. Returns -1. */
 static int refused(struct link *l, const char *what, long result)
 {
-    return result < 0 ? -1 : link_fail(l, "%s, with nobody else there", what);
+    return result < 0 ? -1 : link_fail(l, "%s, with no other process", what);
 }
 
 /* TIMES messages, each sent and received. Returns 0 or -1. */

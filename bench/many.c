@@ -101,7 +101,7 @@ static inline int check(struct link *l, const unsigned char *message, const stru
     const uint64_t producer = word >> NUMBER_BITS;
     const uint64_t number = word & ((UINT64_C(1) << NUMBER_BITS) - 1);
     if (producer >= (uint64_t)l->crew.producers)
-        return link_fail(l, "a message came that nobody sent (its first word is %#llx)",
+        return link_fail(l, "a message came that no producer sent (its first word is %#llx)",
                          (unsigned long long)word);
     if (!link_check(l, message, word))
         return -1;

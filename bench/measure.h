@@ -13,10 +13,11 @@
 #include "transport.h"
 
 /*
- * MANY: many producers and consumers on one queue ALONE: one process, nobody else CAPACITY: as
- * THROUGHPUT, with rings for a given number of messages PARTICIPANTS: as MANY, one producer and one
- * consumer, while others have joined and sleep STOPPED: as MANY, and one of them is stopped or
- * killed
+ *  MANY          many producers and consumers on one queue
+ *  ALONE         one process
+ *  CAPACITY      as THROUGHPUT, with rings for a given number of messages
+ *  PARTICIPANTS  as MANY, one producer and one consumer, while other participants sleep
+ *  STOPPED       as MANY, and one process is stopped or killed
  */
 enum mode { THROUGHPUT, LATENCY, ONE_WAY, MANY, ALONE, CAPACITY, PARTICIPANTS, STOPPED, MODES };
 

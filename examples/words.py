@@ -73,7 +73,7 @@ class Queue:
         result = self.lib.shmring_open(self.handle, name, role)
         if result == -errno.ENOENT:
             result = self.lib.shmring_create(self.handle, name, config)
-            if result == -errno.EEXIST:  # somebody else was quicker, and made another one
+            if result == -errno.EEXIST:  # another process was quicker
                 result = self.lib.shmring_open(self.handle, name, role)
         self.checked(result)
 

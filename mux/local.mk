@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 
-# Waiting for many queues: uses liburcu, and of libshmring what everybody may use.
+# Waiting for many queues: uses liburcu, and only the public functions of libshmring.
 EXTRA_DIST += mux/libshmring-mux.map
 if HAVE_MUX
 pkginclude_HEADERS += include/shmring/mux.h include/shmring/mux.hpp

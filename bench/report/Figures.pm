@@ -480,11 +480,11 @@ sub sections {
         ],
         [
             'CPU cost',
-            'What one message costs both sides together. Whoever spins uses all it gets.',
+            'What one message costs both sides together. A process that spins uses all it gets.',
             cpu($data, $mode->('throughput'))
         ],
         [
-            'Nobody else there',
+            'One process alone',
             'One process that sends and receives in turn: what a message costs when no line has to '
               . 'come from another processor. Making and checking it is in the figure.',
             uncontended($data, $mode->('uncontended'))

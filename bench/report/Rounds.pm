@@ -115,7 +115,7 @@ sub median_of {
 sub is_ours  { return $_[0] =~ /^shmring/ ? 1 : 0 }
 sub is_batch { return $_[0] =~ /-batch$/  ? 1 : 0 }
 
-# Is it a queue of messages somebody else made? A mailbox has room for one message, an eventfd for none,
+# Is it a queue of messages of another project? A mailbox has room for one message, an eventfd for none,
 # and a stream is bare memory.
 sub is_peer { return !is_ours($_[0]) && $_[0] !~ /^(mailbox|stream|eventfd)$/ }
 

@@ -12,10 +12,10 @@
  * The elements of the last are allocated: here behind the queue, in the same shared memory, which
  * all inherit at the same address.
  *
- * Order among many is not promised for try_push and try_pop, and not kept. Who takes a ticket for
- * an element and is interrupted before it looks there may find, when it goes on, what was put there
- * one round of the ring later; the message meant for it is taken by whoever has the ticket of that
- * round, late.
+ * With several producers or consumers, try_push and try_pop promise no order, and keep none. A
+ * consumer takes a ticket for an element. If it is interrupted before it reads the element, it may
+ * then find the message that was put there one round of the ring later. The consumer that has the
+ * ticket of that round gets the earlier message, late.
  *
  * A word that is all ones means an empty element. No message is: its words begin as counters.
  */

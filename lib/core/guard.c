@@ -54,8 +54,8 @@ static struct places first;
 static struct shmr_guarded *take_place(struct places *some, shmring_t *q)
 {
     for (int i = 0; i < PLACES; i++) {
-        shmring_t *nobody = NULL;
-        if (atomic_compare_exchange_strong_explicit(&some->place[i].handle, &nobody, q,
+        shmring_t *none = NULL;
+        if (atomic_compare_exchange_strong_explicit(&some->place[i].handle, &none, q,
                                                     memory_order_acq_rel, memory_order_relaxed))
             return &some->place[i];
     }

@@ -72,10 +72,10 @@ struct shmring {
         struct shmr_mpmc_participant mpmc;
     };
 
-    struct shmr_side *sending, *receiving; /* in that state, of the attached roles */
+    struct shmr_side *sending, *receiving; /* in the kind's state; valid for attached roles */
     uint32_t mark;                         /* of the process that opened the handle */
     uint32_t roles;    /* SHMRING_PRODUCER, SHMRING_CONSUMER; none: an observer */
-    uint32_t attached; /* those of the roles whose rows say ATTACHED */
+    uint32_t attached; /* the roles whose rows say ATTACHED */
     uint32_t row; /* this handle's in the table, for kinds with one row for all roles of a handle */
     bool poisoned;      /* the segment held what no participant writes */
     volatile bool lost; /* the segment's memory is gone: see guard.h */

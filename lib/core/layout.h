@@ -4,7 +4,7 @@
  * bits: fixed-width integers, offsets, no pointers, no padding that a compiler may choose.
  *
  *   section          starts at                  written by           mapped for writing by
- *   header           0                          creator, once        nobody (read with pread)
+ *   header           0                          creator, once        no process (pread)
  *   producer page    1 page                     producer             producer
  *   participants     2 pages                    each its own row     producer and consumer
  *   wait words       after the last row         all                  producer and consumer

@@ -26,8 +26,8 @@ struct shmr_name {
 int shmr_name_parse(struct shmr_name *name, const char *text);
 
 /*
- * Has this process another root directory by now, after chroot(2), pivot_root(2) or setns(2)? Then
- * the file that the path leads to says nothing about the queue.
+ * Has this process changed its root directory since then, by chroot(2), pivot_root(2) or setns(2)?
+ * Then the file at the path says nothing about the queue.
  */
 bool shmr_name_has_another_root(const struct shmr_name *name);
 

@@ -10,8 +10,8 @@
 #include "spsc/quick.h"
 #include "spsc/staging.h"
 
-/* Put at least one message of any length. Returns how many, or -EAGAIN, -EMSGSIZE, -EBADMSG. *many:
- * try shmr_spsc_put_many() first. */
+/* Put one message of any length or more. Returns the number of messages put, or -EAGAIN, -EMSGSIZE,
+ * -EBADMSG. *many: try shmr_spsc_put_many() first. */
 __attribute__((noinline)) static int shmr_spsc_put_some(struct shmr_spsc_producer *p,
                                                         uint64_t position, const struct iovec *msgs,
                                                         int n, bool *many)

@@ -42,8 +42,8 @@ static bool is_before(uint64_t position, const _Atomic uint64_t *mark, uint64_t 
 
 /*
  * Report one message. If a consumer is alive, its page says how often the message was taken before.
- * Else the answer is a successor's: that also counts the message that a dead consumer may have been
- * copying out.
+ * Otherwise report what a successor of the dead consumer would find: it also counts a delivery of
+ * the message that the dead one may have been copying out.
  */
 static int tell_record(const struct shmr_dump *d, uint64_t position, uint32_t len, bool alive)
 {

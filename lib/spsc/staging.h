@@ -6,8 +6,8 @@
  * line for writing as to read one. A long memcpy saves that: it writes whole lines, and does not
  * need what was in them. So the producer may put messages that are not short together in private
  * memory first, up to 17 KiB (SHMR_SPSC_STAGE), and copy them into the ring at once. Where the
- * caches are near, the additional copy is not worth it. So in every 1,024 long batches the producer
- * times 4 each way, and takes the faster way for the others.
+ * caches are near, the additional copy is not worth it. So of every 1,024 long batches the
+ * producer measures 4 in each way, and puts the others in the faster way.
  */
 #ifndef SHMR_SPSC_STAGING_H
 #define SHMR_SPSC_STAGING_H
@@ -79,8 +79,8 @@ static inline void shmr_spsc_put_staged(const struct shmr_spsc_producer *p, uint
 
 /*
  * Put at a position those messages of a batch that can be staged, either staged or one by one: all
- * but the header of the first. Returns how many; 0: none can be staged, or there is not room for
- * all.
+ * but the header of the first. Returns their number; 0: none can be staged, or there is not room
+ * for all.
  */
 static inline int shmr_spsc_put_many(struct shmr_spsc_producer *p, uint64_t position,
                                      const struct iovec *msgs, int n)

@@ -73,7 +73,7 @@ goals "$spsc =slow 2 - - 0.1"
 expect 0 'far  *2.40 of 2  *(slow): reached' worse.json
 goals "$spsc =slow 3 - - 0.1"
 expect 1 'far  *2.40 of 3  *(slow): MISSED' worse.json
-goals "$spsc =nobody 3 - - 0.1"
+goals "$spsc =none 3 - - 0.1"
 expect 77 'skipped.*: spsc' worse.json
 goals 'flat mode=capacity,ring_messages<=20 message_ns shmring first@ring_messages 0.9 - - 0.01'
 expect 0 '0.91 of 0.9  *(ring_messages 10; worst 20): reached' worse.json

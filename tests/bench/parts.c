@@ -442,7 +442,7 @@ Test(bench_parts, many_notices_a_wrong_order)
     cr_assert_eq(consume_words(&l, (uint64_t[]){0, 0}, 2), -1);
     cr_assert_str_eq(l.error, "message 0 of producer 0 came after its message 0");
     cr_assert_eq(consume_words(&l, (uint64_t[]){UINT64_C(1) << 48}, 1), -1);
-    cr_assert(strstr(l.error, "nobody sent"), "%s", l.error);
+    cr_assert(strstr(l.error, "no producer sent"), "%s", l.error);
 }
 
 /* The parent's part of --mode stopped, with a process that does not end. */

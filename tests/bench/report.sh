@@ -68,7 +68,7 @@ perl -0777 -ne '
 [ "$(cat "$dir/charts")" = 23 ] || fail "$(cat "$dir/charts") charts, not 23"
 
 for words in 'Throughput by size' Latency 'Many producers and consumers' \
-    'More processes than processors' 'CPU cost' 'Nobody else there' 'number of participants' 'the capacity' \
+    'More processes than processors' 'CPU cost' 'One process alone' 'number of participants' 'the capacity' \
     'One is stopped or killed' 'Raw data'; do
     grep -q "<h2>.*$words" "$dir/report/index.html" || fail "no $words in the page"
     grep -q "^## .*$words" "$dir/report/report.md" || fail "no $words in report.md"

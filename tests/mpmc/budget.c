@@ -132,7 +132,7 @@ Test(budget, recovery, .init = open_mpmc, .fini = close_queue)
     cr_assert_leq(loads, SHMR_MPMC_RECOVERY * BUDGET + CAPACITY * MORE);
     cr_assert_eq(report.left, CAPACITY);
     for (uint64_t i = 0; i < CAPACITY; i++) {
-        cr_assert_eq(shmr_owner(block(i)->descriptor), dead, "for whoever comes next");
+        cr_assert_eq(shmr_owner(block(i)->descriptor), dead, "for the next recoverer");
         cr_assert(block(i)->descriptor & SHMR_M);
     }
 }

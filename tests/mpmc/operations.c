@@ -373,7 +373,7 @@ Test(mpmc, what_was_held_at_close_comes_again_last_and_flagged, .init = open_bot
         consumer = attach(producer, SHMRING_CONSUMER);
     }
     cr_assert_eq(stat_of(consumer).redelivered, 5);
-    cr_assert_eq(stat_of(consumer).takeovers, 0, "nobody died");
+    cr_assert_eq(stat_of(consumer).takeovers, 0, "no participant died");
     (void)peek_number(2, 10, 2);
     (void)peek_number(0, 10, 3);
     (void)peek_number(1, 10, 3);

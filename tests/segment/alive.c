@@ -691,7 +691,7 @@ Test(alive, attaching_while_the_only_row_is_recovered)
     cr_assert_eq(naps, 3);
     naps = 0;
     assert_refused(shmring_dup(&dying, q, BOTH), EUSERS, "close some handles");
-    cr_assert_eq(naps, 0, "for the living nobody waits");
+    cr_assert_eq(naps, 0, "no call waits for live participants");
     shmring_close(&other);
     shmring_close(&q);
 }

@@ -251,7 +251,7 @@ Test(checks, another_thread, .init = setup, .timeout = 60)
     }
     for (int j = 0; j < CALLS; j++)
         if (calls[j] != use_commit)
-            cr_assert_geq(calls[j](&user), 0, "call %d, when nobody else is there", j);
+            cr_assert_geq(calls[j](&user), 0, "call %d, with no other thread in a call", j);
     shmring_close(&user.q);
     cr_assert_null(user.q);
 }

@@ -423,7 +423,7 @@ static const struct operation operations[] = {
      false,
      false},
     {"open", queue, run_open, {OPENING}, NULL, false, false},
-    {"open, somebody died", queue_of_dead, run_open, {OPENING}, NULL, false, false},
+    {"open, a participant died", queue_of_dead, run_open, {OPENING}, NULL, false, false},
     {"observe", queue, run_observe, {OPENING}, NULL, false, false},
     {"open_wait", nothing_before, run_open_wait, {OPENING, ETIMEDOUT}, make_queue, false, false},
     {"open_fd", memfd, run_open_fd, {OPENING, EBADF}, NULL, false, false},

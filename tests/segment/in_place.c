@@ -146,7 +146,7 @@ Test(in_place, unfinished_queue)
     assert_refused(shmring_open_wait(&q, site.name, SHMRING_CONSUMER, &none), ETIMEDOUT, "time");
     assert_refused(shmring_create(&q, site.name, &config), EEXIST, "exists");
     cr_assert_eq(shmring_create(&q, site.name, &either), -EAGAIN);
-    cr_assert_eq(magic_at(site.path), SHMR_UNFINISHED, "somebody touched it");
+    cr_assert_eq(magic_at(site.path), SHMR_UNFINISHED, "another process has changed it");
     test_kill(creator);
 }
 

@@ -343,7 +343,7 @@ Test(notifier, a_name_that_goes_first, .init = setup, .fini = teardown)
 
     check_it_notifies(fd);
     cr_assert_eq(shmring_unlink(name), 0);
-    cr_assert_eq(test_count_files(directory), 1, "somebody waits there");
+    cr_assert_eq(test_count_files(directory), 1, "a participant waits there");
     armed(consumer);
     check_it_notifies(fd);
     shmring_close(&consumer);

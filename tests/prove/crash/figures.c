@@ -24,8 +24,8 @@ static int note_message(void *argument, const struct shmring_message *m)
     struct figures_message *to = &f->messages[f->count];
 
     if (!crash_check(dump->w, f->count < FIGURES_MESSAGES, "dump: more messages than fit in") ||
-        !crash_check(dump->w, dump->name(m, &to->name), "dump: %" PRIu32 " bytes that nobody sent",
-                     m->length))
+        !crash_check(dump->w, dump->name(m, &to->name),
+                     "dump: %" PRIu32 " bytes that no process sent", m->length))
         return 1;
     to->position = m->position;
     to->length = m->length;

@@ -156,7 +156,7 @@ void ledger_got(struct crash_world *w, const void *bytes, size_t length,
 {
     struct message m = {BEFORE, 0};
 
-    if (!crash_check(w, ledger_read(&m, bytes, length), "%zu bytes that nobody sent", length) ||
+    if (!crash_check(w, ledger_read(&m, bytes, length), "%zu bytes that no process sent", length) ||
         m.source == BEFORE)
         return;
     struct record *r = record(w, m);

@@ -52,7 +52,7 @@ static void redeliver(struct crash_world *w, shmring_t *q)
         _exit(!mine || shmring_peek(mine, &msg, NULL) < 0 || shmring_peek(mine, &msg, NULL) < 0);
     }
     waitpid(child, NULL, 0);
-    crash_check(w, shmring_recover(q, NULL) == 1, "nobody has died");
+    crash_check(w, shmring_recover(q, NULL) == 1, "no participant has died");
 }
 
 static void prepare(struct crash_world *w)

@@ -25,7 +25,7 @@ static bool hold_next(struct crash_world *w, shmring_t *q)
 
     if (length == -EAGAIN || !crash_check(w, length >= 0, "peek: %zd", length) ||
         !crash_check(w, ledger_read(&held->message, held->msg, (size_t)length),
-                     "%zd bytes that nobody sent", length))
+                     "%zd bytes that no process sent", length))
         return false;
     here.held_count++;
     /* Closing gives the message back to the queue, as death does. */

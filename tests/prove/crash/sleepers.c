@@ -115,7 +115,7 @@ bool send_number(struct crash_world *w, shmring_t *q, uint64_t number)
 
 void note(struct crash_world *w, uint64_t number)
 {
-    if (crash_check(w, number < NUMBERS, "a message that nobody sent"))
+    if (crash_check(w, number < NUMBERS, "a message that no process sent"))
         crash_check(w, ++book(w)->got[number] == 1, "message %" PRIu64 " comes twice", number);
 }
 

@@ -232,7 +232,7 @@ static void check_flag(struct crash_world *w, uint64_t n, const struct shmring_i
     crash_check(w, flagged || !dead_had(w, n),
                 "message %" PRIu64 " comes a second time, and is not flagged", n);
     crash_check(w, !flagged || n < dead_start(w) + 2 + BATCH,
-                "message %" PRIu64 " is flagged, and nobody can have had it before", n);
+                "message %" PRIu64 " is flagged, and no consumer can have had it before", n);
 }
 
 /* ---- Figures -------------------------------------------------------------------------------- */

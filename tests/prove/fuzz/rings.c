@@ -300,7 +300,7 @@ static long receive_side(struct shmr_mpmc_participant *p, struct input *in, unsi
         fuzz_check(r < 0 || info.deliveries >= 1, "never delivered");
         return r;
     case 4:
-        /* Out of turn, twice, or one that nobody took: as the descriptor says. */
+        /* Out of turn, twice, or one that no call took: as the descriptor says. */
         message = shmr_mpmc_payload(&p->queue, at);
         return CHECKED(shmr_mpmc_release(p, message), EINVAL);
     default:

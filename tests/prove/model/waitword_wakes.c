@@ -39,9 +39,9 @@
 #endif
 
 #ifdef NO_FENCE
-#define HEED SHMR_NOTIFY_UNFENCED
+#define NOTIFY_IF SHMR_NOTIFY_UNFENCED
 #else
-#define HEED SHMR_NOTIFY_FENCED
+#define NOTIFY_IF SHMR_NOTIFY_FENCED
 #endif
 
 /* Polls of a sleeper that is notified each time before it sleeps. */
@@ -89,7 +89,7 @@ static void *produce(void *unused)
     (void)unused;
     for (int i = 0; i < MESSAGES; i++) {
         atomic_fetch_add_explicit(&waiting, 1, memory_order_release);
-        if (shmr_waitword_is_set(&waitword, HEED))
+        if (shmr_waitword_is_set(&waitword, NOTIFY_IF))
             ring();
     }
     return NULL;
