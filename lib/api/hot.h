@@ -32,10 +32,10 @@
     }                                                                                              \
     __builtin_unreachable()
 
-/* A participant sweeps at the first -EAGAIN in a row and then every this many. */
+/* A participant sweeps at the first -EAGAIN in a row and then at every 16th. */
 #define SHMR_MISSES_PER_SWEEP 16
 
-/* Every this many it asks the kernel whether the queue still has its name. */
+/* At every 65,536th -EAGAIN in a row it asks the kernel whether the queue still has its name. */
 #define SHMR_MISSES_PER_NAME_CHECK 65536
 
 /* Leaves errno as it is, because a signal handler may have made the call. */

@@ -46,7 +46,7 @@ struct shmr_sweep {
     bool active;              /* a dead row was begun and is not finished */
     bool running;             /* a call of this handle sweeps just now */
     uint32_t row, generation; /* if the row's generation differs now, another participant has
-                                 finished it, and it has a new owner */
+                                 finished this recovery, and the row has a new owner */
     uint64_t next;            /* block */
     struct shmr_recovered done;
     int error; /* errno that kept the last sweep from recovering a dead participant; 0: none */

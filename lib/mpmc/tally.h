@@ -85,7 +85,7 @@ static inline struct shmr_count shmr_tally_stored(const struct shmr_tally *t)
     return count;
 }
 
-/* The pending step was not made: the numbers without its message, which has `len` bytes. */
+/* The pending step was not made: return the counts without its message, which has `len` bytes. */
 static inline struct shmr_count shmr_count_without(struct shmr_count stored, uint64_t pending,
                                                    uint32_t len)
 {

@@ -13,10 +13,10 @@
 #include "core/side.h"
 
 /*
- * SHMR_MPMC_NEARBY: free blocks are first looked for at the tail's own index and the next 7.
- * SHMR_MPMC_SEARCH: blocks that a call examines before it gives up: all those of a queue of up
- * to 64. SHMR_MPMC_HINT_EVERY: positions from one hint to the next. The models, which have two
- * blocks, set other numbers.
+ * SHMR_MPMC_NEARBY: a search for a free block begins with the block at the tail's own index and
+ * the next 7. SHMR_MPMC_SEARCH: blocks that a call examines before it gives up; in a queue of up to
+ * 64 these are all. SHMR_MPMC_HINT_EVERY: positions from one hint to the next. The models, which
+ * have two blocks, set other numbers.
  */
 #ifndef SHMR_MPMC_NEARBY
 #define SHMR_MPMC_NEARBY     8
