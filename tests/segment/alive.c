@@ -659,7 +659,7 @@ Test(alive, attaching_while_the_remover_is_stopped)
     cr_assert_gt(naps, 10);
     cr_assert_lt(naps, 1000);
     cr_assert_eq(shmring_stat(watching, &stat), 0);
-    cr_assert_eq(stat.participants, 0, "who removes is not attached");
+    cr_assert_eq(stat.participants, 0, "the remover is not attached");
     close(locker);
     shmring_close(&watching);
 }

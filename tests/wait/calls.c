@@ -515,7 +515,7 @@ Test(wait, arming_the_futex, .init = setup_spsc, .fini = teardown)
     cr_assert_eq(*futex.word, futex.value);
     cr_assert(futex.limit_ns > 0 && futex.limit_ns <= 50000000);
     send_hello();
-    cr_assert_neq(*futex.word, futex.value, "who is about to sleep does not");
+    cr_assert_neq(*futex.word, futex.value, "the announced sleeper does not sleep");
     cr_assert_eq(shmring_futex_arm(q, SHMRING_READABLE, &futex), 1);
     cr_assert_eq(shmring_recv(q, buf, sizeof buf), 5);
     cr_assert_eq(shmring_futex_arm(q, SHMRING_READABLE, &futex), 0);

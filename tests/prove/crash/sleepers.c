@@ -142,7 +142,7 @@ void end_process(pid_t pid)
     }
 }
 
-/* ---- One who lives on ------------------------------------------------------------------------ */
+/* ---- The survivor ---------------------------------------------------------------------------- */
 
 static void wait_by_descriptor(struct crash_world *w, shmring_t *q, unsigned event)
 {
@@ -255,5 +255,5 @@ void finish_sleeper(struct crash_world *w, shmring_t *q)
          !book(w)->finished && !crash_failed(w) && time(NULL) <= limit; pause_a_little())
         if (operation(w)->event == SHMRING_WRITABLE)
             drain(w, q);
-    crash_check(w, book(w)->finished, "the sleeper is not woken by who comes after the dead");
+    crash_check(w, book(w)->finished, "the successor of the dead does not wake the sleeper");
 }

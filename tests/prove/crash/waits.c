@@ -127,7 +127,7 @@ static void end_group(pid_t leader)
     }
 }
 
-/* ---- Who publishes dies ---------------------------------------------------------------------- */
+/* ---- The publisher dies ---------------------------------------------------------------------- */
 
 /* Check that each message which was in the queue, or which the dead process had published, was
  * received. */
@@ -239,7 +239,7 @@ static void die_beside_a_light_sleeper(struct crash_world *w, const struct play_
     end_process(sleeper);
 }
 
-/* ---- Who waits dies -------------------------------------------------------------------------- */
+/* ---- The waiter dies ------------------------------------------------------------------------- */
 
 /*
  * Start a helper that publishes when the victim sleeps. In an mpmc queue the helper first starts a

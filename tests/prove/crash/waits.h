@@ -57,7 +57,7 @@ long run_cancel(struct crash_world *w);
 long run_release(struct crash_world *w);
 long run_fd_arm(struct crash_world *w);
 
-/* ---- Those who live on ----------------------------------------------------------------------- */
+/* ---- The survivors --------------------------------------------------------------------------- */
 
 extern shmring_t *watcher; /* the tester's observer */
 
