@@ -34,10 +34,10 @@ adds_up_to() # WORDS LOG...
 }
 
 # A suite that passed, but whose output has no known summary, is not counted as one test.
-log test_some PASS '[====] Synthese: Getestet: 3 | Bestanden: 3 | Fehler: 0'
-adds_up_to 'Tested: 1 | Passing: 0 | Failing: 0 | Crashing: 1' test_some.log
-log test_some PASS '[====] Synthesis: Tested: 3 | Passing: 3 | Failing: 0 | Crashing: 0'
-adds_up_to 'Tested: 3 | Passing: 3 | Failing: 0 | Crashing: 0' test_some.log
+log spsc/some PASS '[====] Synthese: Getestet: 3 | Bestanden: 3 | Fehler: 0'
+adds_up_to 'Tested: 1 | Passing: 0 | Failing: 0 | Crashing: 1' spsc/some.log
+log spsc/some PASS '[====] Synthesis: Tested: 3 | Passing: 3 | Failing: 0 | Crashing: 0'
+adds_up_to 'Tested: 3 | Passing: 3 | Failing: 0 | Crashing: 0' spsc/some.log
 # A script is one test, in whatever folder it is.
 log prove/fuzz/corpus PASS ''
 log there/tests/package/abi FAIL 'a difference'
