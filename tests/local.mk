@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: MIT
 #
-# A Criterion program a suite, in the folder of what it tests. A new suite tests/FOLDER/NAME.c is one line
+# Each suite is a Criterion program, in the folder of what it tests. A new suite tests/FOLDER/NAME.c is one line
 # in tests/FOLDER/local.mk: tests/FOLDER/NAME in the list `suites`. It is then linked with the shared
-# library and with whatever it calls of tests/support/. Only a suite that wants something else says so:
+# library and with the functions of tests/support/ that it calls. Only a suite that needs more says so:
 #
 #   tests_FOLDER_NAME_LDADD = $(core_test_libs)   the internals (shmr_*) in place of the shared library
 #   tests_FOLDER_NAME_SOURCES = ...               more files than tests/FOLDER/NAME.c
 #
-# Suites worth running under ThreadSanitizer are in thread_suites too, those worth running under valgrind
-# in memcheck_suites; each folder says which are not, for the time they take there.
+# Suites that are worth running under ThreadSanitizer are in thread_suites, too, and those that are worth
+# running under valgrind in memcheck_suites. Each folder says which suites are not, because they are slow there.
 #
 # A test that is a script, tests/FOLDER/NAME.sh, goes into script_tests; it finds the trees in $srcdir and
-# $builddir, and exits with 77 to say that it cannot run here. No suite beside it has its name: their logs
-# would be one.
+# $builddir, and exits with 77 to say that it cannot run here. No suite in the same folder may have its
+# name, because both would write the same log.
 
 LDADD = $(test_libs)
 test_libs = tests/support/libsupport.la lib/libshmring.la $(test_harness)
@@ -36,7 +36,7 @@ include tests/prove/local.mk
 
 TEST_EXTENSIONS = .sh
 
-# Numbers and words are compared: in the C locale, whatever the user's is.
+# Tests compare numbers and words, so they run in the C locale, whatever the user's is.
 AM_TESTS_ENVIRONMENT = srcdir='$(srcdir)' builddir='$(builddir)' CC='$(CC)' \
 	CFLAGS='$(AM_CFLAGS) $(CFLAGS)' LC_ALL=C; export srcdir builddir CC CFLAGS LC_ALL;
 LOG_COMPILER = $(srcdir)/tests/support/run-beside $(srcdir)/tests/support/run-checked
@@ -44,19 +44,19 @@ SH_LOG_COMPILER = $(srcdir)/tests/support/run-beside
 CLEANFILES += tests/running
 dist_check_SCRIPTS += $(script_tests)
 
-# All that the tests need, and nothing run.
+# Build all that the tests need, and run nothing.
 .PHONY: check-programs
 check-programs:
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS=
 
-# The tests, and last one line in Criterion's own form that adds up all suites.
+# Run the tests, and print at the end a line in Criterion's form that adds up all suites.
 .PHONY: check-summary
 check-summary:
 	@status=0; $(MAKE) $(AM_MAKEFLAGS) check VERBOSE=1 || status=$$?; \
 	$(srcdir)/tests/support/summarise $(TEST_LOGS) && exit $$status
 
-# All suites where the kernel refuses what the library can do without: see doc/system-calls.md. Not
-# those that count or measure, which say what it is like where nothing is refused.
+# All suites while a filter refuses the system calls that the library can do without: see
+# doc/system-calls.md. Except suites that count or measure calls: their results hold without a filter only.
 refusing_program = tests/support/refusing
 tests_support_refusing_LDADD =
 .PHONY: check-refusing
@@ -66,8 +66,8 @@ check-refusing: tests/support/refusing
 			LOG_FLAGS="tests/support/refusing $$error" || exit 1; \
 	done
 
-# The tests under valgrind. Any report of a test's own process fails; its forked children, many of
-# which end by a signal or without cleaning up on purpose, fail by their exit code.
+# The tests under valgrind. A test fails if valgrind reports anything in its own process. Its forked
+# children, many of which end by a signal or without cleaning up on purpose, fail by their exit code only.
 .PHONY: check-memcheck memcheck-programs
 memcheck-programs: $(memcheck_suites)
 check-memcheck: memcheck-programs
@@ -76,9 +76,9 @@ check-memcheck: memcheck-programs
 			--trace-children=yes --child-silent-after-fork=yes --error-exitcode=99 \
 			--leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=none"
 
-# Which lines and branches of lib/ the tests reach, also of what they include. Statically linked, so that
-# tests/support/coverage.c has the library's counts too; not optimized, so that a branch in the source is
-# one in the program.
+# Which lines and branches of lib/ the tests reach, also in files of lib/ that they include. The tests are
+# linked statically, so that tests/support/coverage.c writes the library's counts, too; they are not
+# optimized, so that each branch in the source is one in the program.
 coverage_suites = $(memcheck_suites) tests/segment/faults tests/mpmc/recovery_lock tests/segment/sigbus
 coverage_flags = --root '$(srcdir)' --filter '$(srcdir)/lib/' --exclude-throw-branches lib tests
 .PHONY: coverage

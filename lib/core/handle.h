@@ -62,8 +62,8 @@ struct shmring {
     uint32_t send_mark;
     uint32_t receive_mark;
     enum shmr_kind_number number; /* which of the union is in use */
-    /* What every successful call reads: the wait word that it may have to notify, and the bits
-     * (waitword.h) with which it must. */
+    /* What every successful call reads: the wait word that it may have to notify, and the bits of
+     * that word (waitword.h) that make it notify. */
     struct shmr_waitword *waitword[SHMR_EVENTS];
     uint32_t notify_if[SHMR_EVENTS];
     /* The state of the kind, for its own folder and for what api/ expands from SHMR_KINDS. */

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 #
-# shmring-bench and what makes reports of its figures.
+# shmring-bench, and the programs that make reports of its figures.
 
 suites += \
 	tests/bench/parts \

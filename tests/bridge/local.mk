@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 #
-# The bridge, with a nats-server of its own where there is one.
+# The bridge, with a nats-server that the tests start, if nats-server is installed.
 
 if HAVE_BRIDGE
 suites += \
@@ -10,7 +10,8 @@ suites += \
 endif
 script_tests += tests/bridge/unit.sh
 
-# Bridges, servers and ends killed at random, 100 times in each test: a million messages there and back.
+# Bridges, servers, producers and consumers are killed at random, 100 times in each test, while a million
+# messages go there and back.
 BRIDGE_KILLS = 100
 .PHONY: check-bridge
 check-bridge: tests/bridge/kills bridge/shmring-bridge tools/shmring

@@ -14,7 +14,7 @@ suites += \
 	tests/mpmc/threads
 
 thread_suites += tests/mpmc/threads
-# Not threads: a second look at the operations.
+# Not threads: it tests the same operations again.
 memcheck_suites += \
 	tests/mpmc/budget \
 	tests/mpmc/counters \
@@ -33,7 +33,7 @@ tests_mpmc_threads_LDADD = $(core_test_libs)
 tests_mpmc_handles_SOURCES = tests/mpmc/handles.c tests/mpmc/pair.h
 tests_mpmc_operations_SOURCES = tests/mpmc/operations.c tests/mpmc/pair.h
 
-# Includes files of lib/, and comes before their copies in the library.
+# The suite includes files of lib/; the linker must take its functions, not the library's.
 tests_mpmc_budget_SOURCES = tests/mpmc/budget.c $(fuzz_around)
 tests_mpmc_budget_LDADD = $(core_test_libs)
 tests_mpmc_budget_LDFLAGS = $(fuzz_ldflags)

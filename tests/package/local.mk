@@ -30,7 +30,7 @@ EXTRA_DIST += tests/package/consumers tests/package/cxx.cpp tests/package/cxx_ex
 tracing_program = tests/package/tracing
 tests_package_tracing_LDADD = lib/libshmring-core.la
 
-# What was installed, as its users use it.
+# The installed files, used as a user does.
 installcheck-local:
 	srcdir='$(srcdir)' CC='$(CC)' CFLAGS='$(AM_CFLAGS) $(CFLAGS)' PKG_CONFIG='$(PKG_CONFIG)' \
 	PKG_CONFIG_SYSROOT_DIR='$(DESTDIR)' PKG_CONFIG_PATH='$(DESTDIR)$(pkgconfigdir)' \

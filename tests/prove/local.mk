@@ -9,13 +9,13 @@ include tests/prove/stress/local.mk
 
 EXTRA_DIST += tests/prove/record
 
-# The algorithms under GenMC, if it is there: tests/prove/model/README.md.
+# The algorithms under GenMC, if it is installed: tests/prove/model/README.md.
 .PHONY: model
 model:
 	@$(srcdir)/tests/prove/model/run $(MODEL_FLAGS) || test $$? = 77 -a "$$SKIPPED" != failed
 EXTRA_DIST += tests/prove/model
 
-# The library broken on purpose, to see who notices: tests/prove/mutants/README.md.
+# The library broken on purpose, to see which test notices: tests/prove/mutants/README.md.
 .PHONY: mutants
 mutants:
 	@$(srcdir)/tests/prove/mutants/run $(MUTANTS)

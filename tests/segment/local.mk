@@ -32,7 +32,7 @@ endif
 script_tests += tests/segment/signal_safe_calls.sh
 
 thread_suites += tests/segment/fork
-# Not races: hundreds of processes that live for a millisecond.
+# Not races: it starts hundreds of processes that live for a millisecond.
 memcheck_suites += \
 	tests/segment/backends \
 	tests/segment/bad_input \
@@ -62,7 +62,7 @@ tests_segment_alive_LDADD = $(core_test_libs)
 tests_segment_alive_LDFLAGS = $(AM_LDFLAGS) \
 	-Wl,--wrap=dup3,--wrap=fcntl,--wrap=fcntl64,--wrap=nanosleep,--wrap=open,--wrap=open64
 
-# Whatever lib/ calls that can fail, replaced: see tests/support/faults.h.
+# Every function that lib/ calls and that can fail is replaced: see tests/support/faults.h.
 faults_ldflags = $(AM_LDFLAGS) \
 	-Wl,--wrap=__asprintf_chk,--wrap=__open_2 \
 	-Wl,--wrap=access,--wrap=asprintf,--wrap=calloc,--wrap=chmod,--wrap=close,--wrap=dup3 \
@@ -85,7 +85,7 @@ faults_ldflags = $(AM_LDFLAGS) \
 tests_segment_faults_LDADD = $(core_test_libs)
 tests_segment_faults_LDFLAGS = $(faults_ldflags)
 
-# And what no signal handler may call: signal_safe_calls.sh here checks the list.
+# And every function that a signal handler must not call: signal_safe_calls.sh checks the list.
 tests_segment_signal_safe_LDADD = $(core_test_libs)
 tests_segment_signal_safe_LDFLAGS = $(faults_ldflags) \
 	-Wl,--wrap=__isoc23_fscanf,--wrap=__isoc23_sscanf,--wrap=__isoc99_fscanf \
@@ -96,7 +96,7 @@ tests_segment_signal_safe_LDFLAGS = $(faults_ldflags) \
 	-Wl,--wrap=pthread_setspecific,--wrap=snprintf,--wrap=strerror,--wrap=strtoull \
 	-Wl,--wrap=vsnprintf
 
-# File systems of all sorts, as root: the table in doc/design.md, by name.
+# All file systems that can be mounted, as root: makes the table in doc/design.md.
 .PHONY: check-mounts
 check-mounts: tests/segment/mounts
 	rm -f tests/mounts.table
@@ -104,7 +104,7 @@ check-mounts: tests/segment/mounts
 	@LC_ALL=C sort tests/mounts.table
 CLEANFILES += tests/mounts.table
 
-# Memory taken away from those at work: `make soak-sigbus RACES=N`.
+# Memory is taken away while processes use it: `make soak-sigbus RACES=N`.
 RACES = 10000
 .PHONY: soak-sigbus
 soak-sigbus: tests/segment/sigbus

@@ -13,7 +13,7 @@ suites += \
 	tests/spsc/wrap
 
 thread_suites += tests/spsc/threads
-# Not fastpath: valgrind makes system calls of its own. Nor steps: a second look at the operations.
+# Not fastpath: valgrind makes system calls of its own. Nor steps: it tests the same operations again.
 memcheck_suites += \
 	tests/spsc/damage \
 	tests/spsc/model \

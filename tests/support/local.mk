@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 #
-# What suites share: of libsupport.la a program gets the files that it calls. A helper that needs more
-# of Criterion than stand-in/ has stands behind "if !STAND_IN".
+# What suites share: a program gets those files of libsupport.la that it calls. A helper that needs more of
+# Criterion than stand-in/ has is listed behind "if !STAND_IN".
 
 AM_CPPFLAGS += -I$(srcdir)/tests/support
 

@@ -34,7 +34,7 @@ tests_wait_event_loops_SOURCES = \
 tests_wait_event_loops_CFLAGS = $(AM_CFLAGS) $(LIBUV_CFLAGS) $(LIBEVENT_CFLAGS)
 tests_wait_event_loops_LDADD = $(test_libs) $(LIBUV_LIBS) $(LIBEVENT_LIBS) $(LIBEV_LIBS)
 
-# Wake-ups, hunted for long: `make soak-waits ROUNDS=N`.
+# A long search for lost wake-ups: `make soak-waits ROUNDS=N`.
 ROUNDS = 1000000
 wait_tests = tests/wait/fence tests/wait/storm
 .PHONY: soak-waits

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
 #
-# Processes killed and stopped at each instruction: see README.md here. One program a kind of queue
-# and a way of dying; the kind is in NAME.c.
+# Processes are killed and stopped at each instruction: see README.md here. There is a program for each kind
+# of queue and way of dying; the kind is in NAME.c.
 
 crash_common = tests/prove/crash/crash.h \
 	tests/prove/crash/figures.c tests/prove/crash/figures.h \
 	tests/prove/crash/play.c tests/prove/crash/play.h \
 	tests/prove/crash/program.c tests/prove/crash/program.h \
 	tests/prove/crash/step.c tests/prove/crash/step.h
-# Bound at the start: or the first call of a function would be thousands of instructions long.
+# Symbols are bound at the start: else the first call of a function would take thousands of instructions.
 crash_ldflags = $(AM_LDFLAGS) -Wl,-z,now
 
 suites += tests/prove/crash/spsc

@@ -25,7 +25,7 @@ tests_prove_fuzz_replay_tools_SOURCES = \
 	$(fuzzed_commands)
 tests_prove_fuzz_replay_tools_LDADD = lib/libshmring-core.la
 tests_prove_fuzz_replay_tools_LDFLAGS = $(fuzz_ldflags)
-# tools/main.c is included by the target, and the screen of shmring top left out.
+# The target includes tools/main.c. The screen of shmring top is left out.
 fuzzed_commands = \
 	tools/arguments.c tools/create.c tools/dump.c tools/find.c tools/gc.c tools/ls.c tools/openmetrics.c \
 	tools/parse.c tools/recover.c tools/recv.c tools/rm.c tools/send.c tools/stat.c tools/text.c \
@@ -36,7 +36,7 @@ EXTRA_DIST += tests/prove/fuzz/README.md tests/prove/fuzz/run \
 	tests/prove/fuzz/corpus/open.tar tests/prove/fuzz/corpus/operations.tar tests/prove/fuzz/corpus/rings.tar \
 	tests/prove/fuzz/corpus/tools.tar
 
-# With libFuzzer, if it is there: each target for so many seconds.
+# With libFuzzer, if clang is installed: each target for FUZZ_SECONDS seconds.
 FUZZ_SECONDS = 60
 .PHONY: fuzz
 fuzz:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 #
-# Many processes on one queue, killed, stopped or hostile: a moment in `make check`, and for as long as
-# one wants here. Not spsc_crash under valgrind: hundreds of processes that live for a millisecond.
+# Many processes on one queue, killed, stopped or hostile: some seconds in `make check`, and as long as the
+# user wants here. Not spsc_crash under valgrind: it starts hundreds of processes that live for a millisecond.
 
 suites += \
 	tests/prove/stress/mpmc_processes \
@@ -16,7 +16,7 @@ tests_prove_stress_scribble_LDFLAGS = $(fuzz_ldflags)
 
 # Participants killed and stopped at random: SOAK_KILLS times in each of four tests, and while
 # SOAK_MESSAGES go through an spsc queue and a tenth of it through an mpmc queue; again until
-# SOAK_SECONDS have passed. Two processors that had much else to do managed 75 kills a second.
+# SOAK_SECONDS have passed. Two busy processors made 75 kills a second.
 SOAK_KILLS = 50000
 SOAK_MESSAGES = 10000000000
 SOAK_SECONDS = 0
@@ -31,7 +31,7 @@ soak: $(soak_tests)
 		test $$(date +%s) -lt $$end || exit 0; \
 	done
 
-# Words written over live queues: `make scribble WRITES=N`, N of them for each kind.
+# A hostile peer writes words over live queues: `make scribble WRITES=N`, N of them for each kind.
 WRITES = 1000000000
 .PHONY: scribble
 scribble: tests/prove/stress/scribble
