@@ -135,9 +135,9 @@ struct shmr_kind {
 };
 
 /*
- * The functions that every kind has: dump(), which is shmr_spsc_dump() in spsc/dump.c, and those in
- * this list, which have these names in kind.c. kind.c makes the table of them, and does not compile
- * without one of them.
+ * The functions that every kind has. Those in this list have these names in the kind's kind.c;
+ * dump() is in the kind's dump.c, for example as shmr_spsc_dump(). SHMR_KIND_MEMBERS puts all of
+ * them into the table, so kind.c does not compile if one is missing.
  */
 #define SHMR_KIND_OPERATIONS(X)                                                                    \
     X(configure)                                                                                   \

@@ -25,8 +25,8 @@
 #define SHMR_BACK_OFF_NS 200
 
 #define SHMR_BACK_OFF_MESSAGES 4    /* this many messages take about SHMR_BACK_OFF_NS */
-#define SHMR_BACK_OFF_BYTES    1024 /* so does one message of this length */
-#define SHMR_BACK_OFF_DIALOGUE 8    /* divisor: the pause after a single message */
+#define SHMR_BACK_OFF_BYTES    1024 /* one message of this length takes about as long */
+#define SHMR_BACK_OFF_SINGLE   8    /* divisor: the pause after a single message */
 #define SHMR_BACK_OFF_FIRST    16   /* first limit of a pause */
 #define SHMR_BACK_OFF_MOST     32   /* largest limit */
 
@@ -67,7 +67,7 @@ static inline unsigned shmr_back_off(struct shmr_stream *s, unsigned pauses, uin
     s->messages = messages;
     s->bytes = bytes;
     if (streamed <= 1)
-        return 1 + pauses / SHMR_BACK_OFF_DIALOGUE;
+        return 1 + pauses / SHMR_BACK_OFF_SINGLE;
     if (length > capacity && s->longest > 1)
         s->longest /= 2;
     else if (length < capacity / 2 && times >= s->longest && s->longest < SHMR_BACK_OFF_MOST)

@@ -31,11 +31,12 @@
  *     guard:G2   an emptied place is about to be filled
  *     guard:H2   the handler has read it
  *
- * If guard:H1 reads an odd turn, then the handler reads what was stored before that turn, or
- * something newer. If it reads anything newer, then guard:H2 pairs with the guard:G2 before that
- * newer store, and the handler's second load of the turn reads the even turn that the place had
- * then, or a later one, which differs from the first. (The thread that fills the place has read the
- * NULL that was stored after that even turn, with acquire order.)
+ * If guard:H1 reads an odd turn, then the handler reads the values that were stored before that
+ * turn, or newer ones. If one of them is newer, then the second load of the turn, after guard:H2,
+ * reads a turn that differs from the first; so the handler knows that the place has changed. This
+ * relies on guard:H2 matching the guard:G2 before the newer store. The turn was even then: the
+ * thread that fills the place has read, with acquire order, the NULL that was stored after that
+ * even turn.
  */
 struct shmr_guarded {
     _Atomic uint32_t turn;

@@ -43,8 +43,8 @@ int shmr_row_lock_dead(int fd, const struct shmr_geometry *g, uint32_t row);
 void shmr_row_unlock(int fd, const struct shmr_geometry *g, uint32_t row);
 void shmr_unlock_all(int fd);
 
-/* Which kind of holder has the row's lock? fd: any description but the locking one. Returns that,
- * or -errno with the detail set. */
+/* Which kind of holder has the row's lock? fd: a description other than the one that locked.
+ * Returns that, or -errno with the detail set. */
 enum shmr_holder { SHMR_NO_HOLDER, SHMR_OWNER, SHMR_RECOVERER, SHMR_REMOVER };
 int shmr_row_holder(int fd, const struct shmr_geometry *g, uint32_t row);
 

@@ -143,7 +143,8 @@ static inline uint64_t shmr_mpmc_entry(const struct shmr_mpmc *q, uint64_t posit
     return ((position >> q->shift) + 1) << SHMR_BLOCK_BITS | block;
 }
 
-/* A block that this participant owns; length: of its message, if it was taken with one. */
+/* A block that this participant owns. If it was taken with a message, `length` is the length of
+ * that message. */
 struct shmr_mine {
     struct shmr_block *block; /* NULL: none, and index says why */
     int32_t index;            /* or -errno */

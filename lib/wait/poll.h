@@ -5,10 +5,10 @@
 
 #include "core/handle.h"
 
-/* A new handle has none of them. */
+/* A new handle has no such descriptors. */
 void shmr_poll_init(shmring_t *q);
 
-/* Close those of a handle; the descriptor of its segment is still open. */
+/* Close the handle's descriptors to wait by, while that of its segment is still open. */
 void shmr_poll_close(shmring_t *q);
 
 #endif

@@ -158,7 +158,7 @@ Test(budget, receiving, .init = open_mpmc, .fini = close_queue)
     q->mpmc.queue.receiving.misses = 0;
     peer = offer_nothing;
     cr_assert_eq(shmr_mpmc_recv(&q->mpmc, buf, sizeof buf), -EAGAIN);
-    cr_assert_eq(loads, 2 * BUDGET, "and once more after it has fallen back");
+    cr_assert_eq(loads, 2 * BUDGET, "and once more after it has backed off");
     loads = 0;
     cr_assert_eq(shmr_mpmc_recv_batch(&q->mpmc, two, 2), -EAGAIN);
     cr_assert_eq(loads, BUDGET);

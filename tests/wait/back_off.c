@@ -28,13 +28,13 @@ static unsigned after(uint64_t n, uint64_t record)
     return pauses / PAUSES;
 }
 
-Test(back_off, one_message_is_a_dialogue, .init = start)
+Test(back_off, one_message_is_a_request, .init = start)
 {
     for (int i = 0; i < 2; i++) {
         messages++;
         bytes += LONG;
         cr_assert_eq(shmr_back_off(&stream, PAUSES, messages, bytes, CAPACITY),
-                     1 + PAUSES / SHMR_BACK_OFF_DIALOGUE);
+                     1 + PAUSES / SHMR_BACK_OFF_SINGLE);
     }
 }
 
