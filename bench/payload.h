@@ -2,7 +2,9 @@
 /*
  * The content of messages: 64-bit words, the first the message's sequence number, each next one
  * PAYLOAD_STEP more, the last cut off at the size. It is written and checked at the speed of
- * memory, so that every byte of every message can be without hiding the transport's cost.
+ * memory, so that every byte of every message can be without hiding the transport's cost: so the
+ * benchmark does not use the tests' own check, tests/support/oracle.h, which takes longer than a
+ * fast transport.
  */
 #ifndef BENCH_PAYLOAD_H
 #define BENCH_PAYLOAD_H

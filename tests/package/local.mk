@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 #
-# What users get: headers, symbols, manual pages, packages; and the text of the tree.
+# What users get: headers, symbols, manual pages, packages; the text of the tree; and the tests' own tools.
 
-suites += tests/package/version
+suites += \
+	tests/package/oracle \
+	tests/package/version
 thread_suites += tests/package/version
-memcheck_suites += tests/package/version
+memcheck_suites += tests/package/oracle tests/package/version
 
 script_tests += \
 	tests/package/abi.sh \

@@ -5,6 +5,12 @@
 
 AM_CPPFLAGS += -I$(srcdir)/tests/support
 
+# The judge alone, for programs without Criterion.
+EXTRA_LTLIBRARIES = tests/support/liboracle.la
+tests_support_liboracle_la_SOURCES = tests/support/oracle.c tests/support/oracle.h \
+	tests/support/messages.h
+
+tests_support_libsupport_la_LIBADD = tests/support/liboracle.la
 tests_support_libsupport_la_SOURCES = \
 	tests/support/messages.c tests/support/messages.h \
 	tests/support/support.c tests/support/support.h

@@ -3,6 +3,7 @@
 
 #include "ledger.h"
 #include "lib/core/handle.h"
+#include "oracle.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -40,9 +41,22 @@ static struct {
     struct shmring_stat st;
 } prepared;
 
-/* The number, plus 1, of the last message from each source that this process has received
- * unflagged. */
-static unsigned last[SOURCES];
+/*
+ * FIFO by commit: each source is a stream. The prepared messages come first. The survivors sent
+ * theirs after the death, so after the victim's. Those of the paused process may come at any time.
+ */
+static struct oracle order = {
+    .streams = SOURCES,
+    .deaths = true,
+    .later = {[PREPARED] = 1 << VICTIM | 1 << PAUSED | 1 << TESTER, [VICTIM] = 1 << TESTER},
+    .sent = {[PREPARED] = {.begun = LEDGER_NUMBERS},
+             [VICTIM] = {.begun = LEDGER_NUMBERS},
+             [PAUSED] = {.begun = LEDGER_NUMBERS},
+             [TESTER] = {.begun = LEDGER_NUMBERS}},
+};
+
+/* What this process has received. */
+static struct oracle_reader reader = {.may_flag = UINT64_MAX};
 
 static struct book *book(struct crash_world *w)
 {
@@ -58,36 +72,28 @@ struct witness *ledger_witness(struct crash_world *w, int seat)
 
 /* ---- Messages ------------------------------------------------------------------------------- */
 
-static size_t message_length(struct message m)
+static uint64_t name_of(struct message m)
 {
-    return 8 + (m.number * 5 + m.source * 11) % 29;
+    return oracle_name(m.source, m.number);
 }
 
 size_t ledger_write(struct message m, void *to)
 {
-    const uint64_t word = ~((uint64_t)m.source << 32 | m.number); /* no message is all zeroes */
-    const size_t length = message_length(m);
-    uint8_t *bytes = to;
+    const size_t length = oracle_length(name_of(m), LEDGER_MESSAGE);
 
-    memcpy(bytes, &word, sizeof word);
-    for (size_t i = sizeof word; i < length; i++)
-        bytes[i] = (uint8_t)(m.number * 31 + m.source * 7 + i);
+    oracle_write(name_of(m), to, length);
     return length;
 }
 
 bool ledger_read(struct message *m, const void *bytes, size_t length)
 {
-    uint8_t wanted[LEDGER_LONGEST];
-    uint64_t word;
+    uint64_t name;
 
-    if (length < sizeof word)
+    if (oracle_read(&name, bytes, length, LEDGER_MESSAGE) != ORACLE_RIGHT ||
+        oracle_stream(name) >= SOURCES || oracle_number(name) >= LEDGER_NUMBERS)
         return false;
-    memcpy(&word, bytes, sizeof word);
-    word = ~word;
-    if (word >> 32 >= SOURCES || (uint32_t)word >= LEDGER_NUMBERS)
-        return false;
-    *m = (struct message){(enum source)(word >> 32), (unsigned)word};
-    return ledger_write(*m, wanted) == length && memcmp(bytes, wanted, length) == 0;
+    *m = (struct message){(enum source)oracle_stream(name), (unsigned)oracle_number(name)};
+    return true;
 }
 
 /* ---- What happens --------------------------------------------------------------------------- */
@@ -132,25 +138,6 @@ void ledger_received_by(struct crash_world *w, struct message m)
     record(w, m)->received++;
 }
 
-/*
- * FIFO by commit. The prepared messages come first. The survivors sent theirs after the death, so
- * after the victim's. Those of the paused process may come at any time. Redelivered messages have
- * no place in this order.
- */
-static bool in_order(struct message m)
-{
-    if (last[m.source] > m.number)
-        return false;
-    switch (m.source) {
-    case PREPARED:
-        return last[VICTIM] + last[PAUSED] + last[TESTER] == 0;
-    case VICTIM:
-        return last[TESTER] == 0;
-    default:
-        return true;
-    }
-}
-
 void ledger_got(struct crash_world *w, const void *bytes, size_t length,
                 const struct shmring_info *info)
 {
@@ -167,16 +154,15 @@ void ledger_got(struct crash_world *w, const void *bytes, size_t length,
     r->flags = (uint8_t)info->flags;
     r->deliveries = (uint8_t)info->deliveries;
     r->position = info->position;
-    if (info->flags & SHMRING_REDELIVERED)
-        return;
-    crash_check(w, in_order(m), "message %u of the %s comes out of turn", m.number,
-                source_names[m.source]);
-    last[m.source] = m.number + 1;
+    const enum oracle_verdict verdict =
+        oracle_receive(&order, &reader, name_of(m), info->flags & SHMRING_REDELIVERED);
+    crash_check(w, verdict == ORACLE_RIGHT, "message %u of the %s: %s", m.number,
+                source_names[m.source], oracle_says(verdict));
 }
 
 void ledger_forget(void)
 {
-    memset(last, 0, sizeof last);
+    reader = oracle_reader(false);
 }
 
 /* ---- Figures -------------------------------------------------------------------------------- */

@@ -19,7 +19,7 @@ enum source {
     SOURCES
 };
 
-enum { LEDGER_NUMBERS = 48, LEDGER_LONGEST = 40, LEDGER_BATCH = 3 };
+enum { LEDGER_NUMBERS = 48, LEDGER_MESSAGE = 36, LEDGER_LONGEST = 40, LEDGER_BATCH = 3 };
 
 struct message {
     enum source source;

@@ -8,33 +8,36 @@ crash_common = tests/prove/crash/crash.h \
 	tests/prove/crash/play.c tests/prove/crash/play.h \
 	tests/prove/crash/program.c tests/prove/crash/program.h \
 	tests/prove/crash/step.c tests/prove/crash/step.h
+crash_libs = tests/support/liboracle.la lib/libshmring-core.la
 # Symbols are bound at the start: else the first call of a function would take thousands of instructions.
 crash_ldflags = $(AM_LDFLAGS) -Wl,-z,now
 
+crash_spsc = tests/prove/crash/spsc.c tests/prove/crash/spsc.h tests/prove/crash/spsc_operations.c \
+	tests/prove/crash/spsc_participants.c
 suites += tests/prove/crash/spsc
-tests_prove_crash_spsc_SOURCES = tests/prove/crash/crash.c tests/prove/crash/spsc.c $(crash_common)
-tests_prove_crash_spsc_LDADD = lib/libshmring-core.la
+tests_prove_crash_spsc_SOURCES = tests/prove/crash/crash.c $(crash_spsc) $(crash_common)
+tests_prove_crash_spsc_LDADD = $(crash_libs)
 tests_prove_crash_spsc_LDFLAGS = $(crash_ldflags)
 
 crash_mpmc = tests/prove/crash/mpmc.c tests/prove/crash/mpmc.h tests/prove/crash/mpmc_operations.c \
 	tests/prove/crash/mpmc_participants.c tests/prove/crash/ledger.c tests/prove/crash/ledger.h
 suites += tests/prove/crash/mpmc
 tests_prove_crash_mpmc_SOURCES = tests/prove/crash/crash.c $(crash_mpmc) $(crash_common)
-tests_prove_crash_mpmc_LDADD = lib/libshmring-core.la
+tests_prove_crash_mpmc_LDADD = $(crash_libs)
 tests_prove_crash_mpmc_LDFLAGS = $(crash_ldflags)
 
 suites += tests/prove/crash/waits
 tests_prove_crash_waits_SOURCES = tests/prove/crash/waits.c tests/prove/crash/waits.h \
 	tests/prove/crash/sleepers.c tests/prove/crash/waits_operations.c $(crash_common)
-tests_prove_crash_waits_LDADD = lib/libshmring-core.la
+tests_prove_crash_waits_LDADD = $(crash_libs)
 tests_prove_crash_waits_LDFLAGS = $(crash_ldflags)
 
 crash_pairs = tests/prove/crash/pairs_spsc tests/prove/crash/pairs_mpmc
-tests_prove_crash_pairs_spsc_SOURCES = tests/prove/crash/pairs.c tests/prove/crash/spsc.c $(crash_common)
-tests_prove_crash_pairs_spsc_LDADD = lib/libshmring-core.la
+tests_prove_crash_pairs_spsc_SOURCES = tests/prove/crash/pairs.c $(crash_spsc) $(crash_common)
+tests_prove_crash_pairs_spsc_LDADD = $(crash_libs)
 tests_prove_crash_pairs_spsc_LDFLAGS = $(crash_ldflags)
 tests_prove_crash_pairs_mpmc_SOURCES = tests/prove/crash/pairs.c $(crash_mpmc) $(crash_common)
-tests_prove_crash_pairs_mpmc_LDADD = lib/libshmring-core.la
+tests_prove_crash_pairs_mpmc_LDADD = $(crash_libs)
 tests_prove_crash_pairs_mpmc_LDFLAGS = $(crash_ldflags)
 
 EXTRA_PROGRAMS += $(crash_pairs)

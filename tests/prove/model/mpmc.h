@@ -188,7 +188,11 @@ static inline void recover(struct actor *a, uint32_t dead)
 
 /* ---- What must hold at the end --------------------------------------------------------------- */
 
-/* May a consumer receive message b after a? Not if the same sender sent b before a. */
+/*
+ * May a consumer receive message b after a? Not if the same sender sent b before a. This is the
+ * rule of tests/support/oracle.h without its notes, each of which would be a step for GenMC to
+ * explore.
+ */
 static inline bool in_order(uint64_t a, uint64_t b)
 {
     return BEFORE(a | b) || a / 10 != b / 10 || a < b;

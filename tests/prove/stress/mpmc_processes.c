@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "messages.h"
+#include "oracle.h"
 #include "support.h"
 
 enum { CAPACITY = 64, LONGEST = 200 };
@@ -28,24 +29,14 @@ enum { NUMBERS = 1 << 24 };
 #define BOTH (SHMRING_PRODUCER | SHMRING_CONSUMER)
 
 /* What all processes know, in shared memory. Each word is true whenever its writer is killed. */
+static struct oracle *oracle; /* a stream is a producer and its successors */
 static struct journal {
     _Atomic int finish;
-    struct {
-        _Atomic uint32_t begun; /* it may have sent its messages before this one */
-        _Atomic uint32_t acked; /* it has sent its messages before this one: the calls returned */
-        _Atomic uint8_t unsure[NUMBERS];  /* its producer was killed between begun and acked */
-        _Atomic uint8_t plain[NUMBERS];   /* how often it was delivered without a flag */
-        _Atomic uint8_t flagged[NUMBERS]; /* ... and how often with the flag */
-    } from[PRODUCERS];
     _Atomic uint64_t steps[CHILDREN]; /* successful calls of a child and its predecessors */
 } * journal;
 
 static shmring_t *observer;
 static uint64_t state;
-
-struct stamp {
-    uint32_t producer, number;
-};
 
 /* ---- The children ---------------------------------------------------------------------------- */
 
@@ -53,32 +44,6 @@ struct role {
     int child;
     uint64_t seed;
 };
-
-static uint32_t length_of(struct stamp stamp)
-{
-    return (uint32_t)sizeof stamp + (stamp.number * 7 + stamp.producer) % (LONGEST - 7);
-}
-
-static void write_message(void *block, struct stamp stamp)
-{
-    memcpy(block, &stamp, sizeof stamp);
-    memcpy((char *)block + sizeof stamp, message_content(stamp.number),
-           length_of(stamp) - sizeof stamp);
-}
-
-/* Check that a message is whole, and that its producer had begun to send it. */
-static struct stamp read_message(const void *block, size_t len)
-{
-    struct stamp stamp;
-
-    child_assert(len >= sizeof stamp);
-    memcpy(&stamp, block, sizeof stamp);
-    child_assert(stamp.producer < PRODUCERS);
-    child_assert(stamp.number < atomic_load(&journal->from[stamp.producer].begun));
-    child_assert(len == length_of(stamp));
-    child_assert(message_is(stamp.number, (const char *)block + sizeof stamp, len - sizeof stamp));
-    return stamp;
-}
 
 static void did(int child)
 {
@@ -90,49 +55,46 @@ static bool is_result(int r)
     return r == 0 || r == -EAGAIN;
 }
 
-/* The next numbers: the producer notes them here before it sends them, and in acknowledge()
- * after. */
-static struct stamp begin(uint32_t producer, uint32_t count)
+static uint32_t length_of(uint64_t message)
 {
-    const uint32_t first = atomic_load(&journal->from[producer].begun);
-
-    atomic_store(&journal->from[producer].begun, first + count);
-    return (struct stamp){producer, first};
+    return oracle_length(message, LONGEST + 8);
 }
 
-/* COUNT of the messages were sent. The numbers of the others can be used again, because no consumer
- * has seen them. */
-static void acknowledge(struct stamp first, uint32_t count)
+/* The next messages: the producer notes them here before it sends them, and those that were sent by
+ * oracle_settle() after. The numbers of the others can be used again, because no consumer has seen
+ * them. */
+static uint64_t begin(uint32_t producer, uint64_t count)
 {
-    atomic_store(&journal->from[first.producer].begun, first.number + count);
-    atomic_store(&journal->from[first.producer].acked, first.number + count);
+    const uint64_t first = atomic_load(&oracle->sent[producer].begun);
+
+    oracle_begin(&oracle->sent[producer], first + count);
+    return oracle_name(producer, first);
 }
 
 static void send_one(shmring_t *q, uint32_t producer)
 {
     uint8_t bytes[LONGEST + 8];
-    const struct stamp stamp = begin(producer, 1);
+    const uint64_t message = begin(producer, 1);
 
-    write_message(bytes, stamp);
-    const int r = shmring_send(q, bytes, length_of(stamp));
+    oracle_write(message, bytes, length_of(message));
+    const int r = shmring_send(q, bytes, length_of(message));
     child_assert(is_result(r));
-    acknowledge(stamp, r == 0);
+    oracle_settle(&oracle->sent[producer], oracle_number(message) + (r == 0));
 }
 
 static void send_some(shmring_t *q, uint32_t producer)
 {
     uint8_t bytes[3][LONGEST + 8];
-    const struct stamp first = begin(producer, 3);
+    const uint64_t first = begin(producer, 3);
     struct iovec msgs[3];
 
     for (uint32_t i = 0; i < 3; i++) {
-        const struct stamp stamp = {producer, first.number + i};
-        write_message(bytes[i], stamp);
-        msgs[i] = (struct iovec){bytes[i], length_of(stamp)};
+        oracle_write(first + i, bytes[i], length_of(first + i));
+        msgs[i] = (struct iovec){bytes[i], length_of(first + i)};
     }
     const int n = shmring_send_batch(q, msgs, 3);
     child_assert(n > 0 || n == -EAGAIN);
-    acknowledge(first, n > 0 ? (uint32_t)n : 0);
+    oracle_settle(&oracle->sent[producer], oracle_number(first) + (n > 0 ? (uint64_t)n : 0));
 }
 
 /* Make some reservations, cancel one of them, and commit the others in another order. */
@@ -148,10 +110,10 @@ static void reserve_some(shmring_t *q, uint32_t producer)
             child_assert(shmring_cancel(q, block[n]) == 0);
             continue;
         }
-        const struct stamp stamp = begin(producer, 1);
-        write_message(block[n], stamp);
-        child_assert(shmring_commit(q, block[n], length_of(stamp)) == 0);
-        acknowledge(stamp, 1);
+        const uint64_t message = begin(producer, 1);
+        oracle_write(message, block[n], length_of(message));
+        child_assert(shmring_commit(q, block[n], length_of(message)) == 0);
+        oracle_settle(&oracle->sent[producer], oracle_number(message) + 1);
     }
 }
 
@@ -164,10 +126,10 @@ static int produce(void *argument)
     child_assert(shmring_dup(&q, observer, SHMRING_PRODUCER) == 0);
     while (!atomic_load(&journal->finish)) {
         static void (*const ways[])(shmring_t *, uint32_t) = {send_one, send_some, reserve_some};
-        const uint32_t before = atomic_load(&journal->from[producer].acked);
+        const uint64_t before = atomic_load(&oracle->sent[producer].done);
         child_assert(before <= NUMBERS - 4);
         ways[test_random_below(&role->seed, 3)](q, producer);
-        if (atomic_load(&journal->from[producer].acked) != before)
+        if (atomic_load(&oracle->sent[producer].done) != before)
             did(role->child);
         else
             sched_yield();
@@ -176,25 +138,19 @@ static int produce(void *argument)
     return 0;
 }
 
-/* Take messages, note them, and release them in another order. */
-static bool consume_some(shmring_t *q, uint32_t count, int64_t last[PRODUCERS])
+/* Take messages, have them judged, and release them in another order. */
+static bool consume_some(shmring_t *q, uint32_t count, struct oracle_reader *reader)
 {
     const void *block[4];
     struct shmring_info info;
     ssize_t len;
     uint32_t n = 0;
+    uint64_t message;
 
     while (n < count && (len = shmring_peek(q, &block[n], &info)) >= 0) {
-        const struct stamp stamp = read_message(block[n], (size_t)len);
         child_assert((info.flags == SHMRING_REDELIVERED) == (info.deliveries > 1));
-        if (info.flags) {
-            atomic_fetch_add(&journal->from[stamp.producer].flagged[stamp.number], 1);
-        } else {
-            child_assert(stamp.number > last[stamp.producer]);
-            last[stamp.producer] = stamp.number;
-            child_assert(atomic_fetch_add(&journal->from[stamp.producer].plain[stamp.number], 1) ==
-                         0);
-        }
+        child_judge(oracle_read(&message, block[n], (size_t)len, LONGEST + 8));
+        child_judge(oracle_receive(oracle, reader, message, info.flags));
         n++;
     }
     child_assert(n == count || len == -EAGAIN);
@@ -209,12 +165,12 @@ static bool consume_some(shmring_t *q, uint32_t count, int64_t last[PRODUCERS])
 static int consume(void *argument)
 {
     struct role *role = argument;
-    int64_t last[PRODUCERS] = {-1, -1, -1};
+    struct oracle_reader reader = oracle_reader(false);
     shmring_t *q;
 
     child_assert(shmring_dup(&q, observer, SHMRING_CONSUMER) == 0);
     while (!atomic_load(&journal->finish))
-        if (consume_some(q, 1 + test_random_below(&role->seed, 4), last))
+        if (consume_some(q, 1 + test_random_below(&role->seed, 4), &reader))
             did(role->child);
         else
             sched_yield();
@@ -228,13 +184,13 @@ static int come_and_go(void *argument)
     struct role *role = argument;
 
     while (!atomic_load(&journal->finish)) {
-        int64_t last[PRODUCERS] = {-1, -1, -1};
+        struct oracle_reader reader = oracle_reader(false);
         const void *message;
         shmring_t *q;
         void *block;
         child_assert(shmring_dup(&q, observer, BOTH) == 0);
         child_assert(is_result(shmring_reserve(q, LONGEST, &block)));
-        consume_some(q, 2, last);
+        consume_some(q, 2, &reader);
         child_assert(shmring_recover(q, NULL) >= 0);
         const uint32_t way = test_random_below(&role->seed, 8);
         if (way == 0 && shmring_peek(q, &message, NULL) >= 0)
@@ -259,17 +215,6 @@ static void start(int child)
                             &role);
 }
 
-/* A producer was killed: mark the messages that it had begun to send as unsure. */
-static void note_what_is_unsure(int child)
-{
-    if (child >= PRODUCERS)
-        return;
-    const uint32_t begun = atomic_load(&journal->from[child].begun);
-    for (uint32_t i = atomic_load(&journal->from[child].acked); i < begun; i++)
-        journal->from[child].unsure[i] = 1;
-    atomic_store(&journal->from[child].acked, begun);
-}
-
 /* Wait for a child's end. It may have been killed by the test or have exited, but no assertion and
  * no fault may have ended it. */
 static void bury(int child)
@@ -277,7 +222,8 @@ static void bury(int child)
     const int how = test_wait(pids[child]);
 
     cr_assert(how == 0 || how == -SIGKILL, "child %d: %d", child, how);
-    note_what_is_unsure(child);
+    if (child < PRODUCERS)
+        oracle_sender_died(oracle, (uint32_t)child);
 }
 
 /* Reap and replace children that have exited. */
@@ -355,7 +301,9 @@ static void start_all(void)
 {
     journal = mmap(NULL, sizeof *journal, PROT_READ | PROT_WRITE,
                    MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    cr_assert_neq(journal, MAP_FAILED);
+    oracle = oracle_new(PRODUCERS, NUMBERS);
+    cr_assert(journal != MAP_FAILED && oracle);
+    oracle_receiver_may_die(oracle);
     observer = test_create_mpmc("memfd:test", 0, CAPACITY, LONGEST + 8);
     for (int i = 0; i < CHILDREN; i++)
         start(i);
@@ -376,8 +324,9 @@ static void end_all(bool killing)
  * in. */
 static void check_conservation(void)
 {
-    int64_t last[PRODUCERS] = {-1, -1, -1};
+    struct oracle_reader reader = oracle_reader(false);
     struct shmring_stat st;
+    uint64_t lost, came;
     shmring_t *q;
 
     cr_assert_eq(shmring_dup(&q, observer, BOTH), 0);
@@ -385,15 +334,11 @@ static void check_conservation(void)
     cr_assert_eq(shmring_stat(q, &st), 0);
     cr_assert_eq(st.dead, 0);
     cr_assert_eq(st.participants, 1);
-    while (consume_some(q, 1, last))
+    while (consume_some(q, 1, &reader))
         ;
-    for (int p = 0; p < PRODUCERS; p++)
-        for (uint32_t i = 0; i < journal->from[p].begun; i++) {
-            cr_assert_leq(journal->from[p].plain[i], 1, "message %d.%u came twice", p, i);
-            cr_assert(journal->from[p].plain[i] || journal->from[p].flagged[i] ||
-                          journal->from[p].unsure[i],
-                      "message %d.%u was lost", p, i);
-        }
+    cr_assert_eq(oracle_end_all(oracle, &lost, &came), ORACLE_RIGHT, "message %d.%d was lost",
+                 (int)oracle_stream(lost), (int)oracle_number(lost));
+    cr_assert_gt(came, 0);
     for (int i = 0; i <= CAPACITY; i++)
         cr_assert_eq(shmring_send(q, "x", 1), i < CAPACITY ? 0 : -EAGAIN, "%d fit", i);
     shmring_close(&q);
@@ -410,6 +355,7 @@ static void rounds(int kills, int kills_a_round, void (*round)(int kills))
         round(kills < kills_a_round ? kills : kills_a_round);
         check_conservation();
         munmap(journal, sizeof *journal);
+        oracle_free(oracle);
         shmring_close(&observer);
     }
     alarm(0);

@@ -19,22 +19,15 @@
 #include <time.h>
 
 #include "messages.h"
+#include "oracle.h"
 #include "support.h"
 
 enum { KILLS = 1000, STOPS = 100, BATCH = 8, LONGEST_EVER = 1 << 14 };
 
-/* Messages are numbered from 0. Each of these fields is the number of the first message that it
- * does not cover. */
+static struct oracle *oracle; /* one stream, whose sender notes there what it sends */
 static struct diary {
-    /* Producer: stored before a call that may commit the messages before this one. */
-    _Atomic uint64_t to_commit;
-    _Atomic uint64_t committed; /* ... and this one when the call has returned */
-    /* Consumer: stored before a call that may take the messages before this one. */
-    _Atomic uint64_t to_take;
-    _Atomic uint64_t given; /* ... and this one when peek has returned */
-    /* Stored before a call that releases or receives the messages before this one. */
-    _Atomic uint64_t to_retire;
-    _Atomic uint64_t retired;         /* ... and this one when the call has returned */
+    struct oracle_span taken;         /* by peek or by receiving; done: what peek has given */
+    struct oracle_span retired;       /* by release or by receiving */
     _Atomic uint64_t sends, receives; /* calls that returned, -EAGAIN included */
     _Atomic uint64_t redelivered;
     _Atomic bool finish;
@@ -42,24 +35,35 @@ static struct diary {
 
 static char name[TEST_NAME_SIZE];
 static shmring_t *observer;
-static uint64_t seed, random_state;
+static uint64_t random_state;
 static uint32_t longest;
 
 static uint32_t length_of(uint64_t number)
 {
-    return message_length(seed, number, longest);
+    return oracle_length(number, longest);
 }
 
 /* ---- The producer ---------------------------------------------------------------------------- */
 
 static int send_batch(shmring_t *q, uint64_t number, int n)
 {
+    static uint8_t bufs[BATCH][LONGEST_EVER];
     struct iovec batch[BATCH];
 
-    for (int i = 0; i < n; i++)
-        batch[i] = (struct iovec){(void *)(uintptr_t)message_content(number + (uint64_t)i),
-                                  length_of(number + (uint64_t)i)};
+    for (int i = 0; i < n; i++, number++) {
+        batch[i] = (struct iovec){bufs[i], length_of(number)};
+        oracle_write(number, bufs[i], batch[i].iov_len);
+    }
     return shmring_send_batch(q, batch, n);
+}
+
+static int send_one(shmring_t *q, uint64_t number)
+{
+    static uint8_t buf[LONGEST_EVER];
+
+    oracle_write(number, buf, length_of(number));
+    const int r = shmring_send(q, buf, length_of(number));
+    return r < 0 ? r : 1;
 }
 
 static int send_in_place(shmring_t *q, uint64_t number)
@@ -70,7 +74,7 @@ static int send_in_place(shmring_t *q, uint64_t number)
 
     if (r < 0)
         return r;
-    memcpy(msg, message_content(number), len);
+    oracle_write(number, msg, len);
     child_assert(shmring_commit(q, msg, len) == 0);
     return 1;
 }
@@ -82,13 +86,11 @@ static uint64_t send_some(shmring_t *q, uint64_t number, uint64_t *random)
     const int n = kind == 1 ? (int)test_random_below(random, BATCH) + 1 : 1;
     int r;
 
-    diary->to_commit = number + (uint64_t)n;
-    r = kind == 0   ? shmring_send(q, message_content(number), length_of(number))
+    oracle_begin(&oracle->sent[0], number + (uint64_t)n);
+    r = kind == 0   ? send_one(q, number)
         : kind == 1 ? send_batch(q, number, n)
                     : send_in_place(q, number);
-    child_assert(r >= 0 || r == -EAGAIN);
-    if (kind == 0 && r == 0)
-        r = 1;
+    child_assert(r > 0 || r == -EAGAIN);
     diary->sends++;
     return r > 0 ? (uint64_t)r : 0;
 }
@@ -101,15 +103,12 @@ static int produce(void *arg)
 
     child_assert(shmring_open(&q, name, SHMRING_PRODUCER) == 0);
     child_assert(shmring_stat(q, &st) == 0);
-    /* `sent` is at least what the last producer knew that it had sent, and at most what it was
-     * about to send. */
-    child_assert(st.sent >= diary->committed);
-    child_assert(st.sent <= diary->to_commit);
-    diary->committed = number = st.sent;
+    child_judge(oracle_resume(&oracle->sent[0], st.sent));
+    number = st.sent;
     while (!diary->finish) {
         const uint64_t n = send_some(q, number, &random);
         number += n;
-        diary->committed = number;
+        oracle_settle(&oracle->sent[0], number);
         if (n == 0)
             sched_yield();
     }
@@ -121,78 +120,81 @@ static int produce(void *arg)
 
 struct consumer {
     shmring_t *q;
-    uint64_t number;   /* next message */
-    uint64_t flagged;  /* messages before this one must have the flag */
-    uint64_t may_flag; /* messages before this one may have it */
+    struct oracle_reader reader;
+    uint64_t given; /* the messages before this one were given to one that died: see peek_some() */
 };
 
-static void about_to_take(uint64_t number)
+static void judge(struct consumer *c, const void *bytes, size_t len, bool flagged)
 {
-    if (diary->to_take < number)
-        diary->to_take = number;
+    uint64_t message;
+
+    child_judge(oracle_read(&message, bytes, len, longest));
+    child_judge(oracle_receive(oracle, &c->reader, message, flagged));
+}
+
+/* It is about to receive the messages before this one, without being told which are flagged. */
+static void about_to_receive(struct consumer *c, uint64_t end)
+{
+    oracle_begin(&diary->taken, end);
+    oracle_begin(&diary->retired, end);
+    c->reader.must_flag = 0;
 }
 
 static uint64_t receive_one(struct consumer *c)
 {
     static uint8_t buf[LONGEST_EVER];
+    const uint64_t number = c->reader.next[0];
 
-    about_to_take(c->number + 1);
-    diary->to_retire = c->number + 1;
+    about_to_receive(c, number + 1);
     const ssize_t len = shmring_recv(c->q, buf, sizeof buf);
     diary->receives++;
     child_assert(len >= 0 || len == -EAGAIN);
     if (len < 0)
         return 0;
-    diary->retired = c->number + 1;
-    child_assert(len == (ssize_t)length_of(c->number));
-    child_assert(message_is(c->number, buf, (size_t)len));
+    oracle_reach(&diary->retired, number + 1);
+    judge(c, buf, (size_t)len, false);
     return 1;
 }
 
 static uint64_t receive_batch(struct consumer *c)
 {
     static uint8_t bufs[BATCH][LONGEST_EVER];
+    const uint64_t number = c->reader.next[0];
     struct iovec batch[BATCH];
 
     for (int i = 0; i < BATCH; i++)
         batch[i] = (struct iovec){bufs[i], LONGEST_EVER};
-    about_to_take(c->number + BATCH);
-    diary->to_retire = c->number + BATCH;
+    about_to_receive(c, number + BATCH);
     const int n = shmring_recv_batch(c->q, batch, BATCH);
     diary->receives++;
     child_assert(n > 0 || n == -EAGAIN);
     if (n < 0)
         return 0;
-    diary->retired = c->number + (uint64_t)n;
-    for (int i = 0; i < n; i++) {
-        const uint64_t number = c->number + (uint64_t)i;
-        child_assert(batch[i].iov_len == length_of(number));
-        child_assert(message_is(number, bufs[i], batch[i].iov_len));
-    }
+    oracle_reach(&diary->retired, number + (uint64_t)n);
+    for (int i = 0; i < n; i++)
+        judge(c, bufs[i], batch[i].iov_len, false);
     return (uint64_t)n;
 }
 
 /* Take up to BATCH messages and hold them. Returns their number. */
-static uint64_t peek_some(struct consumer *c, const void *msgs[BATCH])
+static int peek_some(struct consumer *c, const void *msgs[BATCH], size_t lengths[BATCH])
 {
-    uint64_t n = 0;
+    int n = 0;
 
     for (; n < BATCH; n++) {
-        const uint64_t number = c->number + n;
+        const uint64_t number = c->reader.next[0];
         struct shmring_info info;
-        about_to_take(number + 1);
+        oracle_begin(&diary->taken, number + 1);
         const ssize_t len = shmring_peek(c->q, &msgs[n], &info);
         diary->receives++;
         child_assert(len >= 0 || len == -EAGAIN);
         if (len < 0)
             break;
-        if (diary->given <= number)
-            diary->given = number + 1;
-        child_assert(len == (ssize_t)length_of(number));
-        child_assert(message_is(number, msgs[n], (size_t)len));
-        child_assert(info.deliveries > 1 || number >= c->flagged);
-        child_assert(info.deliveries == 1 || number < c->may_flag);
+        oracle_reach(&diary->taken, number + 1);
+        lengths[n] = (size_t)len;
         child_assert((info.flags == SHMRING_REDELIVERED) == (info.deliveries > 1));
+        c->reader.must_flag = c->given;
+        judge(c, msgs[n], lengths[n], info.flags);
         diary->redelivered += info.deliveries > 1;
     }
     return n;
@@ -200,40 +202,42 @@ static uint64_t peek_some(struct consumer *c, const void *msgs[BATCH])
 
 static uint64_t receive_in_place(struct consumer *c)
 {
+    const uint64_t number = c->reader.next[0];
     const void *msgs[BATCH];
-    const uint64_t n = peek_some(c, msgs);
+    size_t lengths[BATCH];
+    const int n = peek_some(c, msgs, lengths);
 
-    for (uint64_t i = 0; i < n; i++) {
-        child_assert(message_is(c->number + i, msgs[i], length_of(c->number + i)));
-        diary->to_retire = c->number + i + 1;
+    for (int i = 0; i < n; i++) {
+        uint64_t message;
+        child_judge(oracle_read(&message, msgs[i], lengths[i], longest)); /* still */
+        child_assert(message == number + (uint64_t)i);
+        oracle_begin(&diary->retired, number + (uint64_t)i + 1);
         child_assert(shmring_release(c->q, msgs[i]) == 0);
-        diary->retired = c->number + i + 1;
+        oracle_reach(&diary->retired, number + (uint64_t)i + 1);
     }
-    return n;
+    return (uint64_t)n;
 }
 
 static int consume(void *arg)
 {
     uint64_t random = *(const uint64_t *)arg;
+    struct consumer c = {.reader = oracle_reader(true)};
     struct shmring_stat st;
-    struct consumer c;
 
     child_assert(shmring_open(&c.q, name, SHMRING_CONSUMER) == 0);
     child_assert(shmring_stat(c.q, &st) == 0);
-    child_assert(st.received >= diary->retired);
-    child_assert(st.received <= diary->to_retire);
-    diary->retired = c.number = st.received;
+    child_judge(oracle_resume(&diary->retired, st.received));
+    c.reader.next[0] = st.received;
     /* The last consumer may have died while it received this message, before it wrote that into the
      * diary. */
-    about_to_take(c.number + 1);
-    c.flagged = diary->given;
-    c.may_flag = diary->to_take;
+    oracle_begin(&diary->taken, st.received + 1);
+    c.given = diary->taken.done;
+    c.reader.may_flag = diary->taken.begun;
     while (!diary->finish) {
         const uint32_t kind = test_random_below(&random, 6);
         const uint64_t n = kind == 0   ? receive_one(&c)
                            : kind == 1 ? receive_batch(&c)
                                        : receive_in_place(&c);
-        c.number += n;
         if (n == 0)
             sched_yield();
     }
@@ -290,13 +294,14 @@ static void let_work(pid_t pid, const _Atomic uint64_t *calls)
 
 static void begin(uint64_t capacity, uint32_t longest_message)
 {
-    seed = random_state = test_seed();
+    random_state = test_seed();
     longest = longest_message;
     test_name(name);
     diary = mmap(NULL, sizeof *diary, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    cr_assert_neq(diary, MAP_FAILED);
+    oracle = oracle_new(1, 0);
+    cr_assert(diary != MAP_FAILED && oracle);
+    oracle_receiver_may_die(oracle);
     observer = test_create(name, 0, capacity);
-    message_content(0);
     producer = start(produce);
     consumer = start(consume);
 }
@@ -305,7 +310,7 @@ static void begin(uint64_t capacity, uint32_t longest_message)
 static void end(void)
 {
     struct shmring_stat st;
-    struct consumer c = {.may_flag = UINT64_MAX};
+    struct consumer c = {.reader = oracle_reader(true)};
     shmring_t *q;
 
     diary->finish = true;
@@ -313,16 +318,17 @@ static void end(void)
     cr_assert_eq(test_wait(consumer), 0);
     diary->finish = false;
     cr_assert_eq(shmring_stat(observer, &st), 0);
-    cr_assert_eq(st.sent, diary->committed);
-    cr_assert_eq(st.received, diary->retired);
+    cr_assert_eq(st.sent, oracle->sent[0].done);
+    cr_assert_eq(st.received, diary->retired.done);
     cr_assert_eq(st.depth, st.sent - st.received);
     cr_assert_eq(st.dead, 0);
 
     cr_assert_eq(shmring_open(&q, name, SHMRING_PRODUCER | SHMRING_CONSUMER), 0);
     c.q = q;
-    for (c.number = st.received; c.number < st.sent; c.number++)
-        cr_assert_eq(receive_one(&c), 1);
-    cr_assert_eq(receive_one(&c), 0);
+    c.reader.next[0] = st.received;
+    while (receive_one(&c))
+        continue;
+    cr_assert_eq(oracle_end(oracle, &c.reader), ORACLE_RIGHT);
     cr_assert_eq(shmring_stat(observer, &st), 0);
     cr_assert_eq(st.depth, 0);
     cr_assert_eq(st.depth_bytes, 0);
@@ -333,6 +339,7 @@ static void end(void)
     shmring_close(&q);
     shmring_close(&observer);
     munmap(diary, sizeof *diary);
+    oracle_free(oracle);
 }
 
 static void kill_producer(void)

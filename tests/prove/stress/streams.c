@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Streams as fast as they go, of messages with a number and a checksum. Meanwhile participants are
+ * Streams as fast as they go, of messages with a name and its checksum. Meanwhile participants are
  * killed, stopped and replaced at random moments, and another process takes memory, descriptors and
  * processor time. Every message comes in order: once, or again with the flag.
  *
@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "messages.h"
+#include "oracle.h"
 #include "support.h"
 
 enum { PRODUCERS = 2, CONSUMERS = 2, MEMBERS = PRODUCERS + CONSUMERS, BATCH = 32, HELD = 8 };
@@ -31,30 +32,15 @@ enum { MOST_QUIET_US = 20000 };
 #define USUALLY UINT64_C(10000000)
 
 struct message {
-    uint64_t number, checksum;
+    uint64_t name, checksum; /* as oracle_write() makes them */
 };
 
-static uint64_t checksum_of(uint64_t number)
-{
-    return test_random(&number);
-}
+/* ---- What all processes know ----------------------------------------------------------------- */
 
-/* ---- What all processes know
- * --------------------------------------------------------------------------- */
-
-/* What happened to a message. */
-enum { PLAIN = 1, FLAGGED = 2, UNSURE = 4 };
-
+static struct oracle *oracle;
 static struct journal {
-    /* spsc: the messages before to_send may have been sent, those before sent were; those before
-     * to_receive may have been received, those before received were. */
-    _Atomic uint64_t to_send, sent, to_receive, received;
-    /* mpmc: the same for each producer and its successors. */
-    struct {
-        _Atomic uint32_t begun, acked;
-        _Atomic uint8_t what[ROUND + BATCH];
-    } from[PRODUCERS];
-    _Atomic bool finish; /* consumers end when no more messages come */
+    struct oracle_span received; /* spsc */
+    _Atomic bool finish;         /* mpmc: consumers end when no more messages come */
 } * journal;
 
 static char name[TEST_NAME_SIZE];
@@ -68,17 +54,25 @@ static uint64_t messages(uint64_t part)
     return (given ? strtoull(given, NULL, 10) : USUALLY) / part;
 }
 
-static void open_journal(void)
+static void open_journal(uint32_t streams, uint64_t numbers)
 {
-    journal = mmap(NULL, sizeof *journal, PROT_READ | PROT_WRITE,
-                   MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    cr_assert_neq(journal, MAP_FAILED);
+    journal =
+        mmap(NULL, sizeof *journal, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    oracle = oracle_new(streams, numbers);
+    cr_assert(journal != MAP_FAILED && oracle);
+    oracle_receiver_may_die(oracle);
 }
 
-static void fill_batch(struct message m[BATCH], struct iovec batch[BATCH], uint64_t number)
+static void close_journal(void)
+{
+    munmap(journal, sizeof *journal);
+    oracle_free(oracle);
+}
+
+static void fill_batch(struct message m[BATCH], struct iovec batch[BATCH], uint64_t first)
 {
     for (uint64_t i = 0; i < BATCH; i++) {
-        m[i] = (struct message){number + i, checksum_of(number + i)};
+        oracle_write(first + i, &m[i], sizeof m[i]);
         batch[i] = (struct iovec){&m[i], sizeof m[i]};
     }
 }
@@ -120,8 +114,7 @@ static int press(void *unused)
     }
 }
 
-/* ---- Disturbing the processes
- * ---------------------------------------------------------------------------- */
+/* ---- Disturbing the processes ---------------------------------------------------------------- */
 
 static struct member {
     int (*body)(void *);
@@ -140,25 +133,14 @@ static void nap(void)
     nanosleep(&(struct timespec){.tv_nsec = ns}, NULL);
 }
 
-/* mpmc: mark the messages that the killed producer was sending: they may or may not have been
- * sent. */
-static void note_what_is_unsure(int i)
-{
-    if (i >= PRODUCERS)
-        return;
-    const uint32_t begun = journal->from[i].begun;
-    for (uint32_t n = journal->from[i].acked; n < begun; n++)
-        journal->from[i].what[n] |= UNSURE;
-    journal->from[i].acked = begun;
-}
-
 static void bury(int i)
 {
     const int how = test_wait(members[i].pid);
 
     cr_assert(how == 0 || how == -SIGKILL, "%d: see above", how);
     members[i].pid = 0;
-    note_what_is_unsure(i);
+    if (oracle->numbers && i < PRODUCERS)
+        oracle_sender_died(oracle, (uint32_t)i);
     if (how != 0)
         start(i);
 }
@@ -220,17 +202,17 @@ static int spsc_produce(void *unused)
     (void)unused;
     child_assert(shmring_open(&q, name, SHMRING_PRODUCER) == 0);
     child_assert(shmring_stat(q, &st) == 0);
-    child_assert(st.sent >= journal->sent && st.sent <= journal->to_send);
+    child_judge(oracle_resume(&oracle->sent[0], st.sent));
     for (uint64_t number = st.sent; number < total;) {
-        fill_batch(m, batch, number);
-        journal->to_send = number + BATCH;
+        fill_batch(m, batch, oracle_name(0, number));
+        oracle_begin(&oracle->sent[0], number + BATCH);
         const int n = shmring_send_batch(q, batch, BATCH);
         child_assert(n > 0 || n == -EAGAIN);
         if (n < 0)
             sched_yield();
         else
             number += (uint64_t)n;
-        atomic_store_explicit(&journal->sent, number, memory_order_release);
+        oracle_settle(&oracle->sent[0], number);
     }
     shmring_close(&q);
     return 0;
@@ -238,28 +220,31 @@ static int spsc_produce(void *unused)
 
 static int spsc_consume(void *unused)
 {
+    struct oracle_reader reader = oracle_reader(true);
     struct message m[BATCH];
     struct iovec batch[BATCH];
     struct shmring_stat st;
+    uint64_t message;
     shmring_t *q;
 
     (void)unused;
     child_assert(shmring_open(&q, name, SHMRING_CONSUMER) == 0);
     child_assert(shmring_stat(q, &st) == 0);
-    child_assert(st.received >= journal->received && st.received <= journal->to_receive);
-    for (uint64_t number = st.received; number < total;) {
+    child_judge(oracle_resume(&journal->received, st.received));
+    reader.next[0] = st.received;
+    while (reader.next[0] < total) {
         for (int i = 0; i < BATCH; i++)
             batch[i] = (struct iovec){&m[i], sizeof m[i]};
-        journal->to_receive = number + BATCH;
+        oracle_begin(&journal->received, reader.next[0] + BATCH);
         const int n = shmring_recv_batch(q, batch, BATCH);
         child_assert(n > 0 || n == -EAGAIN);
         if (n < 0)
             sched_yield();
-        for (int i = 0; i < n; i++, number++) {
-            child_assert(batch[i].iov_len == sizeof m[i] && m[i].number == number);
-            child_assert(m[i].checksum == checksum_of(number));
+        for (int i = 0; i < n; i++) {
+            child_judge(oracle_read(&message, &m[i], batch[i].iov_len, 0));
+            child_judge(oracle_receive(oracle, &reader, message, false));
         }
-        atomic_store_explicit(&journal->received, number, memory_order_release);
+        oracle_settle(&journal->received, reader.next[0]);
     }
     shmring_close(&q);
     return 0;
@@ -272,7 +257,7 @@ Test(streams, spsc)
     state = test_seed();
     total = messages(1);
     test_name(name);
-    open_journal();
+    open_journal(1, 0);
     shmring_t *observer = test_create(name, 0, 1 << 18);
     const pid_t pressure = test_fork(press, NULL);
     members[0].body = spsc_produce;
@@ -286,16 +271,10 @@ Test(streams, spsc)
     cr_assert_geq(st.received, total);
     report(st.received);
     shmring_close(&observer);
-    munmap(journal, sizeof *journal);
+    close_journal();
 }
 
 /* ---- MPMC ------------------------------------------------------------------------------------ */
-
-/* The upper half of a message's number names its producer. */
-static uint64_t numbered(uint32_t producer, uint32_t number)
-{
-    return (uint64_t)producer << 32 | number;
-}
 
 static int mpmc_produce(void *which)
 {
@@ -305,14 +284,14 @@ static int mpmc_produce(void *which)
     shmring_t *q;
 
     child_assert(shmring_open(&q, name, SHMRING_PRODUCER) == 0);
-    for (uint32_t number = journal->from[producer].begun; number < ROUND;) {
-        fill_batch(m, batch, numbered(producer, number));
-        journal->from[producer].begun = number + BATCH;
+    struct oracle_span *sent = &oracle->sent[producer];
+    for (uint64_t number = sent->begun; number < ROUND;) {
+        fill_batch(m, batch, oracle_name(producer, number));
+        oracle_begin(sent, number + BATCH);
         const int n = shmring_send_batch(q, batch, BATCH);
         child_assert(n > 0 || n == -EAGAIN);
-        number += n > 0 ? (uint32_t)n : 0;
-        journal->from[producer].begun = number;
-        atomic_store_explicit(&journal->from[producer].acked, number, memory_order_release);
+        number += n > 0 ? (uint64_t)n : 0;
+        oracle_settle(sent, number);
         if (n < 0)
             sched_yield();
     }
@@ -320,25 +299,18 @@ static int mpmc_produce(void *which)
     return 0;
 }
 
-/* Note the messages received, and release them. False: the queue is empty. */
-static bool consume_some(shmring_t *q, int64_t last[PRODUCERS])
+/* Have the messages judged that have come, and release them. False: the queue is empty. */
+static bool consume_some(shmring_t *q, struct oracle_reader *reader)
 {
     const void *held[HELD];
     struct shmring_info info;
+    uint64_t message;
     ssize_t len = 0;
     int n = 0;
 
     for (; n < HELD && (len = shmring_peek(q, &held[n], &info)) >= 0; n++) {
-        const struct message *m = held[n];
-        child_assert(len == sizeof *m && m->checksum == checksum_of(m->number));
-        const uint32_t producer = (uint32_t)(m->number >> 32), number = (uint32_t)m->number;
-        child_assert(producer < PRODUCERS && number < journal->from[producer].begun);
-        const uint8_t before =
-            atomic_fetch_or_explicit(&journal->from[producer].what[number],
-                                     info.flags ? FLAGGED : PLAIN, memory_order_relaxed);
-        child_assert(info.flags || (!(before & PLAIN) && number > last[producer]));
-        if (!info.flags)
-            last[producer] = number;
+        child_judge(oracle_read(&message, held[n], (size_t)len, 0));
+        child_judge(oracle_receive(oracle, reader, message, info.flags));
     }
     child_assert(len >= 0 || len == -EAGAIN);
     for (int i = 0; i < n; i++)
@@ -348,14 +320,14 @@ static bool consume_some(shmring_t *q, int64_t last[PRODUCERS])
 
 static int mpmc_consume(void *unused)
 {
-    int64_t last[PRODUCERS] = {-1, -1};
+    struct oracle_reader reader = oracle_reader(false);
     shmring_t *q;
 
     (void)unused;
     child_assert(shmring_open(&q, name, SHMRING_CONSUMER) == 0);
     for (;;) {
         const bool finish = journal->finish; /* read before the queue is polled for the last time */
-        if (!consume_some(q, last)) {
+        if (!consume_some(q, &reader)) {
             if (finish)
                 break;
             sched_yield();
@@ -365,26 +337,13 @@ static int mpmc_consume(void *unused)
     return 0;
 }
 
-/* Check that each message came, or may not have been sent. Returns how many came. */
-static uint64_t count_round(void)
-{
-    uint64_t count = 0;
-
-    for (int p = 0; p < PRODUCERS; p++)
-        for (uint32_t n = 0; n < journal->from[p].begun; n++) {
-            const uint8_t what = journal->from[p].what[n];
-            cr_assert(what, "message %u of producer %d was lost", n, p);
-            count += (what & (PLAIN | FLAGGED)) != 0;
-        }
-    return count;
-}
-
 static uint64_t play_round(void)
 {
-    int64_t last[PRODUCERS] = {-1, -1};
+    struct oracle_reader reader = oracle_reader(false);
+    uint64_t lost, count;
     shmring_t *q;
 
-    open_journal();
+    open_journal(PRODUCERS, ROUND + BATCH);
     for (int i = 0; i < MEMBERS; i++) {
         members[i].body = i < PRODUCERS ? mpmc_produce : mpmc_consume;
         start(i);
@@ -394,11 +353,13 @@ static uint64_t play_round(void)
     disturb_until_ended(PRODUCERS, MEMBERS, MEMBERS);
     cr_assert_eq(shmring_open(&q, name, SHMRING_CONSUMER), 0);
     cr_assert_geq(shmring_recover(q, NULL), 0);
-    while (consume_some(q, last))
+    while (consume_some(q, &reader))
         continue;
     shmring_close(&q);
-    const uint64_t count = count_round();
-    munmap(journal, sizeof *journal);
+    cr_assert_eq(oracle_end_all(oracle, &lost, &count), ORACLE_RIGHT,
+                 "message %u of producer %u was lost", (unsigned)oracle_number(lost),
+                 oracle_stream(lost));
+    close_journal();
     return count;
 }
 
