@@ -10,7 +10,7 @@
  * goes on with the messages that it did not release.
  */
 #include <errno.h>
-#include <poll.h>
+#include <pthread.h>
 #include <shmring/shmring.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,30 +68,48 @@ static int fail(const char *what)
     return 1;
 }
 
+struct server {
+    int listener;
+    int segment; /* the queue's descriptor */
+};
+
+/* A thread: passes the queue to each client that connects. It does not use the handle, because a
+ * handle is for one thread at a time. */
+static void *welcome(void *argument)
+{
+    const struct server *server = argument;
+
+    for (;;) {
+        int client = accept(server->listener, NULL, NULL);
+        if (client < 0 && errno != EINTR && errno != ECONNABORTED)
+            exit(fail(strerror(errno)));
+        if (client < 0)
+            continue;
+        if (send_fd(client, server->segment) < 0)
+            perror("pass_fd: sending the descriptor");
+        close(client);
+    }
+}
+
 static int serve(int listener)
 {
     struct shmring_config config = {
         .kind = SHMRING_SPSC, .flags = SHMRING_PRODUCER, .capacity = 4096};
+    struct server server = {.listener = listener};
+    pthread_t thread;
     shmring_t *q;
 
     if (shmring_create(&q, "memfd:ticker", &config) < 0)
         return fail(shmring_strerror_detail());
-    for (unsigned tick = 0;;) {
-        struct pollfd pollfd = {.fd = listener, .events = POLLIN};
-        if (poll(&pollfd, 1, 1) > 0) { /* waits a millisecond for a client */
-            int client = accept(listener, NULL, NULL);
-            if (client >= 0) {
-                if (send_fd(client, shmring_segment_fd(q)) < 0)
-                    perror("pass_fd: sending the descriptor");
-                close(client);
-            }
-        }
+    server.segment = shmring_segment_fd(q);
+    int rc = pthread_create(&thread, NULL, welcome, &server);
+    if (rc != 0)
+        return fail(strerror(rc));
+    for (unsigned tick = 0;; tick++) {
         char text[32];
         int n = snprintf(text, sizeof text, "tick %u", tick);
-        int rc = shmring_send(q, text, (size_t)n);
-        if (rc == 0)
-            tick++;
-        else if (rc != -EAGAIN) /* -EAGAIN: full until a client comes */
+        /* Sleeps while the queue is full, until a client comes. */
+        if (shmring_send_wait(q, text, (size_t)n, NULL) < 0)
             return fail(shmring_strerror_detail());
     }
 }

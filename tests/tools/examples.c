@@ -245,6 +245,7 @@ Test(examples, pass_fd)
         pause_until(&deadline, "the server to listen");
     }
 
+    test_await_sleep(server.pid); /* the queue is full, and nobody takes anything from it */
     struct program client = EXAMPLE("examples/pass_fd", "fetch", path, "1000000000");
     program_await_output(&client, "tick 5\n");
     EXPECT(ended(EXAMPLE("examples/pass_fd", "fetch", path, "1")), 1, "", "pass_fd: ");
