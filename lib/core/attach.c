@@ -175,7 +175,7 @@ int shmr_attach(shmring_t *q, unsigned flags, bool by_name)
         r = shmr_segment_touch(&q->map, flags);
     if (r == 0 && q->roles) {
         shmr_wait_init(q, flags);
-        q->notifier = shmr_notifier_path(q->fd, q->header.created_ns);
+        shmr_notifier_find(q, q->fd);
     }
     if (r == 0 && q->roles)
         r = q->geometry.type->join(q);

@@ -23,6 +23,8 @@ struct shmr_waiting {
     uint32_t pauses;      /* this many pauses last for SHMR_BACK_OFF_NS */
     bool unsure;          /* at the last arming: SHMRING_FUTEX_UNSURE */
     bool no_waitv;        /* futex_waitv(2) does not work here */
+    bool stands_still;    /* the clock, by shmr_wait_now() */
+    int64_t seen;         /* the time when a wait last checked whether a recheck is due, ns */
     int64_t skew;         /* ns that the clock lags behind the kernel's, see wait/waiting.c */
     int64_t rechecked;    /* the last recheck: CLOCK_MONOTONIC with the skew, ns */
     int64_t name_checked; /* the last check of the name: likewise */
@@ -40,6 +42,13 @@ struct shmr_polled {
     int64_t armed, limit; /* when the timer was set, and for how long, ns */
 };
 
+/* The directory of the notifiers, and the root directory, when the handle attached: see
+ * lib/wait/notifier.c. An inode of 0: not known. */
+struct shmr_place {
+    dev_t device, root_device;
+    ino_t inode, root_inode;
+};
+
 /* State of a sweep. It recovers a dead row in parts, and releases the row's lock between two
  * parts. */
 struct shmr_sweep {
@@ -49,7 +58,9 @@ struct shmr_sweep {
                                  finished this recovery, and the row has a new owner */
     uint64_t next;            /* block */
     struct shmr_recovered done;
-    int error; /* errno that kept the last sweep from recovering a dead participant; 0: none */
+    uint64_t seen;  /* the coarse time at the last call of shmr_sweep(), ns */
+    uint32_t calls; /* in which that time has not changed */
+    int error;      /* errno that kept the last sweep from recovering a dead participant; 0: none */
 };
 
 struct shmring {
@@ -99,6 +110,7 @@ struct shmring {
     uint64_t peers_before[SHMR_EVENTS];
     struct shmr_polled polled[SHMR_EVENTS];
     char *notifier; /* a path from shmr_notifier_path() */
+    struct shmr_place notifier_in;
 #ifdef SHMRING_CHECKS
     _Atomic(const void *) user; /* the thread that is in a call on this handle */
 #endif

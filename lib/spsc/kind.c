@@ -282,7 +282,7 @@ static int repair(const shmring_t *q, uint32_t row)
         r = producer ? resume_producer(successor) : resume_consumer(successor);
     if (r == 0) {
         shmr_wait_init(successor, 0);
-        successor->notifier = shmr_notifier_path(q->fd, q->header.created_ns);
+        shmr_notifier_find(successor, q->fd);
         successor->attached = successor->roles;
         shmr_attach_leave(successor);
     }

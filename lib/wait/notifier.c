@@ -41,6 +41,47 @@ char *shmr_notifier_path(int segment, int64_t created_ns)
     return path;
 }
 
+/* Set *st to what the directory of that path is. */
+static bool stat_directory(const char *path, struct stat *st)
+{
+    char directory[PATH_MAX + 1];
+    const char *slash = strrchr(path, '/');
+
+    snprintf(directory, sizeof directory, "%.*s", (int)(slash + 1 - path), path);
+    return stat(directory, st) == 0;
+}
+
+void shmr_notifier_find(shmring_t *q, int segment)
+{
+    struct stat directory, root;
+
+    q->notifier = shmr_notifier_path(segment, q->header.created_ns);
+    if (q->notifier && stat_directory(q->notifier, &directory) && stat("/", &root) == 0)
+        q->notifier_in = (struct shmr_place){.device = directory.st_dev,
+                                             .inode = directory.st_ino,
+                                             .root_device = root.st_dev,
+                                             .root_inode = root.st_ino};
+}
+
+/*
+ * Does the path still lead to the directory that it led to when the handle attached? While the root
+ * is the same, only the device is compared: overlayfs may give a directory another inode number,
+ * and what is wrong with a directory that is gone, the call that uses it reports.
+ */
+static bool leads_elsewhere(const shmring_t *q)
+{
+    const struct shmr_place *then = &q->notifier_in;
+    struct stat directory, root;
+
+    if (then->inode == 0)
+        return false;
+    const bool same_root = stat("/", &root) == 0 && root.st_dev == then->root_device &&
+                           root.st_ino == then->root_inode;
+    if (!stat_directory(q->notifier, &directory))
+        return !same_root;
+    return directory.st_dev != then->device || (!same_root && directory.st_ino != then->inode);
+}
+
 /* The path of the event's notifier, valid until the next call. */
 static const char *path_of(char *path, int event)
 {
@@ -145,6 +186,12 @@ int shmr_notifier_open(shmring_t *q, int event)
         return shmr_fail(ENOENT,
                          "the queue's directory is not known here: no place for a notifier");
     path = path_of(q->notifier, event);
+    if (leads_elsewhere(q))
+        return shmr_fail(ENOENT,
+                         "%s is not in the queue's directory any more (chroot(2), or a mount), and "
+                         "no peer would find a notifier there: call shmring_fd() before that, or "
+                         "use shmring_wait()",
+                         path);
     if (fstat(q->fd, &segment) < 0)
         return shmr_fail(errno, "the segment: %s", strerror(errno));
     for (int tries = TRIES; fd == -EBUSY && tries > 0; tries--) {

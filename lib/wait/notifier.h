@@ -21,6 +21,11 @@
  *     segment's own, for a memfd /dev/shm. The FIFO has the segment's owner (if its maker may set
  *     that), group and permission bits, from the moment that it has this name.
  *
+ *     A handle finds the directory when it attaches. After chroot(2), pivot_root(2), setns(2) or a
+ *     mount its path may lead to another directory, where no peer looks for a notifier. Then no
+ *     notifier is made. (The handle does not keep the directory open: a process that goes into
+ *     another root does not want a way out of it.)
+ *
  * Removal
  *     A process that has a notifier open holds a shared flock(2) on it; a process that removes it
  *     holds an exclusive one meanwhile. So no notifier in use is removed, and a process that opens
@@ -47,6 +52,9 @@
 /* The path of a segment's notifiers, with a place for the event's letter at its end; malloc()ed.
  * NULL: the segment's directory is not known. */
 char *shmr_notifier_path(int segment, int64_t created_ns);
+
+/* Find the path of the notifiers of the handle's segment, and note what its directory is now. */
+void shmr_notifier_find(shmring_t *q, int segment);
 
 /* The event's notifier, made if there is none. A descriptor or -errno with the detail set. */
 int shmr_notifier_open(shmring_t *q, int event);

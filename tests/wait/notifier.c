@@ -7,9 +7,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -333,6 +335,64 @@ static int run_out_of_descriptors(void *unused)
     child_assert(test_holdings().descriptors == before + 3);
     shmring_close(&mine);
     return 0;
+}
+
+/* ---- Another root directory ------------------------------------------------------------------ */
+
+struct root {
+    char path[TEST_NAME_SIZE], there[3 * TEST_NAME_SIZE]; /* the path of `directory` in that root */
+    bool same; /* the queue's directory is mounted there */
+};
+
+/* Returns 77 where this process may not do so. */
+static int ask_in_another_root(void *argument)
+{
+    const struct root *root = argument;
+    shmring_t *mine;
+
+    child_assert(shmring_open(&mine, name, SHMRING_CONSUMER) == 0);
+    if (root->same &&
+        (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+         mount(directory, root->there, NULL, MS_BIND, NULL) < 0))
+        return 77;
+    if (chroot(root->path) < 0)
+        return 77;
+    const int fd = shmring_fd(mine, SHMRING_READABLE);
+    if (root->same)
+        child_assert(fd >= 0);
+    else
+        child_refused(fd, ENOENT, "chroot(2)");
+    child_assert(exists(notifier_of(mine)) == root->same);
+    shmring_close(&mine);
+    return 0;
+}
+
+/* In another root the path of the queue's directory may lead nowhere, to a directory where no peer
+ * looks for a notifier, or to the queue's directory after all. */
+Test(notifier, in_another_root, .init = setup, .fini = teardown)
+{
+    struct root root = {.same = false};
+
+    shmring_close(&consumer);
+    test_directory(root.path);
+    int r = test_run(ask_in_another_root, &root);
+    snprintf(root.there, sizeof root.there, "%s/tmp", root.path);
+    cr_assert_eq(mkdir(root.there, 0700), 0);
+    snprintf(root.there, sizeof root.there, "%s%s", root.path, directory);
+    cr_assert_eq(mkdir(root.there, 0700), 0);
+    if (r == 0)
+        r = test_run(ask_in_another_root, &root);
+    cr_assert_eq(test_count_files(directory), 1, "the queue alone");
+    root.same = true;
+    const int same = r == 0 ? test_run(ask_in_another_root, &root) : 77;
+    rmdir(root.there);
+    snprintf(root.there, sizeof root.there, "%s/tmp", root.path);
+    rmdir(root.there);
+    if (r == 77)
+        cr_skip_test("chroot(2) is for root");
+    cr_assert_eq(r, 0);
+    cr_assert(same == 0 || same == 77);
+    cr_assert_eq(test_count_files(directory), same == 0 ? 2 : 1);
 }
 
 /* ---- When the file is removed ---------------------------------------------------------------- */
