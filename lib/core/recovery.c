@@ -206,29 +206,62 @@ static int sweep(shmring_t *q, uint64_t units)
     return r;
 }
 
-void shmr_sweep(shmring_t *q, uint64_t units)
-{
-    if (!q->geometry.type->recover_some)
-        return;
+/*
+ * A process that only polls learns from the clock alone that a sweep is due. Where clock_gettime()
+ * has been replaced (libfaketime), that clock may stand still. 2^18 calls of shmr_sweep() take more
+ * than 10 ms, the longest tick of the coarse clock; so if the time is the same in as many, no sweep
+ * would ever come by the clock.
+ */
+#define CALLS_PER_TICK (UINT32_C(1) << 18)
 
-    const uint64_t now = shmr_coarse_now();
+static bool clock_stands_still(struct shmr_sweep *s, uint64_t now)
+{
+    if (now != s->seen) {
+        s->seen = now;
+        s->calls = 0;
+        return false;
+    }
+    return ++s->calls % CALLS_PER_TICK == 0;
+}
+
+/* Is it time for a sweep of this handle? If so, no other participant begins one in the next
+ * SHMR_SWEEP_NS. */
+static bool is_due(shmring_t *q)
+{
+    /* By the time that the handle's sleeps are measured by: see wait/waiting.c. */
+    const uint64_t now = shmr_coarse_now() + (uint64_t)q->waiting.skew;
     _Atomic uint64_t *const swept = q->geometry.type->swept(q, now);
     uint64_t last = atomic_load_explicit(swept, memory_order_relaxed);
-    int r;
 
-    if (q->sweep.running) /* this call runs in a signal handler that interrupted a sweep */
-        return;
+    if (clock_stands_still(&q->sweep, now))
+        return true;
     /* Even if the word is damaged, or clocks differ between time namespaces, sweeps go on, and not
      * more often: the handle's own q->swept limits them too. */
     if (q->sweep.active) {
         if (now - q->swept < SHMR_SWEEP_ON_NS)
-            return;
+            return false;
     } else if (now - last < SHMR_SWEEP_NS || now - q->swept < SHMR_SWEEP_NS ||
                !atomic_compare_exchange_strong_explicit(swept, &last, now, memory_order_relaxed,
                                                         memory_order_relaxed)) {
-        return;
+        return false;
     }
     q->swept = now;
+    return true;
+}
+
+void shmr_sweep(shmring_t *q, uint64_t units)
+{
+    /* running: this call runs in a signal handler that interrupted a sweep */
+    if (q->geometry.type->recover_some && !q->sweep.running && is_due(q))
+        shmr_sweep_now(q, units);
+}
+
+void shmr_sweep_now(shmring_t *q, uint64_t units)
+{
+    int r;
+
+    if (!q->geometry.type->recover_some || q->sweep.running)
+        return;
 
     /* The next sweep tries again what fails here, and q->sweep.error lets a wait report it. The
      * caller did not ask for a sweep, so neither errno nor the detail changes. */

@@ -48,6 +48,9 @@ uint32_t shmr_sweep_rows(const shmring_t *q);
  */
 void shmr_sweep(shmring_t *q, uint64_t units);
 
+/* The same, whenever the last sweep was. */
+void shmr_sweep_now(shmring_t *q, uint64_t units);
+
 /* Units for a call whose caller expects it to return at once, and for a call that has slept. */
 #define SHMR_SWEEP_UNITS        (UINT64_C(1) << 14)
 #define SHMR_SWEEP_UNITS_ASLEEP (UINT64_C(1) << 20)

@@ -83,9 +83,18 @@ static int sleep_once(shmring_t *q, unsigned events, const uint32_t value[SHMR_E
 
 /* ---- Rechecks -------------------------------------------------------------------------------- */
 
-static bool is_recheck_due(const shmring_t *q, int64_t now)
+/*
+ * Between two calls a wait sleeps, or its caller does. If it is the same time after that, the clock
+ * stands still, and no sleep was long enough for shmr_wait_have_passed() to correct it: the sleeper
+ * was woken, or the caller sleeps by itself (shmring_futex_arm()). Then each call rechecks.
+ */
+static bool is_recheck_due(shmring_t *q, int64_t now)
 {
-    return now - q->waiting.rechecked >= q->waiting.recheck;
+    struct shmr_waiting *w = &q->waiting;
+
+    w->stands_still = now == w->seen;
+    w->seen = now;
+    return w->stands_still || now - w->rechecked >= w->recheck;
 }
 
 /* Check what no other participant wakes a sleeper for: deaths, the name, and peers. 0, -EPIPE or
@@ -95,8 +104,11 @@ static int recheck_now(shmring_t *q, unsigned events, int64_t now)
     struct shmr_waiting *w = &q->waiting;
 
     w->rechecked = now;
-    shmr_sweep(q, SHMR_SWEEP_UNITS_ASLEEP);
-    if (now - w->name_checked >= NAME_CHECK_NS) {
+    if (w->stands_still)
+        shmr_sweep_now(q, SHMR_SWEEP_UNITS_ASLEEP);
+    else
+        shmr_sweep(q, SHMR_SWEEP_UNITS_ASLEEP);
+    if (w->stands_still || now - w->name_checked >= NAME_CHECK_NS) {
         w->name_checked = now;
         if (shmr_handle_check_name(q) < 0)
             return -ESTALE;

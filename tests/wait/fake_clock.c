@@ -47,7 +47,7 @@ static int64_t real_now(void)
 
 int clock_gettime(clockid_t clock, struct timespec *time)
 {
-    if (!atomic_load(&fake.on) || clock != CLOCK_MONOTONIC) {
+    if (!atomic_load(&fake.on) || (clock != CLOCK_MONOTONIC && clock != CLOCK_MONOTONIC_COARSE)) {
 #if defined SYS_clock_gettime64
         int64_t now[2] = {0};
         const int r = (int)syscall(SYS_clock_gettime64, clock, now);
@@ -179,6 +179,130 @@ Test(fake_clock, rechecks_come)
         cr_assert_eq(test_run(wait_until_it_is_gone, (void *)&settings[i]), 0, "a clock that is %s",
                      settings[i].name);
 }
+
+/* ---- Deaths ---------------------------------------------------------------------------------- */
+
+enum way { RECV_WAIT, WAIT, DESCRIPTOR, FUTEX, POLLING, WAYS };
+static const char *const ways[WAYS] = {"shmring_recv_wait", "shmring_wait", "shmring_fd",
+                                       "shmring_futex_arm", "polling"};
+
+struct heir {
+    const struct setting *setting;
+    enum way way;
+    int ready; /* the end of a pipe to tell that the wait begins */
+};
+
+static int hold_a_message(void *ready)
+{
+    const void *message;
+    shmring_t *q;
+
+    child_assert(shmring_open(&q, name, SHMRING_CONSUMER) == 0);
+    child_assert(shmring_peek(q, &message, NULL) == 8);
+    test_tell(*(int *)ready);
+    pause();
+    return 0;
+}
+
+/* Sleep as long as a sleep on that futex may last. */
+static void sleep_on(const struct shmring_futex *futex)
+{
+    const struct timespec limit = {.tv_sec = (time_t)(futex->limit_ns / SECOND),
+                                   .tv_nsec = (long)(futex->limit_ns % SECOND)};
+
+    nanosleep(&limit, NULL);
+}
+
+/* Wait in that way for something to receive. */
+static void wait_for_it(shmring_t *q, enum way way)
+{
+    struct pollfd p = {.events = POLLIN};
+    struct shmring_futex futex;
+    int r = 0;
+
+    switch (way) {
+    case WAIT:
+        child_assert(shmring_wait(q, SHMRING_READABLE, NULL) == SHMRING_READABLE);
+        break;
+    case DESCRIPTOR:
+        p.fd = shmring_fd(q, SHMRING_READABLE);
+        child_assert(p.fd >= 0);
+        while ((r = shmring_fd_arm(q, SHMRING_READABLE)) == 0)
+            child_assert(poll(&p, 1, -1) == 1);
+        child_assert(r == 1);
+        break;
+    case FUTEX:
+        while ((r = shmring_futex_arm(q, SHMRING_READABLE, &futex)) == 0)
+            sleep_on(&futex);
+        child_assert(r == 1);
+        break;
+    default: /* what receives does it */
+        break;
+    }
+}
+
+static int inherit(void *argument)
+{
+    const struct shmring_waiting often = {.recheck_ms = 20};
+    const struct heir *heir = argument;
+    char buf[8];
+    shmring_t *q;
+    ssize_t n;
+
+    set_clock(heir->setting);
+    child_assert(shmring_open(&q, name, SHMRING_CONSUMER) == 0);
+    child_assert(shmring_set_waiting(q, &often) == 0);
+    /* So that this handle's last sweep is one that found no dead participant. */
+    child_assert(shmring_recv_wait(q, buf, sizeof buf, &a_while) == -ETIMEDOUT);
+    test_tell(heir->ready);
+    wait_for_it(q, heir->way);
+    if (heir->way == POLLING)
+        while ((n = shmring_recv(q, buf, sizeof buf)) == -EAGAIN)
+            continue;
+    else
+        n = shmring_recv_wait(q, buf, sizeof buf, NULL);
+    child_assert(n == sizeof buf);
+    shmring_close(&q);
+    atomic_store(&fake.on, false);
+    return 0;
+}
+
+static int outlive(const struct setting *setting, enum way way)
+{
+    struct heir heir = {setting, way, -1};
+    int held[2], ready[2];
+
+    shmring_t *q = test_create_mpmc(name, SHMRING_PRODUCER, 4, 8);
+    cr_assert_eq(shmring_send(q, "8 bytes.", 8), 0);
+    shmring_close(&q);
+    test_pipe(held);
+    test_pipe(ready);
+    heir.ready = ready[1];
+    const pid_t holder = test_fork(hold_a_message, &held[1]);
+    test_hear(held[0]);
+    const pid_t pid = test_fork(inherit, &heir);
+    test_hear(ready[0]);
+    test_kill(holder);
+    for (int i = 0; i < 2; i++) {
+        close(held[i]);
+        close(ready[i]);
+    }
+    const int r = test_wait(pid);
+    cr_assert_eq(shmring_unlink(name), 0);
+    return r;
+}
+
+/* What a dead participant held is recovered, however the others wait for it. */
+Test(fake_clock, deaths_are_noticed)
+{
+    test_name(name);
+    for (int i = 0; i < SETTINGS; i++)
+        for (int way = 0; way < WAYS; way++)
+            cr_assert_eq(outlive(&settings[i], (enum way)way), 0, "%s, a clock that is %s",
+                         ways[way], settings[i].name);
+}
+
+/* ---- Attaching ------------------------------------------------------------------------------- */
 
 /* Each call that attaches tests a lock on a byte of its own, also where all calls read the same
  * time. */
