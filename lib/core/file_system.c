@@ -28,9 +28,10 @@ typedef int ioctl_request; /* as POSIX has it, and musl */
 enum {
     IN_MEMORY = 1,
     COPIES = 2, /* copies on write, unless the file has the attribute C (chattr(1)), FS_NOCOW_FL */
-    UNSHARES = 4,  /* blocks may be shared; FALLOC_FL_UNSHARE_RANGE ends that */
-    MAY_COPY = 8,  /* the file system below this one may copy on write */
-    NO_QUEUES = 16 /* always copies on write */
+    UNSHARES = 4,      /* blocks may be shared; FALLOC_FL_UNSHARE_RANGE ends that */
+    MAY_COPY = 8,      /* the file system below this one may copy on write */
+    NO_QUEUES = 16,    /* always copies on write */
+    MAY_BE_MEMORY = 32 /* the file system below this one may be in memory */
 };
 
 static const struct file_system {
@@ -44,7 +45,7 @@ static const struct file_system {
     {0xef53, "ext4", 0},
     {0x58465342, "xfs", UNSHARES},
     {0x9123683e, "btrfs", COPIES},
-    {0x794c7630, "overlayfs", MAY_COPY},
+    {0x794c7630, "overlayfs", MAY_COPY | MAY_BE_MEMORY},
     {0x65735546, "FUSE", 0},
     {0x4d44, "vfat", 0},
     {0x2011bab0, "exfat", 0},
@@ -78,9 +79,23 @@ const char *shmr_file_system_name(int fd)
     return look_up(fd)->name;
 }
 
+/*
+ * overlayfs does not say which file system is below it, but it passes on the question where on the
+ * disk a file is (FS_IOC_FIEMAP). tmpfs does not know that question. Of the file systems on disk
+ * that overlayfs can write to, zfs does not know it either, and counts as memory.
+ */
+static bool is_on_disk(int fd)
+{
+    struct fiemap map = {.fm_length = FIEMAP_MAX_OFFSET}; /* room for no extents: count them */
+
+    return ioctl(fd, (ioctl_request)FS_IOC_FIEMAP, &map) == 0 || errno != EOPNOTSUPP;
+}
+
 bool shmr_file_system_is_memory(int fd)
 {
-    return (look_up(fd)->traits & IN_MEMORY) != 0;
+    const unsigned traits = look_up(fd)->traits;
+
+    return traits & IN_MEMORY || (traits & MAY_BE_MEMORY && !is_on_disk(fd));
 }
 
 static int refuse_copies(const struct file_system *fs)
