@@ -94,15 +94,15 @@ int wait_for_event(struct waiting *waiting, shmring_t *q, unsigned event,
         return -EAGAIN;
     if (stop_signal)
         return -EINTR;
+    const int64_t began = patience->limited ? now_ns() : 0;
     if (patience->limited) {
-        int64_t now = now_ns();
         if (!waiting->started)
             waiting->deadline_ns =
-                now + (int64_t)patience->timeout.tv_sec * 1000000000 + patience->timeout.tv_nsec;
-        if (now >= waiting->deadline_ns)
+                began + (int64_t)patience->timeout.tv_sec * 1000000000 + patience->timeout.tv_nsec;
+        if (began >= waiting->deadline_ns)
             return -ETIMEDOUT;
-        if (waiting->deadline_ns - now < SLICE_NS)
-            slice.tv_nsec = (long)(waiting->deadline_ns - now);
+        if (waiting->deadline_ns - began < SLICE_NS)
+            slice.tv_nsec = (long)(waiting->deadline_ns - began);
     }
     waiting->started = true;
 
@@ -113,6 +113,10 @@ int wait_for_event(struct waiting *waiting, shmring_t *q, unsigned event,
         return stop_signal ? -EINTR : 0;
     if (rc != -ETIMEDOUT)
         return rc;
+    /* The slice is over, by the kernel's clock; this process's clock may have been replaced and
+     * stand still (libfaketime). */
+    if (patience->limited && began + slice.tv_nsec > now_ns())
+        waiting->deadline_ns -= began + slice.tv_nsec - now_ns();
     rc = shmring_check(q);
     return rc < 0 ? rc : 1;
 }
