@@ -124,7 +124,7 @@ static int add_directory(struct list *list, const char *path)
     for (int i = 0; i < n; free(files[i++])) {
         const char *file = files[i]->d_name;
         int found = is_segment(dirfd, file);
-        if (found == 0 || (found < 0 && found != -EACCES))
+        if (found == 0 || found == -ELOOP || found == -ENOENT)
             continue; /* another program's file, a link, or removed */
         char *name;
         if (asprintf(&name, "%s%s%s%s", posix ? "" : "file:", posix ? "" : path,
@@ -138,13 +138,18 @@ static int add_directory(struct list *list, const char *path)
     return EXIT_OK;
 }
 
-/* Add one queue that the user named. It may be damaged or of another layout, but it must exist. */
+/* Add one queue that the user named. It may be damaged, of another layout, or forbidden to read,
+ * but it must exist. */
 static int add_named(struct list *list, const char *name)
 {
     bool file = strncmp(name, "file:", 5) == 0;
     int dirfd = open(file ? "." : POSIX_DIRECTORY, O_PATH | O_DIRECTORY | O_CLOEXEC);
     const char *path = file ? name + 5 : name;
-    if (is_segment(dirfd, path) != 1) {
+    int found = is_segment(dirfd, path);
+    struct stat st;
+    bool forbidden = (found == -EACCES || found == -EPERM) &&
+                     fstatat(dirfd, path, &st, AT_SYMLINK_NOFOLLOW) == 0;
+    if (found != 1 && !forbidden) {
         shmring_t *q;
         int rc = shmring_open(&q, name, SHMRING_OBSERVER);
         if (rc < 0) {

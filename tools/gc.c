@@ -51,7 +51,8 @@ static int collect_unattended(shmring_t *q, const char *name, bool all, bool dry
         return failed(name, "kept: cannot read its messages", rc);
     if (messages > 0 && !all) {
         say(name, "kept: ");
-        printf("%" PRIu64 " messages are in it (--all removes it)\n", messages);
+        printf("%" PRIu64 " message%s %s in it (--all removes it)\n", messages, plural(messages),
+               messages == 1 ? "is" : "are");
         return EXIT_OK;
     }
     if (!dry_run) {
@@ -62,8 +63,9 @@ static int collect_unattended(shmring_t *q, const char *name, bool all, bool dry
             return failed(name, "cannot remove", rc);
     }
     say(name, dry_run ? "would be removed: " : "removed: ");
-    printf("no process is attached, %" PRIu64 " messages %s in it\n", messages,
-           dry_run ? "are" : "were");
+    const char *be = messages == 1 ? (dry_run ? "is" : "was") : dry_run ? "are" : "were";
+    printf("no process is attached, %" PRIu64 " message%s %s in it\n", messages, plural(messages),
+           be);
     return EXIT_OK;
 }
 

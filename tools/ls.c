@@ -44,7 +44,7 @@ static void put_cell(FILE *out, const struct entry *entry, int column)
         if (open) {
             fprintf(out, "%" PRIu32 " (", st->creator_pid);
             put_escaped(out, st->creator_comm, sizeof st->creator_comm);
-            fputc(')', out);
+            fputs(in_our_pid_namespace(st->creator_pid_namespace) ? ")" : ") elsewhere", out);
         }
         break;
     case PARTICIPANTS:

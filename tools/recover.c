@@ -6,6 +6,13 @@
 
 #include "tool.h"
 
+static void put_sums(uint64_t redelivered, uint64_t dropped, uint64_t freed)
+{
+    printf("%" PRIu64 " message%s to be delivered again, %" PRIu64 " dropped, %" PRIu64
+           " block%s freed\n",
+           redelivered, plural(redelivered), dropped, freed, plural(freed));
+}
+
 static void put_text(const struct shmring_recovery *report)
 {
     if (report->participants == 0)
@@ -14,15 +21,13 @@ static void put_text(const struct shmring_recovery *report)
         const struct shmring_recovered *who = &report->who[i];
         printf("row %" PRIu32 ", pid %" PRIu32 " (", who->row, who->pid);
         put_escaped(stdout, who->comm, sizeof who->comm);
-        printf(") died: %" PRIu64 " messages to be delivered again, %" PRIu64 " dropped, %" PRIu64
-               " blocks freed\n",
-               who->redelivered, who->dropped, who->freed);
+        fputs(") died: ", stdout);
+        put_sums(who->redelivered, who->dropped, who->freed);
     }
-    if (report->participants > SHMRING_RECOVERED_MAX)
-        printf("and %" PRIu32 " more; in all: %" PRIu64 " messages to be delivered again, %" PRIu64
-               " dropped, %" PRIu64 " blocks freed\n",
-               report->participants - SHMRING_RECOVERED_MAX, report->redelivered, report->dropped,
-               report->freed);
+    if (report->participants > SHMRING_RECOVERED_MAX) {
+        printf("and %" PRIu32 " more; in all: ", report->participants - SHMRING_RECOVERED_MAX);
+        put_sums(report->redelivered, report->dropped, report->freed);
+    }
 }
 
 static void put_sums_json(uint64_t redelivered, uint64_t dropped, uint64_t freed)

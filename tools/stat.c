@@ -9,15 +9,22 @@
 
 #include "tool.h"
 
+static void put_messages(const char *title, uint64_t messages, uint64_t bytes)
+{
+    printf("\n  %s%" PRIu64 " message%s, %" PRIu64 " byte%s", title, messages, plural(messages),
+           bytes, plural(bytes));
+}
+
 static void put_text(const char *name, const struct view *view)
 {
     const struct shmring_stat *st = &view->stat;
     const struct kind_view *kind = kind_view(st->kind);
     put_escaped(stdout, name, strlen(name));
     printf("\n  kind             %s", kind->name);
-    printf("\n  capacity         %" PRIu64 " %s (", st->capacity, kind->unit);
+    printf("\n  capacity         %" PRIu64 " %s%s (", st->capacity, kind->unit,
+           plural(st->capacity));
     put_size(stdout, st->capacity);
-    printf(")\n  longest message  %" PRIu32 " bytes", st->max_message);
+    printf(")\n  longest message  %" PRIu32 " byte%s", st->max_message, plural(st->max_message));
     printf("\n  segment          %" PRIu64 " bytes (", st->segment_bytes);
     put_size(stdout, st->segment_bytes);
     printf(")%s", st->flags & SHMRING_HUGE_PAGES ? ", huge pages" : "");
@@ -29,25 +36,25 @@ static void put_text(const char *name, const struct view *view)
     put_time(stdout, st->created_ns);
     printf(" by pid %" PRIu32 " (", st->creator_pid);
     put_escaped(stdout, st->creator_comm, sizeof st->creator_comm);
-    printf("), uid %" PRIu32 "\n  created as       ", st->creator_uid);
+    printf(")%s, uid %" PRIu32 "\n  created as       ",
+           in_our_pid_namespace(st->creator_pid_namespace) ? "" : " of another pid namespace",
+           st->creator_uid);
     put_escaped(stdout, st->name, sizeof st->name);
-    printf("\n  waiting          %" PRIu64 " messages, %" PRIu64 " bytes of the %s", st->depth,
-           st->depth_bytes, kind->place);
-    printf("\n  high water       %" PRIu64 " %s", st->high_water,
-           kind->in_messages ? "messages" : "bytes of the ring");
-    printf("\n  sent             %" PRIu64 " messages, %" PRIu64 " bytes", st->sent,
-           st->sent_bytes);
-    printf("\n  received         %" PRIu64 " messages, %" PRIu64 " bytes", st->received,
-           st->received_bytes);
-    printf("\n  found full       %" PRIu64 " times", st->full_events);
-    printf("\n  found empty      %" PRIu64 " times", st->empty_events);
-    printf(!kind->role_rows ? "\n  recovered        %" PRIu64 " dead participants"
-                            : "\n  taken over       %" PRIu64 " times from the dead",
-           st->takeovers);
+    put_messages("waiting          ", st->depth, st->depth_bytes);
+    printf(" of the %s", kind->place);
+    printf("\n  high water       %" PRIu64 " %s%s%s", st->high_water, kind->unit,
+           plural(st->high_water), kind->in_messages ? "" : " of the ring");
+    put_messages("sent             ", st->sent, st->sent_bytes);
+    put_messages("received         ", st->received, st->received_bytes);
+    printf("\n  found full       %" PRIu64 " time%s", st->full_events, plural(st->full_events));
+    printf("\n  found empty      %" PRIu64 " time%s", st->empty_events, plural(st->empty_events));
+    printf(!kind->role_rows ? "\n  recovered        %" PRIu64 " dead participant%s"
+                            : "\n  taken over       %" PRIu64 " time%s from the dead",
+           st->takeovers, plural(st->takeovers));
     if (kind->knows_holders)
-        printf("\n  delivered again  %" PRIu64 " messages\n  dropped          %" PRIu64
-               " messages%s",
-               st->redelivered, st->dropped,
+        printf("\n  delivered again  %" PRIu64 " message%s\n  dropped          %" PRIu64
+               " message%s%s",
+               st->redelivered, plural(st->redelivered), st->dropped, plural(st->dropped),
                st->flags & SHMRING_AT_MOST_ONCE ? " (at most once)" : "");
     printf("\n  participants     %" PRIu32 " alive, %" PRIu32 " dead", st->participants, st->dead);
     if (!kind->role_rows)

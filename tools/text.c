@@ -132,6 +132,11 @@ void put_user(FILE *out, uint32_t uid)
         fprintf(out, "%" PRIu32, uid);
 }
 
+const char *plural(uint64_t n)
+{
+    return n == 1 ? "" : "s";
+}
+
 int close_output(int status)
 {
     if (fflush(stdout) == 0 && !ferror(stdout))

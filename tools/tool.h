@@ -89,6 +89,7 @@ void put_label_value(FILE *out, const char *text);
 void put_size(FILE *out, uint64_t bytes); /* 4096, 64K, 1.5M */
 void put_time(FILE *out, int64_t ns);     /* 2025-01-31T12:00:00Z */
 void put_user(FILE *out, uint32_t uid);   /* by name, else by number */
+const char *plural(uint64_t n);           /* "s" behind the noun, "" for 1: 1 block, 2 blocks */
 int close_output(int status);             /* flush stdout: status, or EXIT_FAILED if it cannot */
 
 /* ---- view.c: a queue as stat and ls show it -----------------------------------------------------
@@ -106,7 +107,7 @@ void view_free(struct view *view);
 struct kind_view {
     uint32_t number;
     const char *name;
-    const char *unit;   /* of the capacity and of the high-water mark */
+    const char *unit;   /* of the capacity and of the high-water mark, in the singular */
     const char *place;  /* the name of the place where payloads are */
     bool in_messages;   /* the unit is messages, else bytes of the ring */
     bool role_rows;     /* a row for each role: its counters are the queue's */
@@ -122,7 +123,7 @@ const struct kind_view *kind_view(uint32_t number);
 const struct kind_view *kind_named(const char *name);
 const char *role_name(uint32_t role);
 const char *participant_state(const struct shmring_participant *row); /* alive, dead, stopped */
-bool in_our_pid_namespace(const struct shmring_participant *row);
+bool in_our_pid_namespace(uint64_t inode); /* of a /proc/PID/ns/pid */
 void put_participant(FILE *out, const struct shmring_participant *row);
 void put_participants_json(FILE *out, const struct view *view); /* an array */
 void put_view_json(FILE *out, const char *name, const struct view *view);

@@ -163,9 +163,9 @@ static bool put_holder(struct page *page, const struct entry *entry)
     if (!longest)
         return false;
     char *name = escaped_name(entry), *comm = escaped(longest->comm, sizeof longest->comm);
-    put_line(page, PLAIN, "%s: pid %" PRIu32 " (%s), %s, holds %" PRIu64 " blocks, for %.1f s",
+    put_line(page, PLAIN, "%s: pid %" PRIu32 " (%s), %s, holds %" PRIu64 " block%s, for %.1f s",
              name, longest->pid, comm, participant_state(longest), longest->held,
-             (double)longest->held_ns * 1e-9);
+             plural(longest->held), (double)longest->held_ns * 1e-9);
     free(name);
     free(comm);
     return true;
@@ -220,8 +220,8 @@ static void put_all(struct page *page, const struct gathering *g, struct screen_
     for (size_t i = 0; i < g->n_rows; i++)
         unreadable += g->rows[i].entry->error != 0;
     char *filter = escaped(state->filter, sizeof state->filter);
-    put_line(page, TITLE, "shmring top   %zu queues, %zu unreadable   by %s%s%s%s", g->n_rows,
-             unreadable, sort_name(state->sort_key),
+    put_line(page, TITLE, "shmring top   %zu queue%s, %zu unreadable   by %s%s%s%s", g->n_rows,
+             plural(g->n_rows), unreadable, sort_name(state->sort_key),
              *state->filter || state->typing ? "   filter: " : "", filter,
              state->typing ? "_" : "");
     free(filter);
@@ -255,31 +255,35 @@ static const char *size_of(uint64_t bytes, char text[32])
 static void put_description(struct page *page, const struct top_row *row)
 {
     const struct shmring_stat *st = &row->entry->view.stat;
+    const struct kind_view *kind = kind_view(st->kind);
     const double fill = view_fill(st);
     char size[32], capacity[32];
     char *comm = escaped(st->creator_comm, sizeof st->creator_comm);
 
     put_line(page, PLAIN,
-             "%s, for %s %s of at most %" PRIu32 " bytes; segment %s, mode %04" PRIo32
+             "%s, for %s %s%s%s of at most %" PRIu32 " byte%s; segment %s, mode %04" PRIo32
              ", uid %" PRIu32,
-             kind_view(st->kind)->name, size_of(st->capacity, capacity),
-             kind_view(st->kind)->in_messages ? "messages" : "bytes of messages", st->max_message,
+             kind->name, size_of(st->capacity, capacity), kind->unit, plural(st->capacity),
+             kind->in_messages ? "" : " of messages", st->max_message, plural(st->max_message),
              size_of(st->segment_bytes, size), st->mode, st->uid);
-    put_line(page, PLAIN, "created by pid %" PRIu32 " (%s), uid %" PRIu32, st->creator_pid, comm,
+    put_line(page, PLAIN, "created by pid %" PRIu32 " (%s)%s, uid %" PRIu32, st->creator_pid, comm,
+             in_our_pid_namespace(st->creator_pid_namespace) ? "" : " (elsewhere)",
              st->creator_uid);
-    put_line(page, PLAIN, "waiting   %" PRIu64 " messages  %-*s%3.0f%%, at most %3.0f%% so far",
-             st->depth, BAR, bar(fill), percent(fill), high_water(st));
-    put_line(
-        page, PLAIN, "sent      %" PRIu64 " messages, %" PRIu64 " bytes; %s messages/s, %s bytes/s",
-        st->sent, st->sent_bytes, scaled(row->messages, 1000).text, scaled(row->bytes, 1024).text);
-    put_line(page, PLAIN, "received  %" PRIu64 " messages, %" PRIu64 " bytes; %s messages/s",
-             st->received, st->received_bytes, scaled(row->received, 1000).text);
-    put_line(page, PLAIN, "found     full %" PRIu64 " times, empty %" PRIu64 " times",
-             st->full_events, st->empty_events);
+    put_line(page, PLAIN, "waiting   %" PRIu64 " message%s  %-*s%3.0f%%, at most %3.0f%% so far",
+             st->depth, plural(st->depth), BAR, bar(fill), percent(fill), high_water(st));
     put_line(page, PLAIN,
-             "recovered %" PRIu64 " dead; %" PRIu64 " messages delivered again, %" PRIu64
+             "sent      %" PRIu64 " message%s, %" PRIu64 " byte%s; %s messages/s, %s bytes/s",
+             st->sent, plural(st->sent), st->sent_bytes, plural(st->sent_bytes),
+             scaled(row->messages, 1000).text, scaled(row->bytes, 1024).text);
+    put_line(page, PLAIN, "received  %" PRIu64 " message%s, %" PRIu64 " byte%s; %s messages/s",
+             st->received, plural(st->received), st->received_bytes, plural(st->received_bytes),
+             scaled(row->received, 1000).text);
+    put_line(page, PLAIN, "found     full %" PRIu64 " time%s, empty %" PRIu64 " time%s",
+             st->full_events, plural(st->full_events), st->empty_events, plural(st->empty_events));
+    put_line(page, PLAIN,
+             "recovered %" PRIu64 " dead; %" PRIu64 " message%s delivered again, %" PRIu64
              " dropped",
-             st->takeovers, st->redelivered, st->dropped);
+             st->takeovers, st->redelivered, plural(st->redelivered), st->dropped);
     put_line(page, PLAIN, "asleep    %s",
              st->asleep == 0                  ? "none"
              : st->asleep == SHMRING_READABLE ? "consumers"
@@ -307,7 +311,7 @@ static void put_who(struct page *page, const struct gathering *g, const struct t
              participant_state(who), short_role(who->role), held,
              who->held_ns > 0 ? duration((double)who->held_ns * 1e-9).text : "-",
              scaled(sent, 1000).text, scaled(received, 1000).text, comm,
-             in_our_pid_namespace(who) ? "" : " (elsewhere)");
+             in_our_pid_namespace(who->pid_namespace) ? "" : " (elsewhere)");
     free(comm);
 }
 

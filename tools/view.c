@@ -63,9 +63,9 @@ const struct shmring_participant *view_longest_holder(const struct view *view)
     .unit = (Unit), .place = (Place), .in_messages = (In_messages), .role_rows = (Role_rows),      \
     .knows_holders = (Knows_holders), .capacity = (Capacity), .max_message = (Max_message)
 
-#define SPSC_VIEW    VIEW("bytes", "ring", false, true, false, 1 << 20, 0)
-#define MPMC_VIEW    VIEW("messages", "blocks", true, false, true, 1 << 10, 1000)
-#define UNKNOWN_VIEW VIEW("messages", "queue", false, false, false, 0, 0)
+#define SPSC_VIEW    VIEW("byte", "ring", false, true, false, 1 << 20, 0)
+#define MPMC_VIEW    VIEW("message", "blocks", true, false, true, 1 << 10, 1000)
+#define UNKNOWN_VIEW VIEW("message", "queue", false, false, false, 0, 0)
 
 #define KIND_VIEW(KIND, kind) {.number = SHMRING_##KIND, .name = #kind, KIND##_VIEW},
 static const struct kind_view kinds[] = {
@@ -99,11 +99,11 @@ const char *role_name(uint32_t role)
                                                            : "unknown";
 }
 
-/* Is the participant in this process's pid namespace, so that its pid means the same here? */
-bool in_our_pid_namespace(const struct shmring_participant *row)
+/* Is this the pid namespace of this process, so that a pid of it means the same here? */
+bool in_our_pid_namespace(uint64_t inode)
 {
     struct stat st;
-    return stat("/proc/self/ns/pid", &st) < 0 || st.st_ino == row->pid_namespace;
+    return stat("/proc/self/ns/pid", &st) < 0 || st.st_ino == inode;
 }
 
 /* Is the process stopped? Its start time must match too, as the pid may be another process's by
@@ -131,14 +131,15 @@ const char *participant_state(const struct shmring_participant *row)
 {
     if (!row->alive)
         return "dead";
-    return in_our_pid_namespace(row) && is_stopped(row) ? "stopped" : "alive";
+    return in_our_pid_namespace(row->pid_namespace) && is_stopped(row) ? "stopped" : "alive";
 }
 
 void put_participant(FILE *out, const struct shmring_participant *row)
 {
     fprintf(out, "%s %" PRIu32 " (", role_name(row->role), row->pid);
     put_escaped(out, row->comm, sizeof row->comm);
-    fprintf(out, ")%s %s", in_our_pid_namespace(row) ? "" : " of another pid namespace,",
+    fprintf(out, ")%s %s",
+            in_our_pid_namespace(row->pid_namespace) ? "" : " of another pid namespace,",
             participant_state(row));
 }
 
@@ -206,7 +207,7 @@ void put_view_json(FILE *out, const char *name, const struct view *view)
     put_json_string(out, name, strlen(name));
     fprintf(out, ",\"kind\":\"%s\"", kind_view(st->kind)->name);
     put_number(out, "capacity", st->capacity);
-    fprintf(out, ",\"capacity_unit\":\"%s\"", kind_view(st->kind)->unit);
+    fprintf(out, ",\"capacity_unit\":\"%ss\"", kind_view(st->kind)->unit);
     put_number(out, "max_message", st->max_message);
     put_number(out, "segment_bytes", st->segment_bytes);
     fprintf(out, ",\"mode\":\"%04" PRIo32 "\"", st->mode);
@@ -219,6 +220,7 @@ void put_view_json(FILE *out, const char *name, const struct view *view)
     put_key(out, "created_as");
     put_json_string(out, st->name, sizeof st->name);
     fprintf(out, ",\"creator\":{\"pid\":%" PRIu32, st->creator_pid);
+    put_number(out, "pid_namespace", st->creator_pid_namespace);
     put_number(out, "uid", st->creator_uid);
     put_key(out, "comm");
     put_json_string(out, st->creator_comm, sizeof st->creator_comm);

@@ -21,7 +21,7 @@ static void put_text(const struct view *view)
                row->row, row->pid, participant_state(row), role_name(row->role), held, held_for,
                row->sent, row->received);
         put_escaped(stdout, row->comm, sizeof row->comm);
-        puts(in_our_pid_namespace(row) ? "" : " (of another pid namespace)");
+        puts(in_our_pid_namespace(row->pid_namespace) ? "" : " (of another pid namespace)");
     }
 }
 
@@ -59,6 +59,6 @@ const struct command who_command = {
     .options = "  -j, --json             a JSON array\n",
     .notes =
         "HELD: blocks of an mpmc queue being filled, or taken and not released; FOR: how long\n"
-        "it has held any.\n",
+        "it has held any. SENT, RECEIVED: by all owners of the row since the queue was made.\n",
     .run = run,
 };

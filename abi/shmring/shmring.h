@@ -2,8 +2,9 @@
 /*
  * shmring: named message queues in shared memory.
  *
- * Processes that open the same name exchange messages with no system call, no lock and no copy
- * they did not ask for. This header is all there is to the core library; it is C11 and C++11.
+ * Processes that open the same name exchange messages. On the fast path no call makes a system call
+ * or takes a lock, and shmring_reserve() and shmring_peek() avoid the copy too. This header
+ * declares the whole core library, for C11 and for C++11.
  *
  *   producer                                    consumer
  *   shmring_create(&q, "orders", &config);      shmring_open(&q, "orders", SHMRING_CONSUMER);
@@ -13,39 +14,44 @@
  * Names
  *   "orders"        POSIX shared memory (/dev/shm/orders). Letters, digits, '.', '_' and '-', not
  *                   starting with '.' or '-', at most SHMRING_NAME_MAX bytes.
- *   "file:PATH"     a file at PATH: tmpfs, disk, hugetlbfs. It survives what its file system survives.
- *   "memfd:LABEL"   no name at all: a sealed memfd that is passed on by shmring_segment_fd().
+ *   "file:PATH"     a file at PATH: tmpfs, disk, hugetlbfs. It survives a reboot if its file
+ *                   system does.
+ *   "memfd:LABEL"   no name at all: a sealed memfd. Pass on the descriptor from
+ *                   shmring_segment_fd().
  *
  * Results
- *   Calls return 0 or a count when they succeed and a negative errno value when they do not.
- *   -EAGAIN from sending and receiving is an ordinary result: full or empty just now. After any
- *   other failure shmring_strerror_detail() says in words what was wrong and what to do about it.
+ *   A call that succeeds returns 0 or a count, and one that fails a negative errno value. -EAGAIN
+ *   from sending and receiving is an ordinary result: the queue is full, or empty, just now. After
+ *   any other failure shmring_strerror_detail() says in words what was wrong and what to do about
+ *   it.
  *
  * Every call on a handle can also return
  *   -EBADF     the handle is NULL (shmring_close() clears it).
  *   -ENOTCONN  the handle was opened by the parent of this forked process: use shmring_dup().
- *   -EBADMSG   the segment holds something no correct participant writes; the detail names it.
- *              The handle is poisoned: every later call on it returns -EBADMSG too. Nothing outside
- *              the handle is touched. With shmring_guard_sigbus() also: its memory is gone.
- *   -ESTALE    nobody can reach the queue by its name any more: it was removed, moved, or replaced
- *              by another. Messages still in it can be received.
+ *   -EBADMSG   the segment holds something no correct participant writes; the detail names it. The
+ *              handle is poisoned: every later call on it returns -EBADMSG too. The library changes
+ *              nothing outside the handle. After shmring_guard_sigbus() it can also mean that the
+ *              segment's memory is gone.
+ *   -ESTALE    no process can open the queue by its name any more: it was removed, moved, or
+ *              replaced by another queue. Messages still in it can be received.
  *   -EDEADLK   another thread is in a call on the handle. Only a library that was configured with
- *              --enable-checks notices. It refuses the second call and lets the first go on; from
- *              shmring_close(), which returns nothing, the handle comes back open.
+ *              --enable-checks notices. It refuses the second call and lets the first go on. If the
+ *              second call is shmring_close(), which returns nothing, the handle stays open and *q
+ *              keeps its value.
  *
  * Errors of the kernel
- *   Calls that ask the kernel pass on what it refuses, with the step that failed in the detail: besides
- *   the errors listed at each -ENOMEM, -EMFILE, -ENFILE, -EACCES, -EPERM, -EIO, -EOVERFLOW and, by
- *   file systems that have them, -EINTR, -ENOLCK, -EDQUOT, -ENODEV. Such a call has changed nothing, and
- *   may be made again.
+ *   A call that makes a system call returns the kernel's error, and the detail names the step that
+ *   failed. Besides the errors listed at each call these are -ENOMEM, -EMFILE, -ENFILE, -EACCES,
+ *   -EPERM, -EIO, -EOVERFLOW and, on file systems that have them, -EINTR, -ENOLCK, -EDQUOT,
+ *   -ENODEV. Such a call has changed nothing, and may be made again.
  *
  * Threads and signals
- *   A handle is used by one thread at a time; only shmring_dup() and shmring_segment_fd() may be
- *   called while another thread uses it. Different handles, also of the same queue, are
- *   independent. shmring_send(), shmring_recv(), their batches, reserve/commit/cancel and
+ *   One thread at a time may use a handle; only shmring_dup() and shmring_segment_fd() may be
+ *   called while another thread uses it. Different handles are independent, even if they are of
+ *   the same queue. shmring_send(), shmring_recv(), their batches, reserve/commit/cancel and
  *   peek/release neither allocate, lock nor sleep; a signal handler may call them on a handle that
  *   the interrupted code does not use. All other calls are thread-safe and not signal-safe.
- *   No call is a cancellation point. shmring_process(7) has the rest: fork, vfork, dlclose, stacks.
+ *   No call is a cancellation point. shmring_process(7) describes fork, vfork, dlclose and stacks.
  *
  * What may run at the same time on an spsc queue
  *                    send side   receive side   observer   close of another handle
@@ -53,16 +59,17 @@
  *     receive side   yes         no (1)         yes        yes
  *     observer       yes         yes            yes        yes
  *   (1) the queue has one producer and one consumer: a second one gets -EBUSY when it opens.
- * On an mpmc queue everything may run at the same time as everything else, on different handles.
+ * On an mpmc queue any two calls may run at the same time, on different handles.
  *
  * Caveats
- *   - Delivery is at least once: a message that a consumer had taken and not released when it died
- *     is delivered again, with SHMRING_REDELIVERED set in its info.
- *   - A process killed between its last message and the return of shmring_send() may have sent it.
- *   - Everybody who may write to a segment may also damage its messages. Choose the mode
- *     accordingly; peers that do not trust each other use memfd segments, which cannot be truncated.
- *   - Of a file that is truncated the next access raises SIGBUS, unless shmring_guard_sigbus() was
- *     called.
+ *   - Delivery is at least once. A message that a consumer had taken, and had not released when it
+ *     died, is delivered again, with SHMRING_REDELIVERED set in its info.
+ *   - If a process is killed inside shmring_send(), its message may have been sent or not.
+ *   - Every process that may write to a segment may also damage its messages. Choose the mode
+ *     accordingly. Peers that do not trust each other use memfd segments, which cannot be
+ *     truncated.
+ *   - If the segment's file is truncated, the next access raises SIGBUS, unless the process has
+ *     called shmring_guard_sigbus().
  */
 #ifndef SHMRING_SHMRING_H
 #define SHMRING_SHMRING_H
@@ -98,33 +105,36 @@ enum {
 /* Kinds of queue. */
 enum {
     SHMRING_SPSC = 1, /* one producer, one consumer, messages of any length */
-    SHMRING_MPMC = 2  /* many of each; lock-free, whoever is killed or stopped wherever */
+    SHMRING_MPMC = 2  /* many of each; lock-free, wherever a participant is killed or stopped */
 };
 
 /* Roles, for shmring_open(), shmring_dup() and shmring_config.flags. */
 enum {
     SHMRING_PRODUCER = 0x1,
     SHMRING_CONSUMER = 0x2, /* PRODUCER | CONSUMER: one handle that is both */
-    SHMRING_OBSERVER = 0x4 /* reads counters; read-only mapping, never disturbs anybody */
+    SHMRING_OBSERVER = 0x4  /* reads counters; read-only mapping, never disturbs a participant */
 };
 
 /* Options, or-ed to the roles. */
 enum {
     /* shmring_create() only */
     SHMRING_OPEN_OR_CREATE = 0x10, /* open the name if it exists already with the same parameters */
-    SHMRING_HUGE_PAGES = 0x20,     /* 2 MiB pages; every section becomes a multiple of that */
-    SHMRING_AT_MOST_ONCE = 0x100,  /* mpmc: a message whose consumer died is dropped, not redelivered */
-    /* shmring_create(), shmring_open() and their kin; they concern this handle's mapping */
-    SHMRING_PREFAULT = 0x40, /* touch every page now rather than at the first message */
+    SHMRING_HUGE_PAGES = 0x20, /* 2 MiB pages: the size of every section is a multiple of that */
+    /* mpmc: a message whose consumer died is dropped, not redelivered */
+    SHMRING_AT_MOST_ONCE = 0x100,
+    /* shmring_create(), shmring_open() and their kin; these concern this handle only */
+    SHMRING_PREFAULT = 0x40, /* touch every page when opening, not at the first message */
     SHMRING_MLOCK = 0x80,    /* lock the mapping into memory */
-    /* Send and receive without a fence of their own also while others may sleep; those who go to sleep
-       interrupt this process instead, by membarrier(2). For many messages and few sleeps. Where the
-       kernel does not do that, it has no effect. */
+    /* This handle sends and receives without a memory fence, also while other participants may
+       sleep. Instead a participant that goes to sleep interrupts this process by membarrier(2).
+       Useful for many messages and few sleeps. No effect where the kernel has no such
+       membarrier(2). */
     SHMRING_ASYMMETRIC_FENCE = 0x200,
-    /* shmring_open_fd() and its kin: only a sealed memfd, not any file whose descriptor it is. */
+    /* shmring_open_fd(), shmring_open() and their kin: open only a sealed memfd; refuse any other
+     * file. */
     SHMRING_SEALED = 0x400,
-    /* Core files of this process hold the queue, as far as /proc/PID/coredump_filter lets them: memfd
-       queues, and with its bit 3 named ones. Without this they are left out. */
+    /* Core files of this process include the queue as far as /proc/PID/coredump_filter says: memfd
+       queues, and named queues if its bit 3 is set. Without this option they never include it. */
     SHMRING_CORE_DUMP = 0x800
 };
 
@@ -132,23 +142,24 @@ enum {
  * What shmring_create() makes. Start from zeroes: struct shmring_config config = {.kind = …};
  */
 struct shmring_config {
-    uint32_t kind;        /* SHMRING_SPSC or SHMRING_MPMC */
-    uint32_t flags;       /* roles and options; no role at all means SHMRING_OBSERVER */
-    uint64_t capacity;    /* A power of two. spsc: bytes, at least a page (4096); a message of n bytes
-                             takes shmring_record_size(n) of them, 8 always stay free.
-                             mpmc: messages, 2 to 2^24. */
-    uint32_t max_message; /* longest message, bytes, at most 2^30. spsc: at most capacity - 16; 0 is
-                             the most there can be. mpmc: not 0; every message takes a block of
-                             this size and 24 bytes more, rounded up to 64. */
-    uint32_t mode;        /* permission bits, exact whatever the umask; 0: 0600
-                             (0666 for memfd, where holding the descriptor is the permission) */
+    uint32_t kind;     /* SHMRING_SPSC or SHMRING_MPMC */
+    uint32_t flags;    /* roles and options; no role at all means SHMRING_OBSERVER */
+    uint64_t capacity; /* A power of two. spsc: bytes, at least a page (4096); a message of n bytes
+                          takes shmring_record_size(n) of them, and 8 always stay free. mpmc:
+                          messages, 2 to 2^24. */
+    uint32_t
+        max_message; /* longest message, bytes, at most 2^30. spsc: at most capacity - 16; 0 means
+                        the most that the capacity allows. mpmc: not 0; every message takes a block
+                        of this size and 24 bytes more, rounded up to a multiple of 64. */
+    uint32_t mode;   /* permission bits, not changed by the umask; 0: 0600 (0666 for memfd, where
+                        holding the descriptor is the permission) */
     uint32_t max_participants; /* mpmc: attached at the same time, at most 1024; 0: 64 */
     uint32_t reserved[5];      /* zero */
 };
 
 enum { SHMRING_PARTICIPANTS_MAX = 1024 };
 
-/* Bytes of an spsc ring that a message of len bytes takes: its 4-byte header and padding included. */
+/* Bytes of an spsc ring that a message of len bytes takes, with its 4-byte header and padding. */
 static inline uint64_t shmring_record_size(uint32_t len)
 {
     return (UINT64_C(4) + len + 7) & ~UINT64_C(7);
@@ -156,54 +167,59 @@ static inline uint64_t shmring_record_size(uint32_t len)
 
 /* About a message, filled in by shmring_peek(). */
 struct shmring_info {
-    uint32_t deliveries; /* 1 the first time; larger when an earlier consumer had it and never released it */
+    uint32_t deliveries; /* 1 the first time; larger if an earlier consumer took the message and did
+                            not release it */
     uint32_t flags;      /* SHMRING_REDELIVERED */
-    uint64_t position;   /* Where it was first published, since the queue's creation: no two messages
-                            of a queue have the same, and it stays when one is delivered again. spsc:
-                            in bytes; mpmc: in messages. */
+    uint64_t position; /* Where the message was first published, counted from the queue's creation.
+                          No two messages of a queue have the same position, and a redelivered
+                          message keeps its own. spsc: in bytes; mpmc: in messages. */
 };
 enum {
-    SHMRING_REDELIVERED = 0x1 /* somebody may have seen this message before */
+    SHMRING_REDELIVERED = 0x1 /* a consumer may have seen this message before */
 };
 
 /*
- * A queue's description and counters, filled in by shmring_stat(). While nobody is at work they are exact,
- * wherever those who died were killed: sent = received + messages that shmring_dump() shows + dropped.
+ * A queue's description and counters, filled in by shmring_stat(). While no participant is in a
+ * call they are exact, wherever participants were killed before: sent = received + messages that
+ * shmring_dump() shows + dropped.
  */
 struct shmring_stat {
     uint32_t kind;
-    uint32_t flags; /* SHMRING_HUGE_PAGES, SHMRING_AT_MOST_ONCE; SHMRING_STALE when its name is gone */
+    /* SHMRING_HUGE_PAGES, SHMRING_AT_MOST_ONCE; SHMRING_STALE when its name is gone */
+    uint32_t flags;
     uint64_t capacity;
     uint32_t max_message;
     uint32_t mode; /* permission bits now */
     uint32_t uid;  /* owner now */
     uint32_t gid;
     uint64_t segment_bytes; /* whole segment, allocated */
-    uint64_t depth;         /* messages waiting now */
-    uint64_t depth_bytes;   /* bytes of the data section they take */
-    uint64_t high_water;    /* most of the capacity ever in use, in its unit, sampled now and then */
-    uint64_t sent;          /* messages committed since creation */
-    uint64_t sent_bytes;    /* their payload */
-    uint64_t received;      /* messages released since creation */
+    uint64_t depth;         /* messages waiting now; spsc: and those that the consumer holds */
+    uint64_t depth_bytes;   /* bytes of the data section that they take */
+    uint64_t high_water; /* most of the capacity ever in use, in its unit; sampled, so a peak can be
+                            missed */
+    uint64_t sent;       /* messages committed since creation */
+    uint64_t sent_bytes; /* their payload */
+    uint64_t received;   /* messages released since creation */
     uint64_t received_bytes;
     uint64_t full_events;  /* times a send found the queue full after a success */
     uint64_t empty_events; /* times a receive found it empty after a success */
-    uint64_t takeovers;    /* dead participants whose role was taken over, or who were recovered */
-    uint64_t redelivered;  /* mpmc: messages taken back from the dead, to be published again */
-    uint64_t dropped;      /* mpmc with SHMRING_AT_MOST_ONCE: messages given up instead */
+    uint64_t takeovers;    /* dead participants that were recovered, or whose role was taken over */
+    uint64_t redelivered;  /* mpmc: messages of dead consumers that were published again */
+    uint64_t dropped;      /* mpmc with SHMRING_AT_MOST_ONCE: those that were given up instead */
     int64_t created_ns;    /* CLOCK_REALTIME */
-    uint32_t creator_pid;  /* as the creator saw itself */
+    uint32_t creator_pid;  /* in the creator's own pid namespace: see creator_pid_namespace */
     uint32_t creator_uid;
     uint32_t participants; /* attached and alive now */
-    uint32_t dead;         /* rows whose participant died and was not replaced yet */
+    uint32_t dead;         /* rows whose participant died and was not recovered or replaced yet */
     char creator_comm[16];
     char name[256]; /* as given to shmring_create() */
     uint32_t max_participants;
-    uint32_t asleep; /* SHMRING_READABLE, SHMRING_WRITABLE: somebody sleeps until that is so, or gave up
-                        doing so and was not missed yet */
+    uint32_t asleep; /* SHMRING_READABLE, SHMRING_WRITABLE: a participant sleeps until that event,
+                        or has slept and no other has notified since */
     uint64_t producers_ever; /* how often a participant attached as a producer, since creation */
     uint64_t consumers_ever;
-    uint64_t reserved[3];
+    uint64_t creator_pid_namespace; /* inode of the creator's /proc/self/ns/pid */
+    uint64_t reserved[2];
 };
 enum {
     SHMRING_STALE = 0x1000 /* in shmring_stat.flags */
@@ -214,7 +230,7 @@ struct shmring_participant {
     uint32_t row;
     uint32_t role;          /* SHMRING_PRODUCER, SHMRING_CONSUMER, or both */
     uint32_t alive;         /* 1: its lock is held, says the kernel; 0: it died */
-    uint32_t pid;           /* as it saw itself; compare pid_namespace before using it */
+    uint32_t pid;           /* in its own pid namespace: compare pid_namespace before using it */
     uint64_t start_time;    /* clock ticks since boot, field 22 of /proc/PID/stat */
     uint64_t pid_namespace; /* inode of its /proc/self/ns/pid */
     uint32_t uid;
@@ -223,8 +239,8 @@ struct shmring_participant {
     char comm[16];
     uint64_t sent; /* by all owners of this row, since creation */
     uint64_t received;
-    uint64_t held;     /* mpmc: blocks it owns now: being filled, reserved, or taken and not released */
-    int64_t held_ns;   /* for how long it has held any between two calls; 0: it does not */
+    uint64_t held;   /* mpmc: its blocks now: being filled, reserved, or taken and not released */
+    int64_t held_ns; /* for how long it has held any without a break; 0: it holds none */
     uint64_t reserved[4];
 };
 
@@ -234,62 +250,68 @@ struct shmring_participant {
  * Create the queue NAME and attach to it in the roles of config->flags.
  *
  * The segment appears under its name complete or not at all, fully allocated (no SIGBUS later) and
- * with exactly the mode asked for. With SHMRING_OPEN_OR_CREATE an existing queue of the same
- * parameters is opened instead, so either side may start first.
+ * with exactly the mode asked for. With SHMRING_OPEN_OR_CREATE the call opens an existing queue of
+ * the same parameters instead, so either side may start first.
  *
  * Returns 0 and sets *q, or with *q set to NULL
  *   -EINVAL      a bad name or parameter; the detail names it
  *   -ENAMETOOLONG  more than SHMRING_NAME_MAX (SHMRING_PATH_MAX) bytes
  *   -EEXIST      the name exists; with SHMRING_OPEN_OR_CREATE: with other parameters
- *   -ENOSPC      the file system, memory or this process's memory cgroup has not enough room; the detail
- *                has both numbers
+ *   -ENOSPC      the file system, memory or this process's memory cgroup has not enough room; the
+ *                detail has both numbers
  *   -EFBIG       larger than RLIMIT_FSIZE or than this process can map
  *   -ENOMEM      no address space, or RLIMIT_MEMLOCK too low for SHMRING_MLOCK
- *   -EOPNOTSUPP  SHMRING_HUGE_PAGES where the backend has none; a file system where a queue cannot be
- *                all that it should: shmring_create(3), "File systems"
+ *   -EOPNOTSUPP  SHMRING_HUGE_PAGES where the backend has none; a file system that cannot hold a
+ *                queue safely: see shmring_create(3), "File systems"
  *   -ENOSYS      /proc is not mounted, or the kernel is older than Linux 4.14
- *   -EACCES, -EPERM, -EROFS, -ENOENT and -ENOTDIR (the directory), -EMFILE, -ENFILE  from the kernel
+ *   -EACCES, -EPERM, -EROFS, -ENOENT and -ENOTDIR (the directory), -EMFILE, -ENFILE  from the
+ *                kernel
  *   and, when opening, what shmring_open() returns.
- * May sleep in the kernel. Blocking; a crash on the way leaves no name behind.
+ * Blocking: may sleep in the kernel. A crash inside the call leaves no name behind; where O_TMPFILE
+ * is not supported it leaves an unfinished file, which the next creator replaces.
  */
-SHMRING_API int shmring_create(shmring_t **q, const char *name, const struct shmring_config *config);
+SHMRING_API int shmring_create(shmring_t **q, const char *name,
+                               const struct shmring_config *config);
 
 /*
  * Attach to the existing queue NAME; flags: one role or SHMRING_PRODUCER | SHMRING_CONSUMER, and
- * SHMRING_PREFAULT, SHMRING_MLOCK, SHMRING_ASYMMETRIC_FENCE, SHMRING_CORE_DUMP, SHMRING_SEALED. A role
- * whose holder died is taken over: everything it had committed is still there, and what it had taken without releasing
- * is delivered again.
+ * SHMRING_PREFAULT, SHMRING_MLOCK, SHMRING_ASYMMETRIC_FENCE, SHMRING_CORE_DUMP, SHMRING_SEALED. A
+ * role whose holder died is taken over: every message that the dead holder had committed is still
+ * there, and every message that it had taken and not released is delivered again.
  *
  * Returns 0 and sets *q, or with *q set to NULL
  *   -EINVAL           a bad name, no role or an unknown flag
  *   -ENAMETOOLONG     see shmring_create()
  *   -ENOENT           there is no such queue
- *   -EBUSY            the role is held by a live process; the detail says by whom. Or another process
+ *   -EBUSY            a live process holds the role; the detail names it. Or another process
  *                     removes the queue just now (shmring gc), recovers the role, or has a lease on
  *                     the file (fcntl(2), F_SETLEASE): the detail says which; try again
  *   -EBADMSG          not a queue, damaged, or shorter than its header says
  *   -EPROTONOSUPPORT  a queue of another layout, byte order or page size
- *   -EFBIG            a queue larger than this process, of 32 bits, can map
+ *   -EFBIG            the queue is larger than this 32-bit process can map
  *   -EAGAIN           its creator is still at work, or died before it had finished (only where
- *                     O_TMPFILE is not supported), or the file is empty; with a detail, other than
- *                     -EAGAIN elsewhere
- *   -EOPNOTSUPP, -ENOSPC  its file was copied to where it cannot be used: as shmring_create(); or
- *                     its file system has no locks that tell who is alive
- *   -EACCES           no permission; observers need to read, others also to write
+ *                     O_TMPFILE is not supported), or the file is empty. This -EAGAIN sets the
+ *                     detail.
+ *   -EOPNOTSUPP, -ENOSPC  its file was copied to a file system where a queue cannot be used, for
+ *                         the reasons listed at shmring_create(); or that file system has no locks
+ *                         that show which participants are alive
+ *   -EACCES           no permission: an observer must be allowed to read, a producer or consumer
+ *                     also to write
  *   -ELOOP, -EISDIR   NAME is a symbolic link, a directory
  *   -ENOMEM           no address space, or RLIMIT_MEMLOCK too low for SHMRING_MLOCK
- *   -EUSERS           mpmc: max_participants are attached, or dead and just being recovered
+ *   -EUSERS           mpmc: every one of the max_participants rows belongs to a live participant,
+ *                     or to a dead one that is just being recovered
  *   -EPERM            SHMRING_SEALED, and it is not a sealed memfd
  *   -ENOSYS           see shmring_create()
  *   -ENOTDIR, -EMFILE, -ENFILE  from the kernel.
- * Blocking. What dead participants of an mpmc queue held is recovered, see shmring_recover().
+ * Blocking. Opening an mpmc queue recovers what dead participants held: see shmring_recover().
  */
 SHMRING_API int shmring_open(shmring_t **q, const char *name, unsigned flags);
 
 /*
- * As shmring_open(), but wait for the name to appear: timeout is relative, NULL waits for ever,
- * zero does not wait. Sleeps on inotify; where that is not to be had (fs.inotify.max_user_instances is
- * used up) the name is looked up every 20 ms. Waits for the name only, not for a role.
+ * As shmring_open(), but wait for the name to appear. timeout is relative; NULL waits for ever,
+ * zero does not wait. Sleeps on inotify. Where inotify fails (fs.inotify.max_user_instances is used
+ * up), the call tries the name every 20 ms. Waits for the name only, not for a role.
  *
  * Returns as shmring_open(), and -ETIMEDOUT, -EINTR (a signal handler ran), -EINVAL (a timeout
  * out of range).
@@ -302,54 +324,58 @@ SHMRING_API int shmring_open_wait(shmring_t **q, const char *name, unsigned flag
  * any descriptor from shmring_segment_fd(). fd stays the caller's and may be closed at once.
  *
  * Returns as shmring_open(), and -EBADF for a bad descriptor. A memfd that is not sealed against
- * shrinking is refused with -EPERM: whoever holds it could make this process die of SIGBUS. So could
- * whoever sends the descriptor of a file: with SHMRING_SEALED that is refused, too.
+ * shrinking is refused with -EPERM: any process that has it open could shrink it, and this process
+ * would die of SIGBUS. The sender of a file's descriptor could do the same: SHMRING_SEALED refuses
+ * files, too.
  */
 SHMRING_API int shmring_open_fd(shmring_t **q, int fd, unsigned flags);
 
 /*
  * Attach once more to the queue of q, in the roles of flags: for another thread, or in a forked
- * child, where the parent's handle cannot be used for anything else but this and shmring_close().
- * q must not be closed meanwhile. Returns as shmring_open().
+ * child, where only this call and shmring_close() accept the parent's handle. No other thread may
+ * close q during the call. Returns as shmring_open().
  */
 SHMRING_API int shmring_dup(shmring_t **copy, const shmring_t *q, unsigned flags);
 
 /*
- * Detach and free the handle, and set *q to NULL. What was committed stays in the queue; a
+ * Detach and free the handle, and set *q to NULL. Committed messages stay in the queue; an open
  * reservation is cancelled; messages taken and not released are delivered again to the next
- * consumer. q and *q may be NULL. In a forked child it frees the child's copy of the handle and
- * leaves the parent attached.
+ * consumer. q and *q may be NULL. In a forked child the call frees the child's copy of the handle
+ * and leaves the parent attached.
  */
 SHMRING_API void shmring_close(shmring_t **q);
 
 /*
- * Remove the name. Those attached go on until they close; the memory is freed by the last.
+ * Remove the name. Attached participants go on until they close, and the kernel frees the memory
+ * when the last one has closed.
  *
  * Returns 0, or -ENOENT, -ENOTDIR, -EACCES, -EPERM, -EINVAL (a bad or a memfd name), -ENAMETOOLONG,
- * -ELOOP, -EISDIR, -EBADMSG: what stands there is not a shmring segment, and was left alone. To see
- * that takes permission to read it (-EACCES), besides the permission to remove it.
+ * -ELOOP, -EISDIR, -EBADMSG: the file is not a shmring segment, and was left alone. To see that,
+ * the caller needs permission to read the file (-EACCES), besides the permission to remove it.
  */
 SHMRING_API int shmring_unlink(const char *name);
 
 /*
- * Make usable again what dead participants held. Usually there is no need to call this: it is done
- * when a queue is opened, when a send finds it full and a receive finds it empty, and every few
- * thousand calls; at most every 50 ms, by one participant for all. It stops nobody and takes no
- * timeout for a death: the kernel says who is dead.
+ * Make usable again what dead participants held. Usually no program needs to call this: the library
+ * does it when a queue is opened, when a send finds it full, when a receive finds it empty, and
+ * with each 4,096th message sent or received (mpmc); at most every 50 ms, by one participant for
+ * all. It stops no participant and takes no timeout for a death: the kernel says which ones are
+ * dead.
  *
  * mpmc: blocks without a message are freed; messages taken and not released are published again at
  * the end of the queue, flagged, with their delivery count (or dropped, with SHMRING_AT_MOST_ONCE).
- * spsc: the roles of the dead become free; what they leave is as shmring_open() says.
+ * spsc: the roles of dead participants become free; the next shmring_open() takes them over.
  *
- * report (may be NULL) gets all that was recovered through this handle since it was opened or since
- * the last report. Returns how many participants that was, or -EPERM for an observer's handle of an
- * mpmc queue, -EACCES, -EMFILE, -ENFILE. Calls the kernel; the mpmc part is lock-free.
+ * report (may be NULL) receives all that this handle has recovered since it was opened or since its
+ * last report. Returns the number of recovered participants in that report, or -EPERM for an
+ * observer's handle of an mpmc queue, -EACCES, -EMFILE, -ENFILE. Calls the kernel; the mpmc part is
+ * lock-free.
  */
 struct shmring_recovered {
     uint32_t row;
     uint32_t pid;
     char comm[16];
-    uint64_t freed; /* blocks */
+    uint64_t freed;       /* blocks */
     uint64_t redelivered; /* messages */
     uint64_t dropped;
 };
@@ -365,26 +391,29 @@ struct shmring_recovery {
 SHMRING_API int shmring_recover(shmring_t *q, struct shmring_recovery *report);
 
 /*
- * The descriptor of the segment, to be sent over a UNIX socket or left to a child. It belongs to
- * the handle: do not close it. Returns it, or a negative error that every call can return.
+ * The descriptor of the segment, to be sent over a UNIX socket or inherited by a child. It belongs
+ * to the handle: do not close it. Returns the descriptor, or one of the errors that every call can
+ * return.
  */
 SHMRING_API int shmring_segment_fd(const shmring_t *q);
 
 /*
- * Survive the loss of a segment's memory. A file can be truncated by whoever may write to it, or have
- * holes punched into it that its file system has no memory left for; the next access raises SIGBUS,
- * which ends the process. Once this was called, in every process that wants it, such an access goes
- * on in memory of this process alone. The call on the handle that was interrupted returns -EBADMSG, and
- * so does every later one; so what was read meanwhile is not told as a message. Only a message from
- * shmring_peek() may lose its rest, which then reads as zeroes, before the caller's eyes:
- * shmring_release() says -EBADMSG. Other handles, also of the same queue, are not concerned.
+ * Survive the loss of a segment's memory. A process that may write to a file may truncate it, or
+ * punch holes into it that its file system has no space left to fill. The next access raises
+ * SIGBUS, which ends the process that reads or writes there. After this call such an access
+ * continues in private memory of this process; every process that wants that makes the call. The
+ * call on the handle that was interrupted returns -EBADMSG, and so does every later one, so no
+ * bytes of that private memory are returned as a message. Only the rest of a message from
+ * shmring_peek() may turn into zeroes while the caller reads it: then shmring_release() returns
+ * -EBADMSG. Other handles are not affected, even of the same queue.
  *
- * It installs a handler for SIGBUS for the whole process; it cannot be undone, and calling it again
- * changes nothing, unless the program has put the default action back. What is not the memory of a handle is
- * passed on to what was installed before: install yours first, or have it call this one. A thread
- * that blocks SIGBUS is not protected.
+ * The call installs a handler for SIGBUS for the whole process. It cannot be undone, and a second
+ * call changes nothing, unless the program has put the default action back. For a fault outside the
+ * memory of all handles, the handler calls the handler that was installed before: install yours
+ * first, or have it call this one. A thread that blocks SIGBUS is not protected.
  *
- * Returns 0. Handles opened before are protected as well. Thread-safe. Not inherited over exec.
+ * Returns 0. Handles opened before the call are protected as well. Thread-safe. Not inherited over
+ * exec.
  */
 SHMRING_API int shmring_guard_sigbus(void);
 
@@ -398,24 +427,26 @@ SHMRING_API int shmring_guard_sigbus(void);
  *   -EMSGSIZE     longer than max_message
  *   -EPERM        not a producer's handle
  *   -EINPROGRESS  spsc: a reservation is open: commit or cancel it first
- * spsc: wait-free. mpmc: lock-free; a queue that is nearly full may say -EAGAIN once or twice although
- * a block is free, while others hold blocks out of turn. Signal-safe. Calls the kernel only on every
- * 65,536th -EAGAIN in a row, to see whether the name is still there (-ESTALE), mpmc at most every
- * 50 ms to look for dead participants, see shmring_recover(), and to wake somebody who sleeps.
+ * spsc: wait-free. mpmc: lock-free; on a nearly full queue the call may return -EAGAIN once or
+ * twice although a block is free, while other participants hold blocks out of order. Signal-safe.
+ * It makes system calls for three reasons only: on every 65,536th -EAGAIN in a row to see whether
+ * the name is still there (-ESTALE); mpmc, at most every 50 ms, to find dead participants, see
+ * shmring_recover(); and to wake a participant that sleeps.
  */
 SHMRING_API int shmring_send(shmring_t *q, const void *msg, size_t len);
 
 /*
- * Send n messages, in order; spsc: made visible together. Returns how many were sent (fewer when
- * the queue gets full or a message is too long), or, when the first one cannot be sent, what
- * shmring_send() would return; -EINVAL for n < 1. Progress and signals as shmring_send().
+ * Send n messages, in order; spsc: they become visible together. Returns how many were sent (fewer
+ * than n when the queue gets full or a message is too long), or, when the first one cannot be sent,
+ * what shmring_send() would return; -EINVAL for n < 1. Progress and signals as shmring_send().
  */
 SHMRING_API int shmring_send_batch(shmring_t *q, const struct iovec *msgs, int n);
 
 /*
- * Zero-copy sending: get len contiguous, 8-byte aligned bytes of the ring at *msg. Nobody sees
- * them before shmring_commit(). A handle has one reservation at a time; mpmc: SHMRING_RESERVED_MAX,
- * to be committed in any order. Returns as shmring_send(), and -ENOBUFS: so many are open.
+ * Zero-copy sending: set *msg to len contiguous, 8-byte aligned bytes of the queue. No consumer
+ * sees them before shmring_commit(). A handle has one reservation at a time; mpmc: up to
+ * SHMRING_RESERVED_MAX, to be committed in any order. Returns as shmring_send(), and -ENOBUFS:
+ * mpmc: SHMRING_RESERVED_MAX reservations are open.
  */
 SHMRING_API int shmring_reserve(shmring_t *q, size_t len, void **msg);
 enum { SHMRING_RESERVED_MAX = 64 };
@@ -439,7 +470,7 @@ SHMRING_API int shmring_cancel(shmring_t *q, void *msg);
  *
  * Returns its length, or
  *   -EAGAIN       empty just now
- *   -EMSGSIZE     longer than size; it stays the next message
+ *   -EMSGSIZE     the message is longer than size; it stays the next message
  *   -EPERM        not a consumer's handle
  *   -EINPROGRESS  spsc: messages from shmring_peek() are not released yet
  * Progress, signals and calls to the kernel as shmring_send().
@@ -448,25 +479,26 @@ SHMRING_API ssize_t shmring_recv(shmring_t *q, void *buf, size_t size);
 
 /*
  * Receive up to n messages: iov_len is each buffer's size before and the message's length after.
- * Returns how many were received (fewer when the queue gets empty or a message does not fit), or,
- * when the first one cannot be received, what shmring_recv() would return; -EINVAL for n < 1.
+ * Returns how many were received (fewer than n when the queue gets empty or a message does not
+ * fit), or, when the first one cannot be received, what shmring_recv() would return; -EINVAL
+ * for n < 1.
  */
 SHMRING_API int shmring_recv_batch(shmring_t *q, struct iovec *msgs, int n);
 
 /*
  * Zero-copy receiving: take the next message and point *msg at it, 8-byte aligned, read-only. It
  * stays the caller's until shmring_release(); if the caller dies before, the next consumer gets it
- * again. info may be NULL. As many messages as the queue has may be held; an spsc queue takes them
- * back in the order they were given.
+ * again. info may be NULL. A consumer may hold as many messages as the queue has; an spsc consumer
+ * releases them in the order in which it took them.
  *
  * Returns its length, or -EAGAIN, -EPERM as shmring_recv().
  */
 SHMRING_API ssize_t shmring_peek(shmring_t *q, const void **msg, struct shmring_info *info);
 
 /*
- * Give back, as done with, the oldest message held; mpmc: any of them. Returns 0; -EINVAL: msg is not it
- * (released already, or out of turn); -EPERM as shmring_recv(). Wait-free. Signal-safe. Calls the
- * kernel as shmring_send().
+ * Release a message from shmring_peek() as done with (spsc: the oldest one held; mpmc: any of
+ * them). Returns 0; -EINVAL: msg is not such a message (released already, or out of order); -EPERM
+ * as shmring_recv(). Wait-free. Signal-safe. Calls the kernel as shmring_send().
  */
 SHMRING_API int shmring_release(shmring_t *q, const void *msg);
 
@@ -474,22 +506,24 @@ SHMRING_API int shmring_release(shmring_t *q, const void *msg);
 
 /*
  * As shmring_send(), shmring_reserve(), shmring_recv() and shmring_peek(), but instead of returning
- * -EAGAIN they wait: look again for a while, and then sleep. timeout is relative and counts from the
- * first look that failed (CLOCK_MONOTONIC); NULL waits for ever, zero is one attempt.
+ * -EAGAIN these calls wait: they poll for at most spin_ns, and then sleep. timeout is relative and
+ * counts from the first attempt that failed (CLOCK_MONOTONIC); NULL waits for ever, zero is one
+ * attempt.
  *
- * While nobody sleeps, neither these nor the calls on the other side make a system call. A sleeper is
- * woken by the call that sends, or makes room; of several, one for each message. It looks by itself
- * at least every 50 ms (see shmring_set_waiting()): so a peer that was killed or stopped between
- * publishing and waking costs that long at the most, and what dead participants held comes back.
+ * While no participant sleeps, neither these calls nor those on the other side make a system call.
+ * The call that sends, or makes room, wakes a sleeper; of several sleepers, one for each message. A
+ * sleeper also rechecks at least every 50 ms (see shmring_set_waiting()). So a peer that was killed
+ * or stopped between publishing and waking delays it by that time at most, and what dead
+ * participants held becomes usable again.
  *
- * They return what the call they wait for returns, except -EAGAIN, and
- *   -ETIMEDOUT  the time is over
+ * They return what the call without _wait returns, but never -EAGAIN, and
+ *   -ETIMEDOUT  the timeout has passed
  *   -EINTR      a signal handler ran while this thread slept
  *   -EINVAL     a timeout that is negative, or with more than 999,999,999 ns
- *   -ESTALE     the name is gone; noticed within a second or so, or recheck_ms if that is longer
- *   -EPERM, -ENOSYS  every system call that sleeps is refused to this process, by a seccomp filter
- *   -EPIPE      only with SHMRING_WAIT_PEERS or SHMRING_WAIT_HANGUP: nothing can come, the other side
- *               has no live participant
+ *   -ESTALE     the name is gone; noticed within about a second, or recheck_ms if that is longer
+ *   -EPERM, -ENOSYS  a seccomp filter refuses this process every system call that sleeps
+ *   -EPIPE      only with SHMRING_WAIT_PEERS or SHMRING_WAIT_HANGUP: the other side has no live
+ *               participant, so nothing can come
  * Blocking. Not for signal handlers.
  */
 SHMRING_API int shmring_send_wait(shmring_t *q, const void *msg, size_t len,
@@ -501,44 +535,48 @@ SHMRING_API ssize_t shmring_recv_wait(shmring_t *q, void *buf, size_t size,
 SHMRING_API ssize_t shmring_peek_wait(shmring_t *q, const void **msg, struct shmring_info *info,
                                       const struct timespec *timeout);
 
-/* What a queue can be waited for to become. */
+/* Events that a call can wait for. */
 enum {
-    SHMRING_READABLE = 0x1, /* a message is there to be received */
+    SHMRING_READABLE = 0x1, /* the queue has a message to receive */
     SHMRING_WRITABLE = 0x2  /* there is room for the message that was last refused with -EAGAIN */
 };
 
 /*
  * Wait until one of the events is there: SHMRING_READABLE (for a consumer), SHMRING_WRITABLE (for a
- * producer), or both. Another participant of an mpmc queue may be quicker: the next call can say
- * -EAGAIN all the same. Returns the events that are there, or -EINVAL, -EPERM (not that role), or
- * -ETIMEDOUT, -EINTR, -ESTALE, -EPIPE as above.
+ * producer), or both. Another participant of an mpmc queue may be quicker, so the next call can
+ * still return -EAGAIN. Returns the events that are there, or -EINVAL, -EPERM (the handle has not
+ * that role), or -ETIMEDOUT, -EINTR, -ESTALE, -EPIPE as above.
  */
 SHMRING_API int shmring_wait(shmring_t *q, unsigned events, const struct timespec *timeout);
 
 /* How this handle waits. */
 struct shmring_waiting {
-    uint32_t spin_ns;    /* look for so long, at most, before sleeping; 0: sleep at once. What waits
-                            took of late decides for how long it is really done. */
-    uint32_t recheck_ms; /* look by itself so often while asleep; 0: 50. In the first 50 ms in which
-                            anybody sleeps at a queue, nobody sleeps for longer than 50. */
+    uint32_t spin_ns; /* poll for this long, at most, before sleeping; 0: sleep at once. Within that
+                         limit the library learns from recent waits how long polling is worth it. */
+    uint32_t recheck_ms; /* a sleeper rechecks this often; 0: 50. Until 50 ms have passed since a
+                            participant first waited on the queue, no sleep is longer than 50. */
     uint32_t flags;      /* SHMRING_WAIT_PEERS, SHMRING_WAIT_HANGUP */
     uint32_t reserved[5];
 };
 enum {
-    SHMRING_WAIT_PEERS = 0x1, /* -EPIPE rather than to wait for a side that has no live participant */
-    /* The same, but only once the other side has had a participant since the queue was made: so a
-       consumer that starts first waits for a producer, and ends when all have left. spsc: since a
-       handle of this role was last told -EPIPE, so that a queue can be used again and again. */
+    /* return -EPIPE instead of waiting for a side that has no live participant */
+    SHMRING_WAIT_PEERS = 0x1,
+    /* The same, but only after the other side has had a participant since the queue was made: so a
+       consumer that starts first waits for a producer, and gets -EPIPE when all producers have
+       left. spsc: since a handle of this role last got -EPIPE, so that a queue can be used again
+       and again. */
     SHMRING_WAIT_HANGUP = 0x2
 };
 
-/* Change that; w NULL: as it was at first, 50,000 ns, 50 ms and no flag. Returns 0 or -EINVAL. */
+/* Set how this handle waits. w NULL: the defaults, 50,000 ns, 50 ms and no flag. Returns 0 or
+ * -EINVAL. */
 SHMRING_API int shmring_set_waiting(shmring_t *q, const struct shmring_waiting *w);
 
 /*
  * For event loops: a descriptor for poll(2), epoll(7), level- or edge-triggered, select(2), libuv,
- * libevent or libev, to be polled for input whatever the event is (one of them). It belongs to the
- * handle: take it out of the loop before shmring_close(), which closes it. The loop calls
+ * libevent or libev. event is SHMRING_READABLE or SHMRING_WRITABLE; the loop polls the descriptor
+ * for input in both cases. It belongs to the handle: take it out of the loop before
+ * shmring_close(), which closes it. The loop calls
  *
  *     void on_readable(void)
  *     {
@@ -548,40 +586,42 @@ SHMRING_API int shmring_set_waiting(shmring_t *q, const struct shmring_waiting *
  *         } while (n == -EAGAIN && (r = shmring_fd_arm(q, SHMRING_READABLE)) > 0);
  *     }
  *
- * shmring_fd() returns the descriptor, each time the same for a handle and event. It is readable at
- * first, so that the loop begins with the handler.
+ * shmring_fd() returns the descriptor; for a handle and event it is always the same. It is readable
+ * at first, so that the loop begins with the handler.
  *
  * shmring_fd_arm() returns 1: the event is there already, go on receiving or sending. 0: armed; the
- * descriptor becomes readable when the event may be there, at the latest when it is time to look for
- * peers that died (see shmring_set_waiting()): then call the handler, which arms it again. A
- * descriptor that is readable stays so until a call to shmring_fd_arm(), so under level triggering
- * a handler may return early, without arming. All who wait by descriptor for the same event of an
- * mpmc queue wake for each message, and one gets it.
+ * descriptor becomes readable when the event may be there, at the latest after recheck_ms (see
+ * shmring_set_waiting()), when it is time to check for dead peers. Then call the handler, which
+ * arms it again. A readable descriptor stays readable until a call to shmring_fd_arm(), so under
+ * level triggering a handler may return early, without arming. Each message wakes all handles that
+ * wait by descriptor for the same event of an mpmc queue, and one of them gets it.
  *
  * Both return what shmring_wait() returns, except -ETIMEDOUT and -EINTR, and
- *   -EEXIST   something stands in the doorbell's place, and is not to be trusted
- *   -EBUSY    the doorbell is just being removed: try again
- *   -EOPNOTSUPP  the file system has no FIFOs, or no links to them: wait by shmring_wait()
+ *   -EEXIST   the notifier's path is taken by a file that the library does not trust
+ *   -EBUSY    another process removes the notifier just now: try again
+ *   -EOPNOTSUPP  the file system has no FIFOs, or no links to FIFOs: wait by shmring_wait()
  *   -ENOENT, -ENOTDIR, -EACCES, -EROFS, -ENOSPC, -EMFILE, -ENFILE, -ENOMEM  from the kernel
- * The doorbell is a FIFO, DIRECTORY/.shmring-bell-*, made by the first who waits in the queue's
- * directory (memfd: /dev/shm) with the queue's mode and group. Where those who send (or make room)
- * cannot open it, the timed look is all there is. When the FIFO alone is removed, the next call to
- * shmring_fd_arm() makes a new one. shmring_unlink() removes it, or, while it is open,
- * and for memfd queues, the last to close. It takes three descriptors an event to wait, one to ring.
- * Not for signal handlers. Do not sleep.
+ * The notifier is a FIFO, DIRECTORY/.shmring-bell-*. The first handle that waits makes it, in the
+ * queue's directory (memfd: /dev/shm), with the queue's mode and group. If the peer that sends (or
+ * makes room) cannot open it, only the recheck makes the descriptor readable. If the FIFO alone is
+ * removed, the next call to shmring_fd_arm() makes a new one. shmring_unlink() removes the FIFO;
+ * while a handle has it open, and for memfd queues, the last handle that closes removes it. Waiting
+ * takes three descriptors for each event, notifying takes one. These calls do not sleep. Not for
+ * signal handlers.
  */
 SHMRING_API int shmring_fd(shmring_t *q, unsigned event);
 SHMRING_API int shmring_fd_arm(shmring_t *q, unsigned event);
 
 /*
- * For those who sleep by other means, such as io_uring or futex_waitv(2): announce that this handle
- * is about to sleep until the event (one of them), and say on which futex.
+ * For programs that sleep by other means, such as io_uring or futex_waitv(2): announce that this
+ * handle is about to sleep until the event (SHMRING_READABLE or SHMRING_WRITABLE), and return the
+ * futex to sleep on.
  *
- * Returns 1: it is there already, do not sleep. Or 0: sleep while *word is value (a shared 32-bit
- * futex, in a mapping of this handle: it is gone after shmring_close()), for limit_ns at the most, and
- * then, woken or not, arm again before anything else: that passes the wake-up on to another sleeper
- * where need be. Or what shmring_wait() returns, except -ETIMEDOUT and -EINTR. Not for signal
- * handlers. Does not sleep; calls the kernel now and then.
+ * Returns 1: the event is there already, do not sleep. Or 0: sleep while *word is value, for
+ * limit_ns at most. *word is a shared 32-bit futex in a mapping of this handle, which
+ * shmring_close() unmaps. After the sleep, woken or not, arm again before anything else: that
+ * passes the wake-up on to another sleeper if there is more for it. Or what shmring_wait() returns,
+ * except -ETIMEDOUT and -EINTR. Not for signal handlers. Does not sleep; may make system calls.
  */
 struct shmring_futex {
     const uint32_t *word;
@@ -589,18 +629,21 @@ struct shmring_futex {
     uint32_t flags;
     int64_t limit_ns;
 };
-/* In flags: somebody may not know yet that this handle sleeps, and so not ring. Otherwise limit_ns is
- * only the handle's recheck_ms, and who sleeps for longer is later to hear of the dead. */
+/* In flags: a peer may not see yet that this handle sleeps, and then does not notify it: do not
+ * sleep for longer than limit_ns. Without the flag, limit_ns is only the handle's recheck_ms: a
+ * longer sleep finds dead participants later. */
 enum { SHMRING_FUTEX_UNSURE = 1 };
 SHMRING_API int shmring_futex_arm(shmring_t *q, unsigned event, struct shmring_futex *futex);
 
 /* ---- Looking -------------------------------------------------------------------------------- */
 
 /*
- * Description and counters. Reads each counter once: they are exact when nobody is at work and a
- * moment old otherwise. Never disturbs the participants. Calls the kernel. Returns 0.
+ * Description and counters. Reads each counter once: they are exact while no participant is in a
+ * call, and otherwise may change while they are read. Never disturbs the participants. Makes system
+ * calls. Returns 0.
  */
-#if defined __cplusplus && defined __GNUC__ /* a structure and a function of one name, as with stat() */
+/* The structure and the function have one name, as with stat(). */
+#if defined __cplusplus && defined __GNUC__
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wshadow"
 #endif
@@ -610,48 +653,53 @@ SHMRING_API int shmring_stat(shmring_t *q, struct shmring_stat *st);
 #endif
 
 /*
- * The participants, at most n of them, by row. Asks the kernel who is alive. Returns how many there
- * are in all (which may be more than n), or -EINVAL for n < 0.
+ * The participants, at most n of them, by row. Asks the kernel which of them are alive. Returns how
+ * many there are in all (which may be more than n), or -EINVAL for n < 0.
  */
 SHMRING_API int shmring_participants(shmring_t *q, struct shmring_participant *rows, int n);
 
 /*
- * The messages in the queue, without taking them: each is copied, and each(arg, &message) called
- * for it. First, of an mpmc queue, those that were taken so long ago that the queue has gone round
- * since; then all others, taken or waiting, in their order. When each() returns anything but 0, no
- * more are shown; let that be positive, to tell it from an error.
+ * Show the messages in the queue without taking them: copy each message and call each(arg,
+ * &message) for it. For an mpmc queue, messages that were taken so long ago that the ring has gone
+ * round since come first; then all others, taken or waiting, in their order. If each() returns
+ * anything but 0, the call ends and returns that value; let it be positive, to tell it from an
+ * error.
  *
- * Any handle will do, and the participants may all be dead. If they are at work meanwhile: what is
- * shown is whole and was in the queue then; a message sent or taken during the call may be missed.
+ * Any handle will do, and the participants may all be dead. If participants send or receive during
+ * the call, each message shown is whole and was in the queue at that time; a message that is sent
+ * or taken during the call may be missed.
  *
- * Returns 0, what each() returned, -ENOMEM, -EINVAL when each is NULL, or -EBADMSG where something
- * is that no participant writes; what was shown before is good. Allocates max_message bytes.
+ * Returns 0, what each() returned, -ENOMEM, -EINVAL when each is NULL, or -EBADMSG when the segment
+ * holds something no correct participant writes; the messages shown before are good. Allocates
+ * max_message bytes.
  */
 struct shmring_message {
     uint64_t position; /* as in struct shmring_info */
     const void *data;  /* a copy, until each() returns */
     uint32_t length;
-    uint32_t state;      /* SHMRING_WAITING, SHMRING_HELD */
-    uint32_t row;        /* SHMRING_HELD: who has taken it and not released it, dead or alive */
-    uint32_t deliveries; /* how often it was taken so far: one less than shmring_peek() will say */
+    uint32_t state; /* SHMRING_WAITING, SHMRING_HELD */
+    uint32_t row;   /* SHMRING_HELD: row of the consumer, dead or alive, that has taken it and not
+                       released it */
+    uint32_t deliveries; /* how often it was taken so far: one less than the next shmring_peek()
+                            will say */
     uint64_t reserved[2];
 };
 enum { SHMRING_WAITING = 1, SHMRING_HELD = 2 };
-SHMRING_API int shmring_dump(shmring_t *q,
-                             int (*each)(void *arg, const struct shmring_message *m), void *arg);
+SHMRING_API int shmring_dump(shmring_t *q, int (*each)(void *arg, const struct shmring_message *m),
+                             void *arg);
 
 /*
- * Can the queue still be reached by its name? Returns 0 or -ESTALE. Calls the kernel. A memfd
- * segment has no name to lose. A name that this process cannot look up (another root directory, a
- * directory that it may not search) says nothing, nor does one that leads nowhere where there is no
- * /proc to tell whether the queue was moved.
+ * Can the queue still be opened by its name? Returns 0 or -ESTALE. Makes system calls. Always 0 for
+ * a memfd segment, which has no name to lose. Also 0 if this process cannot look the name up (it
+ * has another root directory, or may not search a directory), and if the name leads nowhere but
+ * there is no /proc to tell whether the queue was moved.
  */
 SHMRING_API int shmring_check(shmring_t *q);
 
 /*
- * What was wrong with this thread's last call that failed, in words: a sentence without a newline,
- * never NULL. Valid until the thread's next failing call, also one in a signal handler. -EAGAIN from
- * sending and receiving leaves it as it was.
+ * A sentence, without a newline, that says what was wrong with this thread's last failed call;
+ * never NULL. Valid until the thread's next failing call, including one in a signal handler.
+ * -EAGAIN from sending and receiving leaves it as it was.
  */
 SHMRING_API const char *shmring_strerror_detail(void);
 

@@ -207,7 +207,7 @@ struct shmring_stat {
     uint64_t redelivered;  /* mpmc: messages of dead consumers that were published again */
     uint64_t dropped;      /* mpmc with SHMRING_AT_MOST_ONCE: those that were given up instead */
     int64_t created_ns;    /* CLOCK_REALTIME */
-    uint32_t creator_pid;  /* in the creator's own pid namespace */
+    uint32_t creator_pid;  /* in the creator's own pid namespace: see creator_pid_namespace */
     uint32_t creator_uid;
     uint32_t participants; /* attached and alive now */
     uint32_t dead;         /* rows whose participant died and was not recovered or replaced yet */
@@ -218,7 +218,8 @@ struct shmring_stat {
                         or has slept and no other has notified since */
     uint64_t producers_ever; /* how often a participant attached as a producer, since creation */
     uint64_t consumers_ever;
-    uint64_t reserved[3];
+    uint64_t creator_pid_namespace; /* inode of the creator's /proc/self/ns/pid */
+    uint64_t reserved[2];
 };
 enum {
     SHMRING_STALE = 0x1000 /* in shmring_stat.flags */

@@ -73,6 +73,7 @@ int shmring_stat(shmring_t *q, struct shmring_stat *st)
     st->segment_bytes = q->geometry.segment_size;
     st->created_ns = q->header.created_ns;
     st->creator_pid = q->header.creator_pid;
+    st->creator_pid_namespace = q->header.creator_pid_ns;
     st->creator_uid = q->header.creator_uid;
     memcpy(st->creator_comm, q->header.creator_comm, sizeof st->creator_comm);
     memcpy(st->name, q->header.name, sizeof st->name);

@@ -204,10 +204,10 @@ Test(tools_dump_gc, gc_keeps_messages_also_those_in_dead_hands)
         const char *name = queue_of(kinds[i]);
         EXPECT(TOOL("one\n", "send", name), 0, "", "");
         kill_a_consumer_of(name);
-        GC(name, "kept: 1 messages are in it (--all removes it)", true, name);
-        GC(name, "would be removed: no process is attached, 1 messages are in it", true, "--all",
+        GC(name, "kept: 1 message is in it (--all removes it)", true, name);
+        GC(name, "would be removed: no process is attached, 1 message is in it", true, "--all",
            "--dry-run", name);
-        GC(name, "removed: no process is attached, 1 messages were in it", false, "--all", name);
+        GC(name, "removed: no process is attached, 1 message was in it", false, "--all", name);
     }
 }
 

@@ -182,15 +182,15 @@ static void check_text(const struct figures *f, unsigned dead, unsigned stopped)
     char *text = output_of(TOOL("", "stat", name)), line[5][120];
 
     snprintf(line[0], sizeof line[0],
-             "  waiting          %" PRIu64 " messages, %" PRIu64 " bytes of the ", f->depth,
-             f->depth_bytes);
+             "  waiting          %" PRIu64 " message%s, %" PRIu64 " bytes of the ", f->depth,
+             f->depth == 1 ? "" : "s", f->depth_bytes);
     snprintf(line[1], sizeof line[1], "  high water       %" PRIu64 " ", f->high_water);
     snprintf(line[2], sizeof line[2],
-             "  sent             %" PRIu64 " messages, %" PRIu64 " bytes\n", f->sent,
-             f->sent_bytes);
+             "  sent             %" PRIu64 " message%s, %" PRIu64 " bytes\n", f->sent,
+             f->sent == 1 ? "" : "s", f->sent_bytes);
     snprintf(line[3], sizeof line[3],
-             "  received         %" PRIu64 " messages, %" PRIu64 " bytes\n", f->received,
-             f->received_bytes);
+             "  received         %" PRIu64 " message%s, %" PRIu64 " bytes\n", f->received,
+             f->received == 1 ? "" : "s", f->received_bytes);
     snprintf(line[4], sizeof line[4], "  participants     %u alive, %u dead", stopped, dead);
     for (int i = 0; i < 5; i++)
         cr_assert(strstr(text, line[i]), "no %s in %s", line[i], text);

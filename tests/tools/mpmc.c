@@ -49,8 +49,8 @@ Test(tools_mpmc, stat_and_ls_count_in_messages)
     const char *lines[] = {
         "  kind             mpmc\n",
         "  capacity         8 messages (8)\n",
-        "  waiting          1 messages, 128 bytes of the blocks\n",
-        " messages\n  sent             2 messages, 6 bytes\n",
+        "  waiting          1 message, 128 bytes of the blocks\n",
+        " message\n  sent             2 messages, 6 bytes\n",
         "  recovered        0 dead participants\n",
         "  delivered again  0 messages\n",
         "  dropped          0 messages\n",

@@ -116,7 +116,7 @@ Test(top, dead_participants_and_who_holds_blocks)
     snprintf(expected, sizeof expected, "%s: pid %d (", name, getpid());
     struct outcome outcome = ONCE(name);
     cr_assert(strstr(outcome.out, expected), "%s", outcome.out);
-    cr_assert(strstr(outcome.out, ", alive, holds 1 blocks, for "), "%s", outcome.out);
+    cr_assert(strstr(outcome.out, ", alive, holds 1 block, for "), "%s", outcome.out);
     outcome_free(&outcome);
     cr_assert(shmring_release(q, msg) == 0);
     shmring_close(&q);
@@ -195,7 +195,7 @@ Test(top, a_screen_that_follows)
     terminal_await(&t, "0 queues, 0 unreadable");
     terminal_await(&t, "(there are none)");
     DO("create", "--capacity", "4096", first);
-    terminal_await(&t, "1 queues");
+    terminal_await(&t, "1 queue,");
     terminal_await_line(&t, 1, "NAME           KIND DEPTH");
     DO("create", "--kind", "mpmc", "--capacity", "4", second);
     terminal_await(&t, "2 queues");
@@ -203,9 +203,9 @@ Test(top, a_screen_that_follows)
     terminal_await(&t, "|||||  75%  75%");
     terminal_await_line(&t, 23, "q quit");
     DO("rm", second);
-    terminal_await(&t, "1 queues");
+    terminal_await(&t, "1 queue,");
     cr_assert(truncate(path_in(dir, "1"), 4096) == 0);
-    terminal_await(&t, "1 queues, 1 unreadable");
+    terminal_await(&t, "1 queue, 1 unreadable");
     terminal_await(&t, "damaged: ");
     terminal_type(&t, "q");
     finish(&t, 0);
