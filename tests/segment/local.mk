@@ -23,6 +23,7 @@ suites += \
 	tests/segment/participants \
 	tests/segment/process \
 	tests/segment/races \
+	tests/segment/recovery \
 	tests/segment/sigbus \
 	tests/segment/signal_safe \
 	tests/segment/system_calls
@@ -82,6 +83,8 @@ faults_ldflags = $(AM_LDFLAGS) \
 	-Wl,--wrap=statfs64 \
 	-Wl,--wrap=__fcntl_time64,--wrap=__fstat64_time64,--wrap=__lstat64_time64,--wrap=__ppoll64 \
 	-Wl,--wrap=__stat64_time64,--wrap=__timerfd_settime64
+tests_segment_faults_SOURCES = tests/segment/faults.c tests/segment/faults_operations.c \
+	tests/segment/faults_operations.h
 tests_segment_faults_LDADD = $(core_test_libs)
 tests_segment_faults_LDFLAGS = $(faults_ldflags)
 

@@ -195,6 +195,30 @@ pid_t test_fork(int (*body)(void *), void *argument)
     return pid;
 }
 
+pid_t test_fork_sleeper(void)
+{
+    const pid_t parent = getpid();
+    int ready[2];
+
+    if (pipe2(ready, O_CLOEXEC) < 0)
+        abort();
+    const pid_t pid = fork();
+    if (pid < 0)
+        abort();
+    if (pid == 0) {
+        (void)!write(ready[1], "", 1);
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        while (getppid() == parent)
+            pause();
+        _exit(0);
+    }
+    char byte;
+    (void)!read(ready[0], &byte, 1); /* the child runs: its atfork handlers have ended */
+    close(ready[0]);
+    close(ready[1]);
+    return pid;
+}
+
 int test_wait(pid_t pid)
 {
     int status;

@@ -52,6 +52,10 @@ pid_t test_fork(int (*body)(void *), void *argument);
 /* Wait for the child to end. Returns its exit code, or minus the signal it died of. */
 int test_wait(pid_t pid);
 
+/* Fork a child that inherits every descriptor and mapping, and only sleeps, until this process
+ * ends. */
+pid_t test_fork_sleeper(void);
+
 /* test_fork() and test_wait() in one. */
 int test_run(int (*body)(void *), void *argument);
 
