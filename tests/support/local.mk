@@ -7,6 +7,7 @@ AM_CPPFLAGS += -I$(srcdir)/tests/support
 
 # The judge alone, for programs without Criterion.
 EXTRA_LTLIBRARIES = tests/support/liboracle.la
+CLEANFILES += tests/support/liboracle.la
 tests_support_liboracle_la_SOURCES = tests/support/oracle.c tests/support/oracle.h \
 	tests/support/messages.h
 
