@@ -43,6 +43,17 @@ static struct shmring_config configure_mpmc(size_t size, uint64_t messages, uint
     };
 }
 
+static struct shmring_config configure_broadcast(size_t size, uint64_t messages, uint64_t bytes)
+{
+    struct shmring_config config = configure_spsc(size, messages, bytes);
+
+    /* a message takes at most a quarter of the ring */
+    config.capacity = doubled_until(config.capacity, 4 * (size + MESSAGES_MIN));
+    config.kind = SHMRING_BROADCAST;
+    config.max_participants = PARTICIPANTS;
+    return config;
+}
+
 #define DEFINE(KIND, name) const struct kind kind_##name = {#name, configure_##name};
 SHMR_KINDS(DEFINE)
 #undef DEFINE

@@ -10,7 +10,11 @@
 #include "bridge.h"
 
 /* Has a queue of that kind one producer at a time? */
-enum { SPSC_HAS_ONE_PRODUCER = true, MPMC_HAS_ONE_PRODUCER = false };
+enum {
+    SPSC_HAS_ONE_PRODUCER = true,
+    MPMC_HAS_ONE_PRODUCER = false,
+    BROADCAST_HAS_ONE_PRODUCER = true
+};
 
 #define ROW_KIND(KIND, kind) {SHMRING_##KIND, KIND##_HAS_ONE_PRODUCER},
 static const struct {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The kinds of queues: all that the rest of the library knows of a kind. A kind is a folder,
- * lib/spsc or lib/mpmc, with one table of the cold operations, its struct shmr_kind, in kind.c.
- * The operations that every message takes are not in the table: api/send.c and api/receive.c expand
- * SHMR_KINDS into a switch over enum shmr_kind_number, and call the functions that each kind has in
- * hot.h.
+ * lib/spsc, lib/mpmc or lib/broadcast, with one table of the cold operations, its struct shmr_kind,
+ * in kind.c. The operations that every message takes are not in the table: api/send.c and
+ * api/receive.c expand SHMR_KINDS into a switch over enum shmr_kind_number, and call the functions
+ * that each kind has in hot.h.
  *
  * A new kind is one more line in SHMR_KINDS (kinds.h), its number in shmring.h, its state in the
  * union of struct shmring (core/handle.h), and its folder. A kind does not compile if its hot.h
@@ -55,8 +55,11 @@ struct shmr_kind {
     const char *name; /* "spsc" */
     enum shmr_kind_number number;
     const char *unit; /* of the capacity */
-    /* Rows of the participant table; 0: the queue's creator chooses (max_participants). */
+    /* Rows of the participant table; 0: the queue's creator chooses (max_participants), and there
+     * are first_row more. */
     uint32_t rows;
+    /* The first row that SHMR_ANY_ROW (core/claim.h) may take. */
+    uint32_t first_row;
     /* The roles that write to each section; `twice`: the data are mapped twice in a row. */
     struct shmr_writers {
         unsigned producer, consumer, data;
@@ -64,6 +67,13 @@ struct shmr_kind {
     } writers;
     /* Publishing a message is a full fence as well (SHMR_RMW_IS_FENCE): see wait/waitword.h. */
     bool publish_is_fence;
+    /* Each message is for all consumers: a notification wakes all sleepers. */
+    bool wake_all;
+    /* Those of SHMR_CONSUMER_OPTIONS (core/attach.h) that the kind knows. */
+    unsigned options;
+    /* A consumer may attach with permission to read only: then q->read_only is set, claim_row is
+     * not called, and nothing of the segment is mapped for writing. */
+    bool may_only_read;
     /* The detail when shmring_release() gets a message that it does not accept. */
     const char *not_held;
 
@@ -95,6 +105,12 @@ struct shmr_kind {
     /* Optional: only where several participants may sleep at one event. This handle was woken, and
      * the events are there: wake another sleeper if there is more than this handle takes. */
     void (*pass_on)(shmring_t *q, unsigned events);
+    /* Optional. If this handle waits for room, do something about those that hold it up: it is
+     * called in the first -EAGAIN in a row, then in every 16th, and before each sleep.
+     * Signal-safe. */
+    void (*unblock)(shmring_t *q);
+    /* Optional. The longest sleep before the next call of unblock, in ns. */
+    int64_t (*sleep_most)(const shmring_t *q, unsigned events);
     /* The owner of the row has the role. Returns false if that owner is this handle itself. */
     bool (*is_peer)(const shmring_t *q, uint32_t row, uint32_t role);
     /* Optional: only where one participant waits for each event. When a wait returns -EPIPE because
@@ -118,8 +134,18 @@ struct shmr_kind {
      * which the segment notes the time of the last sweep. */
     _Atomic uint64_t *(*swept)(shmring_t *q, uint64_t now);
 
+    /* ---- Optional operations; NULL: -EINVAL or -EOPNOTSUPP ---- */
+
+    /* shmring_send_flags() and shmring_commit_flags() with SHMRING_KEY, and shmring_skip(). Return
+     * what the kind's send, commit and receive do. */
+    int (*send_key)(shmring_t *q, const void *msg, size_t len);
+    int (*commit_key)(shmring_t *q, const void *msg, size_t len);
+    int64_t (*skip)(shmring_t *q);
+
     /* ---- Errors ---- */
 
+    /* Optional: only where a receive may return -EOVERFLOW. How many messages that one missed. */
+    uint64_t (*missed_now)(const shmring_t *q);
     /* Bytes of an open reservation, for the detail when a commit is too long. */
     size_t (*reserved)(const shmring_t *q, const void *msg);
 
@@ -156,9 +182,15 @@ struct shmr_kind {
 #define SHMR_KIND_OPTIONAL(X)                                                                      \
     X(free)                                                                                        \
     X(pass_on)                                                                                     \
+    X(unblock)                                                                                     \
+    X(sleep_most)                                                                                  \
     X(hung_up)                                                                                     \
     X(recover_some)                                                                                \
-    X(swept)
+    X(swept)                                                                                       \
+    X(send_key)                                                                                    \
+    X(commit_key)                                                                                  \
+    X(skip)                                                                                        \
+    X(missed_now)
 
 #define SHMR_KIND_COUNT(function) +1
 _Static_assert(sizeof(struct shmr_kind) - offsetof(struct shmr_kind, configure) ==

@@ -10,9 +10,10 @@
 /* X(SPSC, spsc) for each kind: its constant is SHMRING_SPSC, its functions are shmr_spsc_... */
 #define SHMR_KINDS(X)                                                                              \
     X(SPSC, spsc)                                                                                  \
-    X(MPMC, mpmc)
+    X(MPMC, mpmc)                                                                                  \
+    X(BROADCAST, broadcast)
 
 /* The list in words, for error details. */
-#define SHMR_KINDS_IN_WORDS "SHMRING_SPSC or SHMRING_MPMC"
+#define SHMR_KINDS_IN_WORDS "SHMRING_SPSC, SHMRING_MPMC or SHMRING_BROADCAST"
 
 #endif

@@ -28,6 +28,20 @@ lib_libshmring_core_la_SOURCES = \
 	lib/base/process.c \
 	lib/base/process.h \
 	lib/base/trace.h \
+	lib/broadcast/batch.h \
+	lib/broadcast/dump.c \
+	lib/broadcast/dump.h \
+	lib/broadcast/hot.h \
+	lib/broadcast/kind.c \
+	lib/broadcast/layout.h \
+	lib/broadcast/places.h \
+	lib/broadcast/quick.h \
+	lib/broadcast/racy.h \
+	lib/broadcast/ready.h \
+	lib/broadcast/ring.h \
+	lib/broadcast/state.h \
+	lib/broadcast/takeover.h \
+	lib/broadcast/tuning.h \
 	lib/core/allocate.c \
 	lib/core/allocate.h \
 	lib/core/attach.c \

@@ -17,6 +17,7 @@ dist_man_MANS += \
 	man/shmring_wait.3
 
 dist_man_MANS += \
+	man/shmring_broadcast.7 \
 	man/shmring_delivery.7 \
 	man/shmring_process.7 \
 	man/shmring_recovery.7 \
@@ -54,12 +55,15 @@ aliases_of_mux = \
 aliases_of_recv = \
 	man/aliases/shmring_peek.3 \
 	man/aliases/shmring_recv_batch.3 \
-	man/aliases/shmring_release.3
+	man/aliases/shmring_release.3 \
+	man/aliases/shmring_skip.3
 aliases_of_send = \
 	man/aliases/shmring_cancel.3 \
 	man/aliases/shmring_commit.3 \
+	man/aliases/shmring_commit_flags.3 \
 	man/aliases/shmring_reserve.3 \
-	man/aliases/shmring_send_batch.3
+	man/aliases/shmring_send_batch.3 \
+	man/aliases/shmring_send_flags.3
 aliases_of_stat = \
 	man/aliases/shmring_check.3 \
 	man/aliases/shmring_participants.3

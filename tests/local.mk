@@ -26,6 +26,7 @@ include tests/support/local.mk
 include tests/segment/local.mk
 include tests/spsc/local.mk
 include tests/mpmc/local.mk
+include tests/broadcast/local.mk
 include tests/wait/local.mk
 include tests/mux/local.mk
 include tests/bridge/local.mk

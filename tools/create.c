@@ -41,7 +41,7 @@ static int run(const struct command *self, int argc, char **argv)
         case KIND:
             kind = kind_named(optarg);
             if (!kind)
-                return bad_value(self, "--kind", optarg, "spsc or mpmc");
+                return bad_value(self, "--kind", optarg, "spsc, mpmc or broadcast");
             break;
         case CAPACITY:
             /* 0 is refused here: below it means that the option was not given. */

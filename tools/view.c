@@ -63,9 +63,10 @@ const struct shmring_participant *view_longest_holder(const struct view *view)
     .unit = (Unit), .place = (Place), .in_messages = (In_messages), .role_rows = (Role_rows),      \
     .knows_holders = (Knows_holders), .capacity = (Capacity), .max_message = (Max_message)
 
-#define SPSC_VIEW    VIEW("byte", "ring", false, true, false, 1 << 20, 0)
-#define MPMC_VIEW    VIEW("message", "blocks", true, false, true, 1 << 10, 1000)
-#define UNKNOWN_VIEW VIEW("message", "queue", false, false, false, 0, 0)
+#define SPSC_VIEW      VIEW("byte", "ring", false, true, false, 1 << 20, 0)
+#define MPMC_VIEW      VIEW("message", "blocks", true, false, true, 1 << 10, 1000)
+#define BROADCAST_VIEW VIEW("byte", "ring", false, false, false, 1 << 20, 0)
+#define UNKNOWN_VIEW   VIEW("message", "queue", false, false, false, 0, 0)
 
 #define KIND_VIEW(KIND, kind) {.number = SHMRING_##KIND, .name = #kind, KIND##_VIEW},
 static const struct kind_view kinds[] = {

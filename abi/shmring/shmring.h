@@ -59,11 +59,15 @@
  *     receive side   yes         no (1)         yes        yes
  *     observer       yes         yes            yes        yes
  *   (1) the queue has one producer and one consumer: a second one gets -EBUSY when it opens.
- * On an mpmc queue any two calls may run at the same time, on different handles.
+ * On an mpmc queue any two calls may run at the same time, on different handles. So they may on a
+ * broadcast queue, which has one producer: a second one gets -EBUSY when it opens.
  *
  * Caveats
  *   - Delivery is at least once. A message that a consumer had taken, and had not released when it
  *     died, is delivered again, with SHMRING_REDELIVERED set in its info.
+ *     A broadcast consumer that dies has no successor: nothing is delivered again.
+ *   - A broadcast consumer that is not reliable misses messages if the producer overtakes it. It is
+ *     told so, with their number: -EOVERFLOW.
  *   - If a process is killed inside shmring_send(), its message may have been sent or not.
  *   - Every process that may write to a segment may also damage its messages. Choose the mode
  *     accordingly. Peers that do not trust each other use memfd segments, which cannot be
@@ -105,24 +109,28 @@ enum {
 /* Kinds of queue. */
 enum {
     SHMRING_SPSC = 1, /* one producer, one consumer, messages of any length */
-    SHMRING_MPMC = 2  /* many of each; lock-free, wherever a participant is killed or stopped */
+    SHMRING_MPMC = 2, /* many of each; lock-free, wherever a participant is killed or stopped */
+    /*
+     * One producer; each consumer gets every message, of any length. The producer waits only for
+     * consumers that asked for that (SHMRING_RELIABLE) and that live. It overwrites the oldest
+     * messages, so any other consumer that falls behind by the whole ring misses some. A consumer
+     * needs only permission to read; see shmring_open().
+     */
+    SHMRING_BROADCAST = 3
 };
 
-/* Roles, for shmring_open(), shmring_dup() and shmring_config.flags. */
+/* For shmring_open(), shmring_dup() and shmring_config.flags: roles, and options or-ed to them. */
 enum {
+    /* roles */
     SHMRING_PRODUCER = 0x1,
     SHMRING_CONSUMER = 0x2, /* PRODUCER | CONSUMER: one handle that is both */
-    SHMRING_OBSERVER = 0x4  /* reads counters; read-only mapping, never disturbs a participant */
-};
-
-/* Options, or-ed to the roles. */
-enum {
-    /* shmring_create() only */
+    SHMRING_OBSERVER = 0x4, /* reads counters; read-only mapping, never disturbs a participant */
+    /* options of shmring_create() only */
     SHMRING_OPEN_OR_CREATE = 0x10, /* open the name if it exists already with the same parameters */
     SHMRING_HUGE_PAGES = 0x20, /* 2 MiB pages: the size of every section is a multiple of that */
     /* mpmc: a message whose consumer died is dropped, not redelivered */
     SHMRING_AT_MOST_ONCE = 0x100,
-    /* shmring_create(), shmring_open() and their kin; these concern this handle only */
+    /* options of shmring_create(), shmring_open() and their kin; these concern this handle only */
     SHMRING_PREFAULT = 0x40, /* touch every page when opening, not at the first message */
     SHMRING_MLOCK = 0x80,    /* lock the mapping into memory */
     /* This handle sends and receives without a memory fence, also while other participants may
@@ -135,31 +143,46 @@ enum {
     SHMRING_SEALED = 0x400,
     /* Core files of this process include the queue as far as /proc/PID/coredump_filter says: memfd
        queues, and named queues if its bit 3 is set. Without this option they never include it. */
-    SHMRING_CORE_DUMP = 0x800
+    SHMRING_CORE_DUMP = 0x800,
+    /*
+     * Broadcast consumers. RELIABLE: miss no message that is sent from now on: the producer waits
+     * for this handle as long as it lives, or as long as the producer's patience lasts (struct
+     * shmring_waiting). FROM_OLDEST, FROM_KEY: begin with the oldest message that is still whole,
+     * or with the last key message (SHMRING_KEY), if that is still whole. Without either, and if
+     * there is no key message, a consumer begins with the next message that is sent.
+     */
+    SHMRING_RELIABLE = 0x2000,
+    SHMRING_FROM_OLDEST = 0x4000,
+    SHMRING_FROM_KEY = 0x8000
 };
 
 /*
  * What shmring_create() makes. Start from zeroes: struct shmring_config config = {.kind = …};
  */
 struct shmring_config {
-    uint32_t kind;     /* SHMRING_SPSC or SHMRING_MPMC */
+    uint32_t kind;     /* SHMRING_SPSC, SHMRING_MPMC or SHMRING_BROADCAST */
     uint32_t flags;    /* roles and options; no role at all means SHMRING_OBSERVER */
-    uint64_t capacity; /* A power of two. spsc: bytes, at least a page (4096); a message of n bytes
-                          takes shmring_record_size(n) of them, and 8 always stay free. mpmc:
+    uint64_t capacity; /* A power of two. spsc, broadcast: bytes, at least a page (4096); a message
+                          of n bytes takes shmring_record_size(n) of them. spsc: 8 always stay free;
+                          broadcast: up to 1/16 and the next message's bytes are not readable. mpmc:
                           messages, 2 to 2^24. */
-    uint32_t
-        max_message; /* longest message, bytes, at most 2^30. spsc: at most capacity - 16; 0 means
-                        the most that the capacity allows. mpmc: not 0; every message takes a block
-                        of this size and 24 bytes more, rounded up to a multiple of 64. */
-    uint32_t mode;   /* permission bits, not changed by the umask; 0: 0600 (0666 for memfd, where
-                        holding the descriptor is the permission) */
-    uint32_t max_participants; /* mpmc: attached at the same time, at most 1024; 0: 64 */
-    uint32_t reserved[5];      /* zero */
+    uint32_t max_message; /* longest message, bytes, at most 2^30. spsc: at most capacity - 16;
+                             broadcast: at most capacity / 4 - 8; 0 means the most that the capacity
+                             allows. mpmc: not 0; every message takes a block of this size and 24
+                             bytes more, rounded up to a multiple of 64. */
+    uint32_t mode; /* permission bits, not changed by the umask; 0: 0600 (0666 for memfd, where
+                      holding the descriptor is the permission) */
+    /* mpmc: attached at the same time, at most 1024; 0: 64. broadcast: consumers that have a row,
+       at most 1023: the reliable ones, and others while there are free rows. 0: no consumer is
+       reliable, and nothing ever makes the producer wait. */
+    uint32_t max_participants;
+    uint32_t reserved[5]; /* zero */
 };
 
 enum { SHMRING_PARTICIPANTS_MAX = 1024 };
 
-/* Bytes of an spsc ring that a message of len bytes takes, with its 4-byte header and padding. */
+/* Bytes of an spsc or broadcast ring that a message of len bytes takes, with its 4-byte header and
+ * padding. */
 static inline uint64_t shmring_record_size(uint32_t len)
 {
     return (UINT64_C(4) + len + 7) & ~UINT64_C(7);
@@ -169,19 +192,25 @@ static inline uint64_t shmring_record_size(uint32_t len)
 struct shmring_info {
     uint32_t deliveries; /* 1 the first time; larger if an earlier consumer took the message and did
                             not release it */
-    uint32_t flags;      /* SHMRING_REDELIVERED */
+    uint32_t flags;      /* SHMRING_REDELIVERED, SHMRING_KEY */
     uint64_t position; /* Where the message was first published, counted from the queue's creation.
                           No two messages of a queue have the same position, and a redelivered
-                          message keeps its own. spsc: in bytes; mpmc: in messages. */
+                          message keeps its own. spsc, broadcast: in bytes; mpmc: in messages. */
+    uint64_t number;   /* broadcast: how many messages were sent before this one; else 0 */
+    uint64_t missed;   /* broadcast: how many this handle has missed so far; else 0 */
 };
 enum {
-    SHMRING_REDELIVERED = 0x1 /* a consumer may have seen this message before */
+    SHMRING_REDELIVERED = 0x1, /* a consumer may have seen this message before */
+    /* broadcast: sent as a key message, from which a consumer can begin: a snapshot, a last value.
+       See shmring_send_flags() and SHMRING_FROM_KEY. */
+    SHMRING_KEY = 0x2
 };
 
 /*
  * A queue's description and counters, filled in by shmring_stat(). While no participant is in a
  * call they are exact, wherever participants were killed before: sent = received + messages that
- * shmring_dump() shows + dropped.
+ * shmring_dump() shows + dropped. A broadcast queue counts what each consumer with a row received,
+ * so there received may be more than sent.
  */
 struct shmring_stat {
     uint32_t kind;
@@ -193,8 +222,10 @@ struct shmring_stat {
     uint32_t uid;  /* owner now */
     uint32_t gid;
     uint64_t segment_bytes; /* whole segment, allocated */
-    uint64_t depth;         /* messages waiting now; spsc: and those that the consumer holds */
-    uint64_t depth_bytes;   /* bytes of the data section that they take */
+    /* messages waiting now; spsc: and those that the consumer holds; broadcast: those that the
+       slowest reliable consumer has not received, 0 if there is none */
+    uint64_t depth;
+    uint64_t depth_bytes; /* bytes of the data section that they take */
     uint64_t high_water; /* most of the capacity ever in use, in its unit; sampled, so a peak can be
                             missed */
     uint64_t sent;       /* messages committed since creation */
@@ -219,6 +250,8 @@ struct shmring_stat {
     uint64_t producers_ever; /* how often a participant attached as a producer, since creation */
     uint64_t consumers_ever;
     uint64_t creator_pid_namespace; /* inode of the creator's /proc/self/ns/pid */
+    uint64_t missed;      /* broadcast: messages missed by consumers with a row, since creation */
+    uint64_t missed_here; /* broadcast: those that this handle has missed since it was opened */
     uint64_t reserved[2];
 };
 enum {
@@ -241,7 +274,11 @@ struct shmring_participant {
     uint64_t received;
     uint64_t held;   /* mpmc: its blocks now: being filled, reserved, or taken and not released */
     int64_t held_ns; /* for how long it has held any without a break; 0: it holds none */
-    uint64_t reserved[4];
+    uint64_t lag;    /* broadcast consumer: messages sent and not received (or missed) yet */
+    uint64_t missed; /* broadcast consumers: by all owners of this row, since creation */
+    uint32_t flags;  /* SHMRING_RELIABLE: the producer waits for it */
+    uint32_t reserved32;
+    uint64_t reserved[1];
 };
 
 /* ---- Life ---------------------------------------------------------------------------------- */
@@ -279,8 +316,15 @@ SHMRING_API int shmring_create(shmring_t **q, const char *name,
  * role whose holder died is taken over: every message that the dead holder had committed is still
  * there, and every message that it had taken and not released is delivered again.
  *
+ * Broadcast consumers: SHMRING_RELIABLE, SHMRING_FROM_OLDEST or SHMRING_FROM_KEY, too. A consumer
+ * that is not reliable needs no row. If all rows are taken, or if this process may only read the
+ * queue, then it attaches without one: shmring_participants() does not show it, and shmring gc does
+ * not see it. If this process may only read, no participant can wake it either: when it waits, it
+ * looks for messages every recheck_ms (struct shmring_waiting).
+ *
  * Returns 0 and sets *q, or with *q set to NULL
- *   -EINVAL           a bad name, no role or an unknown flag
+ *   -EINVAL           a bad name, no role, an unknown flag, or one that is not for this kind of
+ *                     queue or for this role
  *   -ENAMETOOLONG     see shmring_create()
  *   -ENOENT           there is no such queue
  *   -EBUSY            a live process holds the role; the detail names it. Or another process
@@ -296,11 +340,12 @@ SHMRING_API int shmring_create(shmring_t **q, const char *name,
  *                         the reasons listed at shmring_create(); or that file system has no locks
  *                         that show which participants are alive
  *   -EACCES           no permission: an observer must be allowed to read, a producer or consumer
- *                     also to write
+ *                     also to write; a broadcast consumer only if it is reliable
  *   -ELOOP, -EISDIR   NAME is a symbolic link, a directory
  *   -ENOMEM           no address space, or RLIMIT_MEMLOCK too low for SHMRING_MLOCK
- *   -EUSERS           mpmc: every one of the max_participants rows belongs to a live participant,
- *                     or to a dead one that is just being recovered
+ *   -EUSERS           mpmc, and reliable broadcast consumers: every one of the max_participants
+ *                     rows belongs to a live participant, or to a dead one that is just being
+ *                     recovered
  *   -EPERM            SHMRING_SEALED, and it is not a sealed memfd
  *   -ENOSYS           see shmring_create()
  *   -ENOTDIR, -EMFILE, -ENFILE  from the kernel.
@@ -365,6 +410,8 @@ SHMRING_API int shmring_unlink(const char *name);
  * mpmc: blocks without a message are freed; messages taken and not released are published again at
  * the end of the queue, flagged, with their delivery count (or dropped, with SHMRING_AT_MOST_ONCE).
  * spsc: the roles of dead participants become free; the next shmring_open() takes them over.
+ * broadcast: likewise, and so do the rows of dead consumers. A producer that needs room tests by
+ * itself, at most every 50 ms, whether a reliable consumer that holds it up is dead.
  *
  * report (may be NULL) receives all that this handle has recovered since it was opened or since its
  * last report. Returns the number of recovered participants in that report, or -EPERM for an
@@ -423,24 +470,34 @@ SHMRING_API int shmring_guard_sigbus(void);
  * Send a copy of the len bytes at msg (0 is a length like any other). Never sleeps.
  *
  * Returns 0, or
- *   -EAGAIN       full just now
+ *   -EAGAIN       full just now; broadcast: a reliable consumer has not received the oldest
+ *                 messages yet
  *   -EMSGSIZE     longer than max_message
  *   -EPERM        not a producer's handle
- *   -EINPROGRESS  spsc: a reservation is open: commit or cancel it first
- * spsc: wait-free. mpmc: lock-free; on a nearly full queue the call may return -EAGAIN once or
- * twice although a block is free, while other participants hold blocks out of order. Signal-safe.
- * It makes system calls for three reasons only: on every 65,536th -EAGAIN in a row to see whether
- * the name is still there (-ESTALE); mpmc, at most every 50 ms, to find dead participants, see
- * shmring_recover(); and to wake a participant that sleeps.
+ *   -EINPROGRESS  spsc, broadcast: a reservation is open: commit or cancel it first
+ * spsc, broadcast: wait-free. mpmc: lock-free; on a nearly full queue the call may return -EAGAIN
+ * once or twice although a block is free, while other participants hold blocks out of order.
+ * Signal-safe. It makes system calls for three reasons only: on every 65,536th -EAGAIN in a row to
+ * see whether the name is still there (-ESTALE); mpmc, and broadcast when it is full, at most every
+ * 50 ms, to find dead participants, see shmring_recover(); and to wake participants that sleep.
  */
 SHMRING_API int shmring_send(shmring_t *q, const void *msg, size_t len);
 
 /*
- * Send n messages, in order; spsc: they become visible together. Returns how many were sent (fewer
- * than n when the queue gets full or a message is too long), or, when the first one cannot be sent,
- * what shmring_send() would return; -EINVAL for n < 1. Progress and signals as shmring_send().
+ * Send n messages, in order; spsc: they become visible together; broadcast: together as far as they
+ * take a quarter of the ring. Returns how many were sent (fewer than n when the queue gets full or
+ * a message is too long), or, when the first one cannot be sent, what shmring_send() would return;
+ * -EINVAL for n < 1. Progress and signals as shmring_send().
  */
 SHMRING_API int shmring_send_batch(shmring_t *q, const struct iovec *msgs, int n);
+
+/*
+ * As shmring_send(), with flags: 0, or for a broadcast queue SHMRING_KEY. A consumer that opens the
+ * queue with SHMRING_FROM_KEY begins with the last key message. A producer whose consumers need one
+ * sends a new one before the ring has gone round, such as at each half of the capacity. Returns as
+ * shmring_send(), and -EINVAL for other flags, or another kind of queue.
+ */
+SHMRING_API int shmring_send_flags(shmring_t *q, const void *msg, size_t len, unsigned flags);
 
 /*
  * Zero-copy sending: set *msg to len contiguous, 8-byte aligned bytes of the queue. No consumer
@@ -460,6 +517,9 @@ enum { SHMRING_RESERVED_MAX = 64 };
  */
 SHMRING_API int shmring_commit(shmring_t *q, void *msg, size_t len);
 
+/* As shmring_commit(), with the flags of shmring_send_flags(). */
+SHMRING_API int shmring_commit_flags(shmring_t *q, void *msg, size_t len, unsigned flags);
+
 /* Give the reservation msg back unsent. Returns 0, -EINVAL or -EPERM as shmring_commit(). */
 SHMRING_API int shmring_cancel(shmring_t *q, void *msg);
 
@@ -472,8 +532,12 @@ SHMRING_API int shmring_cancel(shmring_t *q, void *msg);
  *   -EAGAIN       empty just now
  *   -EMSGSIZE     the message is longer than size; it stays the next message
  *   -EPERM        not a consumer's handle
- *   -EINPROGRESS  spsc: messages from shmring_peek() are not released yet
- * Progress, signals and calls to the kernel as shmring_send().
+ *   -EINPROGRESS  spsc, broadcast: messages from shmring_peek() are not released yet
+ *   -EOVERFLOW    broadcast: the producer has overtaken this consumer. The detail and
+ *                 shmring_stat.missed_here say how many messages it has missed. It goes on with one
+ *                 of the oldest messages that are whole: the next call returns that one.
+ * If the call fails, buf may hold parts of a message. Progress, signals and calls to the kernel as
+ * shmring_send().
  */
 SHMRING_API ssize_t shmring_recv(shmring_t *q, void *buf, size_t size);
 
@@ -491,16 +555,34 @@ SHMRING_API int shmring_recv_batch(shmring_t *q, struct iovec *msgs, int n);
  * again. info may be NULL. A consumer may hold as many messages as the queue has; an spsc consumer
  * releases them in the order in which it took them.
  *
- * Returns its length, or -EAGAIN, -EPERM as shmring_recv().
+ * broadcast: the message stays the caller's only if the handle is reliable. Else the producer may
+ * overwrite it at any time, and only shmring_release() says whether it has: trust nothing of the
+ * message before, not even that it is text. A consumer holds at most SHMRING_PEEKED_MAX messages
+ * and releases them in the order in which it took them.
+ *
+ * Returns its length, or -EAGAIN, -EPERM, -EOVERFLOW as shmring_recv(); -ENOBUFS: broadcast:
+ * SHMRING_PEEKED_MAX messages are held.
  */
 SHMRING_API ssize_t shmring_peek(shmring_t *q, const void **msg, struct shmring_info *info);
+enum { SHMRING_PEEKED_MAX = 64 };
 
 /*
- * Release a message from shmring_peek() as done with (spsc: the oldest one held; mpmc: any of
- * them). Returns 0; -EINVAL: msg is not such a message (released already, or out of order); -EPERM
- * as shmring_recv(). Wait-free. Signal-safe. Calls the kernel as shmring_send().
+ * Release a message from shmring_peek() as done with (spsc, broadcast: the oldest one held; mpmc:
+ * any of them). Returns 0; -EINVAL: msg is not such a message (released already, or out of order);
+ * -EPERM as shmring_recv(); -EOVERFLOW: broadcast: the producer had begun to overwrite the message
+ * before this call. It is released, and counts as missed: what was read of it means nothing.
+ * Wait-free. Signal-safe. Calls the kernel as shmring_send().
  */
 SHMRING_API int shmring_release(shmring_t *q, const void *msg);
+
+/*
+ * broadcast: go to the newest: the next message that this handle receives is one that is sent after
+ * this call. Returns how many messages it passes over. Those do not count as missed, nor do those
+ * that it had missed without having been told yet. Or -EPERM, -EINPROGRESS as shmring_recv();
+ * -EOPNOTSUPP: a queue of another kind; -EAGAIN: the producer went round the ring several times
+ * during the call. Wait-free. Signal-safe. Calls the kernel as shmring_send().
+ */
+SHMRING_API int64_t shmring_skip(shmring_t *q);
 
 /* ---- Waiting -------------------------------------------------------------------------------- */
 
@@ -511,10 +593,10 @@ SHMRING_API int shmring_release(shmring_t *q, const void *msg);
  * attempt.
  *
  * While no participant sleeps, neither these calls nor those on the other side make a system call.
- * The call that sends, or makes room, wakes a sleeper; of several sleepers, one for each message. A
- * sleeper also rechecks at least every 50 ms (see shmring_set_waiting()). So a peer that was killed
- * or stopped between publishing and waking delays it by that time at most, and what dead
- * participants held becomes usable again.
+ * The call that sends, or makes room, wakes a sleeper; of several sleepers, one for each message;
+ * of a broadcast queue, all of them. A sleeper also rechecks at least every 50 ms (see
+ * shmring_set_waiting()). So a peer that was killed or stopped between publishing and waking delays
+ * it by that time at most, and what dead participants held becomes usable again.
  *
  * They return what the call without _wait returns, but never -EAGAIN, and
  *   -ETIMEDOUT  the timeout has passed
@@ -556,7 +638,11 @@ struct shmring_waiting {
     uint32_t recheck_ms; /* a sleeper rechecks this often; 0: 50. Until 50 ms have passed since a
                             participant first waited on the queue, no sleep is longer than 50. */
     uint32_t flags;      /* SHMRING_WAIT_PEERS, SHMRING_WAIT_HANGUP */
-    uint32_t reserved[5];
+    /* broadcast producer: for how long reliable consumers may hold up one message. After that those
+       that hold it up are not reliable any more: the producer goes on, and they miss messages. 0:
+       for ever. It counts from the first call that returned -EAGAIN or waited. */
+    uint32_t patience_ms;
+    uint32_t reserved[4];
 };
 enum {
     /* return -EPIPE instead of waiting for a side that has no live participant */
@@ -568,8 +654,8 @@ enum {
     SHMRING_WAIT_HANGUP = 0x2
 };
 
-/* Set how this handle waits. w NULL: the defaults, 50,000 ns, 50 ms and no flag. Returns 0 or
- * -EINVAL. */
+/* Set how this handle waits. w NULL: the defaults, 50,000 ns, 50 ms, no flag and endless patience.
+ * Returns 0 or -EINVAL. */
 SHMRING_API int shmring_set_waiting(shmring_t *q, const struct shmring_waiting *w);
 
 /*
@@ -594,17 +680,18 @@ SHMRING_API int shmring_set_waiting(shmring_t *q, const struct shmring_waiting *
  * shmring_set_waiting()), when it is time to check for dead peers. Then call the handler, which
  * arms it again. A readable descriptor stays readable until a call to shmring_fd_arm(), so under
  * level triggering a handler may return early, without arming. Each message wakes all handles that
- * wait by descriptor for the same event of an mpmc queue, and one of them gets it.
+ * wait by descriptor for the same event of an mpmc queue, and one of them gets it. The descriptor
+ * of a broadcast consumer that may only read the queue becomes readable every recheck_ms.
  *
  * Both return what shmring_wait() returns, except -ETIMEDOUT and -EINTR, and
  *   -EEXIST   the notifier's path is taken by a file that the library does not trust
  *   -EBUSY    another process removes the notifier just now: try again
  *   -EOPNOTSUPP  the file system has no FIFOs, or no links to FIFOs: wait by shmring_wait()
  *   -ENOENT, -ENOTDIR, -EACCES, -EROFS, -ENOSPC, -EMFILE, -ENFILE, -ENOMEM  from the kernel
- * The notifier is a FIFO, DIRECTORY/.shmring-bell-*. The first handle that waits makes it, in the
- * queue's directory (memfd: /dev/shm), with the queue's mode and group. If the peer that sends (or
- * makes room) cannot open it, only the recheck makes the descriptor readable. If the FIFO alone is
- * removed, the next call to shmring_fd_arm() makes a new one. shmring_unlink() removes the FIFO;
+ * The notifier is a FIFO, DIRECTORY/.shmring-notifier-*. The first handle that waits makes it, in
+ * the queue's directory (memfd: /dev/shm), with the queue's mode and group. If the peer that sends
+ * (or makes room) cannot open it, only the recheck makes the descriptor readable. If the FIFO alone
+ * is removed, the next call to shmring_fd_arm() makes a new one. shmring_unlink() removes the FIFO;
  * while a handle has it open, and for memfd queues, the last handle that closes removes it. Waiting
  * takes three descriptors for each event, notifying takes one. These calls do not sleep. Not for
  * signal handlers.

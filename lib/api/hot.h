@@ -9,6 +9,7 @@
 #include <errno.h>
 
 #include "base/error.h"
+#include "broadcast/hot.h"
 #include "core/handle.h"
 #include "core/recovery.h"
 #include "mpmc/hot.h"
@@ -54,8 +55,11 @@ static inline int shmr_nothing_now(shmring_t *q, uint32_t misses)
 {
     if (misses % SHMR_MISSES_PER_NAME_CHECK == 0 && shmr_name_is_gone(q))
         return -ESTALE;
-    if (misses % SHMR_MISSES_PER_SWEEP == 1)
+    if (misses % SHMR_MISSES_PER_SWEEP == 1) {
         shmr_sweep(q, SHMR_SWEEP_UNITS);
+        if (q->geometry.type->unblock)
+            q->geometry.type->unblock(q);
+    }
     return -EAGAIN;
 }
 

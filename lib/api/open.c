@@ -25,7 +25,8 @@ static int check_open_flags(unsigned flags)
     if (flags & ~(unsigned)(SHMR_ROLES | SHMRING_OBSERVER | SHMR_OPEN_OPTIONS))
         return shmr_fail(EINVAL,
                          "flags 0x%x: only roles, SHMRING_PREFAULT, SHMRING_MLOCK, "
-                         "SHMRING_ASYMMETRIC_FENCE, SHMRING_CORE_DUMP and SHMRING_SEALED",
+                         "SHMRING_ASYMMETRIC_FENCE, SHMRING_CORE_DUMP, SHMRING_SEALED, "
+                         "SHMRING_RELIABLE, SHMRING_FROM_OLDEST and SHMRING_FROM_KEY",
                          flags);
     if (roles == 0)
         return shmr_fail(EINVAL,
@@ -92,6 +93,60 @@ static int open_access(unsigned flags)
     return flags & SHMR_ROLES ? O_RDWR : O_RDONLY;
 }
 
+/* ---- Without permission to write ------------------------------------------------------------- */
+
+/* May a handle with those flags do without? And may it, after `refused`? */
+static bool may_only_read(unsigned flags, int refused)
+{
+    return (flags & SHMR_ROLES) == SHMRING_CONSUMER && !(flags & SHMRING_RELIABLE) &&
+           (refused == -EACCES || refused == -EPERM || refused == -EROFS);
+}
+
+/* Is fd, open for reading, a queue of a kind whose consumers need no more? Closes it if not. */
+static bool is_to_read(int fd)
+{
+    struct shmr_header header;
+    struct shmr_geometry g;
+
+    if (fd < 0)
+        return false;
+    if (shmr_segment_read(fd, &header, &g) == 0 && g.type->may_only_read)
+        return true;
+    close(fd);
+    return false;
+}
+
+/* Open the segment of that name for the roles in *flags. Adds SHMR_READ_ONLY to *flags if a
+ * consumer may only read, and need not write. */
+static int open_file(const struct shmr_name *name, unsigned *flags)
+{
+    int fd = shmr_file_open(name, open_access(*flags));
+
+    if (fd >= 0 || !may_only_read(*flags, fd))
+        return fd;
+    fd = shmr_file_open(name, O_RDONLY);
+    if (!is_to_read(fd))
+        return shmr_file_open(name, open_access(*flags)); /* for the detail */
+    *flags |= SHMR_READ_ONLY;
+    return fd;
+}
+
+/* The same for the segment that a descriptor refers to. */
+static int reopen_file(int fd, const struct shmr_name *name, unsigned *flags)
+{
+    int own = shmr_attach_reopen(fd, name, open_access(*flags));
+
+    if (own >= 0 || !may_only_read(*flags, own))
+        return own;
+    own = shmr_attach_reopen(fd, name, O_RDONLY);
+    if (!is_to_read(own))
+        return shmr_attach_reopen(fd, name, open_access(*flags)); /* for the detail */
+    *flags |= SHMR_READ_ONLY;
+    return own;
+}
+
+/* ---- Opening --------------------------------------------------------------------------------- */
+
 int shmr_open_named(shmring_t **q, const struct shmr_name *name, unsigned flags,
                     const struct shmr_wanted *wanted)
 {
@@ -102,9 +157,10 @@ int shmr_open_named(shmring_t **q, const struct shmr_name *name, unsigned flags,
     /* -ENOENT from open_segment(): the queue was removed between opening and attaching. Try again,
      * as there may be a new queue of that name. */
     for (int tries = OPEN_TRIES; r == -ENOENT && fd >= 0 && tries > 0; tries--) {
-        r = fd = shmr_file_open(name, open_access(flags));
+        unsigned how = flags;
+        r = fd = open_file(name, &how);
         if (fd >= 0)
-            r = open_segment(q, fd, name, true, flags, wanted);
+            r = open_segment(q, fd, name, true, how, wanted);
     }
     return r;
 }
@@ -138,7 +194,7 @@ static int open_fd(shmring_t **q, int fd, const struct shmr_name *name, unsigned
         return r;
     /* Open a new description: the received one, with its locks, is shared with the process that
      * sent it. */
-    own = shmr_attach_reopen(fd, name, open_access(flags));
+    own = reopen_file(fd, name, &flags);
     return own < 0 ? own : open_segment(q, own, name, false, flags, NULL);
 }
 

@@ -7,7 +7,7 @@
 
 #define SHMR_OPEN_OPTIONS                                                                          \
     (SHMRING_PREFAULT | SHMRING_MLOCK | SHMRING_ASYMMETRIC_FENCE | SHMRING_SEALED |                \
-     SHMRING_CORE_DUMP)
+     SHMRING_CORE_DUMP | SHMR_CONSUMER_OPTIONS)
 
 /* What SHMRING_OPEN_OR_CREATE would have created. */
 struct shmr_wanted {

@@ -38,6 +38,14 @@ COLD static int recv_failed(shmring_t *q, int r, size_t size)
                               "messages from shmring_peek() are held: release them first", 0, 0);
     case -EINVAL:
         return shmr_fail_fast(EINVAL, q->geometry.type->not_held, 0, 0);
+    case -ENOBUFS:
+        return shmr_fail_fast(ENOBUFS, "%llu messages are held: release some first",
+                              SHMRING_PEEKED_MAX, 0);
+    case -EOVERFLOW:
+        return shmr_fail_fast(EOVERFLOW,
+                              "the producer has overtaken this consumer, which has missed %llu "
+                              "messages",
+                              q->geometry.type->missed_now(q), 0);
     default:
         return shmr_handle_poison(q, q->receiving->damage);
     }
@@ -191,4 +199,19 @@ int shmring_release(shmring_t *q, const void *msg)
         return recv_failed(q, r, 0);
     after_receive(q, 1);
     return shmr_notify(q, SHMR_WRITABLE, 1);
+}
+
+int64_t shmring_skip(shmring_t *q)
+{
+    if (!may_receive(q))
+        return refuse_receive(q);
+    SHMR_ALONE(q);
+    if (!q->geometry.type->skip)
+        return shmr_fail_fast(EOPNOTSUPP, "only the consumers of a broadcast queue can skip", 0, 0);
+
+    const int64_t skipped = q->geometry.type->skip(q);
+    if (unlikely(skipped < 0))
+        return recv_failed(q, (int)skipped, 0);
+    const int r = shmr_notify(q, SHMR_WRITABLE, 1);
+    return unlikely(r < 0) ? r : skipped;
 }

@@ -95,6 +95,29 @@ COLD static int send_later(shmring_t *q, const void *msg, size_t len,
     return (int)r;
 }
 
+/* Can a message be sent with those flags? `can`: the kind has the operation. */
+static int check_flags(unsigned flags, bool can)
+{
+    if (flags & ~(unsigned)SHMRING_KEY)
+        return shmr_fail_fast(EINVAL, "flags 0x%llx: only SHMRING_KEY", flags, 0);
+    if (flags && !can)
+        return shmr_fail_fast(EINVAL, "SHMRING_KEY: only for a broadcast queue", 0, 0);
+    return 0;
+}
+
+int shmring_send_flags(shmring_t *q, const void *msg, size_t len, unsigned flags)
+{
+    if (!may_send(q))
+        return refuse_send(q);
+    int r = check_flags(flags, q->geometry.type->send_key != NULL);
+    if (r < 0 || flags == 0)
+        return r < 0 ? r : send_any(q, msg, len);
+    SHMR_ALONE(q);
+    r = q->geometry.type->send_key(q, msg, len);
+    return likely(r == 0) ? shmr_notify(q, SHMR_READABLE, 1)
+                          : send_failed(q, r, len, q->geometry.max_message);
+}
+
 int shmring_send_wait(shmring_t *q, const void *msg, size_t len, const struct timespec *timeout)
 {
     int r = send_any(q, msg, len);
@@ -188,6 +211,20 @@ int shmring_commit(shmring_t *q, void *msg, size_t len)
     if (unlikely(r < 0))
         return send_failed(q, r, len, r == -EMSGSIZE ? q->geometry.type->reserved(q, msg) : 0);
     after_send(q, 1);
+    return shmr_notify(q, SHMR_READABLE, 1);
+}
+
+int shmring_commit_flags(shmring_t *q, void *msg, size_t len, unsigned flags)
+{
+    if (!may_send(q))
+        return refuse_send(q);
+    int r = check_flags(flags, q->geometry.type->commit_key != NULL);
+    if (r < 0 || flags == 0)
+        return r < 0 ? r : shmring_commit(q, msg, len);
+    SHMR_ALONE(q);
+    r = q->geometry.type->commit_key(q, msg, len);
+    if (unlikely(r < 0))
+        return send_failed(q, r, len, r == -EMSGSIZE ? q->geometry.type->reserved(q, msg) : 0);
     return shmr_notify(q, SHMR_READABLE, 1);
 }
 

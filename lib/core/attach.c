@@ -112,8 +112,8 @@ static int map_and_lock(shmring_t *q, unsigned flags)
     sigset_t signals;
     int r = -EAGAIN;
 
-    if (q->roles == 0)
-        return shmr_handle_map(q, q->fd, flags);
+    if (q->roles == 0 || q->read_only)
+        return shmr_handle_map(q, q->fd, flags & ~(unsigned)SHMR_ROLES);
     for (int tries = FORK_TRIES; r == -EAGAIN && tries > 0; tries--)
         r = try_map_and_lock(q, flags, false);
     if (r == -EAGAIN) {
@@ -159,13 +159,31 @@ static bool has_lost_its_name(const shmring_t *q)
            (lstat(q->name.path, &there) < 0 && errno == ENOENT);
 }
 
+/* The options of consumers in flags: does the kind know them, and is the handle a consumer? */
+static int check_options(const shmring_t *q, unsigned flags)
+{
+    const unsigned options = flags & SHMR_CONSUMER_OPTIONS;
+
+    if (options & ~q->geometry.type->options)
+        return shmr_fail(EINVAL,
+                         "SHMRING_RELIABLE, SHMRING_FROM_OLDEST and SHMRING_FROM_KEY are for "
+                         "broadcast queues, and this one is of the kind %s",
+                         q->geometry.type->name);
+    if (options && !(flags & SHMRING_CONSUMER))
+        return shmr_fail(EINVAL, "SHMRING_RELIABLE, SHMRING_FROM_OLDEST and SHMRING_FROM_KEY are "
+                                 "for consumers: give SHMRING_CONSUMER as well");
+    return 0;
+}
+
 int shmr_attach(shmring_t *q, unsigned flags, bool by_name)
 {
-    int r = 0;
+    int r = check_options(q, flags);
 
     q->number = q->geometry.type->number;
     q->roles = flags & SHMR_ROLES;
-    if (q->roles)
+    q->options = flags & SHMR_CONSUMER_OPTIONS;
+    q->read_only = flags & SHMR_READ_ONLY;
+    if (r == 0 && q->roles && !q->read_only)
         r = shmr_segment_own(q->fd, &q->geometry);
     if (r == 0)
         r = map_and_lock(q, flags);

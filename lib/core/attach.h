@@ -10,6 +10,13 @@
 
 #define SHMR_ROLES (SHMRING_PRODUCER | SHMRING_CONSUMER)
 
+/* Options of a consumer that only some kinds know: `options` in kind.h. */
+#define SHMR_CONSUMER_OPTIONS (SHMRING_RELIABLE | SHMRING_FROM_OLDEST | SHMRING_FROM_KEY)
+
+/* In the flags of shmr_attach(), beside those of shmring_open(): the handle's descriptor is open
+ * for reading only, though its role is SHMRING_CONSUMER. */
+#define SHMR_READ_ONLY 0x80000000U
+
 /*
  * Map the segment and take the roles of a handle that has its descriptor, header and geometry.
  * Returns 0 or -errno with the detail set. -ENOENT: it was opened by name, and the name is gone.

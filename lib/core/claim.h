@@ -9,8 +9,8 @@
 
 #include "core/handle.h"
 
-/* In place of a row's number: any row, a free one if there is one, else that of a dead participant.
- * shmr_claim() stores its number in q->row. */
+/* In place of a row's number: any row from the kind's first_row on, a free one if there is one,
+ * else that of a dead participant. shmr_claim() stores its number in q->row. */
 #define SHMR_ANY_ROW UINT32_MAX
 
 /*
@@ -19,6 +19,12 @@
  * detail set.
  */
 int shmr_claim(shmring_t *q, int fd, uint32_t row, int *holder);
+
+/*
+ * Lock the row that only one participant at a time can have, as the queue's `role`. Returns 0; or
+ * -EBUSY and the detail names the participant that has it; or another error with the detail set.
+ */
+int shmr_claim_role(shmring_t *q, int fd, uint32_t row, const char *role);
 
 /* Returns -EBUSY; the detail says that a remover has the lock. */
 int shmr_claim_say_removed(void);

@@ -5,6 +5,7 @@
 
 #include "base/kept.h"
 #include "base/process.h"
+#include "broadcast/ring.h"
 #include "core/layout.h"
 #include "core/segment.h"
 #include "core/side.h"
@@ -20,6 +21,7 @@ struct shmr_waiting {
     uint32_t spin_most;   /* ns */
     uint32_t flags;       /* SHMRING_WAIT_PEERS, SHMRING_WAIT_HANGUP */
     int64_t recheck;      /* ns */
+    int64_t patience;     /* ns; 0: for ever */
     uint32_t pauses;      /* this many pauses last for SHMR_BACK_OFF_NS */
     bool unsure;          /* at the last arming: SHMRING_FUTEX_UNSURE */
     bool no_waitv;        /* futex_waitv(2) does not work here */
@@ -81,13 +83,17 @@ struct shmring {
     union {
         struct shmr_spsc spsc;
         struct shmr_mpmc_participant mpmc;
+        struct shmr_broadcast broadcast;
     };
 
     struct shmr_side *sending, *receiving; /* in the kind's state; valid for attached roles */
     uint32_t mark;                         /* of the process that opened the handle */
-    uint32_t roles;    /* SHMRING_PRODUCER, SHMRING_CONSUMER; none: an observer */
-    uint32_t attached; /* the roles whose rows say ATTACHED */
-    uint32_t row; /* this handle's in the table, for kinds with one row for all roles of a handle */
+    uint32_t roles;     /* SHMRING_PRODUCER, SHMRING_CONSUMER; none: an observer */
+    uint32_t attached;  /* the roles whose rows say ATTACHED */
+    uint32_t options;   /* of SHMR_CONSUMER_OPTIONS */
+    uint32_t row;       /* this handle's in the table, for kinds where SHMR_ANY_ROW is claimed */
+    bool read_only;     /* a consumer that may not write to the segment */
+    bool quiet;         /* a consumer that no producer waits for: it notifies none */
     bool poisoned;      /* the segment held what no participant writes */
     volatile bool lost; /* the segment's memory is gone: see guard.h */
     struct shmr_guarded *guarded;

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/identity.h"
+#include "core/attach.h"
 #include "kind.h"
 #include "mpmc/layout.h"
 #include "spsc/layout.h"
@@ -85,7 +86,8 @@ static int geometry_of(struct shmr_geometry *g, const struct shmring_config *c)
     const struct shmr_kind *type = shmr_kind_in_config(c);
     const uint32_t options = SHMRING_PRODUCER | SHMRING_CONSUMER | SHMRING_OBSERVER |
                              SHMRING_OPEN_OR_CREATE | LAYOUT_FLAGS | SHMRING_PREFAULT |
-                             SHMRING_MLOCK | SHMRING_ASYMMETRIC_FENCE | SHMRING_CORE_DUMP;
+                             SHMRING_MLOCK | SHMRING_ASYMMETRIC_FENCE | SHMRING_CORE_DUMP |
+                             SHMR_CONSUMER_OPTIONS;
     int r;
 
     if (!type)
@@ -245,7 +247,7 @@ int shmr_header_check(const struct shmr_header *h, uint64_t file_size, struct sh
         return shmr_fail(EPROTONOSUPPORT, "kind %" PRIu32 ": written by a later version",
                          shmr_header_number(h));
     config.kind = type->number;
-    config.max_participants = type->rows == 0 ? h->rows : 0;
+    config.max_participants = type->rows == 0 ? h->rows - type->first_row : 0;
     /* Checked before geometry_of(), which uses the page size of this machine. */
     if (!(h->flags & SHMRING_HUGE_PAGES) && h->page_size != (uint32_t)sysconf(_SC_PAGESIZE))
         return shmr_fail(EPROTONOSUPPORT,

@@ -11,11 +11,13 @@
  *   consumer page    after the table            consumer             consumer
  *   data             after the consumer page    producer             producer
  *
- * (In an mpmc queue every participant writes to every section but the header.)
+ * (In an mpmc queue every participant writes to every section but the header. In a broadcast queue
+ * nobody uses the consumer page.)
  *
  * Every section but the wait words starts on a page (header.page_size: 4096, or 2 MiB with huge
  * pages) and fills whole pages, so that each can have its own protection. The data section of an
- * spsc queue is mapped twice in a row, so that a record that runs over its end is still contiguous.
+ * spsc or broadcast queue is mapped twice in a row, so that a record that runs over its end is
+ * still contiguous.
  *
  *     | producer | participants | consumer | data ...... | data again |
  *

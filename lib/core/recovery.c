@@ -15,6 +15,7 @@
 #include "base/trace.h"
 #include "core/attach.h"
 #include "core/rows.h"
+#include "wait/notifier.h"
 #include "wait/sleep.h"
 
 /*
@@ -73,6 +74,56 @@ void shmr_recovery_note(shmring_t *q, uint32_t row, const struct shmr_recovered 
     shmr_row_note_death(shmr_row_at(q->map.table, row));
     shmr_recovery_report(q, row, &dead, done);
     shmr_recovery_trace(q, row, done);
+}
+
+void shmr_recovery_takeover(shmring_t *q, uint32_t row)
+{
+    const struct shmr_recovered uncounted = {0};
+
+    shmr_row_note_death(shmr_row_at(q->map.table, row));
+    shmr_recovery_trace(q, row, &uncounted);
+}
+
+static int repair(const shmring_t *q, uint32_t row, uint32_t role, int (*resume)(shmring_t *))
+{
+    shmring_t *successor;
+    int r = shmr_handle_new(&successor);
+
+    if (r < 0)
+        return r;
+    successor->header = q->header;
+    successor->geometry = q->geometry;
+    successor->roles = role;
+    successor->row = row;
+    sigset_t signals;
+    shmr_process_hold_fork(&signals); /* a child forked now could inherit the mapping */
+    r = shmr_handle_map(successor, q->kept.fd, successor->roles);
+    shmr_process_let_fork(&signals);
+    if (r == 0)
+        r = resume(successor);
+    if (r == 0) {
+        shmr_wait_init(successor, 0);
+        shmr_notifier_find(successor, q->fd);
+        successor->attached = successor->roles;
+        shmr_attach_leave(successor);
+    }
+    if (successor->lost)
+        r = shmr_handle_check_memory(successor);
+    shmr_handle_free(successor);
+    return r;
+}
+
+int shmr_recovery_by_successor(shmring_t *q, uint32_t row, uint32_t role,
+                               int (*resume)(shmring_t *successor))
+{
+    const struct shmr_recovered nothing = {0};
+    struct shmring_participant dead;
+
+    shmr_row_read(&dead, shmr_row_at(q->map.table, row));
+    int r = repair(q, row, role, resume);
+    if (r == 0)
+        shmr_recovery_report(q, row, &dead, &nothing);
+    return r;
 }
 
 /* Recover a part of the dead row that the sweep found: `units` units from the unit where the sweep

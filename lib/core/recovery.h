@@ -28,6 +28,18 @@ void shmr_recovery_note(shmring_t *q, uint32_t row, const struct shmr_recovered 
 void shmr_recovery_report(shmring_t *q, uint32_t row, const struct shmring_participant *dead,
                           const struct shmr_recovered *done);
 
+/* For the kinds: this handle takes over the row of a dead owner, and has made good what that left.
+ * Counts and traces the death. The row still names the dead owner. */
+void shmr_recovery_takeover(shmring_t *q, uint32_t row);
+
+/*
+ * For `recover` of kinds where a successor makes good what a dead owner left: do so through a
+ * temporary handle, with `resume`, and free the row. That handle maps the segment as the role
+ * needs, and the SIGBUS handler knows it. Adds the recovery to the report of q.
+ */
+int shmr_recovery_by_successor(shmring_t *q, uint32_t row, uint32_t role,
+                               int (*resume)(shmring_t *successor));
+
 /* The tracepoint of a recovery. The row must still name the dead owner. */
 void shmr_recovery_trace(const shmring_t *q, uint32_t row, const struct shmr_recovered *done);
 

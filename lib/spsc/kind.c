@@ -12,7 +12,6 @@
 #include <sys/mman.h>
 
 #include "base/error.h"
-#include "base/identity.h"
 #include "core/attach.h"
 #include "core/claim.h"
 #include "core/recovery.h"
@@ -21,7 +20,6 @@
 #include "spsc/dump.h"
 #include "spsc/ready.h"
 #include "spsc/takeover.h"
-#include "wait/notifier.h"
 #include "wait/sleep.h"
 
 #define UNIT "bytes"
@@ -67,68 +65,15 @@ static uint64_t sections(struct shmr_geometry *g)
 
 /* ---- The two roles --------------------------------------------------------------------------- */
 
-static const char *role_name(uint32_t row)
-{
-    return row == SHMR_ROW_PRODUCER ? "producer" : "consumer";
-}
-
-/* -EBUSY; the detail names the participant that has the role of that row. */
-static int say_who_holds(shmring_t *q, uint32_t index)
-{
-    struct shmr_row *row = shmr_row_at(q->map.table, index);
-    struct shmring_participant holder;
-    struct shmr_identity me;
-
-    shmr_identity_self(&me);
-    shmr_row_read(&holder, row);
-    for (char *c = holder.comm; *c; c++) /* a caller may print the detail on a terminal */
-        if (*c < ' ' || *c > '~')
-            *c = '?';
-    if (atomic_load_explicit(&row->state, memory_order_relaxed) != SHMR_ROW_ATTACHED)
-        return shmr_fail(EBUSY, "the %s's role is being taken by another process: try again",
-                         role_name(index));
-    return shmr_fail(EBUSY,
-                     "the %s's role is held by pid %u%s (%s): an spsc queue has one of each; "
-                     "the role is free when that process closes the queue or ends",
-                     role_name(index), holder.pid,
-                     holder.pid_namespace == me.pid_ns ? "" : " of another pid namespace",
-                     holder.comm);
-}
-
-static int claim_role(shmring_t *q, int fd, uint32_t row)
-{
-    int holder, r = shmr_claim(q, fd, row, &holder);
-
-    if (r != -EBUSY)
-        return r;
-    if (holder == SHMR_REMOVER)
-        return shmr_claim_say_removed();
-    if (holder == SHMR_RECOVERER)
-        return shmr_fail(EBUSY,
-                         "the %s's role is its dead owner's, and a process that recovers it "
-                         "(shmring_recover) has it locked: try again",
-                         role_name(row));
-    return say_who_holds(q, row);
-}
-
 static int claim_row(shmring_t *q, int fd)
 {
     int r = 0;
 
     if (q->roles & SHMRING_PRODUCER)
-        r = claim_role(q, fd, SHMR_ROW_PRODUCER);
+        r = shmr_claim_role(q, fd, SHMR_ROW_PRODUCER, "producer");
     if (r == 0 && q->roles & SHMRING_CONSUMER)
-        r = claim_role(q, fd, SHMR_ROW_CONSUMER);
+        r = shmr_claim_role(q, fd, SHMR_ROW_CONSUMER, "consumer");
     return r;
-}
-
-/* The role's last owner died, and this handle made good what it left: count and trace the death. */
-static void note_takeover(shmring_t *q, uint32_t row)
-{
-    const struct shmr_recovered uncounted = {0};
-
-    shmr_row_note_death(shmr_row_at(q->map.table, row));
-    shmr_recovery_trace(q, row, &uncounted);
 }
 
 static int resume_producer(shmring_t *q)
@@ -149,7 +94,7 @@ static int resume_producer(shmring_t *q)
     if (r < 0)
         return shmr_fail(-r, "corrupt: %s", p->side.damage);
     if (shmr_row_is_attached(shmr_row_at(q->map.table, SHMR_ROW_PRODUCER)))
-        note_takeover(q, SHMR_ROW_PRODUCER);
+        shmr_recovery_takeover(q, SHMR_ROW_PRODUCER);
     return 0;
 }
 
@@ -188,7 +133,7 @@ static int resume_consumer(shmring_t *q)
     if (r < 0)
         return shmr_fail(-r, "corrupt: %s", c->side.damage);
     if (died)
-        note_takeover(q, SHMR_ROW_CONSUMER);
+        shmr_recovery_takeover(q, SHMR_ROW_CONSUMER);
     return 0;
 }
 
@@ -259,49 +204,11 @@ static _Atomic uint64_t *hung_up(const shmring_t *q, int event)
 
 /* ---- Recovery -------------------------------------------------------------------------------- */
 
-/*
- * Make good what a successor would make good, through a temporary handle: it maps the segment as
- * the role needs, and the SIGBUS handler knows it.
- */
-static int repair(const shmring_t *q, uint32_t row)
-{
-    const bool producer = row == SHMR_ROW_PRODUCER;
-    shmring_t *successor;
-    int r = shmr_handle_new(&successor);
-
-    if (r < 0)
-        return r;
-    successor->header = q->header;
-    successor->geometry = q->geometry;
-    successor->roles = producer ? SHMRING_PRODUCER : SHMRING_CONSUMER;
-    sigset_t signals;
-    shmr_process_hold_fork(&signals); /* a child forked now could inherit the mapping */
-    r = shmr_handle_map(successor, q->kept.fd, successor->roles);
-    shmr_process_let_fork(&signals);
-    if (r == 0)
-        r = producer ? resume_producer(successor) : resume_consumer(successor);
-    if (r == 0) {
-        shmr_wait_init(successor, 0);
-        shmr_notifier_find(successor, q->fd);
-        successor->attached = successor->roles;
-        shmr_attach_leave(successor);
-    }
-    if (successor->lost)
-        r = shmr_handle_check_memory(successor);
-    shmr_handle_free(successor);
-    return r;
-}
-
 static int recover(shmring_t *q, uint32_t row)
 {
-    const struct shmr_recovered nothing = {0};
-    struct shmring_participant dead;
-
-    shmr_row_read(&dead, shmr_row_at(q->map.table, row));
-    int r = repair(q, row);
-    if (r == 0)
-        shmr_recovery_report(q, row, &dead, &nothing);
-    return r;
+    return row == SHMR_ROW_PRODUCER
+               ? shmr_recovery_by_successor(q, row, SHMRING_PRODUCER, resume_producer)
+               : shmr_recovery_by_successor(q, row, SHMRING_CONSUMER, resume_consumer);
 }
 
 /* ---- Errors ---------------------------------------------------------------------------------- */

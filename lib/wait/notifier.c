@@ -221,6 +221,16 @@ bool shmr_notifier_is_removed(int fd)
     return fstat(fd, &st) == 0 && st.st_nlink == 0;
 }
 
+/* Put a byte into the FIFO. Where it is for all that wait, first empty it: see notifier.h. */
+static void write_byte(const shmring_t *q, int fd)
+{
+    char bytes[64];
+
+    if (q->geometry.type->wake_all)
+        (void)!read(fd, bytes, sizeof bytes);
+    (void)!write(fd, "", 1);
+}
+
 /*
  * A full FIFO is readable all the same. Where there is no FIFO, no participant waits, or one waits
  * that cannot be reached, and rechecks.
@@ -237,7 +247,7 @@ void shmr_notifier_write(shmring_t *q, int event)
 
     SHMR_NO_CANCEL();
     if (p->fifo >= 0) {
-        (void)!write(p->fifo, "", 1);
+        write_byte(q, p->fifo);
         if (!shmr_notifier_is_removed(p->fifo))
             return;
     }
@@ -245,7 +255,7 @@ void shmr_notifier_write(shmring_t *q, int event)
         fd = open_there(path_of(q->notifier, event), &segment);
     if (fd < 0)
         return;
-    (void)!write(fd, "", 1);
+    write_byte(q, fd);
     if (p->fd >= 0) { /* this handle waits by the old one, until it arms the next time */
         close(fd);
         return;

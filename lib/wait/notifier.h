@@ -15,6 +15,13 @@
  * is killed there, the rechecks of the others make up for it. So no participant loses anything when
  * another one empties the FIFO.
  *
+ * Where each message is for all consumers (wake_all in kind.h), that would lose wake-ups: a
+ * participant that empties the FIFO would take the byte away from those that have not seen it. So
+ * no waiting participant reads the FIFO there. Each has it in its own epoll instance,
+ * edge-triggered, and takes back its own edge by epoll_wait(2) when it arms. The notifying
+ * participant empties the FIFO and then puts a byte into it: a byte in an empty FIFO is an edge for
+ * all that have it open.
+ *
  * Name
  *     DIRECTORY/.shmring-notifier-CREATED-INODE.r (readable) and .w (writable). CREATED is the time
  *     when the segment was created, and INODE its inode, both in hexadecimal. DIRECTORY is the

@@ -58,13 +58,17 @@ static int set_timer(int timer, int64_t ns)
     return timerfd_settime(timer, 0, &once, NULL);
 }
 
-static const struct epoll_event readable = {.events = EPOLLIN};
-
-static bool watch(const struct shmr_polled *p, int fd)
+static bool watch(const struct shmr_polled *p, int fd, uint32_t how)
 {
-    struct epoll_event event = readable;
+    struct epoll_event event = {.events = EPOLLIN | how};
 
     return epoll_ctl(p->fd, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+/* Where a notification is for all that wait, the FIFO is edge-triggered: see notifier.h. */
+static bool watch_fifo(const shmring_t *q, const struct shmr_polled *p, int fd)
+{
+    return fd < 0 || watch(p, fd, q->geometry.type->wake_all ? EPOLLET : 0);
 }
 
 static int open_descriptor(shmring_t *q, int event)
@@ -72,7 +76,7 @@ static int open_descriptor(shmring_t *q, int event)
     struct shmr_polled *p = &q->polled[event];
     const char *refused = NULL;
 
-    if (p->fifo < 0) {
+    if (p->fifo < 0 && !q->read_only) {
         int r = shmr_notifier_open(q, event);
         if (r < 0)
             return r;
@@ -84,7 +88,7 @@ static int open_descriptor(shmring_t *q, int event)
         refused = "timerfd_create(2)";
     else if (p->fd < 0)
         refused = "epoll_create1(2)";
-    else if (!watch(p, p->fifo) || !watch(p, p->timer))
+    else if (!watch_fifo(q, p, p->fifo) || !watch(p, p->timer, 0))
         refused = "epoll_ctl(2)";
     else if (set_timer(p->timer, 1) < 0) /* readable at first: the loop then arms it */
         refused = "timerfd_settime(2)";
@@ -108,7 +112,7 @@ static void renew_notifier(shmring_t *q, int event)
 
     if (fd < 0)
         return;
-    if (!watch(p, fd)) {
+    if (!watch_fifo(q, p, fd)) {
         close(fd);
         return;
     }
@@ -142,10 +146,28 @@ int shmring_fd(shmring_t *q, unsigned event)
     return get(q, event);
 }
 
+/* Take back what made the descriptor readable so far. Bytes beyond 256 only cause a needless
+ * wake-up. */
+static int settle(const shmring_t *q, const struct shmr_polled *p)
+{
+    struct epoll_event events[2];
+    char bytes[256];
+
+    if (p->fifo < 0)
+        return 0;
+    if (q->geometry.type->wake_all) { /* this handle's edge; the byte is there for others */
+        if (epoll_wait(p->fd, events, 2, 0) < 0 && errno != EINTR)
+            return shmr_fail(errno, "waiting for the notifier: %s", strerror(errno));
+    } else if (read(p->fifo, bytes, sizeof bytes) < 0 && errno != EAGAIN) {
+        return shmr_fail(errno, "reading the notifier: %s", strerror(errno));
+    }
+    return 0;
+}
+
 int shmring_fd_arm(shmring_t *q, unsigned event)
 {
     uint32_t value[SHMR_EVENTS];
-    char bytes[256];
+    uint64_t expirations;
     int64_t limit;
     int r = shmr_handle_check(q);
 
@@ -159,12 +181,12 @@ int shmring_fd_arm(shmring_t *q, unsigned event)
 
     const int e = shmr_event_index(event);
     struct shmr_polled *p = &q->polled[e];
-    if (shmr_notifier_is_removed(p->fifo))
+    if (p->fifo >= 0 && shmr_notifier_is_removed(p->fifo))
         renew_notifier(q, e);
-    /* Bytes beyond these 256 only cause a needless wake-up. */
-    if (read(p->fifo, bytes, sizeof bytes) < 0 && errno != EAGAIN)
-        return shmr_fail(errno, "reading the notifier: %s", strerror(errno));
-    if (p->limit && read(p->timer, bytes, sizeof(uint64_t)) > 0)
+    r = settle(q, p);
+    if (r < 0)
+        return r;
+    if (p->limit && read(p->timer, &expirations, sizeof expirations) > 0)
         shmr_wait_have_passed(q, p->armed, p->limit);
     r = shmr_wait_arm(q, event, SHMR_WAITWORD_POLLED, value, &limit);
     p->armed = shmr_wait_now(q);

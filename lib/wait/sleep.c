@@ -145,11 +145,17 @@ static bool is_settled(shmring_t *q, int event, int64_t now)
 static unsigned announce(shmring_t *q, unsigned events, uint32_t how, int64_t now,
                          uint32_t value[SHMR_EVENTS], int64_t *limit)
 {
-    bool fence = false, certain = true;
+    const struct shmr_kind *const type = q->geometry.type;
+    bool fence = false, certain = true, unseen = false;
 
     for (int e = 0; e < SHMR_EVENTS; e++) {
         if (!(events & shmr_event_bit(e)))
             continue;
+        if (q->read_only) { /* nobody can be told: only the clock, or another's sleep, wakes it */
+            value[e] = atomic_load_explicit(&q->waitword[e]->word, memory_order_relaxed);
+            unseen = true;
+            continue;
+        }
         uint32_t was = shmr_waitword_announce(q->waitword[e], how);
         certain &= is_settled(q, e, now);
         value[e] = was | how | SHMR_WAITWORD_WATCHED;
@@ -157,9 +163,13 @@ static unsigned announce(shmring_t *q, unsigned events, uint32_t how, int64_t no
     }
     if (fence) /* wait:P1 */
         certain &= shmr_fence_others();
-    q->waiting.unsure = !certain;
+    q->waiting.unsure = !certain || unseen;
     *limit = certain || q->waiting.recheck < SHMR_RECHECK_NS ? q->waiting.recheck : SHMR_RECHECK_NS;
-    return q->geometry.type->ready(q, events, true);
+    if (type->sleep_most) {
+        const int64_t most = type->sleep_most(q, events);
+        *limit = most < *limit ? most : *limit;
+    }
+    return type->ready(q, events, true);
 }
 
 /* When a sleep that begins now ends if no participant wakes it. */
@@ -221,7 +231,9 @@ static int wait_for(shmring_t *q, unsigned events, int64_t deadline)
             break;
         if (q->lost)
             return shmr_handle_check_memory(q);
-        /* Where no other participant sleeps at the event, poll before announcing again. */
+        if (type->unblock)
+            type->unblock(q);
+        /* Where all others that sleep at the event are woken, too, poll before announcing again. */
         if (slept && !type->pass_on && (found = type->ready(q, events, true)) != 0)
             break;
         found = announce(q, events, SHMR_WAITWORD_ASLEEP, now, value, &limit);
@@ -266,6 +278,8 @@ int shmr_wait_arm(shmring_t *q, unsigned event, uint32_t how, uint32_t value[SHM
 {
     const struct shmr_kind *const type = q->geometry.type;
     const int64_t now = shmr_wait_now(q);
+    if (type->unblock)
+        type->unblock(q);
     unsigned found = announce(q, event, how, now, value, limit);
     int r = 0;
 

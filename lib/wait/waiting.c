@@ -51,6 +51,7 @@ static void set_waiting(shmring_t *q, const struct shmring_waiting *w)
     q->waiting = (struct shmr_waiting){
         .spin_most = w->spin_ns,
         .flags = w->flags,
+        .patience = w->patience_ms * INT64_C(1000000),
         .recheck = w->recheck_ms ? w->recheck_ms * INT64_C(1000000) : SHMR_RECHECK_NS,
         .pauses = shmr_process_pauses(),
     };
@@ -76,7 +77,8 @@ int shmring_set_waiting(shmring_t *q, const struct shmring_waiting *w)
 void shmr_wait_init(shmring_t *q, unsigned flags)
 {
     const struct shmr_kind *type = q->geometry.type;
-    const bool unfenced = flags & SHMRING_ASYMMETRIC_FENCE && shmr_fence_register();
+    const bool unfenced =
+        flags & SHMRING_ASYMMETRIC_FENCE && !q->read_only && shmr_fence_register();
 
     q->waitword[SHMR_READABLE] = &q->map.waitwords->readable;
     q->waitword[SHMR_WRITABLE] = &q->map.waitwords->writable;
@@ -85,7 +87,7 @@ void shmr_wait_init(shmring_t *q, unsigned flags)
         if (unfenced)
             atomic_fetch_or_explicit(&q->waitword[e]->word, SHMR_WAITWORD_UNFENCED,
                                      memory_order_seq_cst);
-        q->notify_if[e] = unfenced ? SHMR_NOTIFY_UNFENCED : SHMR_NOTIFY_FENCED;
+        q->notify_if[e] = unfenced || q->read_only ? SHMR_NOTIFY_UNFENCED : SHMR_NOTIFY_FENCED;
         if (type->hung_up)
             q->peers_before[e] = atomic_load_explicit(type->hung_up(q, e), memory_order_relaxed);
     }

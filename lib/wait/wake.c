@@ -4,6 +4,7 @@
 #include "wait/wake.h"
 
 #include <errno.h>
+#include <limits.h>
 
 #include "base/trace.h"
 #include "wait/futex.h"
@@ -15,6 +16,10 @@ int shmr_wake(shmring_t *q, int event, int n)
 
     if (q->lost)
         return shmr_handle_check_memory(q);
+    if (q->read_only || (q->quiet && event == SHMR_WRITABLE))
+        return 0;
+    if (q->geometry.type->wake_all)
+        n = INT_MAX;
     uint32_t who = shmr_waitword_notify(q->waitword[event]);
 
     if (who)

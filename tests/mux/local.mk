@@ -4,6 +4,7 @@
 
 if HAVE_MUX
 suites += \
+	tests/mux/broadcast \
 	tests/mux/calls \
 	tests/mux/many \
 	tests/mux/refused \
@@ -13,6 +14,8 @@ endif
 
 mux_test_libs = tests/support/libsupport.la mux/libshmring-mux.la lib/libshmring.la $(test_harness)
 muxed = tests/mux/muxed.c tests/mux/muxed.h
+tests_mux_broadcast_SOURCES = tests/mux/broadcast.c $(muxed)
+tests_mux_broadcast_LDADD = $(mux_test_libs)
 tests_mux_calls_SOURCES = tests/mux/calls.c $(muxed)
 tests_mux_calls_LDADD = $(mux_test_libs) $(URCU_LIBS)
 tests_mux_many_SOURCES = tests/mux/many.c $(muxed)

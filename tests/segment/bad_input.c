@@ -167,7 +167,7 @@ Test(bad_input, configurations)
         const char *words;
     } rules[] = {
         {{.kind = 0, .capacity = CAPACITY}, EINVAL, "kind 0"},
-        {{.kind = 3, .capacity = CAPACITY}, EINVAL, "kind 3"},
+        {{.kind = 4, .capacity = CAPACITY}, EINVAL, "kind 4"},
         {{.kind = SHMRING_SPSC}, EINVAL, "capacity is 0"},
         {{.kind = SHMRING_SPSC, .capacity = 1}, EINVAL, "less than 4096 bytes"},
         {{.kind = SHMRING_SPSC, .capacity = 2048}, EINVAL, "less than 4096 bytes"},

@@ -3,7 +3,7 @@
  * Segments that an earlier build left, in tests/prove/abi/golden: the test opens them and receives
  * all messages. Every later build of the same layout must understand what this version wrote.
  *
- * In a segment of either kind, messages 0 to 7 were sent, a consumer received 0 and 1, and another
+ * In a segment of each kind, messages 0 to 7 were sent, a consumer received 0 and 1, and another
  * one took 2 and 3 and was then killed with a reservation open.
  */
 #include "config.h"
@@ -126,5 +126,24 @@ Test(golden, mpmc)
     for (int i = 0; i < 16; i++) /* no block was lost */
         cr_assert_eq(shmring_send(q, "more", 5), 0);
     cr_assert_eq(shmring_send(q, "more", 5), -EAGAIN);
+    shmring_close(&q);
+}
+
+Test(golden, broadcast)
+{
+    char name[2 * TEST_NAME_SIZE];
+    shmring_t *q = open_golden("broadcast", name);
+
+    if (!q)
+        return;
+    check_counters(q, 0); /* the consumer was not reliable */
+    shmring_close(&q);
+    cr_assert_eq(shmring_open(&q, name, BOTH | SHMRING_FROM_OLDEST), 0, "%s",
+                 shmring_strerror_detail());
+    for (uint32_t n = 0; n < 8; n++)
+        expect(q, n, false);
+    cr_assert_eq(shmring_send(q, "more", 5), 0);
+    cr_assert_eq(shmring_recv(q, name, sizeof name), 5);
+    cr_assert_eq(shmring_recv(q, name, sizeof name), -EAGAIN);
     shmring_close(&q);
 }

@@ -276,7 +276,7 @@ Test(layout, geometry_lies)
     LIE(page_size, 65536, EPROTONOSUPPORT, "pages of that size");
     LIE(page_size, UINT32_MAX, EPROTONOSUPPORT, "page_size");
     LIE(kind, 0, EPROTONOSUPPORT, "kind");
-    LIE(kind, 3, EPROTONOSUPPORT, "kind");
+    LIE(kind, 4, EPROTONOSUPPORT, "kind");
     LIE(flags, SHMRING_PRODUCER, EPROTONOSUPPORT, "flags");
     LIE(flags, 0x80000000, EPROTONOSUPPORT, "flags");
     LIE(flags, SHMRING_HUGE_PAGES, EBADMSG, "capacity");

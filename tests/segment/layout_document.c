@@ -95,7 +95,7 @@ static void read_document(void)
         }
     }
     fclose(f);
-    cr_assert_eq(tables, 10, "%u tables", tables);
+    cr_assert_eq(tables, 14, "%u tables", tables);
 }
 
 static struct field *find_field(const char *table, const char *name)
@@ -431,6 +431,107 @@ Test(layout_document, spsc_after_a_death)
     is("Participant's row", segment.table + 256, "generation", 2);
     is("Participant's row", segment.table + 256, "deaths", UINT64_C(1) << 32 | 1);
     shmring_close(&consumer);
+    shmring_close(&q);
+}
+
+/* ---- broadcast ------------------------------------------------------------------------------- */
+
+static void is_place(const char *name, uint64_t number, uint64_t position)
+{
+    struct field *field = find_field("Broadcast producer page", name);
+
+    field->compared = true;
+    cr_assert_eq(field->size, 16);
+    is("Place", segment.producer + field->offset, "number", number);
+    is("Place", segment.producer + field->offset, "position", position);
+}
+
+/* The one of two records of a consumer that has more steps; or the other one. */
+static uint64_t record_of(uint64_t half, bool whole)
+{
+    const char *h = "Consumer's half of a row", *r = "Consumer's record";
+    uint64_t base[2];
+
+    for (int i = 0; i < 2; i++) {
+        struct field *field = find_field(h, i ? "record 1" : "record 0");
+        field->compared = true;
+        cr_assert_eq(field->size, 32);
+        base[i] = half + field->offset;
+    }
+    return base[(value_of(r, base[1], "steps") > value_of(r, base[0], "steps")) == whole];
+}
+
+Test(layout_document, broadcast)
+{
+    const struct shmring_config config = {.kind = SHMRING_BROADCAST,
+                                          .capacity = 4096,
+                                          .max_participants = 2,
+                                          .flags = SHMRING_PRODUCER};
+    const char *p = "Broadcast producer page", *h = "Consumer's half of a row";
+    const char *r = "Consumer's record";
+    struct shmring_participant rows[2];
+    struct shmring_info info;
+    const void *message;
+    char text[1000] = "";
+    shmring_t *q, *c;
+
+    read_document();
+    cr_assert_eq(shmring_create(&q, "memfd:layout", &config), 0);
+    cr_assert_eq(shmring_dup(&c, q, SHMRING_CONSUMER | SHMRING_RELIABLE), 0);
+    map(q, 3);
+    cr_assert_eq(segment.size, segment.data + up(4096, segment.page), "the data section");
+    cr_assert_eq(shmring_participants(q, rows, 2), 2);
+    check_row(segment.table, &rows[0], SHMRING_PRODUCER);
+    check_row(segment.table + 256, &rows[1], SHMRING_CONSUMER);
+
+    /* Sixteen bytes each; then 1008; then a key message. */
+    cr_assert_eq(shmring_send(q, "layout", 10), 0);
+    cr_assert_eq(shmring_send(q, text, 1000), 0);
+    cr_assert_eq(shmring_send_flags(q, text, 10, SHMRING_KEY), 0);
+    is(p, segment.producer, "horizon", 1280);
+    is_progress(p, segment.producer, 2, 1010, 16 + 1008); /* not stored each time */
+    is_place("mark 0", 0, 0);
+    find_field(p, "further marks")->compared = true;
+    const uint64_t marks = segment.producer + find_field(p, "mark 0")->offset;
+    cr_assert_eq(number_at(marks + 4 * 16, 8), 2, "the third message is the first in its chunk");
+    cr_assert_eq(number_at(marks + 4 * 16 + 8, 8), 16 + 1008);
+    for (uint64_t i = 1; i < 16; i++)
+        if (i != 4)
+            cr_assert_eq(number_at(marks + i * 16 + 8, 8), 0, "no record starts there");
+    const bool first = number_at(segment.producer + find_field(p, "key 0")->offset, 8) != 0;
+    is_place(first ? "key 0" : "key 1", 3, 16 + 1008);
+    is_place(first ? "key 1" : "key 0", 0, 0);
+    is(p, segment.producer, "full_events", 0);
+    is(p, segment.producer, "high_water", 0);
+    rest_is_zero(p, segment.producer);
+    cr_assert_eq(number_at(segment.data + 4, 4), 10 + 1, "the first record's header");
+    cr_assert_eq(memcmp(segment.bytes + segment.data + 8, "layout", 7), 0, "its payload");
+    cr_assert_eq(number_at(segment.data + 16 + 1008 + 4, 4), (UINT64_C(1) << 31) + 10 + 1, "a key");
+    cr_assert_eq(number_at(segment.data + 16 + 1008 + 16 + 4, 4), 0, "the terminator");
+
+    const uint64_t half = segment.table + 256 + 128;
+    cr_assert_eq(shmring_recv(c, text, sizeof text), 10);
+    cr_assert_eq(shmring_peek(c, &message, &info), 1000);
+    is(r, record_of(half, true), "bytes_received", 10);
+    is(r, record_of(half, true), "missed", 0);
+    is(r, record_of(half, true), "steps", 1);
+    is(r, record_of(half, false), "steps", 0);
+    rest_is_zero(r, record_of(half, true));
+    is(h, half, "position", 16);
+    is(h, half, "reliable", (UINT64_C(1) << 32) + 1);
+    is(h, half, "base", 0);
+    is(h, half, "empty_events", 0);
+    rest_is_zero(h, half);
+    cr_assert_eq(shmring_release(c, message), 0);
+    cr_assert_eq(shmring_recv(c, text, sizeof text), 10);
+    cr_assert_eq(shmring_recv(c, text, sizeof text), -EAGAIN);
+    is(h, half, "empty_events", 1);
+    is(h, half, "position", 16 + 1008 + 16);
+    check_header(q, "memfd:layout", 3);
+    page_is_zero_after(segment.producer + 512, segment.table);
+    page_is_zero_after(segment.waitwords + 256, segment.data);
+    shmring_close(&c);
+    is(h, half, "reliable", 0);
     shmring_close(&q);
 }
 

@@ -22,7 +22,7 @@ access chmod clock_gettime close fchmod fchown fcntl fstat geteuid getpid link l
 memcmp memcpy memmove memset mkfifo open openat ppoll pthread_self pthread_sigmask raise read
 readlink sigaction sigaddset sigdelset sigemptyset sigfillset stat strchr strcmp strcpy strcspn strlen
 strncmp strncpy strnlen strrchr strspn strstr sysconf unlink unlinkat write
-clock_nanosleep flock madvise mmap munmap prctl pthread_setcancelstate syscall
+clock_nanosleep epoll_wait flock madvise mmap munmap prctl pthread_setcancelstate syscall
 _GLOBAL_OFFSET_TABLE_ __errno_location __stack_chk_fail __memcpy_chk __strcpy_chk __open_2
 fcntl64 fstat64 lstat64 open64 openat64 stat64 mmap64 __fcntl_time64 __fstat64_time64
 __lstat64_time64 __stat64_time64 __clock_gettime64

@@ -36,7 +36,7 @@
 /*
  * EINTR and EIO are returned by file systems on other machines, and in user space. The list does
  * not have functions that cannot fail in the way the library calls them (munmap of a whole mapping,
- * clock_gettime, getpid, prctl(PR_GET_NAME), sigaction).
+ * clock_gettime, epoll_wait that does not wait, getpid, prctl(PR_GET_NAME), sigaction).
  */
 const struct fallible fallible[FALLIBLE] = {
     [CALL_ACCESS] = {"access", {ENOENT, EACCES}},

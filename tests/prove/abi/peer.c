@@ -3,6 +3,7 @@
  * peer NAME COMMAND...: one side of a queue that builds of another kind use as well. See README.md.
  *
  *   create:spsc create:mpmc     create the queue, and be its producer and consumer
+ *   create:broadcast
  *   producer consumer both      attach to it
  *   observer
  *   send:N-M                    send messages N to M; N-M may be N alone
@@ -59,7 +60,7 @@ static void create(uint32_t kind)
     const struct shmring_config config = {
         .kind = kind,
         .flags = BOTH,
-        .capacity = kind == SHMRING_SPSC ? 4096 : 16,
+        .capacity = kind == SHMRING_MPMC ? 16 : 4096,
         .max_message = NUMBERED_LONGEST,
         .max_participants = kind == SHMRING_SPSC ? 0 : 4,
     };
@@ -194,7 +195,9 @@ static void run(void)
     void *place;
 
     if (is_called("create", &argument)) {
-        create(strcmp(argument, "spsc") == 0 ? SHMRING_SPSC : SHMRING_MPMC);
+        create(strcmp(argument, "spsc") == 0   ? SHMRING_SPSC
+               : strcmp(argument, "mpmc") == 0 ? SHMRING_MPMC
+                                               : SHMRING_BROADCAST);
     } else if (is_called("producer", &argument)) {
         attach(SHMRING_PRODUCER);
     } else if (is_called("consumer", &argument)) {

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Broadcast: finding a place in a ring that the producer may be going round: the tail, the oldest
+ * message that is whole, and the last key message. Consumers that attach or were lapped, successors
+ * of a producer and observers use these. The orderings are described in ring.h. No system call,
+ * bounded.
+ */
+#ifndef SHMR_BROADCAST_PLACES_H
+#define SHMR_BROADCAST_PLACES_H
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "broadcast/state.h"
+
+/* The producer stores its progress at least every so many bytes, and every chunk. */
+#define SHMR_BROADCAST_PROGRESS_BYTES (UINT64_C(64) << 10)
+
+/* Attempts to find a place or to read a pair of words, if the producer laps or rewrites it. */
+#define SHMR_BROADCAST_TRIES 8
+
+/* A place: message `number` starts at `position`, and `bytes` of payload were sent before it. */
+struct shmr_broadcast_at {
+    uint64_t position, number, bytes;
+    uint64_t horizon;   /* as read when the place was found whole */
+    const char *damage; /* after -EBADMSG */
+};
+
+static inline _Atomic uint32_t *shmr_broadcast_header(const struct shmr_broadcast_ring *ring,
+                                                      uint64_t position)
+{
+    return (_Atomic uint32_t *)(void *)(ring->data + (position & ring->mask) + 4);
+}
+
+static inline uint32_t shmr_broadcast_poll(const struct shmr_broadcast_ring *ring,
+                                           uint64_t position)
+{
+    /* cast:A1, pairs with cast:R1 in shmr_broadcast_publish: the payload is there when its header
+     * is. */
+    return atomic_load_explicit(shmr_broadcast_header(ring, position), memory_order_acquire);
+}
+
+/* The length that a header says; UINT32_MAX: the header is 0, the terminator. */
+static inline uint32_t shmr_broadcast_length(uint32_t header)
+{
+    return (header & ~SHMR_BROADCAST_KEY) - 1;
+}
+
+static inline uint64_t shmr_broadcast_horizon(const struct shmr_broadcast_ring *ring)
+{
+    return atomic_load_explicit(&ring->page->horizon, memory_order_relaxed);
+}
+
+/* With that horizon the producer has not begun to write over the byte at the position. */
+static inline bool shmr_broadcast_is_before(const struct shmr_broadcast_ring *ring,
+                                            uint64_t position, uint64_t horizon)
+{
+    return (int64_t)(position + shmr_broadcast_capacity(ring) - horizon) >= 0;
+}
+
+static inline uint64_t shmr_broadcast_progress_step(const struct shmr_broadcast_ring *ring)
+{
+    const uint64_t chunk = shmr_broadcast_chunk(ring);
+
+    return chunk < SHMR_BROADCAST_PROGRESS_BYTES ? chunk : SHMR_BROADCAST_PROGRESS_BYTES;
+}
+
+/* Bytes from the position of the progress record to the tail, at most. */
+static inline uint64_t shmr_broadcast_walk_most(const struct shmr_broadcast_ring *ring)
+{
+    return shmr_broadcast_progress_step(ring) +
+           shmr_broadcast_capacity(ring) / SHMR_BROADCAST_MOST_FRACTION;
+}
+
+/* Does the position lie in that chunk of the ring? */
+static inline bool shmr_broadcast_in_chunk(const struct shmr_broadcast_ring *ring,
+                                           uint64_t position, uint64_t chunk)
+{
+    return (position & ring->mask) / shmr_broadcast_chunk(ring) == chunk;
+}
+
+/* ---- The progress ---------------------------------------------------------------------------- */
+
+static inline const struct shmr_broadcast_progress *
+shmr_broadcast_progress_whole(const struct shmr_broadcast_page *page)
+{
+    /* cast:A4, pairs with cast:R4 in shmr_broadcast_store_progress */
+    uint64_t a = atomic_load_explicit(&page->progress[0].position, memory_order_acquire);
+    uint64_t b = atomic_load_explicit(&page->progress[1].position, memory_order_acquire);
+
+    return &page->progress[(int64_t)(b - a) > 0];
+}
+
+/* Read a whole progress record of a producer that may be at work. False: it was rewritten during
+ * each of SHMR_BROADCAST_TRIES attempts, and the numbers may be of two moments. */
+static inline bool shmr_broadcast_read_progress(const struct shmr_broadcast_page *page,
+                                                struct shmr_broadcast_at *at)
+{
+    for (int i = 0; i < SHMR_BROADCAST_TRIES; i++) {
+        const struct shmr_broadcast_progress *whole = shmr_broadcast_progress_whole(page);
+        at->position = atomic_load_explicit(&whole->position, memory_order_acquire); /* cast:A4 */
+        /* cast:A5, pairs with cast:R5 in shmr_broadcast_store_progress */
+        at->number = atomic_load_explicit(&whole->messages, memory_order_acquire);
+        at->bytes = atomic_load_explicit(&whole->bytes, memory_order_acquire);
+        if (shmr_broadcast_progress_whole(page) == whole &&
+            atomic_load_explicit(&whole->position, memory_order_relaxed) == at->position)
+            return true;
+    }
+    return false;
+}
+
+/* ---- The tail -------------------------------------------------------------------------------- */
+
+/*
+ * Walk from a place over the records that were published since, to the terminator. A producer at
+ * work may publish more meanwhile: the walk ends in any case behind what was published when the
+ * place was read. False: a header there is not a producer's.
+ */
+static inline bool shmr_broadcast_walk(const struct shmr_broadcast_ring *ring,
+                                       struct shmr_broadcast_at *at)
+{
+    const uint64_t start = at->position;
+
+    while (at->position - start < shmr_broadcast_walk_most(ring)) {
+        const uint32_t header = shmr_broadcast_poll(ring, at->position);
+        const uint32_t len = shmr_broadcast_length(header);
+        if (header == 0)
+            return true;
+        if (len > ring->max_message)
+            return false;
+        at->position += shmring_record_size(len);
+        at->bytes += len;
+        at->number++;
+    }
+    return true;
+}
+
+/* Check the horizon at which a place was found whole. */
+static inline bool shmr_broadcast_horizon_fits(const struct shmr_broadcast_ring *ring,
+                                               struct shmr_broadcast_at *at)
+{
+    at->damage = "corrupt: the horizon is not at the end of a chunk";
+    if (at->horizon % shmr_broadcast_chunk(ring) != 0)
+        return false;
+    at->damage = "corrupt: the horizon is behind messages";
+    return at->number == 0 || (int64_t)(at->horizon - at->position) >= SHMR_BROADCAST_SPARE;
+}
+
+/*
+ * The end of what was published, with the counters there. Returns 0; -EAGAIN: the producer lapped
+ * each walk, and *at is an earlier place; -EBADMSG.
+ */
+static inline int shmr_broadcast_find_tail(const struct shmr_broadcast_ring *ring,
+                                           struct shmr_broadcast_at *at)
+{
+    struct shmr_broadcast_at start = {0};
+
+    for (int i = 0; i < SHMR_BROADCAST_TRIES; i++) {
+        if (!shmr_broadcast_read_progress(ring->page, &start))
+            continue;
+        *at = start;
+        at->damage = "corrupt: the producer's position is not a multiple of 8";
+        if (start.position % 8 != 0)
+            return -EBADMSG;
+        const bool good = shmr_broadcast_walk(ring, at);
+        atomic_thread_fence(memory_order_acquire); /* cast:C1 */
+        at->horizon = shmr_broadcast_horizon(ring);
+        /* The horizon never falls: so all headers of the walk were whole. */
+        if (shmr_broadcast_is_before(ring, start.position, at->horizon)) {
+            if (!good)
+                at->damage = "corrupt: one of the last records' headers is longer than max_message";
+            return good && shmr_broadcast_horizon_fits(ring, at) ? 0 : -EBADMSG;
+        }
+    }
+    *at = start;
+    at->horizon = shmr_broadcast_horizon(ring);
+    return -EAGAIN;
+}
+
+/* ---- The oldest message ---------------------------------------------------------------------- */
+
+/*
+ * Read the marks. With that horizon, *oldest is the place of the oldest message that they name and
+ * that is whole, *next that of the one after it. Returns how many of the two there are.
+ */
+static inline int shmr_broadcast_read_marks(const struct shmr_broadcast_ring *ring,
+                                            uint64_t horizon, struct shmr_broadcast_at *oldest,
+                                            struct shmr_broadcast_at *next)
+{
+    int found = 0;
+
+    for (uint64_t chunk = 0; chunk < SHMR_BROADCAST_CHUNKS; chunk++) {
+        const struct shmr_broadcast_place *mark = &ring->page->mark[chunk];
+        struct shmr_broadcast_at at = {0};
+        /* cast:A2, pairs with cast:R2 in shmr_broadcast_store_mark */
+        at.position = atomic_load_explicit(&mark->position, memory_order_acquire);
+        at.number = atomic_load_explicit(&mark->number, memory_order_relaxed);
+        if (at.position % 8 != 0 || !shmr_broadcast_in_chunk(ring, at.position, chunk) ||
+            !shmr_broadcast_is_before(ring, at.position, horizon))
+            continue;
+        if (found == 0 || (int64_t)(at.position - oldest->position) < 0) {
+            *next = *oldest;
+            *oldest = at;
+        } else if (found == 1 || (int64_t)(at.position - next->position) < 0) {
+            *next = at;
+        } else {
+            continue;
+        }
+        found += found < 2;
+    }
+    return found;
+}
+
+/*
+ * The oldest message that a mark names and that is whole. ahead: rather the next one, so that the
+ * producer is a chunk away. Returns 0, -EAGAIN (the producer went on too far during each attempt)
+ * or -EBADMSG.
+ */
+static inline int shmr_broadcast_find_oldest(const struct shmr_broadcast_ring *ring, bool ahead,
+                                             struct shmr_broadcast_at *at)
+{
+    for (int i = 0; i < SHMR_BROADCAST_TRIES; i++) {
+        struct shmr_broadcast_at oldest = {0}, next = {0};
+        /* cast:A7, pairs with cast:R7 in shmr_broadcast_move_horizon: the marks before it are
+         * there. */
+        const uint64_t horizon = atomic_load_explicit(&ring->page->horizon, memory_order_acquire);
+        const int found = shmr_broadcast_read_marks(ring, horizon, &oldest, &next);
+        *at = ahead && found > 1 ? next : oldest;
+        /* If the number is one that was stored for a later position (cast:R2), then this horizon
+         * is past the place. */
+        atomic_thread_fence(memory_order_acquire); /* cast:C1 */
+        at->horizon = shmr_broadcast_horizon(ring);
+        if (found == 0 && at->horizon == horizon) {
+            at->damage = "corrupt: no mark names a message that is whole";
+            return -EBADMSG;
+        }
+        if (found > 0 && shmr_broadcast_is_before(ring, at->position, at->horizon)) {
+            at->damage = "corrupt: the horizon is not at the end of a chunk";
+            if (at->horizon % shmr_broadcast_chunk(ring) != 0)
+                return -EBADMSG;
+            at->damage = "corrupt: a mark is not behind the horizon";
+            return at->number == 0 || (int64_t)(at->horizon - at->position) > 0 ? 0 : -EBADMSG;
+        }
+    }
+    return -EAGAIN;
+}
+
+/* ---- The last key message -------------------------------------------------------------------- */
+
+static inline const struct shmr_broadcast_place *
+shmr_broadcast_key_whole(const struct shmr_broadcast_page *page)
+{
+    /* cast:A6, pairs with cast:R6 in shmr_broadcast_store_key */
+    uint64_t a = atomic_load_explicit(&page->key[0].number, memory_order_acquire);
+    uint64_t b = atomic_load_explicit(&page->key[1].number, memory_order_acquire);
+
+    return &page->key[(int64_t)(b - a) > 0];
+}
+
+/* The last key message. Returns 0; -ENOENT: there was none, it is not whole any more, or the
+ * producer sends one after the other just now; -EBADMSG. */
+static inline int shmr_broadcast_find_key(const struct shmr_broadcast_ring *ring,
+                                          struct shmr_broadcast_at *at)
+{
+    for (int i = 0; i < SHMR_BROADCAST_TRIES; i++) {
+        const struct shmr_broadcast_place *whole = shmr_broadcast_key_whole(ring->page);
+        const uint64_t number = atomic_load_explicit(&whole->number, memory_order_acquire);
+        *at = (struct shmr_broadcast_at){0};
+        /* cast:A5, pairs with cast:R5 in shmr_broadcast_store_key */
+        at->position = atomic_load_explicit(&whole->position, memory_order_acquire);
+        at->number = number - 1;
+        if (shmr_broadcast_key_whole(ring->page) != whole ||
+            atomic_load_explicit(&whole->number, memory_order_relaxed) != number)
+            continue;
+        if (number == 0)
+            return -ENOENT;
+        at->damage = "corrupt: the last key message is not where a message can be";
+        if (at->position % 8 != 0)
+            return -EBADMSG;
+        const uint32_t header = shmr_broadcast_poll(ring, at->position);
+        atomic_thread_fence(memory_order_acquire); /* cast:C1 */
+        at->horizon = shmr_broadcast_horizon(ring);
+        if (!shmr_broadcast_is_before(ring, at->position, at->horizon))
+            return -ENOENT;
+        return header & SHMR_BROADCAST_KEY && shmr_broadcast_length(header) <= ring->max_message &&
+                       at->horizon % shmr_broadcast_chunk(ring) == 0 &&
+                       (int64_t)(at->horizon - at->position) > 0
+                   ? 0
+                   : -EBADMSG;
+    }
+    return -ENOENT;
+}
+
+#endif
