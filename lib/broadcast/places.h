@@ -16,7 +16,9 @@
 #include "broadcast/state.h"
 
 /* The producer stores its progress at least every so many bytes, and every chunk. */
+#ifndef SHMR_BROADCAST_PROGRESS_BYTES /* the models have less */
 #define SHMR_BROADCAST_PROGRESS_BYTES (UINT64_C(64) << 10)
+#endif
 
 /* Attempts to find a place or to read a pair of words, if the producer laps or rewrites it. */
 #define SHMR_BROADCAST_TRIES 8
