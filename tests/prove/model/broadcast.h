@@ -34,7 +34,7 @@ static inline void copy_word(void *to, const void *from, size_t n)
 #define CHUNK (RING / SHMR_BROADCAST_CHUNKS)
 
 /* Positions start so that they pass 2^64 with the end of the first chunk. */
-#define START (UINT64_C(0) - CHUNK)
+#define START  (UINT64_C(0) - CHUNK)
 #define NUMBER UINT64_C(1000) /* of the message at START */
 
 /* The horizon at the start, and the oldest message that is whole. */
@@ -177,8 +177,9 @@ static inline bool join_consumer(struct shmr_broadcast_consumer *c, int index, u
 
 /*
  * Receive. What comes is the message with the number that the consumer's own count says, whole: its
- * payload is its number, but for the producer's. Returns whether one came. A lap tells the exact number missed: then the
- * consumer's count says so too, and the next message shows that it is right.
+ * payload is its number, but for the producer's. Returns whether one came. A lap tells the exact
+ * number missed: then the consumer's count says so too, and the next message shows that it is
+ * right.
  */
 static inline bool receive_as(struct shmr_broadcast_consumer *c, uint64_t *payload)
 {

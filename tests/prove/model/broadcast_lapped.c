@@ -51,7 +51,8 @@ static void *second(void *unused)
 #define second NULL
 #endif
 
-/* When all is quiet, a consumer that is lapped is told, and then gets all up to the last message. */
+/* When all is quiet, a consumer that is lapped is told, and then gets all up to the last message.
+ */
 static void *consume_all(void *unused)
 {
     struct shmr_broadcast_consumer c;

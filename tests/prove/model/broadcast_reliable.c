@@ -47,7 +47,8 @@ static void *consume(void *unused)
 #endif
             (void)missed;
         }
-        position = (int64_t)(c.position - c.promised.position) < 0 ? c.promised.position : c.position;
+        position =
+            (int64_t)(c.position - c.promised.position) < 0 ? c.promised.position : c.position;
         attached = true;
     }
 #ifdef DIES
