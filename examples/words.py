@@ -40,7 +40,8 @@ class Waiting(ctypes.Structure):
         ("spin_ns", ctypes.c_uint32),
         ("recheck_ms", ctypes.c_uint32),
         ("flags", ctypes.c_uint32),
-        ("reserved", ctypes.c_uint32 * 5),
+        ("patience_ms", ctypes.c_uint32),
+        ("reserved", ctypes.c_uint32 * 4),
     ]
 
 

@@ -107,6 +107,7 @@ int main(void)
     FIELD(shmring_waiting, spin_ns);
     FIELD(shmring_waiting, recheck_ms);
     FIELD(shmring_waiting, flags);
+    FIELD(shmring_waiting, patience_ms);
     FIELD(shmring_waiting, reserved);
     CONSTANT(PRODUCER);
     CONSTANT(CONSUMER);
