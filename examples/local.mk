@@ -5,6 +5,8 @@ examples = \
 	examples/epoll_loop \
 	examples/fork_queue \
 	examples/hello \
+	examples/latest_value \
+	examples/market_data \
 	examples/pass_fd \
 	examples/system_logger \
 	examples/two_counters \
@@ -14,6 +16,8 @@ examples_durable_file_LDADD = lib/libshmring.la
 examples_epoll_loop_LDADD = lib/libshmring.la
 examples_fork_queue_LDADD = lib/libshmring.la
 examples_hello_LDADD = lib/libshmring.la
+examples_latest_value_LDADD = lib/libshmring.la
+examples_market_data_LDADD = lib/libshmring.la
 examples_pass_fd_LDADD = lib/libshmring.la
 examples_system_logger_LDADD = lib/libshmring.la
 examples_two_counters_LDADD = lib/libshmring.la
@@ -34,6 +38,7 @@ examples_io_uring_wait_LDADD = lib/libshmring.la $(LIBURING_LIBS)
 EXTRA_DIST += examples/README.md examples/bridge_two_machines examples/trace.bt examples/words.py
 
 if HAVE_MUX
-noinst_PROGRAMS += examples/router
+noinst_PROGRAMS += examples/many_feeds examples/router
 endif
+examples_many_feeds_LDADD = mux/libshmring-mux.la lib/libshmring.la
 examples_router_LDADD = mux/libshmring-mux.la lib/libshmring.la

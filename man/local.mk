@@ -5,6 +5,7 @@ dist_man_MANS += man/shmring-bench.1 man/shmring-bench-report.1
 dist_man_MANS += \
 	man/shmring.1 \
 	man/shmring.7 \
+	man/shmring-record.5 \
 	man/shmring_create.3 \
 	man/shmring_dump.3 \
 	man/shmring_fd.3 \

@@ -34,7 +34,7 @@ static int run(const struct command *self, int argc, char **argv)
     };
     const struct kind_view *kind = kind_view(SHMRING_SPSC);
     struct shmring_config config = {0};
-    uint64_t size;
+    uint64_t size, participants = UINT64_MAX; /* UINT64_MAX: not given */
 
     for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
         switch (option) {
@@ -54,9 +54,8 @@ static int run(const struct command *self, int argc, char **argv)
             config.max_message = (uint32_t)size;
             break;
         case MAX_PARTICIPANTS:
-            if (!parse_count(optarg, &size) || size == 0 || size > SHMRING_PARTICIPANTS_MAX)
-                return bad_value(self, "--max-participants", optarg, "a number from 1 to 1024");
-            config.max_participants = (uint32_t)size;
+            if (!parse_count(optarg, &participants) || participants > SHMRING_PARTICIPANTS_MAX)
+                return bad_value(self, "--max-participants", optarg, "a number up to 1024");
             break;
         case AT_MOST_ONCE:
             config.flags |= SHMRING_AT_MOST_ONCE;
@@ -87,6 +86,11 @@ static int run(const struct command *self, int argc, char **argv)
     if (strncmp(name, "memfd:", 6) == 0)
         return usage(self, "a memfd queue has no name, and would be gone with this command");
 
+    /* The library takes 0 for the default, except of a broadcast queue. */
+    if (participants == 0 && !kind->to_each)
+        return bad_value(self, "--max-participants", "0", "0 for a broadcast queue only");
+    config.max_participants =
+        participants == UINT64_MAX ? kind->participants : (uint32_t)participants;
     config.kind = kind->number;
     if (config.capacity == 0)
         config.capacity = kind->capacity;
@@ -107,12 +111,14 @@ const struct command create_command = {
     .summary = "make a queue",
     .missing = "make the directory first",
     .options = "      --kind KIND        spsc: one producer, one consumer (the default);\n"
-               "                         mpmc: many of both\n"
-               "      --capacity SIZE    a power of two. spsc: bytes for messages (1M);\n"
-               "                         mpmc: messages (1K)\n"
-               "      --max-message N    longest message, bytes. spsc: (as long as fits);\n"
-               "                         mpmc: all take as much room as the longest (1000)\n"
-               "      --max-participants N  mpmc: attached at the same time (64)\n"
+               "                         mpmc: many of both; broadcast: one producer, each\n"
+               "                         consumer gets every message\n"
+               "      --capacity SIZE    a power of two. mpmc: messages (1K); else bytes for\n"
+               "                         messages (1M)\n"
+               "      --max-message N    longest message, bytes. mpmc: all take as much room as\n"
+               "                         the longest (1000); else (as long as fits)\n"
+               "      --max-participants N  mpmc: attached at the same time (64); broadcast:\n"
+               "                         consumers with a row (64), 0: none can be reliable\n"
                "      --at-most-once     mpmc: drop a message whose consumer died, rather than\n"
                "                         deliver it again\n"
                "      --mode MODE        permissions, octal (0600), whatever the umask\n"

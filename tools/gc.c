@@ -169,6 +169,7 @@ const struct command gc_command = {
     .options = "  -a, --all              also those with messages\n"
                "  -n, --dry-run          only say what would be removed\n",
     .notes = "Without arguments: the queues in /dev/shm. A DIRECTORY is an argument with a slash.\n"
-             "What cannot be read is never removed; rm does that.\n",
+             "What cannot be read is never removed; rm does that. The messages that a broadcast\n"
+             "queue still has count, and consumers without a row are not seen.\n",
     .run = run,
 };

@@ -11,8 +11,14 @@ tools_shmring_SOURCES = \
 	tools/main.c \
 	tools/openmetrics.c \
 	tools/parse.c \
+	tools/receive.c \
+	tools/receive.h \
+	tools/record.c \
+	tools/recording.c \
+	tools/recording.h \
 	tools/recover.c \
 	tools/recv.c \
+	tools/replay.c \
 	tools/rm.c \
 	tools/send.c \
 	tools/stat.c \

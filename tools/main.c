@@ -9,8 +9,9 @@
 #include "tool.h"
 
 static const struct command *const commands[] = {
-    &create_command, &ls_command,   &stat_command,    &top_command, &who_command, &send_command,
-    &recv_command,   &dump_command, &recover_command, &rm_command,  &gc_command,
+    &create_command,  &ls_command,   &stat_command,   &top_command,    &who_command,
+    &send_command,    &recv_command, &record_command, &replay_command, &dump_command,
+    &recover_command, &rm_command,   &gc_command,
 };
 
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
@@ -33,14 +34,15 @@ static void general_help(FILE *out)
           out);
     for (int i = 0; i < COMMANDS; i++)
         fprintf(out, "  %-8s %s\n", commands[i]->name, commands[i]->summary);
-    fputs("\n"
-          "  -h, --help     this help; after a COMMAND, what it takes\n"
-          "  -V, --version  the version\n"
-          "\n"
-          "A NAME is that of a queue in /dev/shm, or file:PATH.\n"
-          "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 gave up waiting.\n"
-          "See shmring(1) and shmring(7).\n",
-          out);
+    fputs(
+        "\n"
+        "  -h, --help     this help; after a COMMAND, what it takes\n"
+        "  -V, --version  the version\n"
+        "\n"
+        "A NAME is that of a queue in /dev/shm, or file:PATH.\n"
+        "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 gave up waiting, 4 messages are missing.\n"
+        "See shmring(1) and shmring(7).\n",
+        out);
 }
 
 int usage(const struct command *self, const char *format, ...)

@@ -22,9 +22,9 @@ struct family {
     const char *unit; /* "": none; else the name ends with it */
     const char *help;
     enum { UNSIGNED, REAL, STATES } kind;
-    size_t member;                            /* UNSIGNED: of struct shmring_stat, 64 bits */
-    enum { ALL, IN_BYTES, IN_MESSAGES } only; /* queues with that unit */
-    number *compute;                          /* REAL */
+    size_t member; /* UNSIGNED: of struct shmring_stat, 64 bits */
+    enum { ALL, IN_BYTES, IN_MESSAGES, TO_EACH } only; /* queues with that unit; broadcast */
+    number *compute;                                   /* REAL */
 };
 
 static bool created(const struct view *view, double *value)
@@ -48,11 +48,19 @@ static bool held_seconds(const struct view *view, double *value)
     return kind_view(view->stat.kind)->knows_holders;
 }
 
-#define COUNTER(Name, Unit, Member, Help)                                                          \
+static bool lag(const struct view *view, double *value)
+{
+    const struct shmring_participant *furthest = view_furthest_behind(view);
+    *value = furthest ? (double)furthest->lag : 0;
+    return kind_view(view->stat.kind)->to_each;
+}
+
+#define COUNTER_OF(Name, Unit, Member, Only, Help)                                                 \
     {                                                                                              \
         "shmring_" Name, "counter", Unit, Help, UNSIGNED, offsetof(struct shmring_stat, Member),   \
-            0, NULL                                                                                \
+            Only, NULL                                                                             \
     }
+#define COUNTER(Name, Unit, Member, Help) COUNTER_OF(Name, Unit, Member, ALL, Help)
 #define GAUGE(Name, Unit, Member, Only, Help)                                                      \
     {                                                                                              \
         "shmring_" Name, "gauge", Unit, Help, UNSIGNED, offsetof(struct shmring_stat, Member),     \
@@ -70,7 +78,8 @@ static const struct family families[] = {
     GAUGE("high_water_messages", "messages", high_water, IN_MESSAGES,
           "Most messages ever in the queue."),
     GAUGE("depth_messages", "messages", depth, 0,
-          "Messages waiting, and of an spsc queue those that its consumer holds."),
+          "Messages waiting, and of an spsc queue those that its consumer holds; of a broadcast "
+          "queue those that the slowest reliable consumer has not received."),
     GAUGE("depth_bytes", "bytes", depth_bytes, 0, "Bytes of the queue that these messages take."),
     GAUGE("segment_bytes", "bytes", segment_bytes, 0, "Memory of the whole segment."),
     COMPUTED("creation_time_seconds", "seconds", created, "When it was created, since 1970."),
@@ -80,6 +89,8 @@ static const struct family families[] = {
              "Blocks being filled, or taken and not released."),
     COMPUTED("held_longest_seconds", "seconds", held_seconds,
              "For how long the participant that holds blocks for longest has held any."),
+    COMPUTED("lag_messages", "messages", lag,
+             "Messages that the consumer furthest behind has neither received nor missed yet."),
     COUNTER("sent_messages", "messages", sent, "Messages sent."),
     COUNTER("sent_bytes", "bytes", sent_bytes, "Payload sent."),
     COUNTER("received_messages", "messages", received, "Messages received and released."),
@@ -92,6 +103,8 @@ static const struct family families[] = {
             "Messages published again after their consumer's death."),
     COUNTER("dropped_messages", "messages", dropped,
             "Messages given up after their consumer's death."),
+    COUNTER_OF("missed_messages", "messages", missed, TO_EACH,
+               "Messages that consumers have missed, because the producer overtook them."),
 };
 
 /* The label that names the queue, and the other labels. No two names give the same text. */
@@ -122,12 +135,26 @@ static void put_states(const char *name, const char *metric, const struct shmrin
     printf("%" PRIu32 "\n", st->dead);
 }
 
+static bool concerns(const struct family *family, const struct kind_view *kind)
+{
+    switch (family->only) {
+    case IN_BYTES:
+        return !kind->in_messages;
+    case IN_MESSAGES:
+        return kind->in_messages;
+    case TO_EACH:
+        return kind->to_each;
+    case ALL:
+        break;
+    }
+    return true;
+}
+
 static void put_sample(const struct family *family, const struct entry *entry)
 {
     const struct shmring_stat *st = &entry->view.stat;
     double value = 0;
-    const bool in_messages = kind_view(st->kind)->in_messages;
-    if (family->only != ALL && (family->only == IN_MESSAGES) != in_messages)
+    if (!concerns(family, kind_view(st->kind)))
         return;
     if (family->compute && !family->compute(&entry->view, &value))
         return;

@@ -52,6 +52,16 @@ bool parse_mode(const char *text, uint32_t *mode)
     return true;
 }
 
+bool parse_factor(const char *text, double *factor)
+{
+    const double least = 1e-6, most = 1e6;
+    char *end;
+    if (!isdigit((unsigned char)text[0]) && text[0] != '.')
+        return false;
+    *factor = strtod(text, &end);
+    return end != text && *end == '\0' && *factor >= least && *factor <= most;
+}
+
 bool parse_seconds(const char *text, struct timespec *time)
 {
     const double most = 1e9; /* some 30 years: no sum with the present overflows */

@@ -91,13 +91,22 @@ static int fill(struct input *in)
     }
 }
 
+/* As shmring_send_batch(), or one message with these flags. */
+static int send_some(shmring_t *q, const struct iovec *messages, int n, unsigned flags)
+{
+    if (flags == 0)
+        return shmring_send_batch(q, messages, n);
+    int rc = shmring_send_flags(q, messages[0].iov_base, messages[0].iov_len, flags);
+    return rc < 0 ? rc : 1;
+}
+
 /* Send n messages, waiting for room as patience says; *sent says how many were sent. */
 static int send_all(shmring_t *q, const struct patience *patience, const struct iovec *messages,
-                    int n, uint64_t *sent)
+                    int n, unsigned flags, uint64_t *sent)
 {
     struct waiting waiting = {0};
     while (n > 0) {
-        int rc = shmring_send_batch(q, messages, n);
+        int rc = send_some(q, messages, n, flags);
         if (rc > 0) {
             messages += rc;
             n -= rc;
@@ -137,7 +146,8 @@ static int explain(const char *name, const struct input *in, const char *unit, u
     }
 }
 
-static int send_input(shmring_t *q, const char *name, cut_fn *cut, const struct patience *patience)
+static int send_input(shmring_t *q, const char *name, cut_fn *cut, unsigned flags,
+                      const struct patience *patience)
 {
     struct shmring_stat stat;
     int rc = shmring_stat(q, &stat);
@@ -153,7 +163,7 @@ static int send_input(shmring_t *q, const char *name, cut_fn *cut, const struct 
         int n = 0, more = 1;
         while (n < BATCH && (more = in.buf ? cut(&in, &batch[n]) : 0) > 0)
             n++;
-        rc = send_all(q, patience, batch, n, &sent);
+        rc = send_all(q, patience, batch, n, flags, &sent);
         if (rc == 0 && more < 0)
             rc = more;
         if (rc == 0 && stop_signal)
@@ -189,18 +199,23 @@ static int run(const struct command *self, int argc, char **argv)
 {
     static const struct option options[] = {
         {"length-prefixed", no_argument, NULL, 'l'},
+        {"key", no_argument, NULL, 'k'},
         PATIENCE_OPTIONS,
         {0},
     };
     cut_fn *cut = cut_line;
+    unsigned flags = 0;
     struct patience patience = {0};
     int status;
 
     for (int option;
-         (option = getopt_long(argc, argv, "l" PATIENCE_LETTERS, options, NULL)) != -1;) {
+         (option = getopt_long(argc, argv, "lk" PATIENCE_LETTERS, options, NULL)) != -1;) {
         switch (option) {
         case 'l':
             cut = cut_prefixed;
+            break;
+        case 'k':
+            flags = SHMRING_KEY;
             break;
         default:
             status = patience_option(&patience, self, option);
@@ -216,7 +231,7 @@ static int run(const struct command *self, int argc, char **argv)
     if (status != EXIT_OK)
         return status;
     catch_signals();
-    status = send_input(q, argv[optind], cut, &patience);
+    status = send_input(q, argv[optind], cut, flags, &patience);
     shmring_close(&q);
     return status;
 }
@@ -227,6 +242,8 @@ const struct command send_command = {
     .summary = "send standard input, a message a line",
     .options =
         "  -l, --length-prefixed  a message is a 4-byte little-endian length and as many bytes\n"
+        "  -k, --key              broadcast: send key messages: recv --from key begins with the\n"
+        "                         last one\n"
         "  -w, --wait-open        wait for the queue to appear\n"
         "  -t, --timeout SECONDS  wait no longer than that for the queue, or for room in it\n"
         "  -n, --no-wait          do not wait for room: exit with 3 when full\n",

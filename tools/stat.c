@@ -41,11 +41,13 @@ static void put_text(const char *name, const struct view *view)
            st->creator_uid);
     put_escaped(stdout, st->name, sizeof st->name);
     put_messages("waiting          ", st->depth, st->depth_bytes);
-    printf(" of the %s", kind->place);
+    printf(" of the %s%s", kind->place, kind->to_each ? ", for the slowest reliable consumer" : "");
     printf("\n  high water       %" PRIu64 " %s%s%s", st->high_water, kind->unit,
            plural(st->high_water), kind->in_messages ? "" : " of the ring");
     put_messages("sent             ", st->sent, st->sent_bytes);
     put_messages("received         ", st->received, st->received_bytes);
+    if (kind->to_each)
+        printf("\n  missed           %" PRIu64 " message%s", st->missed, plural(st->missed));
     printf("\n  found full       %" PRIu64 " time%s", st->full_events, plural(st->full_events));
     printf("\n  found empty      %" PRIu64 " time%s", st->empty_events, plural(st->empty_events));
     printf(!kind->role_rows ? "\n  recovered        %" PRIu64 " dead participant%s"

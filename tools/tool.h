@@ -14,7 +14,8 @@ enum {
     EXIT_OK = 0,
     EXIT_FAILED = 1,
     EXIT_USAGE = 2,
-    EXIT_GAVE_UP = 3 /* --no-wait or --timeout: full, empty, or not there in time */
+    EXIT_GAVE_UP = 3, /* --no-wait or --timeout: full, empty, or not there in time */
+    EXIT_MISSED = 4   /* all went well, but messages are missing */
 };
 
 struct command {
@@ -28,7 +29,8 @@ struct command {
 };
 
 extern const struct command create_command, ls_command, stat_command, who_command, send_command,
-    recv_command, dump_command, recover_command, rm_command, gc_command, top_command;
+    recv_command, record_command, replay_command, dump_command, recover_command, rm_command,
+    gc_command, top_command;
 
 /* ---- main.c: help and complaints ----------------------------------------------------------- */
 
@@ -69,6 +71,7 @@ bool parse_size(const char *text, uint64_t *size); /* 4096, 64K, 1M, 2G */
 bool parse_count(const char *text, uint64_t *count);
 bool parse_mode(const char *text, uint32_t *mode); /* octal, 1 to 0777 */
 bool parse_seconds(const char *text, struct timespec *time);
+bool parse_factor(const char *text, double *factor); /* more than 0, such as 0.5 or 10 */
 
 /* ---- text.c: output ------------------------------------------------------------------------- */
 
@@ -107,13 +110,16 @@ void view_free(struct view *view);
 struct kind_view {
     uint32_t number;
     const char *name;
+    const char *brief;  /* the name in four letters, for tables */
     const char *unit;   /* of the capacity and of the high-water mark, in the singular */
     const char *place;  /* the name of the place where payloads are */
     bool in_messages;   /* the unit is messages, else bytes of the ring */
     bool role_rows;     /* a row for each role: its counters are the queue's */
     bool knows_holders; /* it is known what each participant holds, and dropped or redelivered */
-    uint64_t capacity;  /* these two are the defaults: a megabyte */
+    bool to_each;       /* each consumer gets every message: it may lag, and miss some */
+    uint64_t capacity;  /* these three are the defaults: a megabyte */
     uint32_t max_message;
+    uint32_t participants; /* 0: the kind has a fixed number */
 };
 
 /* Never NULL: an unknown number gives an entry whose name says so. */
@@ -123,7 +129,7 @@ const struct kind_view *kind_view(uint32_t number);
 const struct kind_view *kind_named(const char *name);
 const char *role_name(uint32_t role);
 const char *participant_state(const struct shmring_participant *row); /* alive, dead, stopped */
-bool in_our_pid_namespace(uint64_t inode); /* of a /proc/PID/ns/pid */
+bool in_our_pid_namespace(uint64_t inode);                            /* of a /proc/PID/ns/pid */
 void put_participant(FILE *out, const struct shmring_participant *row);
 void put_participants_json(FILE *out, const struct view *view); /* an array */
 void put_view_json(FILE *out, const char *name, const struct view *view);
@@ -132,6 +138,9 @@ double view_fill(const struct shmring_stat *st); /* how full the queue is, 0 to 
 
 /* mpmc: the participant that has held blocks for longest; NULL: no participant holds any. */
 const struct shmring_participant *view_longest_holder(const struct view *view);
+
+/* broadcast: the consumer with the largest lag; NULL: no consumer lags. */
+const struct shmring_participant *view_furthest_behind(const struct view *view);
 
 /* ---- find.c: segments in /dev/shm, by name, and in directories ---------------------------------
  */

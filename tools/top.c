@@ -51,8 +51,9 @@ static int run(const struct command *self, int argc, char **argv)
         case 's':
             sort_key = sort_key_of(optarg);
             if (sort_key == 0)
-                return bad_value(self, "--sort", optarg,
-                                 "name, messages, bytes, depth, high, full, empty, dead or held");
+                return bad_value(
+                    self, "--sort", optarg,
+                    "name, messages, bytes, depth, high, full, empty, dead, held or lag");
             break;
         case 'h':
             return help(self);
@@ -70,12 +71,12 @@ static int run(const struct command *self, int argc, char **argv)
 const struct command top_command = {
     .name = "top",
     .arguments = "[OPTION]... [NAME|DIRECTORY]...",
-    .summary = "watch queues: how full, how fast, which participants are dead, and what each holds",
+    .summary = "watch queues: how full, how fast, which participants are dead, hold or lag",
     .options = "  -o, --once             as text, after one delay\n"
                "  -d, --delay SECONDS    between two updates; 1\n"
                "  -f, --filter TEXT      only queues with this in their names\n"
-               "  -s, --sort COLUMN      name, messages, bytes, depth, high, full, empty, dead or\n"
-               "                         held\n",
+               "  -s, --sort COLUMN      name, messages, bytes, depth, high, full, empty, dead,\n"
+               "                         held or lag\n",
     .notes =
         "Queues are found as by ls. On the screen, q leaves, Enter shows one queue, / filters.\n",
     .run = run,

@@ -50,6 +50,12 @@ static double held(const struct top_row *row)
     return longest ? (double)longest->held_ns : 0;
 }
 
+static double lag(const struct top_row *row)
+{
+    const struct shmring_participant *furthest = view_furthest_behind(&row->entry->view);
+    return furthest ? (double)furthest->lag : 0;
+}
+
 static double depth(const struct top_row *row)
 {
     return view_fill(&row->entry->view.stat);
@@ -90,9 +96,9 @@ static const struct {
     const char *name;
     double (*value)(const struct top_row *row); /* NULL: by name only */
 } sorts[] = {
-    {'n', "name", NULL},   {'m', "messages", messages}, {'b', "bytes", bytes},
-    {'d', "depth", depth}, {'w', "high", high},         {'f', "full", full},
-    {'e', "empty", empty}, {'x', "dead", dead},         {'h', "held", held},
+    {'n', "name", NULL}, {'m', "messages", messages}, {'b', "bytes", bytes}, {'d', "depth", depth},
+    {'w', "high", high}, {'f', "full", full},         {'e', "empty", empty}, {'x', "dead", dead},
+    {'h', "held", held}, {'l', "lag", lag},
 };
 enum { SORTS = sizeof sorts / sizeof sorts[0] };
 

@@ -11,6 +11,7 @@
 enum {
     NAME_LEAST = 14,
     BESIDE_NAME = 66, /* width of the other columns of the table */
+    LAG_COLUMNS = 14, /* and of two more, if there is a broadcast queue */
     BAR = 6
 };
 
@@ -126,11 +127,37 @@ static const char *asleep(const struct shmring_stat *st)
 
 /* ---- The table ------------------------------------------------------------------------------- */
 
-static void put_heading(struct page *page, int name_width)
+/* Is there a queue whose consumers can lag, so that the table has columns for that? */
+static bool has_lag(const struct gathering *g)
 {
-    put_line(page, HEADING, "%-*s %-4s %-*s %4s %6s %6s %5s %5s %2s %4s %4s %5s", name_width,
+    bool found = false;
+    for (size_t i = 0; i < g->n_rows; i++)
+        found = found ||
+                (!g->rows[i].entry->error && kind_view(g->rows[i].entry->view.stat.kind)->to_each);
+    return found;
+}
+
+static void put_heading(struct page *page, const struct gathering *g, int name_width)
+{
+    put_line(page, HEADING, "%-*s %-4s %-*s %4s %6s %6s %5s %5s %2s %4s %4s %5s%s", name_width,
              "NAME", "KIND", BAR + 4, "DEPTH", "HIGH", "MSG/S", "B/S", "FULL", "EMPTY", "SL",
-             "LIVE", "DEAD", "HELD");
+             "LIVE", "DEAD", "HELD", has_lag(g) ? "    LAG MISSED" : "");
+}
+
+/* The columns LAG and MISSED; empty for a queue of another kind. */
+struct lag_columns {
+    struct figure lag, missed;
+};
+
+static struct lag_columns lag_of(const struct view *view)
+{
+    const struct shmring_participant *furthest = view_furthest_behind(view);
+    struct lag_columns columns = {{""}, {""}};
+    if (kind_view(view->stat.kind)->to_each) {
+        columns.lag = scaled(furthest ? (double)furthest->lag : 0, 1000);
+        columns.missed = scaled((double)view->stat.missed, 1000);
+    }
+    return columns;
 }
 
 static void put_row(struct page *page, const struct top_row *row, int name_width, enum style style)
@@ -145,27 +172,38 @@ static void put_row(struct page *page, const struct top_row *row, int name_width
         return;
     }
     const struct shmring_participant *longest = view_longest_holder(&entry->view);
+    const struct lag_columns lag = lag_of(&entry->view);
     const double fill = view_fill(st);
     put_line(page, style == PLAIN && st->dead > 0 ? ALARM : style,
-             "%-*.*s %-4s %-*s%3.0f%% %3.0f%% %6s %6s %5s %5s %2s %4" PRIu32 " %4" PRIu32 " %5s",
-             name_width, name_width, name, kind_view(st->kind)->name, BAR, bar(fill), percent(fill),
-             high_water(st), scaled(row->messages, 1000).text, scaled(row->bytes, 1024).text,
-             scaled((double)st->full_events, 1000).text,
+             "%-*.*s %-4s %-*s%3.0f%% %3.0f%% %6s %6s %5s %5s %2s %4" PRIu32 " %4" PRIu32
+             " %5s%*s%*s",
+             name_width, name_width, name, kind_view(st->kind)->brief, BAR, bar(fill),
+             percent(fill), high_water(st), scaled(row->messages, 1000).text,
+             scaled(row->bytes, 1024).text, scaled((double)st->full_events, 1000).text,
              scaled((double)st->empty_events, 1000).text, asleep(st), st->participants, st->dead,
-             longest ? duration((double)longest->held_ns * 1e-9).text : "-");
+             longest ? duration((double)longest->held_ns * 1e-9).text : "-", *lag.lag.text ? 7 : 0,
+             lag.lag.text, *lag.lag.text ? 7 : 0, lag.missed.text);
     free(name);
 }
 
-/* The participant that has held blocks for longest; false: no participant holds any. */
+/* The participant that has held blocks for longest, or that is furthest behind; false: there is
+ * none. */
 static bool put_holder(struct page *page, const struct entry *entry)
 {
     const struct shmring_participant *longest = view_longest_holder(&entry->view);
-    if (!longest)
+    const struct shmring_participant *furthest = view_furthest_behind(&entry->view);
+    const struct shmring_participant *who = longest ? longest : furthest;
+    if (entry->error || !who)
         return false;
-    char *name = escaped_name(entry), *comm = escaped(longest->comm, sizeof longest->comm);
-    put_line(page, PLAIN, "%s: pid %" PRIu32 " (%s), %s, holds %" PRIu64 " block%s, for %.1f s",
-             name, longest->pid, comm, participant_state(longest), longest->held,
-             plural(longest->held), (double)longest->held_ns * 1e-9);
+    char *name = escaped_name(entry), *comm = escaped(who->comm, sizeof who->comm);
+    if (longest)
+        put_line(page, PLAIN, "%s: pid %" PRIu32 " (%s), %s, holds %" PRIu64 " block%s, for %.1f s",
+                 name, who->pid, comm, participant_state(who), who->held, plural(who->held),
+                 (double)who->held_ns * 1e-9);
+    else
+        put_line(page, PLAIN, "%s: pid %" PRIu32 " (%s), %s%s, lags by %" PRIu64 " message%s", name,
+                 who->pid, comm, who->flags & SHMRING_RELIABLE ? "reliable, " : "",
+                 participant_state(who), who->lag, plural(who->lag));
     free(name);
     free(comm);
     return true;
@@ -180,7 +218,7 @@ void put_table_of(struct page *page, const struct gathering *g)
         name_width = width > name_width ? width : name_width;
         free(name);
     }
-    put_heading(page, name_width);
+    put_heading(page, g, name_width);
     for (size_t i = 0; i < g->n_rows; i++)
         put_row(page, &g->rows[i], name_width, PLAIN);
     for (size_t i = 0; i < g->n_rows; i++)
@@ -212,8 +250,8 @@ static void put_all(struct page *page, const struct gathering *g, struct screen_
 {
     const int around = 4; /* lines for title, heading, holder and keys */
     const size_t room = state->height > around ? (size_t)(state->height - around) : 1;
-    const int name_width =
-        state->width - BESIDE_NAME > NAME_LEAST ? state->width - BESIDE_NAME : NAME_LEAST;
+    const int beside = BESIDE_NAME + (has_lag(g) ? LAG_COLUMNS : 0);
+    const int name_width = state->width - beside > NAME_LEAST ? state->width - beside : NAME_LEAST;
     const size_t selected = selected_row(g, state);
     size_t unreadable = 0;
 
@@ -225,7 +263,7 @@ static void put_all(struct page *page, const struct gathering *g, struct screen_
              *state->filter || state->typing ? "   filter: " : "", filter,
              state->typing ? "_" : "");
     free(filter);
-    put_heading(page, name_width);
+    put_heading(page, g, name_width);
     state->scroll = scrolled_to(state->scroll, selected, g->n_rows, room);
     for (size_t i = state->scroll; i < state->scroll + room; i++) {
         if (i < g->n_rows)
@@ -239,7 +277,7 @@ static void put_all(struct page *page, const struct gathering *g, struct screen_
              state->typing
                  ? "Enter: done   Esc: no filter"
                  : "q quit  / filter  Enter detail  by: n name m msg b bytes d depth w high "
-                   "f e x h held");
+                   "f e x h l");
 }
 
 /* ---- The screen with one queue --------------------------------------------------------------- */
@@ -301,16 +339,23 @@ static void put_who(struct page *page, const struct gathering *g, const struct t
                     const struct shmring_participant *who)
 {
     double sent, received;
-    char held[24] = "-";
+    struct figure held = {"-"}, held_for = {"-"};
     char *comm = escaped(who->comm, sizeof who->comm);
+    const struct kind_view *kind = kind_view(row->entry->view.stat.kind);
     participant_rates(g, row, who, &sent, &received);
-    if (kind_view(row->entry->view.stat.kind)->knows_holders)
-        snprintf(held, sizeof held, "%" PRIu64, who->held);
+    if (kind->knows_holders)
+        snprintf(held.text, sizeof held.text, "%" PRIu64, who->held);
+    if (who->held_ns > 0)
+        held_for = duration((double)who->held_ns * 1e-9);
+    if (kind->to_each && who->role == SHMRING_CONSUMER) {
+        held = scaled((double)who->lag, 1000);
+        held_for = scaled((double)who->missed, 1000);
+    }
     put_line(page, who->alive ? PLAIN : ALARM,
-             "%4" PRIu32 " %8" PRIu32 " %-7s %-8s %5s %5s %7s %7s  %s%s", who->row, who->pid,
-             participant_state(who), short_role(who->role), held,
-             who->held_ns > 0 ? duration((double)who->held_ns * 1e-9).text : "-",
-             scaled(sent, 1000).text, scaled(received, 1000).text, comm,
+             "%4" PRIu32 " %8" PRIu32 " %-7s %-8s %5s %6s %7s %7s  %s%s", who->row, who->pid,
+             participant_state(who),
+             who->flags & SHMRING_RELIABLE ? "reliable" : short_role(who->role), held.text,
+             held_for.text, scaled(sent, 1000).text, scaled(received, 1000).text, comm,
              in_our_pid_namespace(who->pid_namespace) ? "" : " (elsewhere)");
     free(comm);
 }
@@ -322,8 +367,9 @@ static void put_participants(struct page *page, const struct gathering *g,
     const size_t used = page->n + 2; /* lines, with this heading and the keys */
     const size_t room = state->height > (int)used ? (size_t)state->height - used : 1;
 
-    put_line(page, HEADING, "%4s %8s %-7s %-8s %5s %5s %7s %7s  %s", "ROW", "PID", "STATE", "ROLE",
-             "HELD", "FOR", "SENT/S", "RECV/S", "COMMAND");
+    const bool lags = kind_view(view->stat.kind)->to_each;
+    put_line(page, HEADING, "%4s %8s %-7s %-8s %5s %6s %7s %7s  %s", "ROW", "PID", "STATE", "ROLE",
+             lags ? "LAG" : "HELD", lags ? "MISSED" : "FOR", "SENT/S", "RECV/S", "COMMAND");
     if (state->scroll + room > (size_t)view->n)
         state->scroll = (size_t)view->n > room ? (size_t)view->n - room : 0;
     for (size_t i = state->scroll; i < state->scroll + room; i++) {

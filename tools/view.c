@@ -59,14 +59,16 @@ const struct shmring_participant *view_longest_holder(const struct view *view)
 }
 
 /* A macro with an argument for each member: a kind that lacks one does not compile. */
-#define VIEW(Unit, Place, In_messages, Role_rows, Knows_holders, Capacity, Max_message)            \
-    .unit = (Unit), .place = (Place), .in_messages = (In_messages), .role_rows = (Role_rows),      \
-    .knows_holders = (Knows_holders), .capacity = (Capacity), .max_message = (Max_message)
+#define VIEW(Brief, Unit, Place, In_messages, Role_rows, Knows_holders, To_each, Capacity,         \
+             Max_message, Participants)                                                            \
+    .brief = (Brief), .unit = (Unit), .place = (Place), .in_messages = (In_messages),              \
+    .role_rows = (Role_rows), .knows_holders = (Knows_holders), .to_each = (To_each),              \
+    .capacity = (Capacity), .max_message = (Max_message), .participants = (Participants)
 
-#define SPSC_VIEW      VIEW("byte", "ring", false, true, false, 1 << 20, 0)
-#define MPMC_VIEW      VIEW("message", "blocks", true, false, true, 1 << 10, 1000)
-#define BROADCAST_VIEW VIEW("byte", "ring", false, false, false, 1 << 20, 0)
-#define UNKNOWN_VIEW   VIEW("message", "queue", false, false, false, 0, 0)
+#define SPSC_VIEW      VIEW("spsc", "byte", "ring", false, true, false, false, 1 << 20, 0, 0)
+#define MPMC_VIEW      VIEW("mpmc", "message", "blocks", true, false, true, false, 1024, 1000, 64)
+#define BROADCAST_VIEW VIEW("cast", "byte", "ring", false, false, false, true, 1 << 20, 0, 64)
+#define UNKNOWN_VIEW   VIEW("?", "message", "queue", false, false, false, false, 0, 0, 0)
 
 #define KIND_VIEW(KIND, kind) {.number = SHMRING_##KIND, .name = #kind, KIND##_VIEW},
 static const struct kind_view kinds[] = {
@@ -90,6 +92,15 @@ const struct kind_view *kind_named(const char *name)
         if (strcmp(kinds[i].name, name) == 0)
             return &kinds[i];
     return NULL;
+}
+
+const struct shmring_participant *view_furthest_behind(const struct view *view)
+{
+    const struct shmring_participant *furthest = NULL;
+    for (int i = 0; i < view->n; i++)
+        if (view->rows[i].lag > (furthest ? furthest->lag : 0))
+            furthest = &view->rows[i];
+    return furthest;
 }
 
 const char *role_name(uint32_t role)
@@ -189,6 +200,11 @@ static void put_participant_json(FILE *out, uint32_t kind, const struct shmring_
         put_number(out, "held", row->held);
         fprintf(out, ",\"held_seconds\":%.3f", (double)row->held_ns * 1e-9);
     }
+    if (kind_view(kind)->to_each) {
+        put_number(out, "lag", row->lag);
+        put_number(out, "missed", row->missed);
+        put_bool(out, "reliable", row->flags & SHMRING_RELIABLE);
+    }
     fputc('}', out);
 }
 
@@ -238,6 +254,8 @@ void put_view_json(FILE *out, const char *name, const struct view *view)
     put_number(out, "takeovers", st->takeovers);
     put_number(out, "redelivered", st->redelivered);
     put_number(out, "dropped", st->dropped);
+    if (kind_view(st->kind)->to_each)
+        put_number(out, "missed", st->missed);
     put_number(out, "producers_ever", st->producers_ever);
     put_number(out, "consumers_ever", st->consumers_ever);
     put_bool(out, "consumers_asleep", st->asleep & SHMRING_READABLE);

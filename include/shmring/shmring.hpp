@@ -88,6 +88,11 @@ template <class T> class [[nodiscard]] result
     {
         return error_;
     }
+    /* -EOVERFLOW: the producer of a broadcast queue has overtaken this consumer, which goes on. */
+    bool overtaken() const noexcept
+    {
+        return error_ == -EOVERFLOW;
+    }
     std::error_code code() const noexcept
     {
         return {-error_, std::generic_category()};
@@ -112,6 +117,10 @@ template <> class [[nodiscard]] result<void>
     int error() const noexcept
     {
         return error_;
+    }
+    bool overtaken() const noexcept
+    {
+        return error_ == -EOVERFLOW;
     }
     std::error_code code() const noexcept
     {
@@ -255,8 +264,11 @@ class timeout
 /*
  * A message that was taken. The destructor releases it as done with, also when an exception leaves
  * the scope. If it is not done with, call keep(): it stays held, and is delivered again once the
- * queue is closed. A message must not outlive its queue. Messages of an spsc queue must be released
- * in the order in which they were taken.
+ * queue is closed. A message must not outlive its queue. Messages of an spsc or broadcast queue
+ * must be released in the order in which they were taken.
+ *
+ * A message of a broadcast queue may be overwritten while it is read, unless the handle is
+ * reliable: call release(), and use nothing of the message if the result is overtaken().
  */
 class [[nodiscard]] message : public basic_view<const std::byte>
 {
@@ -296,6 +308,20 @@ class [[nodiscard]] message : public basic_view<const std::byte>
     bool redelivered() const noexcept
     {
         return (info_.flags & SHMRING_REDELIVERED) != 0;
+    }
+    bool is_key() const noexcept
+    {
+        return (info_.flags & SHMRING_KEY) != 0;
+    }
+    /* Of a broadcast queue: messages sent before this one, and messages that this handle has missed
+     * so far. */
+    std::uint64_t number() const noexcept
+    {
+        return info_.number;
+    }
+    std::uint64_t missed() const noexcept
+    {
+        return info_.missed;
     }
 
     /* Release now, as the destructor does, but return the result. */
@@ -352,14 +378,16 @@ class [[nodiscard]] reservation : public mutable_bytes
      * the reservation stays open. */
     status commit(std::size_t length) noexcept
     {
-        const int rc = shmring_commit(q_, data(), length);
-        if (rc != -EMSGSIZE)
-            q_ = nullptr;
-        return status(rc);
+        return committed(shmring_commit(q_, data(), length));
     }
     status commit() noexcept
     {
         return commit(size());
+    }
+    /* The same with SHMRING_KEY. If the flags are refused, the reservation stays open. */
+    status commit_flags(std::size_t length, unsigned flags) noexcept
+    {
+        return committed(shmring_commit_flags(q_, data(), length, flags));
     }
 
     void cancel() noexcept
@@ -369,6 +397,13 @@ class [[nodiscard]] reservation : public mutable_bytes
     }
 
   private:
+    status committed(int rc) noexcept
+    {
+        if (rc != -EMSGSIZE && rc != -EINVAL)
+            q_ = nullptr;
+        return status(rc);
+    }
+
     shmring_t *q_ = nullptr;
 };
 
@@ -484,6 +519,10 @@ class queue
     {
         return status(shmring_send_wait(q_, m.data(), m.size(), t.get()));
     }
+    status send_flags(bytes m, unsigned flags) noexcept
+    {
+        return status(shmring_send_flags(q_, m.data(), m.size(), flags));
+    }
     result<int> send_batch(const struct iovec *messages, int n) noexcept
     {
         return counted<int>(shmring_send_batch(q_, messages, n));
@@ -527,6 +566,12 @@ class queue
         shmring_info info = {};
         const ssize_t n = shmring_peek_wait(q_, &data, &info, t.get());
         return taken(n, data, info);
+    }
+
+    /* Of a broadcast queue: go to the newest. The value says how many messages are passed over. */
+    result<std::uint64_t> skip() noexcept
+    {
+        return counted<std::uint64_t>(shmring_skip(q_));
     }
 
     /* Waiting. */

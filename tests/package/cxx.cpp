@@ -28,8 +28,9 @@ static shmring_config config_of(uint32_t kind)
 {
     shmring_config c = {};
     c.kind = kind;
-    c.capacity = kind == SHMRING_SPSC ? 4096 : 4;
-    c.max_message = kind == SHMRING_SPSC ? 0 : 100;
+    c.capacity = kind == SHMRING_MPMC ? 4 : 4096;
+    c.max_message = kind == SHMRING_MPMC ? 100 : 0;
+    c.max_participants = kind == SHMRING_BROADCAST ? 2 : 0;
     c.flags = SHMRING_PRODUCER;
     return c;
 }
@@ -261,6 +262,62 @@ static void looking()
     EXPECT(p.in.check().error() == -ESTALE);
 }
 
+static void everyone_gets_it()
+{
+    pair p("everyone", SHMRING_BROADCAST);
+    auto other = p.in.dup(SHMRING_CONSUMER);
+
+    EXPECT(other && p.out.send("first") && p.out.send_flags("snapshot", SHMRING_KEY));
+    EXPECT(p.out.send_flags("x", SHMRING_KEY << 1).error() == -EINVAL);
+    auto seen = p.in.peek();
+    EXPECT(seen && seen->text() == "first" && !seen->is_key() && seen->number() == 0);
+    EXPECT(seen->release());
+    seen = p.in.peek();
+    EXPECT(seen && seen->text() == "snapshot" && seen->is_key() && seen->number() == 1);
+    EXPECT(seen->missed() == 0 && seen->release() && p.in.peek().error() == -EAGAIN);
+    auto late = p.in.dup(SHMRING_CONSUMER | SHMRING_FROM_KEY);
+    EXPECT(late && late->peek()->text() == "snapshot");
+
+    auto skipped = other->skip();
+    EXPECT(skipped && *skipped == 2 && other->peek().error() == -EAGAIN);
+    pair spsc("not-everyone", SHMRING_SPSC);
+    EXPECT(spsc.in.skip().error() == -EOPNOTSUPP);
+
+    auto room = p.out.reserve(100);
+    EXPECT(room && room->commit_flags(5, SHMRING_KEY << 1).error() == -EINVAL);
+    std::memcpy(room->data(), "third", 5);
+    EXPECT(room->commit_flags(5, SHMRING_KEY));
+    EXPECT(late->peek()->text() == "third");
+}
+
+static void overtaken()
+{
+    pair p("overtaken", SHMRING_BROADCAST);
+    char buffer[1000] = {};
+    const shmr::bytes large(buffer, sizeof buffer);
+
+    EXPECT(p.out.send("first"));
+    auto held = p.in.peek();
+    for (int i = 0; i < 10; i++)
+        EXPECT(p.out.send(large));
+    EXPECT(held && held->release().overtaken());
+    EXPECT(p.in.recv(buffer, sizeof buffer).overtaken());
+    auto next = p.in.peek();
+    EXPECT(next && next->missed() == next->number() && next->missed() > 0);
+    EXPECT(next->release());
+    EXPECT(p.in.stat()->missed_here == p.in.stat()->missed);
+
+    auto reliable = p.in.dup(SHMRING_CONSUMER | SHMRING_RELIABLE);
+    EXPECT(reliable);
+    int sent = 0;
+    while (p.out.send(large))
+        sent++;
+    EXPECT(sent > 0);
+    for (int i = 0; i < sent; i++)
+        EXPECT(reliable->recv(buffer, sizeof buffer));
+    EXPECT(reliable->recv(buffer, sizeof buffer).error() == -EAGAIN && p.out.send(large));
+}
+
 int main()
 {
     opening();
@@ -271,4 +328,6 @@ int main()
     copies_and_batches();
     waiting();
     looking();
+    everyone_gets_it();
+    overtaken();
 }

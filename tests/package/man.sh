@@ -33,7 +33,7 @@ for function in $functions shmring_record_size; do
     grep -q "^\.Fn $function " "$page" || fail "$page does not declare $function"
 done
 
-written=$(echo "$srcdir"/man/*.[137])
+written=$(echo "$srcdir"/man/*.[137] "$srcdir/man/shmring-record.5")
 functions_pages=$(echo "$srcdir"/man/*.3)
 pages="$written $builddir/man/shmring_layout.5"
 version=$(sed -n 's/^#define PACKAGE_VERSION "\(.*\)"/\1/p' "$builddir/config.h")

@@ -33,23 +33,30 @@ expect() # EXPECTED WORD...
 expect 'create' cr
 expect 'stat send' s
 expect '--help --version' --
-expect 'spsc mpmc' create --kind ''
+expect 'spsc mpmc broadcast' create --kind ''
 expect '64K' create --capacity 6
 expect '--kind --capacity --max-message --max-participants --at-most-once --mode --huge-pages --prefault --or-open --help' create --
 expect '--json --help' ls --
 expect '--json --openmetrics --watch --help' stat --
 expect '--once --delay --filter --sort --help' top --
 expect 'depth dead' top --sort de
+expect 'lag' top --sort la
 expect '' top --filter ''
-expect '--length-prefixed --wait-open --timeout --no-wait --help' send --
-expect '--length-prefixed --count --eof --new-producer --wait-open --timeout --no-wait --help' recv --
+expect '--length-prefixed --key --wait-open --timeout --no-wait --help' send --
+expect '--length-prefixed --count --eof --new-producer --from --reliable --wait-open --timeout --no-wait --help' recv --
+expect '--count --eof --new-producer --from --reliable --wait-open --timeout --no-wait --help' record --
+expect '--speed --fast --wait-open --timeout --no-wait --help' replay --
+expect 'newest oldest key' recv --from ''
+expect 'oldest' record -f o
+expect '' replay -s ''
+expect '' replay --speed ''
 expect '--force --help' rm --
 expect '--json --help' who --
 expect '--hex --json --help' dump --
 expect '--json --help' recover --
 expect '--all --dry-run --help' gc --
 expect '' send --timeout ''
-expect '-l --length-prefixed -w --wait-open -t --timeout -n --no-wait -h --help' send -
+expect '-l --length-prefixed -k --key -w --wait-open -t --timeout -n --no-wait -h --help' send -
 expect '-f --force -h --help' rm -
 expect '-j --json -o --openmetrics -w --watch -h --help' stat -
 expect '-h' create -h
@@ -61,10 +68,12 @@ expect 'depth dead' top -s de
 expect "$queue" rm -f "$queue"
 expect "$queue" recv -w "$queue"
 expect '' create "$queue"
-for command in ls stat top who send recv dump recover rm gc; do
+for command in ls stat top who send recv record replay dump recover rm gc; do
     expect "$queue" $command "$queue"
 done
 expect "$dir/spool" recv file : "$dir/s"
+expect "$dir/spool" record "$queue" "$dir/s"
+expect "$dir/spool" replay --fast "$queue" "$dir/s"
 
 bench=$builddir/bench/shmring-bench
 source "$srcdir/tools/completion/shmring-bench"

@@ -26,6 +26,8 @@ Test(examples, wrong_usage)
     EXPECT(ended(EXAMPLE("examples/two_counters")), 2, "", "usage: ");
     EXPECT(ended(EXAMPLE("examples/durable_file")), 2, "", "usage: ");
     EXPECT(ended(EXAMPLE("examples/epoll_loop")), 2, "", "usage: ");
+    EXPECT(ended(EXAMPLE("examples/latest_value", "get")), 2, "", "usage: ");
+    EXPECT(ended(EXAMPLE("examples/market_data", "read", "ticks")), 2, "", "usage: ");
     EXPECT(ended(EXAMPLE("examples/pass_fd")), 1, "", "usage: ");
     EXPECT(ended(EXAMPLE("examples/system_logger")), 2, "", "usage: ");
     EXPECT(ended(EXAMPLE("examples/work_queue")), 2, "", "usage: ");
@@ -57,12 +59,15 @@ Test(examples, sleep_while_there_is_nothing)
     struct program counter = EXAMPLE("examples/two_counters", "client", name, "1000");
     struct program worker = EXAMPLE("examples/work_queue", "work", queue_name(), "0");
     struct program logger = EXAMPLE("examples/system_logger", "log", queue_name(), "/dev/null");
+    struct program subscriber = EXAMPLE("examples/market_data", "watch", queue_name());
     test_await_sleep(counter.pid);
     test_await_sleep(worker.pid);
     test_await_sleep(logger.pid);
+    test_await_sleep(subscriber.pid);
     KILL(&counter);
     KILL(&worker);
     KILL(&logger);
+    KILL(&subscriber);
     remove_queues_of(name);
 }
 
@@ -345,6 +350,92 @@ Test(examples, router_that_is_killed)
     for (int i = 0; i < SOURCES; i++)
         shmring_close(&source[i]);
     shmring_close(&to);
+}
+#endif
+
+/* ---- Broadcast ------------------------------------------------------------------------------- */
+
+Test(examples, market_data)
+{
+    enum { PRICES = 20000, SUBSCRIBERS = 3 };
+    static const char *const how[SUBSCRIBERS] = {"watch", "slow", "reliable"};
+    const char *name = queue_name();
+    struct program subscribers[SUBSCRIBERS];
+    uint64_t received, missed;
+    char prices[16];
+    DO("create", "--kind", "broadcast", "--capacity", "16K", "--max-message", "16",
+       "--max-participants", "8", name);
+    for (int i = 0; i < SUBSCRIBERS; i++)
+        subscribers[i] = EXAMPLE("examples/market_data", how[i], name);
+    struct program killed = EXAMPLE("examples/market_data", "reliable", name);
+    await_stat(name, "\"consumers_ever\":4,");
+    KILL(&killed); /* it does not hold the feed up */
+
+    snprintf(prices, sizeof prices, "%d", PRICES);
+    EXPECT(ended(EXAMPLE("examples/market_data", "feed", name, prices)), 0, "", "");
+    for (int i = 0; i < SUBSCRIBERS; i++) {
+        struct outcome outcome = program_finish(&subscribers[i]);
+        cr_assert(outcome.status == 0 && *outcome.err == '\0', "%s", outcome.err);
+        cr_assert(sscanf(outcome.out, "received %" SCNu64 ", missed %" SCNu64 ", the last one was ",
+                         &received, &missed) == 2,
+                  "%s", outcome.out);
+        cr_assert(received + missed == PRICES, "%s: %s", how[i], outcome.out);
+        cr_assert(i != 1 || missed > 0, "slow: %s", outcome.out);
+        cr_assert(i != 2 || missed == 0, "reliable: %s", outcome.out);
+        outcome_free(&outcome);
+    }
+    DO("rm", name);
+    DO("create", name); /* spsc: not what the example makes */
+    EXPECT(ended(EXAMPLE("examples/market_data", "watch", name)), 1, "", "market_data: ");
+}
+
+Test(examples, latest_value)
+{
+    const char *name = queue_name(), *empty = queue_name();
+    EXPECT(ended(EXAMPLE("examples/latest_value", "get", name)), 1, "", "does not exist");
+    DO("create", "--kind", "broadcast", empty);
+    EXPECT(ended(EXAMPLE("examples/latest_value", "get", empty)), 1, "", "there is none yet");
+    EXPECT(ended(EXAMPLE("examples/latest_value", "set", name, "20 degrees")), 0, "", "");
+    EXPECT(ended(EXAMPLE("examples/latest_value", "set", name, "21 degrees")), 0, "", "");
+    EXPECT(ended(EXAMPLE("examples/latest_value", "get", name)), 0, "21 degrees\n", "");
+    EXPECT(ended(EXAMPLE("examples/latest_value", "get", name)), 0, "21 degrees\n", "");
+
+    struct program watcher = EXAMPLE("examples/latest_value", "watch", name);
+    program_await_output(&watcher, "21 degrees\n");
+    test_await_sleep(watcher.pid);
+    EXPECT(ended(EXAMPLE("examples/latest_value", "set", name, "22 degrees")), 0, "", "");
+    program_await_output(&watcher, "22 degrees\n");
+    test_await_sleep(watcher.pid);
+    KILL(&watcher);
+}
+
+#ifdef HAVE_MUX
+Test(examples, many_feeds)
+{
+    const char *north = queue_name(), *south = queue_name();
+    char line[2][200];
+    EXPECT(ended(EXAMPLE("examples/many_feeds")), 2, "", "usage: ");
+    DO("create", "--kind", "broadcast", "--capacity", "64K", "--max-message", "1000",
+       "--max-participants", "16", south);
+    struct program both = EXAMPLE("examples/many_feeds", north, south);
+    await_stat(south, "\"role\":\"consumer\"");
+    struct program one = EXAMPLE("examples/many_feeds", south);
+    await_stat(south, "\"consumers_ever\":2,");
+    snprintf(line[0], sizeof line[0], "%s: cold\n", north);
+    snprintf(line[1], sizeof line[1], "%s: warm\n", south);
+    for (int i = 0; i < 3; i++) {
+        EXPECT(TOOL("cold\n", "send", north), 0, "", "");
+        program_await_output(&both, line[0]);
+        EXPECT(TOOL("warm\n", "send", south), 0, "", "");
+        program_await_output(&both, line[1]);
+        program_await_output(&one, line[1]);
+    }
+    char *output = program_output(&one);
+    cr_assert(!strstr(output, "cold"), "%s", output);
+    free(output);
+    KILL(&one);
+    KILL(&both);
+    DO("rm", north, south); /* with their notifiers */
 }
 #endif
 

@@ -4,6 +4,7 @@
 # them through libtool's shell scripts.
 
 suites += \
+	tests/tools/broadcast \
 	tests/tools/commands \
 	tests/tools/dump_gc \
 	tests/tools/examples \
@@ -11,6 +12,7 @@ suites += \
 	tests/tools/mpmc \
 	tests/tools/openmetrics \
 	tests/tools/recv \
+	tests/tools/recordings \
 	tests/tools/send_recv \
 	tests/tools/top \
 	tests/tools/waiting

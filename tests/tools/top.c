@@ -259,7 +259,7 @@ Test(top, sorting_filter_and_detail)
     terminal_await(&t, "2 queues");
     terminal_type(&t, "k\r");
     terminal_await(&t, "spsc, for 4K bytes of messages");
-    terminal_await(&t, "alive   consumer     -     -       0       0  shmring");
+    terminal_await(&t, "alive   consumer     -      -       0       0  shmring");
     KILL(&consumer);
     terminal_await(&t, "dead    consumer");
     DO("rm", "file:aa");

@@ -28,7 +28,8 @@ tests_prove_fuzz_replay_tools_LDFLAGS = $(fuzz_ldflags)
 # The target includes tools/main.c. The screen of shmring top is left out.
 fuzzed_commands = \
 	tools/arguments.c tools/create.c tools/dump.c tools/find.c tools/gc.c tools/ls.c tools/openmetrics.c \
-	tools/parse.c tools/recover.c tools/recv.c tools/rm.c tools/send.c tools/stat.c tools/text.c \
+	tools/parse.c tools/receive.c tools/receive.h tools/record.c tools/recording.c tools/recording.h \
+	tools/recover.c tools/recv.c tools/replay.c tools/rm.c tools/send.c tools/stat.c tools/text.c \
 	tools/tool.h tools/view.c tools/wait.c tools/who.c
 
 script_tests += tests/prove/fuzz/corpus.sh
