@@ -11,8 +11,8 @@ suites += \
 	tests/tools/figures \
 	tests/tools/mpmc \
 	tests/tools/openmetrics \
-	tests/tools/recv \
 	tests/tools/recordings \
+	tests/tools/recv \
 	tests/tools/send_recv \
 	tests/tools/top \
 	tests/tools/waiting
@@ -20,5 +20,6 @@ script_tests += tests/tools/completion.sh
 
 # The command's own sources, without its main().
 tests_tools_recv_SOURCES = \
-	tests/tools/recv.c tools/parse.c tools/recv.c tools/text.c tools/tool.h tools/view.c tools/wait.c
+	tests/tools/recv.c tools/parse.c tools/receive.c tools/receive.h tools/recv.c tools/text.c \
+	tools/tool.h tools/view.c tools/wait.c
 tests_tools_recv_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=shmring_stat
