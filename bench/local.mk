@@ -171,7 +171,7 @@ endif
 if HAVE_PEER_ATOMIC_QUEUE
 noinst_LTLIBRARIES += bench/libpeer-atomic-queue.la
 bench_libpeer_atomic_queue_la_SOURCES = bench/transports/atomic_queue.cc
-bench_libshmring_bench_la_LIBADD += bench/libpeer-atomic-queue.la -lstdc++ $(CXX_ATOMIC_LIBS)
+bench_libshmring_bench_la_LIBADD += bench/libpeer-atomic-queue.la -lstdc++ $(ATOMIC_QUEUE_LIBS)
 endif
 
 if HAVE_PEER_READERWRITERQUEUE
@@ -189,7 +189,7 @@ endif
 if HAVE_PEER_BOOST_LOCKFREE
 noinst_LTLIBRARIES += bench/libpeer-boost-lockfree.la
 bench_libpeer_boost_lockfree_la_SOURCES = bench/transports/boost_lockfree.cc
-bench_libshmring_bench_la_LIBADD += bench/libpeer-boost-lockfree.la -lstdc++
+bench_libshmring_bench_la_LIBADD += bench/libpeer-boost-lockfree.la -lstdc++ $(BOOST_LOCKFREE_LIBS)
 endif
 
 if HAVE_MUX

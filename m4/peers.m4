@@ -25,7 +25,7 @@ AC_DEFUN([SHMRING_PEERS], [
     SHMRING_PEER_MODULE([QB], [libqb], [libqb])
     SHMRING_PEER_MODULE([ZMQ], [libzmq >= 4], [ZeroMQ])
     SHMRING_PEER_NNG
-    SHMRING_PEER_HEADER([BOOST_LOCKFREE], [boost/lockfree/queue.hpp], [boost::lockfree])
+    SHMRING_PEER_BOOST_LOCKFREE
     SHMRING_PEER_HEADER([BOOST_INTERPROCESS], [boost/interprocess/ipc/message_queue.hpp],
         [boost::interprocess])
     SHMRING_PEER_ATOMIC_QUEUE
@@ -104,25 +104,49 @@ AC_DEFUN([SHMRING_PEER_CONCURRENTQUEUE], [
     _SHMRING_PEER([CONCURRENTQUEUE], [concurrentqueue])
 ])
 
+# SHMRING_CXX_LIBS(VARIABLE, LIBRARY, PROGRAM): the variable is what a C++ program that uses that
+# library of headers is linked with beside libstdc++: nothing, -latomic, or unknown if neither links.
+AC_DEFUN([SHMRING_CXX_LIBS], [
+    AC_CACHE_CHECK([what $2 needs], [shmring_cv_$1], [
+        shmring_libs=$LIBS
+        shmring_cv_$1=unknown
+        for shmring_try in 'nothing' '-latomic'; do
+            LIBS="${shmring_try#nothing} $shmring_libs"
+            AC_LINK_IFELSE([$3],
+                [shmring_cv_$1=$shmring_try
+                 break])
+        done
+        LIBS=$shmring_libs])
+    $1=$shmring_cv_$1
+    AS_VAR_IF([$1], [unknown], [], [AC_SUBST([$1], [${shmring_cv_$1#nothing}])])
+])
+
+# boost::lockfree compares and exchanges two halves of a word at a time. With newer headers clang
+# calls libatomic for that, gcc does not.
+AC_DEFUN([SHMRING_PEER_BOOST_LOCKFREE], [
+    have_peer=no
+    AS_VAR_IF([have_cxx], [yes], [
+        AC_LANG_PUSH([C++])
+        AC_CHECK_HEADER([boost/lockfree/queue.hpp], [
+            SHMRING_CXX_LIBS([BOOST_LOCKFREE_LIBS], [boost::lockfree],
+                [AC_LANG_PROGRAM([[@%:@include <boost/lockfree/queue.hpp>]],
+                    [[static boost::lockfree::queue<int, boost::lockfree::capacity<8>> queue;
+                      return queue.push(1);]])])
+            AS_VAR_IF([BOOST_LOCKFREE_LIBS], [unknown], [], [have_peer=yes])])
+        AC_LANG_POP([C++])])
+    _SHMRING_PEER([BOOST_LOCKFREE], [boost::lockfree])
+])
+
 # atomic_queue asks whether its elements are lock-free: gcc knows, clang 14 leaves it to libatomic.
 AC_DEFUN([SHMRING_PEER_ATOMIC_QUEUE], [
     have_peer=no
     AS_VAR_IF([have_cxx], [yes], [
         AC_LANG_PUSH([C++])
-        AC_CACHE_CHECK([what std::atomic needs], [shmring_cv_cxx_atomic], [
-            shmring_libs=$LIBS
-            shmring_cv_cxx_atomic=unknown
-            for shmring_try in 'nothing' '-latomic'; do
-                LIBS="${shmring_try#nothing} $shmring_libs"
-                AC_LINK_IFELSE([AC_LANG_PROGRAM([[@%:@include <atomic>]],
-                        [[std::atomic<void *> any{nullptr}; return any.is_lock_free();]])],
-                    [shmring_cv_cxx_atomic=$shmring_try
-                     break])
-            done
-            LIBS=$shmring_libs])
-        AS_VAR_IF([shmring_cv_cxx_atomic], [unknown], [],
-            [AC_SUBST([CXX_ATOMIC_LIBS], [${shmring_cv_cxx_atomic#nothing}])
-             AC_CHECK_HEADER([atomic_queue/atomic_queue.h], [have_peer=yes])])
+        SHMRING_CXX_LIBS([ATOMIC_QUEUE_LIBS], [std::atomic],
+            [AC_LANG_PROGRAM([[@%:@include <atomic>]],
+                [[std::atomic<void *> any{nullptr}; return any.is_lock_free();]])])
+        AS_VAR_IF([ATOMIC_QUEUE_LIBS], [unknown], [],
+            [AC_CHECK_HEADER([atomic_queue/atomic_queue.h], [have_peer=yes])])
         AC_LANG_POP([C++])])
     _SHMRING_PEER([ATOMIC_QUEUE], [atomic_queue])
 ])

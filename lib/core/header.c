@@ -135,7 +135,7 @@ int shmr_geometry_same(const struct shmr_geometry *have, const struct shmr_geome
                          have->max_message, want->max_message);
     if (have->rows != want->rows)
         return shmr_fail(EEXIST, "it exists with max_participants %" PRIu32 ", not %" PRIu32,
-                         have->rows, want->rows);
+                         have->rows - have->type->first_row, want->rows - want->type->first_row);
     if ((have->flags ^ want->flags) & SHMRING_AT_MOST_ONCE)
         return shmr_fail(EEXIST, "it exists %s SHMRING_AT_MOST_ONCE",
                          have->flags & SHMRING_AT_MOST_ONCE ? "with" : "without");

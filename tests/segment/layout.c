@@ -439,6 +439,14 @@ Test(layout, same_or_not)
     want = have;
     want.rows = 3;
     assert_refused(shmr_geometry_same(&have, &want), EEXIST, "max_participants 2, not 3");
+    c = (struct shmring_config){
+        .kind = SHMRING_BROADCAST, .capacity = CAPACITY, .max_participants = 4};
+    cr_assert_eq(shmr_geometry(&have, &c), 0);
+    c.max_participants = 0; /* the producer's row does not count */
+    cr_assert_eq(shmr_geometry(&want, &c), 0);
+    assert_refused(shmr_geometry_same(&have, &want), EEXIST, "max_participants 4, not 0");
+    c = usual_config();
+    cr_assert_eq(shmr_geometry(&have, &c), 0);
     want = have;
     want.flags = SHMRING_AT_MOST_ONCE;
     assert_refused(shmr_geometry_same(&have, &want), EEXIST, "without SHMRING_AT_MOST_ONCE");

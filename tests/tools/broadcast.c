@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <shmring/shmring.h>
 #include <signal.h>
 #include <stdio.h>
@@ -200,6 +201,41 @@ Test(tools_broadcast, all_that_a_tap_misses_is_said)
     cr_assert(said >= 2 && stat_has(name, missed), "%s", outcome.err);
     cr_assert(outcome.out_length + 5 * (size_t)sum == (size_t)2 * 5 * NUMBERS, "%s", outcome.err);
     outcome_free(&outcome);
+}
+
+/* Its output is a pipe that has room for a third of the message, so the rest is written after the
+ * producer has gone round. */
+Test(tools_broadcast, a_message_is_whole_though_it_is_overwritten_while_it_is_written)
+{
+    enum { LONG = 200000, LAP = 8 };
+    static char message[LONG], line[LONG + 1];
+    const char *name = queue_name();
+    shmring_t *q;
+    int output[2];
+    DO("create", "--kind", "broadcast", "--capacity", "1048576", name);
+    cr_assert_eq(shmring_open(&q, name, SHMRING_PRODUCER), 0);
+    test_pipe(output);
+    struct program tap = START(-1, output[1], "recv", "--count", "1", name);
+    await_stat(name, "\"role\":\"consumer\"");
+    memset(message, 'a', LONG);
+    cr_assert_eq(shmring_send(q, message, LONG), 0);
+    cr_assert_eq(poll(&(struct pollfd){.fd = output[0], .events = POLLIN}, 1, -1), 1);
+    for (int i = 0; i < LAP; i++) {
+        memset(message, 'b' + i, LONG);
+        cr_assert_eq(shmring_send(q, message, LONG), 0);
+    }
+    close(output[1]);
+    for (size_t have = 0; have < sizeof line;) {
+        ssize_t n = read(output[0], line + have, sizeof line - have);
+        cr_assert(n > 0);
+        have += (size_t)n;
+    }
+    for (int i = 0; i < LONG; i++)
+        cr_assert(line[i] == 'a', "byte %d: %c", i, line[i]);
+    cr_assert(line[LONG] == '\n');
+    close(output[0]);
+    EXPECT(program_finish(&tap), 0, NULL, "");
+    shmring_close(&q);
 }
 
 Test(tools_broadcast, a_reliable_receiver_misses_nothing)
