@@ -148,8 +148,8 @@ enum {
      * Broadcast consumers. RELIABLE: miss no message that is sent from now on: the producer waits
      * for this handle as long as it lives, or as long as the producer's patience lasts (struct
      * shmring_waiting). FROM_OLDEST, FROM_KEY: begin with the oldest message that is still whole,
-     * or with the last key message (SHMRING_KEY), if that is still whole. Without either, and if
-     * there is no key message, a consumer begins with the next message that is sent.
+     * or with the last key message (SHMRING_KEY), if that is still whole; with both, FROM_OLDEST
+     * counts if there is no key message. Else a consumer begins with the next message that is sent.
      */
     SHMRING_RELIABLE = 0x2000,
     SHMRING_FROM_OLDEST = 0x4000,
@@ -555,10 +555,10 @@ SHMRING_API int shmring_recv_batch(shmring_t *q, struct iovec *msgs, int n);
  * again. info may be NULL. A consumer may hold as many messages as the queue has; an spsc consumer
  * releases them in the order in which it took them.
  *
- * broadcast: the message stays the caller's only if the handle is reliable. Else the producer may
- * overwrite it at any time, and only shmring_release() says whether it has: trust nothing of the
- * message before, not even that it is text. A consumer holds at most SHMRING_PEEKED_MAX messages
- * and releases them in the order in which it took them.
+ * broadcast: the message stays the caller's only if the handle was reliable when it was sent, and
+ * the producer has patience. Else the producer may overwrite it at any time, and shmring_release()
+ * says whether it has: trust nothing of the message before, not even that it is text. A consumer
+ * holds at most SHMRING_PEEKED_MAX messages and releases them in the order in which it took them.
  *
  * Returns its length, or -EAGAIN, -EPERM, -EOVERFLOW as shmring_recv(); -ENOBUFS: broadcast:
  * SHMRING_PEEKED_MAX messages are held.
@@ -640,7 +640,8 @@ struct shmring_waiting {
     uint32_t flags;      /* SHMRING_WAIT_PEERS, SHMRING_WAIT_HANGUP */
     /* broadcast producer: for how long reliable consumers may hold up one message. After that those
        that hold it up are not reliable any more: the producer goes on, and they miss messages. 0:
-       for ever. It counts from the first call that returned -EAGAIN or waited. */
+       for ever. It counts from the first call that returned -EAGAIN or waited, and one
+       more call may return -EAGAIN after it. */
     uint32_t patience_ms;
     uint32_t reserved[4];
 };

@@ -267,8 +267,9 @@ class timeout
  * queue is closed. A message must not outlive its queue. Messages of an spsc or broadcast queue
  * must be released in the order in which they were taken.
  *
- * A message of a broadcast queue may be overwritten while it is read, unless the handle is
- * reliable: call release(), and use nothing of the message if the result is overtaken().
+ * A message of a broadcast queue may be overwritten while it is read, even that of a reliable
+ * handle when the producer's patience ends: call release(), and use nothing of the message if the
+ * result is overtaken().
  */
 class [[nodiscard]] message : public basic_view<const std::byte>
 {

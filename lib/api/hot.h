@@ -55,11 +55,10 @@ static inline int shmr_nothing_now(shmring_t *q, uint32_t misses)
 {
     if (misses % SHMR_MISSES_PER_NAME_CHECK == 0 && shmr_name_is_gone(q))
         return -ESTALE;
-    if (misses % SHMR_MISSES_PER_SWEEP == 1) {
+    if (misses % SHMR_MISSES_PER_SWEEP == 1)
         shmr_sweep(q, SHMR_SWEEP_UNITS);
-        if (q->geometry.type->unblock)
-            q->geometry.type->unblock(q);
-    }
+    if (q->geometry.type->unblock)
+        q->geometry.type->unblock(q);
     return -EAGAIN;
 }
 

@@ -252,6 +252,8 @@ static void strike_off(shmring_t *q, int64_t now)
     struct shmr_broadcast_producer *p = &q->broadcast.producer;
     const bool test = now - p->tested >= (int64_t)SHMR_SWEEP_NS;
 
+    if (!test && !is_out_of_patience(q, now))
+        return;
     for (uint32_t i = 0; i < p->rows; i++) {
         shmr_broadcast_scan(p);
         if (shmr_broadcast_may_move(p, p->wanted))

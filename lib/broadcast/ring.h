@@ -127,36 +127,36 @@ static inline void shmr_broadcast_store_key(struct shmr_broadcast_producer *p, u
 
 /* ---- Reliable consumers ---------------------------------------------------------------------- */
 
-/* The producer does not wait for that owner of the row any more. If the row has another owner by
- * now, nothing happens. */
-static inline void shmr_broadcast_strike(struct shmr_broadcast_producer *p, uint32_t row,
+/* The producer does not wait for that owner of the row any more. False: the word has changed. */
+static inline bool shmr_broadcast_strike(struct shmr_broadcast_producer *p, uint32_t row,
                                          uint64_t reliable)
 {
-    atomic_compare_exchange_strong_explicit(&shmr_broadcast_row_at(p->table, row)->reliable,
-                                            &reliable, UINT64_C(0), memory_order_relaxed,
-                                            memory_order_relaxed);
+    return atomic_compare_exchange_strong_explicit(&shmr_broadcast_row_at(p->table, row)->reliable,
+                                                   &reliable, UINT64_C(0), memory_order_relaxed,
+                                                   memory_order_relaxed);
 }
 
-/* Read one row. A position that no consumer can have holds nobody up: the row is struck off. */
-static inline void shmr_broadcast_scan_row(struct shmr_broadcast_producer *p, uint32_t index)
+/* Read one row. False: it has changed meanwhile, so read it again. A position that no consumer can
+ * have holds nobody up: the row is struck off. */
+static inline bool shmr_broadcast_scan_row(struct shmr_broadcast_producer *p, uint32_t index)
 {
     const struct shmr_broadcast_row *row = shmr_broadcast_row_at(p->table, index);
     const uint64_t reliable = atomic_load_explicit(&row->reliable, memory_order_acquire);
 
     if (reliable == 0)
-        return;
+        return true;
     /* cast:A3, pairs with cast:R3 in shmr_broadcast_retire: all before it may be overwritten. */
     const uint64_t position = atomic_load_explicit(&row->position, memory_order_acquire);
-    /* A consumer that starts with the oldest message may be lapped once before it is seen. */
-    if (position % 8 != 0 || p->position - position > 2 * shmr_broadcast_capacity(&p->ring)) {
-        shmr_broadcast_strike(p, index, reliable);
-        return;
-    }
+    /* A consumer that starts with the oldest message may be lapped once before it is seen. One that
+     * has stopped while it attached may be further behind: it finds that it was struck off. */
+    if (position % 8 != 0 || p->position - position > 2 * shmr_broadcast_capacity(&p->ring))
+        return shmr_broadcast_strike(p, index, reliable);
     if ((int64_t)(position - p->limit) < 0 || p->holder.row == 0) {
         p->holder = (struct shmr_broadcast_holder){index, reliable, position};
         if ((int64_t)(position - p->limit) < 0)
             p->limit = position;
     }
+    return true;
 }
 
 /* How far may the horizon move? Read all rows. */
@@ -166,7 +166,8 @@ static inline void shmr_broadcast_scan(struct shmr_broadcast_producer *p)
     p->holder.row = 0;
     atomic_thread_fence(memory_order_seq_cst); /* cast:J2 */
     for (uint32_t i = SHMR_BROADCAST_FIRST_CONSUMER; i < p->rows; i++)
-        shmr_broadcast_scan_row(p, i);
+        for (int try = 0; try < SHMR_BROADCAST_TRIES && !shmr_broadcast_scan_row(p, i); try++)
+            ;
     const uint64_t used = p->position - p->limit;
     if (used > p->high_water) {
         p->high_water = used;

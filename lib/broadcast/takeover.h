@@ -27,10 +27,11 @@ static inline bool shmr_broadcast_is_marked(const struct shmr_broadcast_ring *ri
     return (int64_t)(mark - start) >= 0 && (int64_t)(position - mark) > 0;
 }
 
-/* Walk as shmr_broadcast_walk(), and count the first records of chunks. False: they are not what a
- * producer leaves. */
+/* Walk as shmr_broadcast_walk(), and note the first records of chunks, and the last key message,
+ * its number plus one. False: they are not what a producer leaves. */
 static inline bool shmr_broadcast_walk_last(struct shmr_broadcast_producer *p,
-                                            struct shmr_broadcast_starts *starts)
+                                            struct shmr_broadcast_starts *starts,
+                                            struct shmr_broadcast_at *key)
 {
     const uint64_t start = p->position, chunk = shmr_broadcast_chunk(&p->ring);
 
@@ -45,6 +46,10 @@ static inline bool shmr_broadcast_walk_last(struct shmr_broadcast_producer *p,
             return false;
         }
         shmr_broadcast_note_start(starts, chunk, p->position, p->messages);
+        if (header & SHMR_BROADCAST_KEY) {
+            key->position = p->position;
+            key->number = p->messages + 1;
+        }
         p->position += shmring_record_size(len);
         p->bytes += len;
         p->messages++;
@@ -72,15 +77,16 @@ static inline bool shmr_broadcast_horizon_is_sane(const struct shmr_broadcast_pr
 /*
  * Become the producer, where the last one left off. That one may have died after it published and
  * before it stored its progress: walk over the records that it published since, to the terminator.
- * It may have died between its stores of a mark: store those of these records again. And it may
- * have died after it stored the horizon and before W1: so store it again and fence, before the
- * first other store.
+ * It may have died between its stores of a mark: store those of these records again, and the last
+ * key message among them. And it may have died after it stored the horizon and before W1: so store
+ * it again and fence, before the first other store.
  */
 static inline int shmr_broadcast_resume_producer(struct shmr_broadcast_producer *p)
 {
     const struct shmr_broadcast_page *page = p->ring.page;
     const struct shmr_broadcast_progress *last = shmr_broadcast_progress_whole(page);
     struct shmr_broadcast_starts starts = {.count = 0};
+    struct shmr_broadcast_at key = {0};
 
     p->position = atomic_load_explicit(&last->position, memory_order_relaxed);
     p->bytes = atomic_load_explicit(&last->bytes, memory_order_relaxed);
@@ -98,7 +104,7 @@ static inline int shmr_broadcast_resume_producer(struct shmr_broadcast_producer 
     starts.next = p->position & ~(chunk - 1);
     if (shmr_broadcast_is_marked(&p->ring, p->position))
         starts.next += chunk;
-    if (!shmr_broadcast_walk_last(p, &starts))
+    if (!shmr_broadcast_walk_last(p, &starts, &key))
         return -EBADMSG;
     p->side.damage = "the horizon does not fit the producer's position";
     if (!shmr_broadcast_horizon_is_sane(p))
@@ -110,6 +116,8 @@ static inline int shmr_broadcast_resume_producer(struct shmr_broadcast_producer 
     shmr_stream_start(&p->side.stream, p->messages, p->position);
     p->side.misses = 1; /* full_events does not count a full queue before the first message */
     shmr_broadcast_scan(p);
+    if (key.number != 0)
+        shmr_broadcast_store_key(p, key.position, key.number - 1);
     shmr_broadcast_note(p, &starts);
     if (p->position != noted)
         shmr_broadcast_store_progress(p);
@@ -175,6 +183,7 @@ static inline int shmr_broadcast_become_reliable(struct shmr_broadcast_consumer 
     struct shmr_broadcast_at tail;
     int r = -EAGAIN;
 
+    uint64_t joining = reliable;
     atomic_store_explicit(&c->row->position, start, memory_order_release);
     atomic_store_explicit(&c->row->reliable, reliable, memory_order_release);
     atomic_thread_fence(memory_order_seq_cst); /* cast:J1 */
@@ -187,6 +196,13 @@ static inline int shmr_broadcast_become_reliable(struct shmr_broadcast_consumer 
     if (!(flags & (SHMRING_FROM_OLDEST | SHMRING_FROM_KEY)) ||
         !shmr_broadcast_is_before(&c->ring, start, tail.horizon))
         *at = tail;
+    /* If the process stopped for long since it found the start, then the producer has struck the
+     * row off. From now on it strikes off only what it reads from here on: the position first. */
+    atomic_store_explicit(&c->row->position, at->position, memory_order_release);
+    if (!atomic_compare_exchange_strong_explicit(&c->row->reliable, &joining,
+                                                 reliable | SHMR_BROADCAST_JOINED,
+                                                 memory_order_release, memory_order_relaxed))
+        return -EAGAIN;
     c->reliable = true;
     c->promised = (struct shmr_broadcast_promise){tail.position, tail.number};
     return 0;
@@ -206,10 +222,11 @@ static inline int shmr_broadcast_start_consumer(struct shmr_broadcast_consumer *
                                      c); /* nobody writes there: the caller has locked the row */
     c->empty_events = atomic_load_explicit(&c->row->empty_events, memory_order_relaxed);
     atomic_store_explicit(&c->row->reliable, 0, memory_order_relaxed);
-    for (int i = 0; r == -EAGAIN && i < SHMR_BROADCAST_JOIN_TRIES; i++)
+    for (int i = 0; r == -EAGAIN && i < SHMR_BROADCAST_JOIN_TRIES; i++) {
         r = shmr_broadcast_find_start(&c->ring, flags, &at);
-    if (r == 0 && reliable)
-        r = shmr_broadcast_become_reliable(c, flags, reliable, &at);
+        if (r == 0 && reliable)
+            r = shmr_broadcast_become_reliable(c, flags, reliable, &at);
+    }
     c->side.damage = at.damage;
     if (r < 0)
         return r;

@@ -21,10 +21,24 @@ static jmp_buf death;
 static int stores_left; /* 0: lives */
 static bool mortal;
 
+/* What another participant does before such a store, in place of the death; and again so many
+ * stores later. */
+static void (*meanwhile)(void);
+static int stores_after; /* 0: not again */
+static bool fired;
+
 static void before_store(void)
 {
-    if (mortal && --stores_left == 0)
+    if (!mortal || --stores_left != 0)
+        return;
+    if (!meanwhile)
         longjmp(death, 1);
+    mortal = false;
+    fired = true;
+    meanwhile();
+    stores_left = stores_after;
+    stores_after = 0;
+    mortal = stores_left != 0;
 }
 
 static inline void store_32(volatile _Atomic uint32_t *word, uint32_t value, memory_order order)
@@ -231,17 +245,20 @@ static void check_marks(uint64_t tail, uint64_t sent, bool all)
     cr_assert_eq(at.position, tail);
 }
 
-/* The last key message is the message that the page says it is. */
-static void check_key(uint64_t sent)
+/* The last key message is the message that the page says it is; newest: its number, if it must be
+ * there. */
+static void check_key(uint64_t sent, const uint64_t *newest)
 {
     const struct shmr_broadcast_ring r = ring();
     struct shmr_broadcast_at at;
     const int result = shmr_broadcast_find_key(&r, &at);
 
     cr_assert(result == 0 || result == -ENOENT, "%d: %s", result, at.damage);
+    cr_assert(result == 0 || !newest, "no key message");
     if (result < 0)
         return;
     cr_assert_lt(at.number, sent);
+    cr_assert(!newest || at.number == *newest, "%d in place of %d", (int)at.number, (int)*newest);
     const uint32_t header = shmr_broadcast_poll(&r, at.position);
     cr_assert(header & SHMR_BROADCAST_KEY);
     check_message(at.number, shmr_broadcast_payload(&r, at.position),
@@ -260,7 +277,7 @@ static void check_page(uint64_t tail, uint64_t sent, bool all)
         cr_assert(page->mark[i].position < tail || page->mark[i].position == 0,
                   "a mark names a record that is not published");
     check_marks(tail, sent, all);
-    check_key(sent);
+    check_key(sent, NULL);
 }
 
 /* ---- Dying ----------------------------------------------------------------------------------- */
@@ -335,6 +352,8 @@ static bool try_death(int at)
     cr_assert(successor.messages == sent && successor.position == tail.position);
     cr_assert_eq(successor.bytes, tail.bytes);
     check_page(tail.position, sent, true);
+    if (operation == SEND_KEY && sent > before)
+        check_key(sent, &before);
     become_consumer(&new, SHMRING_FROM_OLDEST, 0);
     cr_assert_eq(receive_all(&new), sent);
     for (uint64_t n = sent; n < sent + 60; n++) {
@@ -366,6 +385,8 @@ static bool try_two_deaths(int at, int again)
     succeed();
     cr_assert_eq(successor.messages, sent);
     check_page(successor.position, sent, true);
+    if (operation == SEND_KEY && sent > before)
+        check_key(sent, &before);
     cr_assert_eq(send_one(&successor, sent), 1);
     cr_assert_eq(receive_all(&old), sent + 1);
     return died;
@@ -373,11 +394,13 @@ static bool try_two_deaths(int at, int again)
 
 Test(broadcast_deaths, a_successor_dies_before_any_store, .init = map_ring, .timeout = 300)
 {
-    operation = SEND_BATCH;
-    for (before = 0; before < 70; before++)
-        for (int at = 1; at < 40; at++)
-            for (int again = 1; try_two_deaths(at, again); again++)
-                cr_assert_lt(again, 200);
+    const int tried[] = {SEND_BATCH, SEND_KEY};
+
+    for (int i = 0; i < 2; i++)
+        for (operation = tried[i], before = 0; before < 70; before++)
+            for (int at = 1; at < 40; at++)
+                for (int again = 1; try_two_deaths(at, again); again++)
+                    cr_assert_lt(again, 200);
 }
 
 /* A reliable consumer dies while it attaches or receives. The next owner of its row counts on. */
@@ -409,6 +432,70 @@ static bool try_death_of_consumer(int at)
     cr_assert_eq(view.number, before + 1);
     cr_assert(view.reliable);
     return died;
+}
+
+/* The producer goes round the ring several times while a consumer stands still between two steps of
+ * its attaching, and again later: when that has returned, the producer waits for it. */
+static unsigned flags_of_the_stopped;
+
+static void go_round(void)
+{
+    for (int i = 0; i < 400 && send_one(&producer, producer.messages); i++)
+        ;
+}
+
+static void attach_slowly(void)
+{
+    become_consumer(&old, flags_of_the_stopped, UINT64_C(1) << 32 | 1);
+}
+
+static bool try_stop_while_attaching(int at, int again)
+{
+    static uint8_t buf[LONGEST];
+
+    reset();
+    become_producer(&producer);
+    go_round();
+    meanwhile = go_round;
+    stores_left = at;
+    stores_after = again;
+    mortal = true;
+    fired = false;
+    attach_slowly();
+    mortal = false;
+    meanwhile = NULL;
+    stores_after = 0;
+
+    const uint64_t promised = old.promised.number;
+    cr_assert_neq(shmr_broadcast_row_at(table, 1)->reliable, 0, "struck off");
+    go_round();
+    cr_assert_neq(shmr_broadcast_row_at(table, 1)->reliable, 0, "struck off later");
+    cr_assert_lt(producer.messages, promised + CAPACITY / 16, "it waits");
+    for (;;) {
+        const uint64_t number = old.number;
+        const ssize_t r = shmr_broadcast_recv(&old, buf, sizeof buf);
+        if (r == -EAGAIN)
+            break;
+        if (r == -EOVERFLOW) {
+            cr_assert_leq(old.number, promised, "missed what was promised");
+            continue;
+        }
+        check_message(number, buf, r);
+    }
+    cr_assert_eq(old.number, producer.messages);
+    return fired;
+}
+
+Test(broadcast_deaths, a_consumer_stops_while_it_attaches, .init = map_ring, .timeout = 300)
+{
+    const unsigned flags[] = {0, SHMRING_FROM_OLDEST, SHMRING_FROM_KEY};
+
+    for (int i = 0; i < 3; i++) {
+        flags_of_the_stopped = flags[i];
+        for (int again = 0; again < 8; again++)
+            for (int at = 1; try_stop_while_attaching(at, again); at++)
+                cr_assert_lt(at, 20);
+    }
 }
 
 Test(broadcast_deaths, a_consumer_dies_before_any_store, .init = map_ring, .timeout = 300)

@@ -4,10 +4,12 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "lib/core/handle.h"
@@ -49,13 +51,26 @@ static void await_helpers(int count)
     }
 }
 
+/* Does the kernel, or a filter, refuse futex_waitv(2)? Without anything to wait for it is EINVAL.
+ */
+static bool waitv_is_refused(void)
+{
+#if defined SYS_futex_waitv
+    return syscall(SYS_futex_waitv, NULL, 0, 0, NULL, 0) < 0 && errno != EINVAL;
+#else
+    return true;
+#endif
+}
+
 /*
  * Queue 0 is always ready. Each of the others gets a message, and its event must come within as
- * many waits as it takes to poll all of the hot group, 4 at every 8th wait.
+ * many waits as it takes to poll all of the hot group, 4 at every 8th wait. If helpers cannot sleep
+ * by futex_waitv(2), then they poll from time to time, and there is no bound in waits.
  */
 static void check_fair(int count, int most)
 {
-    const int bound = 2 * IN_A_GROUP + 16, helpers = count / IN_A_GROUP + (count > IN_A_GROUP);
+    const int bound = waitv_is_refused() ? INT_MAX : 2 * IN_A_GROUP + 16;
+    const int helpers = count / IN_A_GROUP + (count > IN_A_GROUP);
 
     make_and_add(0, count);
     send_to(0);
@@ -75,7 +90,7 @@ static void check_fair(int count, int most)
         }
     }
     for (int wait = 0, heard = 0; heard < 10; wait++) { /* and the busy one, too */
-        cr_assert_lt(wait, 10 * bound);
+        cr_assert_lt(wait / 10, bound);
         cr_assert_gt(shmring_mux_wait(mux, events, 1, for_ever), 0);
         heard += events[0].q == mine[0];
     }

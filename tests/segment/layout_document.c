@@ -485,7 +485,7 @@ Test(layout_document, broadcast)
     check_row(segment.table + 256, &rows[1], SHMRING_CONSUMER);
 
     /* Sixteen bytes each; then 1008; then a key message. */
-    cr_assert_eq(shmring_send(q, "layout", 10), 0);
+    cr_assert_eq(shmring_send(q, "a message", 10), 0);
     cr_assert_eq(shmring_send(q, text, 1000), 0);
     cr_assert_eq(shmring_send_flags(q, text, 10, SHMRING_KEY), 0);
     is(p, segment.producer, "horizon", 1280);
@@ -505,7 +505,7 @@ Test(layout_document, broadcast)
     is(p, segment.producer, "high_water", 0);
     rest_is_zero(p, segment.producer);
     cr_assert_eq(number_at(segment.data + 4, 4), 10 + 1, "the first record's header");
-    cr_assert_eq(memcmp(segment.bytes + segment.data + 8, "layout", 7), 0, "its payload");
+    cr_assert_eq(memcmp(segment.bytes + segment.data + 8, "a message", 10), 0, "its payload");
     cr_assert_eq(number_at(segment.data + 16 + 1008 + 4, 4), (UINT64_C(1) << 31) + 10 + 1, "a key");
     cr_assert_eq(number_at(segment.data + 16 + 1008 + 16 + 4, 4), 0, "the terminator");
 
@@ -518,7 +518,7 @@ Test(layout_document, broadcast)
     is(r, record_of(half, false), "steps", 0);
     rest_is_zero(r, record_of(half, true));
     is(h, half, "position", 16);
-    is(h, half, "reliable", (UINT64_C(1) << 32) + 1);
+    is(h, half, "reliable", (UINT64_C(3) << 32) + 1);
     is(h, half, "base", 0);
     is(h, half, "empty_events", 0);
     rest_is_zero(h, half);

@@ -31,6 +31,7 @@ static struct {
     int64_t from, at, rate;
 } fake;
 
+/* The calls here have six arguments, as the syscall() of refused.c reads so many. */
 static int64_t real_now(void)
 {
     struct {
@@ -38,9 +39,9 @@ static int64_t real_now(void)
     } now;
 
 #if defined SYS_clock_gettime64
-    syscall(SYS_clock_gettime64, CLOCK_MONOTONIC, &now);
+    syscall(SYS_clock_gettime64, CLOCK_MONOTONIC, &now, 0L, 0L, 0L, 0L);
 #else
-    syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
+    syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &now, 0L, 0L, 0L, 0L);
 #endif
     return now.seconds * SECOND + now.ns;
 }
@@ -50,11 +51,11 @@ int clock_gettime(clockid_t clock, struct timespec *time)
     if (!atomic_load(&fake.on) || (clock != CLOCK_MONOTONIC && clock != CLOCK_MONOTONIC_COARSE)) {
 #if defined SYS_clock_gettime64
         int64_t now[2] = {0};
-        const int r = (int)syscall(SYS_clock_gettime64, clock, now);
+        const int r = (int)syscall(SYS_clock_gettime64, clock, now, 0L, 0L, 0L, 0L);
         *time = (struct timespec){.tv_sec = (time_t)now[0], .tv_nsec = (long)now[1]};
         return r;
 #else
-        return (int)syscall(SYS_clock_gettime, clock, time);
+        return (int)syscall(SYS_clock_gettime, clock, time, 0L, 0L, 0L, 0L);
 #endif
     }
     const int64_t now = fake.at + (real_now() - fake.from) / 1000 * fake.rate;

@@ -73,8 +73,15 @@ static inline void produce_some(pthread_t *dying)
         if (dying)
             pthread_join(*dying, NULL);
         dying = NULL;
-        shmr_broadcast_strike(&p, p.holder.row, p.holder.reliable);
+        while (!shmr_broadcast_strike(&p, p.holder.row, p.holder.reliable)) {
+            shmr_broadcast_scan(&p); /* it has attached meanwhile */
+            assert(p.holder.row == 1);
+        }
+#if defined DIES
         assert(send(&p));
+#else
+        (void)send(&p); /* struck off while it attached, the consumer begins again */
+#endif
 #endif
     }
     if (dying)
