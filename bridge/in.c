@@ -246,7 +246,7 @@ static void be_patient(struct route *r)
 }
 
 /* A status message: a request has ended before all its messages have come. */
-static void heed_status(struct route *r, natsMsg *msg)
+static void handle_status(struct route *r, natsMsg *msg)
 {
     const char *status = NULL, *pending = NULL, *words = NULL;
 
@@ -345,7 +345,7 @@ static bool deal(struct route *r)
     while (!r->stopped && !r->lost && (msg = peek(in)) != NULL) {
         uint64_t sequence = sequence_of(natsMsg_GetReply(msg), &pending);
         if (sequence == 0) {
-            heed_status(r, msg);
+            handle_status(r, msg);
         } else {
             if (r->connection != r->bridge->connections)
                 break; /* begin_connection() must first check that the stream is the same */

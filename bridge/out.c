@@ -299,7 +299,7 @@ static void be_patient(struct route *r)
 
 /* Messages were refused: bury those that the server will never take, and publish the others again
  * later. */
-static void heed_trouble(struct route *r)
+static void handle_trouble(struct route *r)
 {
     struct outgoing *o = r->out;
     char why[sizeof o->why];
@@ -436,14 +436,14 @@ bool out_work(struct route *r, bool *blocked)
     if (r->stopped)
         return false;
     if (o->trouble)
-        heed_trouble(r);
+        handle_trouble(r);
     if (r->ready && r->bridge->connected) {
         int64_t now = now_ms();
         if (r->look_again != 0 && now >= r->look_again) {
             r->look_again = 0;
             fly_again(r, false);
             if (o->trouble)
-                heed_trouble(r);
+                handle_trouble(r);
         } else if (out_in_flight(r) > 0 && now - o->answered > (int64_t)r->config->ack_wait) {
             say(LOG_WARNING, "route %s: no acknowledgement for %llu ms: publishing again",
                 r->config->name, (unsigned long long)r->config->ack_wait);

@@ -21,6 +21,7 @@ lib_libshmring_core_la_SOURCES = \
 	lib/base/deadline.h \
 	lib/base/error.c \
 	lib/base/error.h \
+	lib/base/fetch.h \
 	lib/base/identity.c \
 	lib/base/identity.h \
 	lib/base/kept.c \
@@ -60,6 +61,7 @@ lib_libshmring_core_la_SOURCES = \
 	lib/core/layout.h \
 	lib/core/name.c \
 	lib/core/name.h \
+	lib/core/progress.h \
 	lib/core/recovery.c \
 	lib/core/recovery.h \
 	lib/core/room.c \
@@ -88,7 +90,6 @@ lib_libshmring_core_la_SOURCES = \
 	lib/spsc/hot.h \
 	lib/spsc/kind.c \
 	lib/spsc/layout.h \
-	lib/spsc/progress.h \
 	lib/spsc/quick.h \
 	lib/spsc/ready.h \
 	lib/spsc/ring.h \

@@ -182,7 +182,7 @@ static int producers_left(struct receiver *r)
 }
 
 /* Choose whether waiting ends with -EPIPE when the last producer has left. */
-static int heed_hangup(struct receiver *r, bool bits)
+static int end_waits_at_hangup(struct receiver *r, bool bits)
 {
     struct shmring_waiting how = {.spin_ns = 50000, .flags = bits ? SHMRING_WAIT_HANGUP : 0};
     return shmring_set_waiting(r->q, &how);
@@ -200,9 +200,9 @@ static int wait_for_more(struct receiver *r, struct waiting *waiting,
         rc = producers_left(r);
         if (rc != 0)
             return rc;
-        heed_hangup(r, false);
+        end_waits_at_hangup(r, false);
         rc = wait_for_event(waiting, r->q, SHMRING_READABLE, patience);
-        heed_hangup(r, true);
+        end_waits_at_hangup(r, true);
     } else if (rc == -ESTALE && r->eof && producers_left(r) == 1) {
         return 1; /* the producers have left, and the queue was removed */
     }
@@ -319,7 +319,7 @@ int receiver_open(struct receiver *r, const struct patience *patience)
         if (rc == 0)
             rc = prepare(r);
         if (rc == 0 && r->eof)
-            rc = heed_hangup(r, true);
+            rc = end_waits_at_hangup(r, true);
         if (rc < 0)
             status = failed(r->name, "cannot open", rc);
     } else {

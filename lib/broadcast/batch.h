@@ -106,7 +106,8 @@ static inline int shmr_broadcast_recv_batch(struct shmr_broadcast_consumer *c, s
     uint64_t bytes;
     int received;
 
-    /* The first one by itself: it backs off if the ring is empty, and reports a lap. */
+    /* Receive the first message alone: that call backs off if the ring is empty, and reports a lap.
+     */
     ssize_t r = shmr_broadcast_recv(c, msgs[0].iov_base, msgs[0].iov_len);
     if (r < 0)
         return (int)r;

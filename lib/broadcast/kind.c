@@ -243,24 +243,18 @@ static bool is_out_of_patience(const shmring_t *q, int64_t now)
 }
 
 /*
- * Strike off the reliable consumers that hold the producer up, if they are dead, or if the producer
- * has waited for as long as it wants to. It tests the lock of a consumer that lives at most every
- * SHMR_SWEEP_NS.
+ * Strike off the reliable consumers that hold the producer up: those that are dead, or all if the
+ * producer is impatient, because it has waited for as long as it wants to.
  */
-static void strike_off(shmring_t *q, int64_t now)
+static void strike_off(shmring_t *q, bool impatient, int64_t now)
 {
     struct shmr_broadcast_producer *p = &q->broadcast.producer;
-    const bool test = now - p->tested >= (int64_t)SHMR_SWEEP_NS;
 
-    if (!test && !is_out_of_patience(q, now))
-        return;
     for (uint32_t i = 0; i < p->rows; i++) {
         shmr_broadcast_scan(p);
         if (shmr_broadcast_may_move(p, p->wanted))
             return;
-        if (!is_out_of_patience(q, now)) {
-            if (!test)
-                return;
+        if (!impatient) {
             p->tested = now;
             if (shmr_row_is_locked(q->fd, &q->geometry, p->holder.row) != 0)
                 return;
@@ -269,20 +263,24 @@ static void strike_off(shmring_t *q, int64_t now)
     }
 }
 
+/* Strike off, if the producer has no patience left, or has not tested a lock for SHMR_SWEEP_NS. */
 static void unblock(shmring_t *q)
 {
     struct shmr_broadcast_producer *p = &q->broadcast.producer;
 
     if (!is_held_up(q))
         return;
-    const struct shmr_detail detail = shmr_detail_save();
-    const int error = errno;
     const int64_t now = shmr_wait_now(q);
     if (p->held_up_at != p->messages + 1) {
         p->held_up_at = p->messages + 1;
         p->held_up_since = now;
     }
-    strike_off(q, now);
+    const bool impatient = is_out_of_patience(q, now);
+    if (!impatient && now - p->tested < (int64_t)SHMR_SWEEP_NS)
+        return;
+    const struct shmr_detail detail = shmr_detail_save();
+    const int error = errno;
+    strike_off(q, impatient, now);
     shmr_detail_restore(&detail);
     errno = error;
 }

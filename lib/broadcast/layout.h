@@ -3,7 +3,7 @@
 #ifndef SHMR_BROADCAST_LAYOUT_H
 #define SHMR_BROADCAST_LAYOUT_H
 
-#include "core/layout.h"
+#include "core/progress.h"
 
 /* Row 0 is the producer's. The others are consumers'. */
 enum { SHMR_BROADCAST_PRODUCER_ROW = 0, SHMR_BROADCAST_FIRST_CONSUMER = 1 };
@@ -23,20 +23,11 @@ struct shmr_broadcast_place {
     _Atomic uint64_t position;
 };
 
-/* How far the producer has come. It writes two of these in turn, `position` last: as struct
- * shmr_progress of an spsc queue. */
-struct shmr_broadcast_progress {
-    _Atomic uint64_t messages; /* so far */
-    _Atomic uint64_t bytes;    /* payload so far */
-    _Atomic uint64_t position; /* behind the last record that this counts */
-    uint64_t zero;
-};
-
 /* The producer's page. */
 struct shmr_broadcast_page {
     _Atomic uint64_t horizon; /* the producer may have written all bytes before this position */
     uint64_t zero0[15];
-    struct shmr_broadcast_progress progress[2];
+    struct shmr_progress progress[2];
     /* The last key message, written in turn, `number` last: it is one more than the message's
      * number, and the place with the greater one is whole. 0: there was none. */
     struct shmr_broadcast_place key[2];
@@ -74,9 +65,6 @@ struct shmr_broadcast_row {
 
 SHMR_AT(shmr_broadcast_place, position, 8);
 static_assert(sizeof(struct shmr_broadcast_place) == 16, "shmr_broadcast_place");
-SHMR_AT(shmr_broadcast_progress, bytes, 8);
-SHMR_AT(shmr_broadcast_progress, position, 16);
-static_assert(sizeof(struct shmr_broadcast_progress) == 32, "shmr_broadcast_progress");
 SHMR_AT(shmr_broadcast_page, progress, 128);
 SHMR_AT(shmr_broadcast_page, key, 192);
 SHMR_AT(shmr_broadcast_page, full_events, 224);

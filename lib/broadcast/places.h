@@ -15,7 +15,7 @@
 
 #include "broadcast/state.h"
 
-/* The producer stores its progress at least every so many bytes, and every chunk. */
+/* The producer stores its progress when it has gone on by a chunk, or by this, if that is less. */
 #ifndef SHMR_BROADCAST_PROGRESS_BYTES /* the models have less */
 #define SHMR_BROADCAST_PROGRESS_BYTES (UINT64_C(64) << 10)
 #endif
@@ -83,36 +83,6 @@ static inline bool shmr_broadcast_in_chunk(const struct shmr_broadcast_ring *rin
     return (position & ring->mask) / shmr_broadcast_chunk(ring) == chunk;
 }
 
-/* ---- The progress ---------------------------------------------------------------------------- */
-
-static inline const struct shmr_broadcast_progress *
-shmr_broadcast_progress_whole(const struct shmr_broadcast_page *page)
-{
-    /* cast:A4, pairs with cast:R4 in shmr_broadcast_store_progress */
-    uint64_t a = atomic_load_explicit(&page->progress[0].position, memory_order_acquire);
-    uint64_t b = atomic_load_explicit(&page->progress[1].position, memory_order_acquire);
-
-    return &page->progress[(int64_t)(b - a) > 0];
-}
-
-/* Read a whole progress record of a producer that may be at work. False: it was rewritten during
- * each of SHMR_BROADCAST_TRIES attempts, and the numbers may be of two moments. */
-static inline bool shmr_broadcast_read_progress(const struct shmr_broadcast_page *page,
-                                                struct shmr_broadcast_at *at)
-{
-    for (int i = 0; i < SHMR_BROADCAST_TRIES; i++) {
-        const struct shmr_broadcast_progress *whole = shmr_broadcast_progress_whole(page);
-        at->position = atomic_load_explicit(&whole->position, memory_order_acquire); /* cast:A4 */
-        /* cast:A5, pairs with cast:R5 in shmr_broadcast_store_progress */
-        at->number = atomic_load_explicit(&whole->messages, memory_order_acquire);
-        at->bytes = atomic_load_explicit(&whole->bytes, memory_order_acquire);
-        if (shmr_broadcast_progress_whole(page) == whole &&
-            atomic_load_explicit(&whole->position, memory_order_relaxed) == at->position)
-            return true;
-    }
-    return false;
-}
-
 /* ---- The tail -------------------------------------------------------------------------------- */
 
 /*
@@ -150,6 +120,13 @@ static inline bool shmr_broadcast_horizon_fits(const struct shmr_broadcast_ring 
     return at->number == 0 || (int64_t)(at->horizon - at->position) >= SHMR_BROADCAST_SPARE;
 }
 
+static inline void shmr_broadcast_start_at(struct shmr_broadcast_at *at,
+                                           const struct shmr_progress_copy *progress)
+{
+    *at = (struct shmr_broadcast_at){
+        .position = progress->position, .number = progress->messages, .bytes = progress->bytes};
+}
+
 /*
  * The end of what was published, with the counters there. Returns 0; -EAGAIN: the producer lapped
  * each walk, and *at is an earlier place; -EBADMSG.
@@ -157,12 +134,12 @@ static inline bool shmr_broadcast_horizon_fits(const struct shmr_broadcast_ring 
 static inline int shmr_broadcast_find_tail(const struct shmr_broadcast_ring *ring,
                                            struct shmr_broadcast_at *at)
 {
-    struct shmr_broadcast_at start = {0};
+    struct shmr_progress_copy start = {0};
 
     for (int i = 0; i < SHMR_BROADCAST_TRIES; i++) {
-        if (!shmr_broadcast_read_progress(ring->page, &start))
+        if (!shmr_progress_read(ring->page->progress, &start)) /* cast:A4 */
             continue;
-        *at = start;
+        shmr_broadcast_start_at(at, &start);
         at->damage = "corrupt: the producer's position is not a multiple of 8";
         if (start.position % 8 != 0)
             return -EBADMSG;
@@ -176,7 +153,7 @@ static inline int shmr_broadcast_find_tail(const struct shmr_broadcast_ring *rin
             return good && shmr_broadcast_horizon_fits(ring, at) ? 0 : -EBADMSG;
         }
     }
-    *at = start;
+    shmr_broadcast_start_at(at, &start);
     at->horizon = shmr_broadcast_horizon(ring);
     return -EAGAIN;
 }

@@ -22,7 +22,7 @@ static inline bool shmr_broadcast_put_quick(const struct shmr_broadcast_producer
     const uint64_t record = shmring_record_size((uint32_t)len);
     if (__builtin_expect((int64_t)(p->quick_until - position - record) < 0, 0))
         return false;
-    shmr_broadcast_fetch(ring->data, ring->mask, position, record, p->fetch_ahead, true);
+    shmr_fetch(ring->data, ring->mask, position, record, p->fetch_ahead, true);
     shmr_racy_copy_in_short(shmr_broadcast_payload(ring, position), msg, len);
     return true;
 }
@@ -67,8 +67,7 @@ static inline bool shmr_broadcast_take_quick(struct shmr_broadcast_consumer *c, 
         return false;
     if (__builtin_expect(usual > SHMR_COPY_SHORT || usual > size, 0))
         return false;
-    shmr_broadcast_fetch(ring.data, ring.mask, position, end - position, SHMR_BROADCAST_READ_AHEAD,
-                         false);
+    shmr_fetch(ring.data, ring.mask, position, end - position, SHMR_READ_AHEAD, false);
     shmr_racy_copy_out_short(buf, shmr_broadcast_payload(&ring, position), usual);
     atomic_thread_fence(memory_order_acquire); /* cast:C1, pairs with cast:W1 */
     if (__builtin_expect(shmr_broadcast_horizon(&ring) != horizon ||

@@ -7,10 +7,10 @@
  * the payload, and a zero header behind it, the terminator. A message is published by its header.
  * In addition a header has SHMR_BROADCAST_KEY if its message is a key message.
  *
- * The producer goes round and asks nobody. So a consumer copies a message first, and then finds out
- * whether the producer had begun to overwrite it. For that the page has the horizon: the producer
- * may have written all bytes before it, and no byte behind it. It moves the horizon by chunks, 1/16
- * of the ring, so that the horizon is in every consumer's cache nearly always.
+ * The producer goes round and asks no consumer. So a consumer copies a message first, and then
+ * finds out whether the producer had begun to overwrite it. For that the page has the horizon: the
+ * producer may have written all bytes before it, and no byte behind it. It moves the horizon by
+ * chunks, 1/16 of the ring, so that the horizon is in every consumer's cache nearly always.
  *
  *     producer, record p..end                     consumer at q, which is message n
  *     if end + 8 > horizon:                       h = header[q]                    A1
@@ -90,15 +90,9 @@ static inline uint8_t *shmr_broadcast_payload(const struct shmr_broadcast_ring *
 
 static inline void shmr_broadcast_store_progress(struct shmr_broadcast_producer *p)
 {
-    struct shmr_broadcast_progress *mine = &p->ring.page->progress[p->turn];
-
-    p->turn ^= 1;
     p->next_progress = p->position + shmr_broadcast_progress_step(&p->ring);
-    /* cast:R5, pairs with cast:A5 in shmr_broadcast_read_progress */
-    atomic_store_explicit(&mine->messages, p->messages, memory_order_release);
-    atomic_store_explicit(&mine->bytes, p->bytes, memory_order_release);
-    /* cast:R4: this makes the record whole; pairs with cast:A4. */
-    atomic_store_explicit(&mine->position, p->position, memory_order_release);
+    shmr_progress_store(p->ring.page->progress, &p->turn, p->position, p->bytes,
+                        p->messages); /* cast:R4 */
 }
 
 /* Message `number` at the position is the first of its chunk, and is published. */
@@ -136,8 +130,8 @@ static inline bool shmr_broadcast_strike(struct shmr_broadcast_producer *p, uint
                                                    memory_order_relaxed);
 }
 
-/* Read one row. False: it has changed meanwhile, so read it again. A position that no consumer can
- * have holds nobody up: the row is struck off. */
+/* Read one row. False: it has changed meanwhile, so read it again. A row with a position that no
+ * consumer can have is struck off, so it does not hold up the producer. */
 static inline bool shmr_broadcast_scan_row(struct shmr_broadcast_producer *p, uint32_t index)
 {
     const struct shmr_broadcast_row *row = shmr_broadcast_row_at(p->table, index);
@@ -276,8 +270,8 @@ static inline void shmr_broadcast_put(const struct shmr_broadcast_producer *p, u
                                       const void *msg, size_t len)
 {
     if (len < SHMR_COPY_LONG)
-        shmr_broadcast_fetch(p->ring.data, p->ring.mask, position,
-                             shmring_record_size((uint32_t)len), p->fetch_ahead, true);
+        shmr_fetch(p->ring.data, p->ring.mask, position, shmring_record_size((uint32_t)len),
+                   p->fetch_ahead, true);
     shmr_racy_copy_in(shmr_broadcast_payload(&p->ring, position), msg, len);
 }
 
@@ -373,7 +367,8 @@ static inline int shmr_broadcast_reserve(struct shmr_broadcast_producer *p, size
     int r = shmr_broadcast_room(p, 0, len);
     if (__builtin_expect(r < 0, 0))
         return r;
-    shmr_broadcast_fetch_to_write(p, shmring_record_size((uint32_t)len));
+    shmr_fetch_some(p->ring.data, p->ring.mask, p->position, shmring_record_size((uint32_t)len),
+                    p->fetch_ahead, true);
     p->reserved = true;
     p->reservation = (uint32_t)len;
     *msg = shmr_broadcast_payload(&p->ring, p->position);
@@ -562,7 +557,7 @@ shmr_broadcast_poll_again(struct shmr_broadcast_consumer *c)
             c->empty_events++;
             atomic_store_explicit(&c->row->empty_events, c->empty_events, memory_order_relaxed);
         }
-        shmr_broadcast_fetch_second_line(c);
+        shmr_fetch_second_line(c->ring.data, c->ring.mask, c->position, c->usual);
     }
     return header;
 }
@@ -598,8 +593,9 @@ static inline ssize_t shmr_broadcast_next(struct shmr_broadcast_consumer *c, boo
     if (__builtin_expect(*header == 0 || shmr_broadcast_length(*header) > c->ring.max_message, 0))
         return shmr_broadcast_no_record(c, *header);
 
-    ssize_t len = shmr_broadcast_expected(c, (ssize_t)shmr_broadcast_length(*header));
-    shmr_broadcast_fetch_to_read(c, shmring_record_size((uint32_t)len));
+    ssize_t len = shmr_expected_length(&c->usual, (ssize_t)shmr_broadcast_length(*header));
+    shmr_fetch_some(c->ring.data, c->ring.mask, c->position, shmring_record_size((uint32_t)len),
+                    SHMR_READ_AHEAD, false);
     return len;
 }
 

@@ -84,7 +84,7 @@ static inline bool shmr_broadcast_horizon_is_sane(const struct shmr_broadcast_pr
 static inline int shmr_broadcast_resume_producer(struct shmr_broadcast_producer *p)
 {
     const struct shmr_broadcast_page *page = p->ring.page;
-    const struct shmr_broadcast_progress *last = shmr_broadcast_progress_whole(page);
+    const struct shmr_progress *last = shmr_progress_whole(page->progress);
     struct shmr_broadcast_starts starts = {.count = 0};
     struct shmr_broadcast_at key = {0};
 
@@ -218,8 +218,8 @@ static inline int shmr_broadcast_start_consumer(struct shmr_broadcast_consumer *
     struct shmr_broadcast_at at = {0};
     int r = -EAGAIN;
 
-    (void)shmr_broadcast_read_record(c->row,
-                                     c); /* nobody writes there: the caller has locked the row */
+    /* No other participant writes there, as the caller has locked the row. */
+    (void)shmr_broadcast_read_record(c->row, c);
     c->empty_events = atomic_load_explicit(&c->row->empty_events, memory_order_relaxed);
     atomic_store_explicit(&c->row->reliable, 0, memory_order_relaxed);
     for (int i = 0; r == -EAGAIN && i < SHMR_BROADCAST_JOIN_TRIES; i++) {

@@ -12,7 +12,7 @@
  *   data             after the consumer page    producer             producer
  *
  * (In an mpmc queue every participant writes to every section but the header. In a broadcast queue
- * nobody uses the consumer page.)
+ * no participant uses the consumer page.)
  *
  * Every section but the wait words starts on a page (header.page_size: 4096, or 2 MiB with huge
  * pages) and fills whole pages, so that each can have its own protection. The data section of an

@@ -3,23 +3,9 @@
 #ifndef SHMR_SPSC_LAYOUT_H
 #define SHMR_SPSC_LAYOUT_H
 
-#include "core/layout.h"
+#include "core/progress.h"
 
 enum { SHMR_ROW_PRODUCER = 0, SHMR_ROW_CONSUMER = 1, SHMR_SPSC_ROWS = 2 };
-
-/*
- * How far one side has come. Each side has two of these and writes them in turn, `position` last:
- * the record with the greater position is whole, and the other one may be half-written. So a
- * participant that is killed between any two stores leaves one position with its counters, and all
- * successors and observers read the same ones.
- */
-struct shmr_progress {
-    _Atomic uint64_t messages; /* so far */
-    _Atomic uint64_t bytes;    /* payload so far */
-    _Atomic uint64_t
-        position; /* producer: end of the last published record; consumer: of the last released */
-    uint64_t zero;
-};
 
 struct shmr_spsc_producer_page {
     struct shmr_progress progress[2];
@@ -42,9 +28,6 @@ struct shmr_spsc_consumer_page {
     uint64_t zero1[4];
 };
 
-SHMR_AT(shmr_progress, bytes, 8);
-SHMR_AT(shmr_progress, position, 16);
-static_assert(sizeof(struct shmr_progress) == 32, "shmr_progress");
 SHMR_AT(shmr_spsc_producer_page, full_events, 64);
 SHMR_AT(shmr_spsc_producer_page, high_water, 72);
 static_assert(sizeof(struct shmr_spsc_producer_page) == 128, "shmr_spsc_producer_page");

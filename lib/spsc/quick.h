@@ -25,7 +25,7 @@ static inline bool shmr_spsc_put_quick(const struct shmr_spsc_producer *p, uint8
     const uint64_t record = shmring_record_size((uint32_t)len);
     if (__builtin_expect((int64_t)(p->quick_until - position - record) < 0, 0))
         return false;
-    shmr_spsc_fetch(data, mask, position, record, p->fetch_ahead, true);
+    shmr_fetch(data, mask, position, record, p->fetch_ahead, true);
     shmr_copy_short(data + (position & mask) + 8, msg, len);
     return true;
 }
@@ -62,8 +62,7 @@ static inline bool shmr_spsc_next_quick(const struct shmr_spsc_consumer *c, cons
         return false;
     if (__builtin_expect(usual > SHMR_COPY_SHORT || usual > size, 0))
         return false;
-    shmr_spsc_fetch(data, mask, position, shmring_record_size((uint32_t)usual),
-                    SHMR_SPSC_READ_AHEAD, false);
+    shmr_fetch(data, mask, position, shmring_record_size((uint32_t)usual), SHMR_READ_AHEAD, false);
     *len = usual;
     return true;
 }

@@ -58,7 +58,7 @@
 #include <shmring/shmring.h>
 
 #include "base/cpu.h"
-#include "spsc/progress.h"
+#include "core/progress.h"
 #include "spsc/tuning.h"
 
 static inline _Atomic uint32_t *shmr_spsc_header(uint8_t *data, uint64_t mask, uint64_t position)
@@ -151,7 +151,7 @@ __attribute__((noinline)) static int shmr_spsc_find_room(struct shmr_spsc_produc
  * line. */
 __attribute__((noinline)) static void shmr_spsc_sample(struct shmr_spsc_producer *p)
 {
-    shmr_spsc_choose_ahead(p);
+    shmr_spsc_choose_ahead(p, shmr_spsc_capacity(p->mask) / SHMR_SPSC_SAMPLE_FRACTION);
     p->next_sample = p->position + shmr_spsc_capacity(p->mask) / SHMR_SPSC_SAMPLE_FRACTION;
     if (shmr_spsc_see_head(p, shmr_spsc_exact_head(p)))
         shmr_spsc_note_high_water(p, p->position - p->head);
@@ -183,7 +183,7 @@ static inline void shmr_spsc_put(const struct shmr_spsc_producer *p, uint64_t po
     const uint64_t record = shmring_record_size((uint32_t)len);
 
     if (len < SHMR_COPY_LONG)
-        shmr_spsc_fetch(p->data, p->mask, position, record, p->fetch_ahead, true);
+        shmr_fetch(p->data, p->mask, position, record, p->fetch_ahead, true);
     shmr_copy(p->data + (position & p->mask) + 8, msg, len);
 }
 
@@ -254,7 +254,8 @@ static inline int shmr_spsc_reserve(struct shmr_spsc_producer *p, size_t len, vo
     int r = shmr_spsc_room(p, 0, len);
     if (__builtin_expect(r < 0, 0))
         return r;
-    shmr_spsc_fetch_to_write(p, (uint32_t)len);
+    shmr_fetch_some(p->data, p->mask, p->position, shmring_record_size((uint32_t)len),
+                    p->fetch_ahead, true);
     p->reserved = true;
     p->reservation = (uint32_t)len;
     *msg = shmr_spsc_payload(p, p->position);
@@ -330,7 +331,7 @@ __attribute__((noinline)) static uint32_t shmr_spsc_poll_again(struct shmr_spsc_
             atomic_store_explicit(&c->page->empty_events, c->empty_events, memory_order_relaxed);
         }
         c->side.misses = shmr_missed_again(c->side.misses);
-        shmr_spsc_fetch_second_line(c);
+        shmr_fetch_second_line(c->data, c->mask, c->position, c->usual);
     }
     return header;
 }
@@ -354,8 +355,9 @@ static inline ssize_t shmr_spsc_next(struct shmr_spsc_consumer *c, bool patient)
     }
     c->side.misses = 0;
 
-    ssize_t len = shmr_spsc_expected(c, (ssize_t)(header - 1));
-    shmr_spsc_fetch_to_read(c, (uint32_t)len);
+    ssize_t len = shmr_expected_length(&c->usual, (ssize_t)(header - 1));
+    shmr_fetch_some(c->data, c->mask, c->position, shmring_record_size((uint32_t)len),
+                    SHMR_READ_AHEAD, false);
     return len;
 }
 

@@ -85,8 +85,9 @@ static int sleep_once(shmring_t *q, unsigned events, const uint32_t value[SHMR_E
 
 /*
  * Between two calls a wait sleeps, or its caller does. If it is the same time after that, the clock
- * stands still, and no sleep was long enough for shmr_wait_have_passed() to correct it: the sleeper
- * was woken, or the caller sleeps by itself (shmring_futex_arm()). Then each call rechecks.
+ * stands still, and no sleep was long enough for shmr_wait_have_passed() to correct it: another
+ * participant woke the sleeper, or the caller slept in a call of its own (shmring_futex_arm()).
+ * Then each call rechecks.
  */
 static bool is_recheck_due(shmring_t *q, int64_t now)
 {
@@ -151,7 +152,7 @@ static unsigned announce(shmring_t *q, unsigned events, uint32_t how, int64_t no
     for (int e = 0; e < SHMR_EVENTS; e++) {
         if (!(events & shmr_event_bit(e)))
             continue;
-        if (q->read_only) { /* nobody can be told: only the clock, or another's sleep, wakes it */
+        if (q->read_only) { /* it cannot announce: the clock ends its sleep */
             value[e] = atomic_load_explicit(&q->waitword[e]->word, memory_order_relaxed);
             unseen = true;
             continue;

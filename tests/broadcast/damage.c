@@ -243,7 +243,8 @@ static bool is_held_up(void)
     return false;
 }
 
-/* A row whose position no consumer can have holds nobody up; one that does not move does. */
+/* A row whose position no consumer can have does not hold up the producer. A row whose position
+ * never moves does. */
 Test(broadcast_damage, a_reliable_row_that_lies)
 {
     const struct {
@@ -268,7 +269,8 @@ Test(broadcast_damage, a_reliable_row_that_lies)
     }
 }
 
-/* A word that says reliable in a row that nobody owns is struck off as a dead consumer's. */
+/* If a row without an owner says that it is reliable, the producer strikes it off like that of a
+ * dead consumer. */
 Test(broadcast_damage, a_reliable_row_without_an_owner, .init = setup, .fini = teardown)
 {
     row_at(3)->position = 0;

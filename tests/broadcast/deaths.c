@@ -21,10 +21,9 @@ static jmp_buf death;
 static int stores_left; /* 0: lives */
 static bool mortal;
 
-/* What another participant does before such a store, in place of the death; and again so many
- * stores later. */
+/* If not NULL: what another participant does before that store, in place of the death. */
 static void (*meanwhile)(void);
-static int stores_after; /* 0: not again */
+static int stores_after; /* it does so once more before the store this many later; 0: it does not */
 static bool fired;
 
 static void before_store(void)

@@ -190,7 +190,7 @@ static void *receive_all(void *arg)
     return NULL;
 }
 
-/* Consumers that come and go meanwhile, and somebody who looks on. */
+/* Meanwhile consumers attach and leave, and an observer reads. */
 static void *come_and_go(void *unused)
 {
     const unsigned starts[] = {0, SHMRING_FROM_OLDEST, SHMRING_FROM_KEY, SHMRING_RELIABLE};

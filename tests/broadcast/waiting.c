@@ -149,7 +149,7 @@ Test(broadcast_waiting, peers)
     while (r == 0);
     cr_assert_eq(r, -ETIMEDOUT);
     shmring_close(&c);
-    cr_assert_eq(shmring_send_wait(q, buf, sizeof buf, NULL), 0, "nobody holds it up");
+    cr_assert_eq(shmring_send_wait(q, buf, sizeof buf, NULL), 0, "no consumer holds it up");
     shmring_close(&q);
 }
 
@@ -192,7 +192,7 @@ Test(broadcast_waiting, each_descriptor_becomes_readable, .timeout = 120)
         cr_assert(is_readable(fd[i], -1), "at first");
         drain_and_arm(c[i], &next[i]);
     }
-    for (int i = 0; i < WAITING; i++) /* until every producer sees that somebody waits */
+    for (int i = 0; i < WAITING; i++) /* until every producer sees that a consumer waits */
         while (is_readable(fd[i], 60))
             drain_and_arm(c[i], &next[i]);
     for (uint64_t n = 0; n < 300; n++) {
