@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -272,8 +271,7 @@ static const char *name_on_overlay(void)
 {
     static const char *const parts[] = {"/mnt/lower", "/mnt/upper", "/mnt/work", "/mnt/merged"};
 
-    if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) < 0 ||
-        mount("tmpfs", "/mnt", "tmpfs", 0, NULL) < 0)
+    if (!test_own_mounts() || mount("tmpfs", "/mnt", "tmpfs", 0, NULL) < 0)
         return NULL;
     for (int i = 0; i < 4; i++)
         child_assert(mkdir(parts[i], 0700) == 0);
@@ -338,8 +336,7 @@ static int create_in_made_up_cgroup(void *argument)
     char line[1024], where[512];
 
     (void)argument;
-    if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) < 0 ||
-        !find_line("/proc/self/mountinfo", " - cgroup2 ", line) ||
+    if (!test_own_mounts() || !find_line("/proc/self/mountinfo", " - cgroup2 ", line) ||
         sscanf(line, "%*s %*s %*s / %511s", where) != 1 ||
         mount("tmpfs", where, "tmpfs", 0, NULL) < 0)
         return CANNOT;

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -142,7 +141,7 @@ static int run_on_overlay(void *below)
     static char directory[TEST_NAME_SIZE], options[6 * TEST_NAME_SIZE], command[4 * TEST_NAME_SIZE];
 
     snprintf(directory, sizeof directory, "%.100s", name + strlen("file:"));
-    if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) < 0)
+    if (!test_own_mounts())
         return CANNOT;
     snprintf(command, sizeof command,
              "cd %s && truncate -s 32M ext4 && mkfs.ext4 -q ext4 && "

@@ -43,6 +43,10 @@ shmring_t *test_create_mpmc(const char *name, unsigned flags, uint64_t capacity,
  */
 bool test_is_root(void);
 
+/* Give this process mounts of its own, so that what it mounts nobody else sees, and it goes with
+ * the process. Only root may; returns false for others. */
+bool test_own_mounts(void);
+
 /*
  * Run BODY in a child. The child ends with BODY's result as its exit code, and is killed when the
  * test ends. BODY uses child_assert(): Criterion's assertions only work in the test's own process.
