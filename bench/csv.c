@@ -36,6 +36,9 @@ static void put_round(FILE *f, const struct results *r, const struct cell *c,
     }
     put_shares(f, round->share, c->crew.producers);
     put_shares(f, round->share + c->crew.producers, c->crew.consumers);
+    put_shares(f, round->received, mode_has_metric(c->mode, M_MISSED) ? c->crew.consumers : 0);
+    put_shares(f, round->missed, mode_has_metric(c->mode, M_MISSED) ? c->crew.consumers : 0);
+    fprintf(f, ",%g,%g", c->rate, c->speed);
     fprintf(f, ",%.1f,%.1f,%s,%d,%d", round->probe_ns[0], round->probe_ns[1],
             placement_names[round->placement], (c->transport->flags & IN_ONE_PROCESS) != 0,
             round->stuck);
@@ -57,7 +60,8 @@ int report_csv(const struct results *r, const char *path)
           f);
     for (int m = 0; m < METRICS; m++)
         fprintf(f, ",%s", metric_names[m]);
-    fputs(",producer_shares,consumer_shares,probe_before_ns,probe_after_ns,placement,in_one_"
+    fputs(",producer_shares,consumer_shares,received_million_per_s,missed_shares,rate,speed,probe_"
+          "before_ns,probe_after_ns,placement,in_one_"
           "process,stuck,cpu,kernel,"
           "compiler,library,date,options\n",
           f);

@@ -74,6 +74,11 @@ static void put_cell_name(FILE *f, const struct cell *c)
         fprintf(f, ", \"ring_messages\": %zu", c->messages);
     if (c->mode == PARTICIPANTS)
         fprintf(f, ", \"participants\": %d", cell_processes(c));
+    if (mode_is_broadcast(c->mode))
+        fprintf(f, ", \"consumers\": %d, \"subscribers\": %d, \"rate\": %g", c->crew.consumers,
+                c->crew.consumers + c->crew.idle, c->rate);
+    if (c->mode == FAN_OUT_SLOW)
+        fprintf(f, ", \"speed\": %g", c->speed);
     if (c->mode == STOPPED)
         fprintf(f, ", \"harm\": \"%s\"", harm_names[c->harm]);
 }
@@ -93,6 +98,14 @@ static void put_shares(FILE *f, struct crew crew, const double *share)
                 : i == crew.producers ? "], \"consumer_shares\": ["
                                       : ", ",
                 share[i]);
+    putc(']', f);
+}
+
+static void put_numbers(FILE *f, const char *name, const double *numbers, int n)
+{
+    fprintf(f, ", \"%s\": [", name);
+    for (int i = 0; i < n; i++)
+        fprintf(f, "%s%.6g", i > 0 ? ", " : "", numbers[i]);
     putc(']', f);
 }
 
@@ -144,6 +157,11 @@ static void put_rounds(FILE *f, const struct results *r)
             put_metrics(f, &r->cells[i], round->metric);
             if (r->cells[i].mode == MANY || r->cells[i].mode == PARTICIPANTS)
                 put_shares(f, r->cells[i].crew, round->share);
+            if (mode_has_metric(r->cells[i].mode, M_MISSED)) {
+                put_numbers(f, "received_million_per_s", round->received,
+                            r->cells[i].crew.consumers);
+                put_numbers(f, "missed_shares", round->missed, r->cells[i].crew.consumers);
+            }
             if (round->stuck)
                 fputs(", \"stuck\": true", f);
             fprintf(f, ", \"probe_ns\": [%.1f, %.1f], \"placement\": \"%s\"}", round->probe_ns[0],

@@ -50,6 +50,8 @@ noinst_LTLIBRARIES += bench/libshmring-bench.la
 bench_libshmring_bench_la_SOURCES = \
 	bench/alone.c \
 	bench/alone.h \
+	bench/broadcast.c \
+	bench/broadcast.h \
 	bench/clock.h \
 	bench/csv.c \
 	bench/histogram.c \
@@ -86,9 +88,13 @@ bench_libshmring_bench_la_SOURCES = \
 	bench/ticks.h \
 	bench/transport.c \
 	bench/transport.h \
+	bench/watch.h \
 	bench/workers.c \
 	bench/workers.h \
 	bench/transports/all.h \
+	bench/transports/broadcast_fd.c \
+	bench/transports/broadcast_shmring.c \
+	bench/transports/broadcast_slots.c \
 	bench/transports/elements.c \
 	bench/transports/elements.h \
 	bench/transports/eventfd.c \
@@ -152,13 +158,13 @@ endif
 
 if HAVE_PEER_ZMQ
 noinst_LTLIBRARIES += bench/libpeer-zmq.la
-bench_libpeer_zmq_la_SOURCES = bench/transports/zeromq.c
+bench_libpeer_zmq_la_SOURCES = bench/transports/broadcast_zeromq.c bench/transports/zeromq.c
 bench_libpeer_zmq_la_CFLAGS = $(AM_CFLAGS) $(ZMQ_CFLAGS)
 bench_libshmring_bench_la_LIBADD += bench/libpeer-zmq.la $(ZMQ_LIBS)
 endif
 
 if HAVE_PEER_NNG
-bench_libshmring_bench_la_SOURCES += bench/transports/nng.c
+bench_libshmring_bench_la_SOURCES += bench/transports/broadcast_nng.c bench/transports/nng.c
 bench_libshmring_bench_la_LIBADD += -lnng
 endif
 

@@ -3,56 +3,12 @@
 
 #include "many.h"
 
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "ticks.h"
+#include "watch.h"
 
-enum {
-    POLLS = 64, /* polls in vain before a process reads the clock and may yield */
-    CHUNK = 32, /* messages between two clock reads */
-    NUMBER_BITS = 48
-};
-
-/* How one member follows the time, and what it had done by then. */
-struct watch {
-    uint64_t warm, end;
-    enum { WARMING, COUNTING, OVER } phase;
-    uint64_t before;   /* messages, when COUNTING began */
-    uint64_t *counted; /* where the messages during COUNTING are noted when it is OVER */
-    bool yield, block;
-    bool unordered; /* messages may come out of order, and one that a dead member held twice */
-    const _Atomic uint32_t *stop; /* over when this is not 0; by the clock where NULL */
-};
-
-static void read_clock(struct watch *w, uint64_t messages)
-{
-    const uint64_t now = ticks_now();
-    if (w->stop) {
-        if (atomic_load_explicit(w->stop, memory_order_relaxed) != 0)
-            w->phase = OVER;
-        return;
-    }
-    if (w->phase == WARMING && now >= w->warm) {
-        w->phase = COUNTING;
-        w->before = messages;
-    }
-    if (w->phase == COUNTING && now >= w->end) {
-        w->phase = OVER;
-        *w->counted = messages - w->before;
-    }
-}
-
-/* Called after each poll in vain. */
-static inline void wait_a_little(struct watch *w, unsigned polls, uint64_t messages)
-{
-    if (polls % POLLS != 0 && !w->block)
-        return;
-    read_clock(w, messages);
-    if (w->yield || w->phase == OVER)
-        sched_yield();
-}
+enum { NUMBER_BITS = 48 };
 
 /* The sum of the numbers shows a lost message even if another one came twice. It is stored at once,
  * because --mode stopped reads it while the member works. */
@@ -79,12 +35,12 @@ static int produce(struct link *l, struct watch *w, struct tally *sent)
             if (n < 0)
                 return -1;
             if (n == 0)
-                wait_a_little(w, polls++, sent->messages);
+                watch_wait_a_little(w, polls++, sent->messages);
             done += n;
             for (long i = 0; i < n; i++) {
                 tally_add(sent, sent->messages);
-                if (sent->messages % CHUNK == 0)
-                    read_clock(w, sent->messages);
+                if (sent->messages % WATCH_CHUNK == 0)
+                    watch_read_clock(w, sent->messages);
             }
         }
     }
@@ -93,7 +49,7 @@ static int produce(struct link *l, struct watch *w, struct tally *sent)
 
 /* Check that the message is whole, and, if messages are in order, that it is later than the last
  * one of its producer. */
-static inline int check(struct link *l, const unsigned char *message, const struct watch *w,
+static inline int check(struct link *l, const unsigned char *message, bool unordered,
                         uint64_t next[CREW_MAX], struct tally *got)
 {
     uint64_t word;
@@ -105,7 +61,7 @@ static inline int check(struct link *l, const unsigned char *message, const stru
                          (unsigned long long)word);
     if (!link_check(l, message, word))
         return -1;
-    if (number < next[producer] && !w->unordered)
+    if (number < next[producer] && !unordered)
         return link_fail(l, "message %llu of producer %llu came after its message %llu",
                          (unsigned long long)number, (unsigned long long)producer,
                          (unsigned long long)next[producer] - 1);
@@ -115,11 +71,12 @@ static inline int check(struct link *l, const unsigned char *message, const stru
 }
 
 /* Receive until all producers have stopped and the queue stays empty. */
-static int consume(struct link *l, struct shared *s, struct watch *w, struct tally *got)
+static int consume(struct link *l, struct shared *s, struct watch *w, bool unordered,
+                   struct tally *got)
 {
     uint64_t messages = 0, next[CREW_MAX] = {0};
     unsigned polls = 0, empty_at_end = 0;
-    while (empty_at_end < POLLS) {
+    while (empty_at_end < WATCH_POLLS) {
         l->block = w->block && w->phase != OVER; /* in phase OVER no process wakes a sleeper */
         /* Read before the queue is polled, so that all messages sent before the last producer's
          * stop are found. */
@@ -130,14 +87,14 @@ static int consume(struct link *l, struct shared *s, struct watch *w, struct tal
             return -1;
         if (n == 0) {
             empty_at_end += stopped;
-            wait_a_little(w, ++polls, messages);
+            watch_wait_a_little(w, ++polls, messages);
             continue;
         }
         for (long i = 0; i < n; i++) {
-            if (check(l, l->buffer + (size_t)i * l->size, w, next, got) != 0)
+            if (check(l, l->buffer + (size_t)i * l->size, unordered, next, got) != 0)
                 return -1;
-            if (++messages % CHUNK == 0)
-                read_clock(w, messages);
+            if (++messages % WATCH_CHUNK == 0)
+                watch_read_clock(w, messages);
         }
         polls = empty_at_end = 0;
         /* Yield here, not in the middle of a call: with some queues the others wait until an
@@ -159,10 +116,11 @@ int many_run(struct link *l, struct shared *s, const struct plan *plan)
         .counted = &me->counted,
         .yield = plan->yield,
         .block = l->block,
-        .unordered = l->transport->flags & (IS_UNORDERED | IS_INEXACT) ||
-                     (plan->mode == STOPPED && harm_is_death(plan->harm)),
         .stop = plan->mode == STOPPED ? &s->stop : NULL,
     };
+    /* messages may be out of order, and one that a dead member held may come twice */
+    const bool unordered = l->transport->flags & (IS_UNORDERED | IS_INEXACT) ||
+                           (plan->mode == STOPPED && harm_is_death(plan->harm));
     int result = 0;
     if (l->member == 0)
         s->seconds = plan->seconds;
@@ -170,7 +128,7 @@ int many_run(struct link *l, struct shared *s, const struct plan *plan)
         result = produce(l, &w, &me->tally[l->member]);
         atomic_fetch_sub_explicit(&s->sending, 1, memory_order_release);
     } else if (l->member < l->crew.producers + l->crew.consumers) {
-        result = consume(l, s, &w, me->tally);
+        result = consume(l, s, &w, unordered, me->tally);
     }
     return result;
 }

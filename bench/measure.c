@@ -4,6 +4,7 @@
 #include "measure.h"
 
 #include "alone.h"
+#include "broadcast.h"
 #include "clock.h"
 #include "many.h"
 #include "ticks.h"
@@ -209,6 +210,11 @@ static int run(struct link *l, struct shared *s, const struct plan *plan)
         return many_run(l, s, plan);
     case ALONE:
         return a ? alone_run(l, s, plan) : 0;
+    case FAN_OUT:
+    case FAN_OUT_LATENCY:
+    case FAN_OUT_SLOW:
+    case FAN_OUT_SLEEP:
+        return broadcast_run(l, s, plan);
     default:
         return a ? send_at_rate(l, s, plan) : receive_at_rate(l, s, plan);
     }

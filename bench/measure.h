@@ -18,8 +18,31 @@
  *  CAPACITY      as THROUGHPUT, with rings for a given number of messages
  *  PARTICIPANTS  as MANY, one producer and one consumer, while other participants sleep
  *  STOPPED       as MANY, and one process is stopped or killed
+ *  FAN_OUT       one producer, and each of some consumers gets every message
+ *  FAN_OUT_LATENCY  the same at a rate: when does the first and the last consumer have a message?
+ *  FAN_OUT_SLOW  at a rate, and the consumer takes only so many messages a second
+ *  FAN_OUT_SLEEP  the producer alone, while subscribers sleep
  */
-enum mode { THROUGHPUT, LATENCY, ONE_WAY, MANY, ALONE, CAPACITY, PARTICIPANTS, STOPPED, MODES };
+enum mode {
+    THROUGHPUT,
+    LATENCY,
+    ONE_WAY,
+    MANY,
+    ALONE,
+    CAPACITY,
+    PARTICIPANTS,
+    STOPPED,
+    FAN_OUT,
+    FAN_OUT_LATENCY,
+    FAN_OUT_SLOW,
+    FAN_OUT_SLEEP,
+    MODES
+};
+
+static inline bool mode_is_broadcast(enum mode mode)
+{
+    return mode >= FAN_OUT;
+}
 
 /* What happens to the last producer or the last consumer. */
 enum harm { PRODUCER_STOPPED, CONSUMER_STOPPED, PRODUCER_KILLED, CONSUMER_KILLED, HARMS };
@@ -51,6 +74,7 @@ struct tally {
  * time. */
 struct member {
     _Alignas(128) uint64_t counted; /* messages in the measured time; written after it */
+    uint64_t missed;                /* FAN_OUT: likewise, that a consumer missed */
     struct tally tally[CREW_MAX];   /* all messages, by producer */
 };
 
@@ -89,8 +113,9 @@ struct shared {
 struct plan {
     enum mode mode;
     double seconds;
-    double rate; /* ONE_WAY: messages a second */
-    bool yield;  /* MANY: yield the CPU between polls while waiting */
+    double rate;  /* ONE_WAY, FAN_OUT_LATENCY, FAN_OUT_SLOW: messages a second */
+    double speed; /* FAN_OUT_SLOW: messages a second that a consumer takes at most */
+    bool yield;   /* MANY, FAN_OUT: yield the CPU between polls while waiting */
     enum harm harm;
 };
 

@@ -25,10 +25,15 @@ static const char usage[] =
     "  -s, --sizes LIST       message sizes in bytes, K and M allowed (default: 8,64,1024;\n"
     "                         8 for capacity, participants and stopped)\n"
     "  -m, --mode MODE        throughput, latency, both, mpmc, uncontended, capacity,\n"
-    "                         participants, stopped, idle or mux (default: both)\n"
+    "                         participants, stopped, idle, mux or broadcast (default: both)\n"
     "  -w, --wait HOW         spin, block or both (default: spin)\n"
-    "      --rate N           latency one way at N messages a second, not round trips\n"
+    "      --rate N           latency one way at N messages a second, not round trips;\n"
+    "                         broadcast: how fast the producer sends where it is not as fast\n"
+    "                         as it can (default: 100000, to slow consumers 1000000)\n"
     "      --configs LIST     mpmc: producers x consumers (default: 1x1,2x2,4x4,1x4,4x1)\n"
+    "      --consumers LIST   broadcast: how many (default: 1,2,4,8,16)\n"
+    "      --speeds LIST      broadcast: messages a second that a slow consumer takes\n"
+    "                         (default: 250000,500000,750000,1000000,2000000)\n"
     "      --policy HOW       mpmc, spinning: spin, yield or both (default: both)\n"
     "      --batch N          messages a call of the -batch transports (default: 32)\n"
     "      --capacity BYTES   of rings that have no given one (default: 256K)\n"
@@ -114,9 +119,19 @@ static void parse_sizes(struct options *o, char *text)
         mistake("--sizes: the list is empty");
 }
 
+/* broadcast, or one of its parts. Returns whether it is. */
+static bool parse_fan_out(struct options *o, const char *text)
+{
+    const bool all = strcmp(text, "broadcast") == 0;
+    bool any = false;
+    for (int mode = FAN_OUT; mode < MODES; mode++)
+        any |= o->fan_out[mode - FAN_OUT] = all || strcmp(text, mode_names[mode]) == 0;
+    return any;
+}
+
 static void parse_mode(struct options *o, const char *text)
 {
-    const bool both = strcmp(text, "both") == 0;
+    const bool both = strcmp(text, "both") == 0, fan_out = parse_fan_out(o, text);
     o->throughput = both || strcmp(text, mode_names[THROUGHPUT]) == 0;
     o->latency = both || strcmp(text, mode_names[LATENCY]) == 0;
     o->many = strcmp(text, mode_names[MANY]) == 0;
@@ -127,9 +142,9 @@ static void parse_mode(struct options *o, const char *text)
     o->idle = strcmp(text, "idle") == 0;
     o->mux = strcmp(text, "mux") == 0;
     if (!o->throughput && !o->latency && !o->many && !o->alone && !o->by_capacity &&
-        !o->participants && !o->stopped && !o->idle && !o->mux)
+        !o->participants && !o->stopped && !o->idle && !o->mux && !fan_out)
         mistake("--mode: '%s' is not throughput, latency, both, mpmc, uncontended, capacity, "
-                "participants, stopped, idle or mux",
+                "participants, stopped, idle, mux or broadcast",
                 text);
 #ifndef HAVE_MUX
     if (o->mux)
@@ -155,11 +170,38 @@ static void parse_configs(struct options *o, char *text)
         if (!x)
             mistake("--configs: '%s' is not PRODUCERSxCONSUMERS", word);
         *x = '\0';
-        add_config(o, (struct crew){(int)whole("--configs", word, 1, CREW_MAX / 2),
-                                    (int)whole("--configs", x + 1, 1, CREW_MAX / 2), 0});
+        add_config(o, (struct crew){(int)whole("--configs", word, 1, MANY_SIDE_MAX),
+                                    (int)whole("--configs", x + 1, 1, MANY_SIDE_MAX), 0});
     }
     if (o->n_configs == 0)
         mistake("--configs: the list is empty");
+}
+
+/* Distinct numbers from 1 to max. Returns how many. */
+static int parse_numbers(const char *option, char *text, long max, long numbers[CONFIGS_MAX])
+{
+    int n = 0;
+    for (char *save, *word = strtok_r(text, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
+        const long number = whole(option, word, 1, max);
+        bool known = false;
+        for (int i = 0; i < n; i++)
+            known = known || numbers[i] == number;
+        if (!known && n == CONFIGS_MAX)
+            mistake("%s: more than %d", option, CONFIGS_MAX);
+        if (!known)
+            numbers[n++] = number;
+    }
+    if (n == 0)
+        mistake("%s: the list is empty", option);
+    return n;
+}
+
+static void parse_consumers(struct options *o, char *text)
+{
+    long numbers[CONFIGS_MAX];
+    o->n_consumers = parse_numbers("--consumers", text, FAN_OUT_MAX, numbers);
+    for (int i = 0; i < o->n_consumers; i++)
+        o->consumers[i] = (int)numbers[i];
 }
 
 static void parse_transports(struct options *o, char *text)
@@ -239,6 +281,8 @@ static void __attribute__((noreturn)) print_version(void)
 enum {
     RATE = 256,
     CONFIGS,
+    CONSUMERS,
+    SPEEDS,
     POLICY,
     BATCH,
     RING_CAPACITY,
@@ -259,6 +303,8 @@ static const struct option long_options[] = {
     {"wait", required_argument, NULL, 'w'},
     {"rate", required_argument, NULL, RATE},
     {"configs", required_argument, NULL, CONFIGS},
+    {"consumers", required_argument, NULL, CONSUMERS},
+    {"speeds", required_argument, NULL, SPEEDS},
     {"policy", required_argument, NULL, POLICY},
     {"batch", required_argument, NULL, BATCH},
     {"capacity", required_argument, NULL, RING_CAPACITY},
@@ -286,6 +332,21 @@ static void complete_many(struct options *o)
     }
     if (!o->many_spin && !o->many_yield)
         o->many_spin = o->many_yield = true;
+}
+
+/* Likewise of --mode broadcast. */
+static void complete_fan_out(struct options *o)
+{
+    static const int consumers[] = {1, 2, 4, 8, FAN_OUT_MAX};
+    static const long speeds[] = {250000, 500000, 750000, 1000000, 2000000};
+    if (o->n_consumers == 0) {
+        memcpy(o->consumers, consumers, sizeof consumers);
+        o->n_consumers = sizeof consumers / sizeof *consumers;
+    }
+    if (o->n_speeds == 0) {
+        memcpy(o->speeds, speeds, sizeof speeds);
+        o->n_speeds = sizeof speeds / sizeof *speeds;
+    }
 }
 
 static void complete_sizes(struct options *o)
@@ -338,6 +399,12 @@ void options_parse(struct options *o, int argc, char **argv)
         case CONFIGS:
             parse_configs(o, optarg);
             break;
+        case CONSUMERS:
+            parse_consumers(o, optarg);
+            break;
+        case SPEEDS:
+            o->n_speeds = parse_numbers("--speeds", optarg, 1000000000, o->speeds);
+            break;
         case POLICY:
             either("--policy", optarg, "spin", &o->many_spin, "yield", &o->many_yield);
             break;
@@ -388,8 +455,14 @@ void options_parse(struct options *o, int argc, char **argv)
     }
     if (optind < argc)
         mistake("'%s' is not an option", argv[optind]);
-    if (o->rate > 0 && !o->latency)
+    const bool fan_out_at_rate =
+        o->fan_out[FAN_OUT_LATENCY - FAN_OUT] || o->fan_out[FAN_OUT_SLOW - FAN_OUT];
+    if (o->rate > 0 && !o->latency && !fan_out_at_rate)
         mistake("--rate is about latency, which --mode leaves out");
+    if (o->n_consumers > 0 && !o->fan_out[0] && !o->fan_out[FAN_OUT_LATENCY - FAN_OUT])
+        mistake("--consumers is about --mode broadcast");
+    if (o->n_speeds > 0 && !o->fan_out[FAN_OUT_SLOW - FAN_OUT])
+        mistake("--speeds is about --mode broadcast");
     if (!o->many && (o->n_configs > 0 || o->many_spin || o->many_yield))
         mistake("--configs and --policy are about --mode mpmc");
     if ((o->many_spin || o->many_yield) && !o->spin)
@@ -399,5 +472,6 @@ void options_parse(struct options *o, int argc, char **argv)
     if (o->mux && (o->csv || o->plots))
         mistake("--mode mux makes no file but JSON");
     complete_many(o);
+    complete_fan_out(o);
     complete_sizes(o);
 }

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "transport.h"
+#include "measure.h"
 
 enum { PATTERNS_MAX = 32, SIZES_MAX = 32, CONFIGS_MAX = 16 };
 
@@ -28,6 +28,11 @@ struct options {
     bool spin, block;
     struct crew configs[CONFIGS_MAX]; /* for mode MANY */
     int n_configs;
+    bool fan_out[MODES - FAN_OUT];
+    int consumers[CONFIGS_MAX]; /* for FAN_OUT and FAN_OUT_LATENCY */
+    int n_consumers;
+    long speeds[CONFIGS_MAX]; /* for FAN_OUT_SLOW: messages a second */
+    int n_speeds;
     bool many_spin, many_yield;
     int rounds;
     double seconds; /* of one measurement in one round */

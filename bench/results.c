@@ -7,11 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broadcast.h"
 #include "many.h"
 #include "ticks.h"
 
-const char *const mode_names[MODES] = {"throughput",  "latency",  "one-way",      "mpmc",
-                                       "uncontended", "capacity", "participants", "stopped"};
+const char *const mode_names[MODES] = {
+    "throughput",           "latency",           "one-way",        "mpmc",
+    "uncontended",          "capacity",          "participants",   "stopped",
+    "broadcast-throughput", "broadcast-latency", "broadcast-slow", "broadcast-asleep"};
 const char *const harm_names[HARMS] = {"producer stopped", "consumer stopped", "producer killed",
                                        "consumer killed"};
 const char *const wait_names[WAITS] = {"spin", "block", "yield"};
@@ -38,11 +41,20 @@ const char *const metric_names[METRICS] = {"million_messages_per_s",
                                            "others_during_million_per_s",
                                            "others_after_million_per_s",
                                            "others_kept",
-                                           "hangs"};
+                                           "hangs",
+                                           "producer_million_per_s",
+                                           "consumer_million_per_s",
+                                           "consumer_million_per_s_min",
+                                           "consumer_million_per_s_max",
+                                           "missed_share",
+                                           "missed_share_max",
+                                           "first_p50_ns",
+                                           "first_p99_ns",
+                                           "send_ns"};
 
 bool mode_is_latency(enum mode mode)
 {
-    return mode == LATENCY || mode == ONE_WAY;
+    return mode == LATENCY || mode == ONE_WAY || mode == FAN_OUT_LATENCY;
 }
 
 bool mode_is_many(enum mode mode)
@@ -60,6 +72,12 @@ enum metric mode_metric(enum mode mode)
         return M_MESSAGE_NS;
     case STOPPED:
         return M_KEPT;
+    case FAN_OUT:
+        return M_SENT;
+    case FAN_OUT_SLOW:
+        return M_MISSED;
+    case FAN_OUT_SLEEP:
+        return M_SEND_NS;
     default:
         return mode_is_latency(mode) ? M_P50 : M_MESSAGES;
     }
@@ -77,8 +95,17 @@ bool mode_has_metric(enum mode mode, enum metric m)
         return mode == ALONE;
     if (m == M_CPU)
         return mode != ALONE && mode != STOPPED;
-    return m == M_MESSAGE_NS ? mode == CAPACITY || mode == PARTICIPANTS : mode == STOPPED;
+    if (m <= M_MESSAGE_NS)
+        return mode == CAPACITY || mode == PARTICIPANTS;
+    if (m <= M_HANGS)
+        return mode == STOPPED;
+    if (m <= M_MISSED_HIGH)
+        return mode == FAN_OUT || mode == FAN_OUT_SLOW;
+    return m == M_SEND_NS ? mode == FAN_OUT_SLEEP : mode == FAN_OUT_LATENCY;
 }
+
+/* FAN_OUT_SLEEP: how many subscribers sleep. */
+static const int sleepers[] = {0, 1, 16, SUBSCRIBERS_MAX};
 
 static void *allocate(size_t n, size_t size)
 {
@@ -103,6 +130,8 @@ static bool wanted(const struct options *o, const struct transport *t)
 /* Can the transport be measured in this mode? */
 static bool suits(const struct transport *t, enum mode mode)
 {
+    if (mode_is_broadcast(mode) || t->flags & IS_BROADCAST)
+        return mode_is_broadcast(mode) && t->flags & IS_BROADCAST;
     switch (mode) {
     case THROUGHPUT:
         return !(t->flags & ONLY_ROUND_TRIP);
@@ -132,6 +161,7 @@ static struct cell *plan_cell(struct results *r, const struct transport *t, enum
     c->wait = wait;
     c->crew = crew;
     c->size = size;
+    c->rate = r->options->rate;
     c->rounds = allocate((size_t)r->options->rounds, sizeof *c->rounds);
     if (mode_is_latency(mode)) {
         c->histogram = allocate(1, sizeof *c->histogram);
@@ -140,11 +170,50 @@ static struct cell *plan_cell(struct results *r, const struct transport *t, enum
     if (!(t->flags & (wait == BLOCK ? CAN_BLOCK : CAN_SPIN))) {
         c->fate.state = SKIPPED;
         snprintf(c->fate.error, sizeof c->fate.error, "cannot %s", wait_names[wait]);
+    } else if (mode == FAN_OUT_SLEEP && !(t->flags & IS_LOSSY)) {
+        c->fate.state = SKIPPED;
+        snprintf(c->fate.error, sizeof c->fate.error, "a subscriber that sleeps holds it up");
+    } else if (mode_is_broadcast(mode) && size < FAN_OUT_SIZE_MIN) {
+        c->fate.state = SKIPPED;
+        snprintf(c->fate.error, sizeof c->fate.error, "a message has no room for its number");
     } else if (mode_is_many(mode) && size < MANY_SIZE_MIN) {
         c->fate.state = SKIPPED;
         snprintf(c->fate.error, sizeof c->fate.error, "a message has no room for its producer");
     }
     return c;
+}
+
+/* How many tables --mode broadcast makes of a part, a way to wait and a size. */
+static int fan_out_tables(const struct options *o, enum mode mode)
+{
+    return mode == FAN_OUT_SLOW    ? o->n_speeds
+           : mode == FAN_OUT_SLEEP ? (int)(sizeof sleepers / sizeof *sleepers)
+                                   : o->n_consumers;
+}
+
+/* The k-th of them: all transports beside each other. */
+static void plan_fan_out(struct results *r, enum mode mode, enum wait wait, size_t size, int k)
+{
+    const struct options *o = r->options;
+    struct crew crew = {1, 1, 0};
+    if (mode == FAN_OUT_SLEEP)
+        crew = (struct crew){1, 0, sleepers[k]};
+    else if (mode != FAN_OUT_SLOW)
+        crew.consumers = o->consumers[k];
+    /* Consumers that share a processor do not spin only: they yield. */
+    if (wait != BLOCK && (wait == YIELD) != (crew.consumers > 1))
+        return;
+    for (int i = 0; transports[i]; i++) {
+        if (!wanted(o, transports[i]) || !suits(transports[i], mode))
+            continue;
+        struct cell *c = plan_cell(r, transports[i], mode, wait, size, crew);
+        if (mode == FAN_OUT_LATENCY && c->rate == 0.0)
+            c->rate = FAN_OUT_LATENCY_RATE;
+        if (mode == FAN_OUT_SLOW && c->rate == 0.0)
+            c->rate = FAN_OUT_SLOW_RATE;
+        if (mode == FAN_OUT_SLOW)
+            c->speed = (double)o->speeds[k];
+    }
 }
 
 /* The cells of one transport in one table. */
@@ -174,10 +243,16 @@ static void plan_transport(struct results *r, const struct transport *t, enum mo
     }
 }
 
-/* One table: all transports in one mode, waiting one way, at one size. */
+/* One table, or in --mode broadcast some: all transports in one mode, waiting one way, at one
+ * size. */
 static void plan_table(struct results *r, enum mode mode, enum wait wait, int size)
 {
     const struct options *o = r->options;
+    if (mode_is_broadcast(mode)) {
+        for (int k = 0; k < fan_out_tables(o, mode); k++)
+            plan_fan_out(r, mode, wait, o->sizes[size], k);
+        return;
+    }
     for (int i = 0; transports[i]; i++) {
         const struct transport *t = transports[i];
         if (!wanted(o, t) || !suits(t, mode))
@@ -200,6 +275,12 @@ static bool waits_so(const struct options *o, enum mode mode, enum wait wait)
         return wait == SPIN;
     case STOPPED: /* more processes than CPUs */
         return wait == YIELD;
+    case FAN_OUT:
+    case FAN_OUT_LATENCY:
+        return wait == BLOCK ? o->block : o->spin;
+    case FAN_OUT_SLOW: /* what takes the time is not the waiting */
+    case FAN_OUT_SLEEP:
+        return wait == SPIN;
     default:
         return wait == SPIN ? o->spin : wait == BLOCK && o->block;
     }
@@ -214,12 +295,17 @@ void results_plan(struct results *r, const struct options *o, const struct machi
                                o->alone,
                                o->by_capacity,
                                o->participants,
-                               o->stopped};
+                               o->stopped,
+                               o->fan_out[FAN_OUT - FAN_OUT],
+                               o->fan_out[FAN_OUT_LATENCY - FAN_OUT],
+                               o->fan_out[FAN_OUT_SLOW - FAN_OUT],
+                               o->fan_out[FAN_OUT_SLEEP - FAN_OUT]};
     int n = 0;
     while (transports[n])
         n++;
     *r = (struct results){.options = o, .machine = machine};
-    r->cells = allocate((size_t)(n * o->n_sizes * (MODES + CONFIGS_MAX) * WAITS), sizeof *r->cells);
+    r->cells =
+        allocate((size_t)(n * o->n_sizes * (MODES + 4 * CONFIGS_MAX) * WAITS), sizeof *r->cells);
     for (int mode = 0; mode < MODES; mode++)
         for (int wait = 0; wait < WAITS; wait++)
             for (int size = 0;
@@ -262,6 +348,45 @@ static void add_many(struct round *to, const struct cell *c, const struct shared
                               &m[M_CONSUMER_LOW], &m[M_CONSUMER_HIGH]);
 }
 
+/* What one producer and its consumers did. */
+static void add_fan_out(struct round *to, const struct cell *c, const struct shared *s)
+{
+    const double sent = (double)s->member[0].counted, in_millions = 1 / s->seconds / 1e6;
+    const int n = c->crew.consumers;
+    double *m = to->metric;
+    m[M_SENT] = sent * in_millions;
+    if (c->mode == FAN_OUT_SLEEP) {
+        to->messages = s->member[0].counted;
+        m[M_SEND_NS] = sent > 0 ? 1e9 * s->seconds / sent : 0;
+        return;
+    }
+    for (int i = 0; i < n; i++) {
+        const struct member *member = &s->member[1 + i];
+        const uint64_t all = member->counted + member->missed;
+        const double received = (double)member->counted * in_millions;
+        const double missed = all > 0 ? (double)member->missed / (double)all : 0;
+        to->messages += member->counted;
+        to->lost += member->missed;
+        to->received[i] = received;
+        to->missed[i] = missed;
+        m[M_RECEIVED] += received / n;
+        m[M_RECEIVED_LOW] = i == 0 || received < m[M_RECEIVED_LOW] ? received : m[M_RECEIVED_LOW];
+        m[M_RECEIVED_HIGH] = received > m[M_RECEIVED_HIGH] ? received : m[M_RECEIVED_HIGH];
+        m[M_MISSED] += missed / n;
+        m[M_MISSED_HIGH] = missed > m[M_MISSED_HIGH] ? missed : m[M_MISSED_HIGH];
+    }
+}
+
+/* The quantiles of the time until the first consumer had a message; leaves those until the last one
+ * had it in the histogram. */
+static void add_arrivals(struct round *to, const struct cell *c, struct histogram *last)
+{
+    static struct histogram first; /* too large for a stack */
+    broadcast_arrivals(c->crew, &first, last);
+    to->metric[M_FIRST_P50] = ticks_to_ns(histogram_quantile(&first, 0.5));
+    to->metric[M_FIRST_P99] = ticks_to_ns(histogram_quantile(&first, 0.99));
+}
+
 static double cpus_busy(const struct cell *c, const struct shared *s)
 {
     const int n = cell_processes(c);
@@ -273,7 +398,7 @@ static double cpus_busy(const struct cell *c, const struct shared *s)
     return seconds > 0 ? used / seconds : 0;
 }
 
-void results_add(struct cell *c, const struct shared *s, int round)
+void results_add(struct cell *c, struct shared *s, int round)
 {
     static const double quantiles[] = {
         [M_P50] = 0.5, [M_P90] = 0.9, [M_P99] = 0.99, [M_P999] = 0.999};
@@ -302,6 +427,13 @@ void results_add(struct cell *c, const struct shared *s, int round)
     if (c->mode == ALONE) {
         to->metric[M_PAIR] = s->pair_ns;
         to->metric[M_EXCHANGE] = s->exchange_ns;
+        return;
+    }
+    if (c->mode == FAN_OUT_LATENCY)
+        add_arrivals(to, c, &s->histogram);
+    else if (mode_is_broadcast(c->mode)) {
+        to->seconds = s->seconds;
+        add_fan_out(to, c, s);
         return;
     }
     const struct histogram *h = &s->histogram;
@@ -372,6 +504,8 @@ const char *cell_label(const struct cell *c, char *to, size_t room)
 
 int cell_processes(const struct cell *c)
 {
+    if (mode_is_broadcast(c->mode)) /* one of them without any subscriber, for the probe */
+        return 1 + c->crew.consumers + c->crew.idle + (c->mode == FAN_OUT_SLEEP);
     return mode_is_many(c->mode) ? c->crew.producers + c->crew.consumers + c->crew.idle : 2;
 }
 
@@ -429,6 +563,13 @@ static bool is_reference(const struct cell *d, const struct cell *c)
         return d->transport == c->transport && d->crew.idle == 0;
     case STOPPED:
         return false;
+    case FAN_OUT:
+    case FAN_OUT_LATENCY:
+    case FAN_OUT_SLOW:
+    case FAN_OUT_SLEEP:
+        return strcmp(d->transport->name, "shmring-broadcast") == 0 && d->wait == c->wait &&
+               d->crew.consumers == c->crew.consumers && d->crew.idle == c->crew.idle &&
+               d->speed == c->speed;
     default:
         return strcmp(d->transport->name, "shmring") == 0;
     }

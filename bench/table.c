@@ -67,6 +67,17 @@ static double hung_rounds(const struct cell *c)
     return n;
 }
 
+/* The columns of FAN_OUT and FAN_OUT_SLOW. */
+static void print_fan_out(const struct cell *c)
+{
+    char text[32];
+    print_spread(cell_spread(c, M_SENT), 1);
+    for (enum metric m = M_RECEIVED; m <= M_RECEIVED_HIGH; m++)
+        printf(" %7s", figure(text, sizeof text, cell_spread(c, m).median));
+    printf(" %6.1f %% %6.1f %%", 100 * cell_spread(c, M_MISSED).median,
+           100 * cell_spread(c, M_MISSED_HIGH).median);
+}
+
 static void print_row(const struct results *r, const struct cell *c)
 {
     const struct cell *reference = results_reference(r, c);
@@ -104,6 +115,22 @@ static void print_row(const struct results *r, const struct cell *c)
         printf(" %7.0f", cell_spread(c, M_BYTES).median);
         print_ratio(ours, s.median);
         break;
+    case FAN_OUT:
+        print_fan_out(c);
+        print_ratio(ours, s.median);
+        break;
+    case FAN_OUT_SLOW:
+        print_fan_out(c);
+        break;
+    case FAN_OUT_SLEEP:
+        print_spread(s, 1);
+        printf(" %7s", figure(name, sizeof name, cell_spread(c, M_SENT).median));
+        print_ratio(s.median, ours);
+        break;
+    case FAN_OUT_LATENCY:
+        print_time(cell_spread(c, M_FIRST_P50).median);
+        print_time(cell_spread(c, M_FIRST_P99).median);
+        __attribute__((fallthrough));
     default:
         print_spread(s, 1e3);
         for (enum metric m = M_P90; m <= M_P999; m++)
@@ -115,7 +142,7 @@ static void print_row(const struct results *r, const struct cell *c)
     if (mode_has_metric(c->mode, M_CPU))
         printf(" %5.0f", 100 * cell_spread(c, M_CPU).median);
     printf(" %6.0f %3d/%d", probe.median, cell_count(c, NEAR), c->n_rounds);
-    if (cell_lost(c, &lost) > 0)
+    if (cell_lost(c, &lost) > 0 && !mode_has_metric(c->mode, M_MISSED))
         printf("  %.2g %% lost", 100 * lost);
     if (c->transport->flags & IS_SIGNAL)
         printf("  signal only");
@@ -138,11 +165,25 @@ static void print_head(const struct results *r, const struct cell *c)
         "One message by the participants of which two do anything, nanoseconds",
         "One of two producers or of two consumers stopped or killed; the others, million messages "
         "a "
-        "second"};
+        "second",
+        "To each of some consumers, million messages a second",
+        "Until the first and until the last consumer had a message, from the moment it was due, "
+        "microseconds",
+        "To a slow consumer, million messages a second",
+        "The producer's time for a message while subscribers sleep, nanoseconds"};
     char size[32];
-    printf("\n%s: %s, %s\n", titles[c->mode],
+    printf("\n%s: %s, %s", titles[c->mode],
            report_size(size, sizeof size, c->size > 0 ? c->size : r->options->sizes[0]),
            wait_words[c->wait]);
+    if (c->mode == FAN_OUT || c->mode == FAN_OUT_LATENCY)
+        printf(", consumers: %d", c->crew.consumers);
+    if (c->mode == FAN_OUT_SLEEP)
+        printf(", subscribers: %d", c->crew.idle);
+    if (c->mode == FAN_OUT_LATENCY)
+        printf(", %.0f a second", c->rate);
+    if (c->mode == FAN_OUT_SLOW)
+        printf(", which takes %.0f of %.0f a second", c->speed, c->rate);
+    putchar('\n');
     switch (c->mode) {
     case MANY:
         printf("%-19s %7s %7s -%7s %15s %15s %10s %5s %6s %5s\n", c->transport->name, "median",
@@ -166,6 +207,22 @@ static void print_head(const struct results *r, const struct cell *c)
         printf("%-19s %7s %7s -%7s %7s %10s %5s %6s %5s\n", "transport", "median", "min", "max",
                "MB/s", "vs shmring", "CPU", "probe", "near");
         break;
+    case FAN_OUT:
+    case FAN_OUT_SLOW:
+        printf("%-19s %7s %7s -%7s %7s %7s %7s %8s %8s", "transport", "sent", "min", "max", "got",
+               "least", "most", "missed", "most");
+        printf(c->mode == FAN_OUT ? " %10s %5s %6s %5s\n" : "%.0s %5s %6s %5s\n", "vs shmring",
+               "CPU", "probe", "near");
+        break;
+    case FAN_OUT_SLEEP:
+        printf("%-19s %7s %7s -%7s %7s %10s %5s %6s %5s\n", "transport", "median", "min", "max",
+               "M/s", "to shmring", "CPU", "probe", "near");
+        break;
+    case FAN_OUT_LATENCY:
+        printf("%-19s %7s %7s %7s %7s -%7s %7s %7s %7s %7s %10s %10s %5s %6s %5s\n", "transport",
+               "first", "p99", "last", "min", "max", "p90", "p99", "p99.9", "max", "to shmring",
+               "vs probe", "CPU", "probe", "near");
+        break;
     default:
         printf("%-19s %7s %7s -%7s %7s %7s %7s %7s %10s %10s %5s %6s %5s\n", "transport", "p50",
                "min", "max", "p90", "p99", "p99.9", "max", "vs shmring", "vs probe", "CPU", "probe",
@@ -178,8 +235,15 @@ static bool same_table(const struct cell *a, const struct cell *b)
     const bool by_transport = mode_is_many(a->mode) || a->mode == CAPACITY;
     return a->mode == b->mode && a->wait == b->wait &&
            (!by_transport || a->transport == b->transport) &&
-           (a->size == b->size || a->size == 0 || b->size == 0);
+           (a->size == b->size || a->size == 0 || b->size == 0) &&
+           (!mode_is_broadcast(a->mode) || (a->crew.consumers == b->crew.consumers &&
+                                            a->crew.idle == b->crew.idle && a->speed == b->speed));
 }
+
+#define FAN_OUT_NOTE                                                                               \
+    "sent: by the producer.\ngot: by each consumer, the average, the least and the most. missed: " \
+    "the part of all messages, likewise.\nvs shmring: the rate sent by shmring-broadcast divided " \
+    "by this one."
 
 /* The meaning of columns that only one mode has. */
 static const char *const column_notes[MODES] = {
@@ -193,7 +257,13 @@ static const char *const column_notes[MODES] = {
     [STOPPED] =
         "before, during, after: what the\nothers passed on among themselves. kept: during "
         "divided by before, median of the rounds; lowest: of all\nrounds. hung: rounds after "
-        "which a process did not end. A process that is killed is not replaced."};
+        "which a process did not end. A process that is killed is not replaced.",
+    [FAN_OUT] = FAN_OUT_NOTE,
+    [FAN_OUT_SLOW] = FAN_OUT_NOTE,
+    [FAN_OUT_LATENCY] = "first, last: p50 of the first\nand of the last consumer; the first p99 is "
+                        "the first one's, the others are the last one's.",
+    [FAN_OUT_SLEEP] = "M/s: million messages a second.\nto shmring: divided by the figure of "
+                      "shmring-broadcast."};
 
 /* Printed after the tables of modes that have notes of their own. */
 static void print_short_legend(const struct results *r, enum mode mode)
@@ -225,7 +295,8 @@ static void print_disturbance(const struct results *r)
     int rounds = 0, disturbed = 0;
     for (int i = 0; i < r->n_cells; i++) {
         const struct cell *c = &r->cells[i];
-        if (c->wait != SPIN || !mode_has_metric(c->mode, M_CPU) || mode_is_many(c->mode))
+        if (c->wait != SPIN || !mode_has_metric(c->mode, M_CPU) || mode_is_many(c->mode) ||
+            c->mode == FAN_OUT_SLEEP)
             continue;
         rounds += c->n_rounds;
         for (int k = 0; k < c->n_rounds; k++)
@@ -264,6 +335,8 @@ void report_table(const struct results *r)
         if (c->n_rounds == 0)
             continue;
         if (!head || !same_table(head, c)) {
+            if (head && head->mode != c->mode && mode_is_broadcast(head->mode))
+                print_short_legend(r, head->mode);
             print_head(r, c);
             head = c;
         }

@@ -34,6 +34,12 @@ const struct transport *const transports[] = {
     &sysv_shm_transport,
     &posix_shm_transport,
     &eventfd_transport,
+    &shmring_broadcast_transport,
+    &shmring_reliable_transport,
+    &shmring_spsc_each_transport,
+    &seqlock_slots_transport,
+    &pipe_each_transport,
+    &unix_dgram_each_transport,
 #ifdef HAVE_PEER_CK
     &ck_spsc_transport,
     &ck_mpmc_transport,
@@ -79,9 +85,11 @@ const struct transport *const transports[] = {
 #endif
 #ifdef HAVE_PEER_ZMQ
     &zeromq_transport,
+    &zeromq_pub_transport,
 #endif
 #ifdef HAVE_PEER_NNG
     &nng_transport,
+    &nng_pub_transport,
 #endif
     NULL,
 };
@@ -116,10 +124,10 @@ const struct absent absent_transports[] = {
     {"qb-ring, qb-ipc", "libqb-dev"},
 #endif
 #ifndef HAVE_PEER_ZMQ
-    {"zeromq", "libzmq3-dev"},
+    {"zeromq, zeromq-pub", "libzmq3-dev"},
 #endif
 #ifndef HAVE_PEER_NNG
-    {"nng", "libnng-dev"},
+    {"nng, nng-pub", "libnng-dev"},
 #endif
     {NULL, NULL},
 };

@@ -35,7 +35,7 @@ extern "C" {
 enum side { SIDE_A = 0, SIDE_B = 1 }; /* A sends first, or only A sends */
 
 /* The processes of a measurement: a pair, or many on one queue. Idle members attach, and sleep. */
-enum { CREW_MAX = 64 };
+enum { CREW_MAX = 72, MANY_SIDE_MAX = 32, SUBSCRIBERS_MAX = 64, FAN_OUT_MAX = 16 };
 struct crew {
     int producers, consumers, idle;
 };
@@ -53,7 +53,8 @@ enum {
     IN_ONE_PROCESS = 0x200, /* cannot be in shared memory: its ends are threads of one process */
     IS_LOCK_FREE = 0x400,   /* a process that stops, at any instruction, does not stop the others */
     IS_UNORDERED = 0x800,   /* among many, a message may come after a later one of its producer */
-    IS_INEXACT = 0x1000     /* among many, a message may come twice and another one never */
+    IS_INEXACT = 0x1000,    /* among many, a message may come twice and another one never */
+    IS_BROADCAST = 0x2000   /* one producer, and each consumer gets every message */
 };
 
 enum { BATCH_MAX = 256 }; /* messages a call */
@@ -76,6 +77,7 @@ struct link {
     void *state;
     /* set after the fork */
     int member;     /* of the crew, producers first */
+    int subscriber; /* IS_BROADCAST: 0, 1, … of the consumers and idle members; else -1 */
     enum side side; /* its end, or the CPU it is pinned to: every second member's */
     int in, out;    /* end[side], for transports made of descriptors */
     uint64_t lost;
@@ -110,6 +112,13 @@ struct transport {
      */
     long (*try_send)(struct link *l, void *messages, long n);
     long (*try_recv)(struct link *l, void *messages, long n);
+    /*
+     * IS_BROADCAST: these have try_send and try_recv only, for one message of one producer. When
+     * try_send returns 0, some subscribers may have the message already: the caller sends the same
+     * one again. The number of messages that this subscriber has missed, as the transport says; 0,
+     * or -1 after link_fail(). NULL where a transport does not know.
+     */
+    int (*missed)(struct link *l, uint64_t *missed);
     void (*close)(struct link *l);
 };
 

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "broadcast.h"
 #include "clock.h"
 #include "many.h"
 #include "stopped.h"
@@ -90,15 +91,27 @@ struct job {
     const struct options *options;
 };
 
+/* In FAN_OUT_SLEEP the second member is only there for the probe. */
+static int subscriber_of(int member, enum mode mode, struct crew crew)
+{
+    if (!mode_is_broadcast(mode))
+        return -1;
+    return member - crew.producers - (mode == FAN_OUT_SLEEP);
+}
+
 /* The work of one member, in a process or a thread of its own. Returns 0 or -1. */
 static int take_part(struct link *l, int member, const struct job *job)
 {
     struct fate *fate = &job->shared->fate[member];
     l->member = member;
-    l->side = (enum side)(member % 2);
+    l->subscriber = subscriber_of(member, job->plan->mode, l->crew);
+    /* The consumers of a broadcast share a CPU, so that the producer has its own. */
+    l->side = (enum side)(mode_is_broadcast(job->plan->mode) ? member > 0 : member % 2);
     l->in = l->end[l->side].in;
     l->out = l->end[l->side].out;
-    if (pin(l, job->options) == 0 && (!l->transport->attach || l->transport->attach(l) == 0) &&
+    const bool attaches = l->transport->attach && (member == 0 || l->subscriber >= 0 ||
+                                                   !mode_is_broadcast(job->plan->mode));
+    if (pin(l, job->options) == 0 && (!attaches || l->transport->attach(l) == 0) &&
         measure(l, job->shared, job->plan) == 0) {
         fate->state = DONE;
         return 0;
@@ -304,7 +317,8 @@ int workers_run(struct cell *c, struct shared *s, const struct options *o)
     const size_t room = (c->size * (size_t)batch + sizeof(long) + 63) / 64 * 64;
     const struct plan plan = {.mode = c->mode,
                               .seconds = o->seconds,
-                              .rate = o->rate,
+                              .rate = c->rate,
+                              .speed = c->speed,
                               .yield = c->wait == YIELD,
                               .harm = c->harm};
     const struct job job = {s, &plan, o};
@@ -321,7 +335,7 @@ int workers_run(struct cell *c, struct shared *s, const struct options *o)
         .end = {{-1, -1}, {-1, -1}},
     };
     int interrupted = 0;
-    if (!l.buffer || reset(s, n, c->crew) != 0) {
+    if (!l.buffer || reset(s, n, c->crew) != 0 || broadcast_prepare(&plan, c->crew) != 0) {
         c->fate = (struct fate){.state = FAILED, .error = "not enough memory"};
         free(l.buffer);
         return 0;

@@ -403,6 +403,51 @@ sub stopped {
     return @figures;
 }
 
+# A part of --mode broadcast: a metric over the values of a field.
+sub broadcast_curves {
+    my ($data, $all, %f) = @_;
+    my @figures;
+    for my $size (Rounds::values_of($all, 'size')) {
+        for my $block (0, 1) {
+            my $rounds = [grep { ($_->{wait} eq 'block') == $block } @{Rounds::where($all, size => $size)}];
+            push @figures, by_placement(
+                $data, $rounds,
+                sub {
+                    curves(
+                        $data, $_[0], %f,
+                        title  => "$f{title}, " . size_words($size) . ($block ? ', blocking' : ''),
+                        places => [Rounds::values_of($all, $f{field})],
+                        at     => sub { $_[0]{$f{field}} }
+                    );
+                }
+            );
+        }
+    }
+    return @figures;
+}
+
+sub broadcast {
+    my ($data, $mode) = @_;
+    my @to_all = (field => 'consumers', across => 'consumers');
+    my $rate   = 'million messages a second';
+    my ($throughput, $latency) = map { $mode->("broadcast-$_") } qw(throughput latency);
+    return (
+        broadcast_curves($data, $throughput, @to_all, metric => 'producer_million_per_s', higher => 1,
+            title => 'Sent by the producer', unit => $rate),
+        broadcast_curves($data, $throughput, @to_all, metric => 'consumer_million_per_s', higher => 1,
+            title => 'Received by each consumer', unit => $rate),
+        broadcast_curves($data, $latency, @to_all, metric => 'first_p50_ns',
+            title => 'Until the first consumer has a message', unit => 'nanoseconds, median'),
+        broadcast_curves($data, $latency, @to_all, metric => 'p50_ns',
+            title => 'Until the last consumer has a message', unit => 'nanoseconds, median'),
+        broadcast_curves($data, $mode->('broadcast-slow'), metric => 'missed_share', field => 'speed',
+            title => 'Missed by a slow consumer', unit => 'part of what was sent',
+            across => 'messages a second that it takes', label => \&Chart::short),
+        broadcast_curves($data, $mode->('broadcast-asleep'), metric => 'send_ns', field => 'subscribers',
+            title => 'A send while subscribers sleep', unit => 'nanoseconds', across => 'subscribers')
+    );
+}
+
 # The rows of the summary: what, shmring's figure, and in each placement the best peer.
 sub summary {
     my ($data) = @_;
@@ -500,6 +545,13 @@ sub sections {
             scaling(
                 $data, $mode->('capacity'), 'ring_messages', 'Capacity', 'messages a ring holds'
             )
+        ],
+        [
+            'Broadcast',
+            'One producer, and each consumer gets every message. The producer has one processor, all '
+              . 'consumers share the other one. A consumer that is too slow misses messages, or holds '
+              . 'the producer up: shmring-reliable, and those with a queue for each consumer.',
+            broadcast($data, $mode)
         ],
         [
             'One is stopped or killed',

@@ -31,6 +31,12 @@ extern const struct transport sysv_msg_transport;
 extern const struct transport sysv_shm_transport;
 extern const struct transport posix_shm_transport;
 extern const struct transport eventfd_transport;
+extern const struct transport shmring_broadcast_transport;
+extern const struct transport shmring_reliable_transport;
+extern const struct transport shmring_spsc_each_transport;
+extern const struct transport seqlock_slots_transport;
+extern const struct transport pipe_each_transport;
+extern const struct transport unix_dgram_each_transport;
 
 /* peers, each if configure has found it */
 extern const struct transport ck_spsc_transport;
@@ -59,7 +65,9 @@ extern const struct transport moodycamel_cq_batch_transport;
 extern const struct transport qb_ipc_transport;
 extern const struct transport qb_ring_transport;
 extern const struct transport zeromq_transport;
+extern const struct transport zeromq_pub_transport;
 extern const struct transport nng_transport;
+extern const struct transport nng_pub_transport;
 
 #ifdef __cplusplus
 }

@@ -145,5 +145,6 @@ const struct transport boost_mq_transport = {
     .recv = recv_messages,
     .try_send = try_send_one,
     .try_recv = try_recv_one,
+    .missed = nullptr,
     .close = close_queues,
 };

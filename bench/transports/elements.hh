@@ -171,6 +171,7 @@ elements_transport(const char *name, const char *what, unsigned flags,
             batch ? calls::recv_batch : calls::recv,
             calls::try_send,
             calls::try_recv,
+            nullptr,
             elements_close};
 }
 

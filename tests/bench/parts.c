@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench/broadcast.h"
 #include "bench/many.h"
 #include "bench/report.h"
 #include "bench/stopped.h"
@@ -443,6 +444,70 @@ Test(bench_parts, many_notices_a_wrong_order)
     cr_assert_str_eq(l.error, "message 0 of producer 0 came after its message 0");
     cr_assert_eq(consume_words(&l, (uint64_t[]){UINT64_C(1) << 48}, 1), -1);
     cr_assert(strstr(l.error, "no producer sent"), "%s", l.error);
+}
+
+/* A broadcast consumer's transport that gives these numbers, and says that it missed `told`. */
+static struct script {
+    const uint64_t *numbers;
+    int left;
+    uint64_t told;
+    bool torn; /* the last message has another content */
+} script;
+
+static long recv_script(struct link *l, void *message, long n)
+{
+    (void)n;
+    if (script.left == 0)
+        return 0;
+    payload_fill(message, l->size, *script.numbers++);
+    if (--script.left == 0 && script.torn)
+        ((unsigned char *)message)[l->size - 1] ^= 1;
+    return 1;
+}
+
+static int missed_script(struct link *l, uint64_t *messages)
+{
+    (void)l;
+    *messages = script.told;
+    return 0;
+}
+
+/* What the consumer of `total` messages reports. */
+static int broadcast_consume(struct link *l, unsigned flags, uint64_t total, struct script s)
+{
+    static uint64_t buffer[2];
+    const struct transport t = {.flags = flags, .try_recv = recv_script, .missed = missed_script};
+    struct shared *shared = workers_map();
+    const struct plan plan = {.mode = FAN_OUT};
+    script = s;
+    *l = (struct link){.transport = &t,
+                       .size = sizeof buffer,
+                       .crew = {1, 1, 0},
+                       .batch = 1,
+                       .buffer = (unsigned char *)buffer,
+                       .member = 1};
+    atomic_store(&shared->total, total);
+    return broadcast_run(l, shared, &plan);
+}
+
+Test(bench_parts, broadcast_counts_what_a_consumer_missed, .init = ticks_init)
+{
+    static const uint64_t all[] = {0, 1, 2, 3}, gap[] = {0, 3}, twice[] = {0, 1, 1};
+    struct link l;
+    cr_assert_eq(broadcast_consume(&l, 0, 4, (struct script){all, 4, 0, false}), 0, "%s", l.error);
+    cr_assert_eq(broadcast_consume(&l, 0, 4, (struct script){gap, 2, 2, false}), -1);
+    cr_assert_str_eq(l.error, "message 3 came, and 1 did not");
+    cr_assert_eq(broadcast_consume(&l, 0, 4, (struct script){twice, 3, 0, false}), -1);
+    cr_assert_str_eq(l.error, "message 1 came after message 1");
+    cr_assert_eq(broadcast_consume(&l, 0, 4, (struct script){all, 4, 0, true}), -1);
+    cr_assert(strstr(l.error, "message 3 came with other content"), "%s", l.error);
+    cr_assert_eq(broadcast_consume(&l, IS_LOSSY, 4, (struct script){gap, 2, 2, false}), 0, "%s",
+                 l.error);
+    cr_assert_eq(broadcast_consume(&l, IS_LOSSY, 4, (struct script){gap, 2, 1, false}), -1);
+    cr_assert_str_eq(l.error, "of 4 messages came 2, 2 are missing; the transport says 1");
+    /* The last messages never come: the consumer has waited for them. */
+    cr_assert_eq(broadcast_consume(&l, IS_LOSSY, 6, (struct script){gap, 2, 4, false}), 0, "%s",
+                 l.error);
 }
 
 /* The parent's part of --mode stopped, with a process that does not end. */

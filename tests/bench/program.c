@@ -124,7 +124,7 @@ Test(bench, every_transport_is_measured)
         if (strncmp(line, "not built in:", 13) == 0)
             continue;
         cr_assert_eq(sscanf(line, "%63s %63s", name, group), 2);
-        if (strcmp(group, "peers") == 0) /* another test has the peers */
+        if (strcmp(group, "peers") == 0 || strstr(line, "broadcast: ")) /* other tests have these */
             continue;
         snprintf(arguments, sizeof arguments,
                  ONCE "--transports %s --wait both --sizes 8,4K --json %%s/json", name);
@@ -150,7 +150,8 @@ Test(bench, peers_pass_what_was_sent)
     int n = 0;
     for (char *line = strtok_r(list, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
         char name[64], group[64], arguments[256];
-        if (sscanf(line, "%63s %63s", name, group) != 2 || strcmp(group, "peers") != 0)
+        if (sscanf(line, "%63s %63s", name, group) != 2 || strcmp(group, "peers") != 0 ||
+            strstr(line, "broadcast: "))
             continue;
         n++;
         snprintf(arguments, sizeof arguments,
@@ -299,6 +300,48 @@ Test(bench, participants_that_do_nothing)
     cr_assert_eq(count(csv, ",1,1,64,0,,"), 1, "%s", csv);
     free(json);
     free(csv);
+}
+
+/* All parts, with all transports: the program checks each message, and that each consumer has got
+ * or missed as many as were sent. */
+Test(bench, broadcast_to_consumers)
+{
+    char *json = json_of(ONCE "--mode broadcast -t broadcast,peers -w both -s 8,65 --consumers 1,3 "
+                              "--speeds 50000 --rate 100000 --json %s/json --csv %s/csv");
+    char *said = out(), *csv = contents(path_in_dir("csv"));
+    static const char *const names[] = {"shmring-broadcast", "shmring-reliable",
+                                        "shmring-spsc-each", "seqlock-slots",
+                                        "pipe-each",         "unix-dgram-each"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char rounds[80];
+        snprintf(rounds, sizeof rounds, "\n%s,broadcast-throughput,", names[i]);
+        const int ways = strcmp(names[i], "seqlock-slots") == 0 ? 1 : 2;
+        cr_assert_eq(count(csv, rounds), 2 * 2 * ways, "%s:\n%s", rounds, csv);
+        snprintf(rounds, sizeof rounds, "\n%s,broadcast-latency,", names[i]);
+        cr_assert_eq(count(csv, rounds), 2 * 2 * ways, "%s:\n%s", rounds, csv);
+        snprintf(rounds, sizeof rounds, "\n%s,broadcast-slow,", names[i]);
+        cr_assert_eq(count(csv, rounds), 2, "%s:\n%s", rounds, csv);
+    }
+    cr_assert_eq(count(csv, "\nshmring-broadcast,broadcast-asleep,spin,8,"), 4, "%s", csv);
+    cr_assert_eq(count(json, "\"subscribers\": 64, "), 2 * count(csv, ",1,0,66,0,"), "%s", json);
+    cr_assert_geq(count(json, "\"send_ns\": "), 2 * 2 * 2 * 4, "rounds and medians");
+    cr_assert_gt(count(json, "\"missed_shares\": ["), 0);
+    cr_assert_gt(count(json, "\"first_p50_ns\": "), 0);
+    cr_assert(strstr(said, "consumers: 3"), "%s", said);
+    cr_assert(strstr(said, "which takes 50000 of 100000 a second"), "%s", said);
+    cr_assert(strstr(said, "skipped: shmring-reliable, broadcast-asleep"), "%s", said);
+    free(json);
+    free(said);
+    free(csv);
+}
+
+Test(bench, broadcast_skips_messages_too_short_for_a_number)
+{
+    succeed(ONCE "--mode broadcast-throughput -s 7 -t shmring-broadcast --consumers 1");
+    char *said = out();
+    cr_assert(strstr(said, "skipped: shmring-broadcast, broadcast-throughput, spin, 7 B: "), "%s",
+              said);
+    free(said);
 }
 
 Test(bench, one_is_stopped_or_killed_and_the_others_go_on)
@@ -554,6 +597,19 @@ Test(bench, wrong_command_lines)
                                         "--mode mpmc -t pipe",
                                         "--mode capacity -t pipe",
                                         "--mode participants -t shmring",
+                                        "--consumers 2",
+                                        "--speeds 1000",
+                                        "--mode broadcast --consumers 0",
+                                        "--mode broadcast --consumers 17",
+                                        "--mode broadcast --consumers ''",
+                                        "--mode broadcast --consumers 1,x",
+                                        "--mode broadcast --speeds 0",
+                                        "--mode broadcast-asleep --consumers 1",
+                                        "--mode broadcast-latency --speeds 1000",
+                                        "--mode broadcast-throughput --rate 10",
+                                        "--mode broadcast --policy spin",
+                                        "--mode broadcast -t shmring",
+                                        "--mode throughput -t shmring-broadcast",
                                         "--mode stopped -t shmring",
                                         "--mode uncontended -t pipe",
                                         "--rounds 0",

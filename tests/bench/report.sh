@@ -32,6 +32,7 @@ measure uncontended -m uncontended -t shmring,shmring-mpmc -s 8,64
 measure capacity -m capacity -t shmring
 measure participants -m participants -t shmring-mpmc
 measure stopped -m stopped -t shmring-mpmc
+measure broadcast -m broadcast -t shmring-broadcast,shmring-spsc-each -s 8 --consumers 1,2 --speeds 250000,2000000
 
 # Whatever this machine did meanwhile, pretend that all processors were equally near and that every process
 # had a time slice: otherwise the charts differ.
@@ -40,7 +41,7 @@ sed -i 's/"probe_ns": \[[^]]*\]/"probe_ns": [100.0, 100.0]/' "$dir"/*.json
 "$report" -o "$dir/report" "$dir"/*.json >"$dir/out" 2>&1 || fail "no report: $(cat "$dir/out")"
 [ ! -s "$dir/out" ] || fail "it said: $(cat "$dir/out")"
 
-for name in pairs block mpmc uncontended capacity participants stopped; do
+for name in pairs block mpmc uncontended capacity participants stopped broadcast; do
     cmp "$dir/$name.json" "$dir/report/$name.json"
     grep -q "<a href=\"$name.json\">" "$dir/report/index.html" || fail "no link to $name.json"
 done
@@ -64,12 +65,13 @@ perl -0777 -ne '
     print "$n\n";
 ' "$dir/report/index.html" | sed 's/^<!DOCTYPE html>//' >"$dir/charts"
 # throughput: spinning, batch, blocking; latency: 2 sizes x 2; mpmc: 2 policies, and their 4 processes;
-# CPU: 2 sizes x 2; one process: 2 sizes; participants; capacity; 4 x stopped
-[ "$(cat "$dir/charts")" = 23 ] || fail "$(cat "$dir/charts") charts, not 23"
+# CPU: 2 sizes x 2; one process: 2 sizes; participants; capacity; 4 x stopped;
+# broadcast: sent, received, first, last, missed, asleep
+[ "$(cat "$dir/charts")" = 29 ] || fail "$(cat "$dir/charts") charts, not 29"
 
 for words in 'Throughput by size' Latency 'Many producers and consumers' \
     'More processes than processors' 'CPU cost' 'One process alone' 'number of participants' 'the capacity' \
-    'One is stopped or killed' 'Raw data'; do
+    Broadcast 'One is stopped or killed' 'Raw data'; do
     grep -q "<h2>.*$words" "$dir/report/index.html" || fail "no $words in the page"
     grep -q "^## .*$words" "$dir/report/report.md" || fail "no $words in report.md"
 done
