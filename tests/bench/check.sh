@@ -77,6 +77,8 @@ goals "$spsc =none 3 - - 0.1"
 expect 77 'skipped.*: spsc' worse.json
 goals 'flat mode=capacity,ring_messages<=20 message_ns shmring first@ring_messages 0.9 - - 0.01'
 expect 0 '0.91 of 0.9  *(ring_messages 10; worst 20): reached' worse.json
+goals 'flat mode=capacity,ring_messages>=20 message_ns shmring first@ring_messages 0.9 - - 0.01'
+expect 0 '0.92 of 0.9  *(ring_messages 20; worst 30): reached' better.json
 goals 'flat mode=capacity message_ns shmring first@ring_messages 0.9 - - 0.01'
 expect 1 '0.83 of 0.9  *(ring_messages 10; worst 30): MISSED' worse.json
 goals 'none mode=latency p50_ns shmring best 1 - - 0.1'
