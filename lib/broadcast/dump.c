@@ -39,7 +39,7 @@ int shmr_broadcast_dump(const struct shmr_dump *d)
                                              .max_message = d->q->geometry.max_message};
     const uint64_t capacity = shmr_broadcast_capacity(&ring);
     struct shmr_broadcast_at at;
-    int r = shmr_broadcast_find_oldest(&ring, false, &at);
+    int r = shmr_broadcast_find_oldest(&ring, 0, &at);
 
     /* `passed` bounds the loop also while the producer goes on. */
     for (uint64_t passed = 0; r == 0 && passed < DUMP_RINGS * capacity;) {
@@ -52,7 +52,7 @@ int shmr_broadcast_dump(const struct shmr_dump *d)
         const uint64_t horizon = shmr_broadcast_horizon(&ring);
         if (!shmr_broadcast_is_before(&ring, at.position, horizon)) { /* lapped */
             const uint64_t from = at.position;
-            r = shmr_broadcast_find_oldest(&ring, true, &at);
+            r = shmr_broadcast_find_oldest(&ring, shmr_broadcast_chunk(&ring), &at);
             passed += capacity / SHMR_BROADCAST_CHUNKS;
             if (r == 0 && (int64_t)(at.position - from) <= 0)
                 return corrupt("corrupt: the marks have gone back");

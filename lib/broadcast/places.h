@@ -161,61 +161,60 @@ static inline int shmr_broadcast_find_tail(const struct shmr_broadcast_ring *rin
 /* ---- The oldest message ---------------------------------------------------------------------- */
 
 /*
- * Read the marks. With that horizon, *oldest is the place of the oldest message that they name and
- * that is whole, *next that of the one after it. Returns how many of the two there are.
+ * Read the marks. With that horizon, *at is the oldest place that a mark names and that is whole,
+ * and `lead` bytes ahead of where the producer overwrites next; or, if no place is so far ahead,
+ * the newest. False: no mark names a place that is whole.
  */
-static inline int shmr_broadcast_read_marks(const struct shmr_broadcast_ring *ring,
-                                            uint64_t horizon, struct shmr_broadcast_at *oldest,
-                                            struct shmr_broadcast_at *next)
+static inline bool shmr_broadcast_read_marks(const struct shmr_broadcast_ring *ring,
+                                             uint64_t horizon, uint64_t lead,
+                                             struct shmr_broadcast_at *at)
 {
-    int found = 0;
+    const uint64_t start = horizon - shmr_broadcast_capacity(ring);
+    uint64_t best = 0;
+    bool found = false;
 
+    *at = (struct shmr_broadcast_at){0};
     for (uint64_t chunk = 0; chunk < SHMR_BROADCAST_CHUNKS; chunk++) {
         const struct shmr_broadcast_place *mark = &ring->page->mark[chunk];
-        struct shmr_broadcast_at at = {0};
         /* cast:A2, pairs with cast:R2 in shmr_broadcast_store_mark */
-        at.position = atomic_load_explicit(&mark->position, memory_order_acquire);
-        at.number = atomic_load_explicit(&mark->number, memory_order_relaxed);
-        if (at.position % 8 != 0 || !shmr_broadcast_in_chunk(ring, at.position, chunk) ||
-            !shmr_broadcast_is_before(ring, at.position, horizon))
+        const uint64_t position = atomic_load_explicit(&mark->position, memory_order_acquire);
+        const uint64_t number = atomic_load_explicit(&mark->number, memory_order_relaxed);
+        const uint64_t ahead = position - start;
+        if (position % 8 != 0 || !shmr_broadcast_in_chunk(ring, position, chunk) ||
+            !shmr_broadcast_is_before(ring, position, horizon))
             continue;
-        if (found == 0 || (int64_t)(at.position - oldest->position) < 0) {
-            *next = *oldest;
-            *oldest = at;
-        } else if (found == 1 || (int64_t)(at.position - next->position) < 0) {
-            *next = at;
-        } else {
+        if (found && (best < lead ? ahead < best : ahead < lead || ahead > best))
             continue;
-        }
-        found += found < 2;
+        at->position = position;
+        at->number = number;
+        best = ahead;
+        found = true;
     }
     return found;
 }
 
 /*
- * The oldest message that a mark names and that is whole. ahead: rather the next one, so that the
- * producer is a chunk away. Returns 0, -EAGAIN (the producer went on too far during each attempt)
- * or -EBADMSG.
+ * The oldest message that a mark names and that is whole. lead: that many bytes ahead of where the
+ * producer overwrites next, or else the newest. Returns 0, -EAGAIN (the producer went on too far
+ * during each attempt) or -EBADMSG.
  */
-static inline int shmr_broadcast_find_oldest(const struct shmr_broadcast_ring *ring, bool ahead,
+static inline int shmr_broadcast_find_oldest(const struct shmr_broadcast_ring *ring, uint64_t lead,
                                              struct shmr_broadcast_at *at)
 {
     for (int i = 0; i < SHMR_BROADCAST_TRIES; i++) {
-        struct shmr_broadcast_at oldest = {0}, next = {0};
         /* cast:A7, pairs with cast:R7 in shmr_broadcast_move_horizon: the marks before it are
          * there. */
         const uint64_t horizon = atomic_load_explicit(&ring->page->horizon, memory_order_acquire);
-        const int found = shmr_broadcast_read_marks(ring, horizon, &oldest, &next);
-        *at = ahead && found > 1 ? next : oldest;
+        const bool found = shmr_broadcast_read_marks(ring, horizon, lead, at);
         /* If the number is one that was stored for a later position (cast:R2), then this horizon
          * is past the place. */
         atomic_thread_fence(memory_order_acquire); /* cast:C1 */
         at->horizon = shmr_broadcast_horizon(ring);
-        if (found == 0 && at->horizon == horizon) {
+        if (!found && at->horizon == horizon) {
             at->damage = "corrupt: no mark names a message that is whole";
             return -EBADMSG;
         }
-        if (found > 0 && shmr_broadcast_is_before(ring, at->position, at->horizon)) {
+        if (found && shmr_broadcast_is_before(ring, at->position, at->horizon)) {
             at->damage = "corrupt: the horizon is not at the end of a chunk";
             if (at->horizon % shmr_broadcast_chunk(ring) != 0)
                 return -EBADMSG;

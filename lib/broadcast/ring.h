@@ -508,12 +508,13 @@ static inline void shmr_broadcast_keep_promise(const struct shmr_broadcast_consu
     }
 }
 
-/* The producer has lapped the consumer: go on with the second oldest mark. -EOVERFLOW, or -EAGAIN:
- * the producer is too fast at the moment; or -EBADMSG. */
+/* The producer has lapped the consumer: go on with a mark ahead of it. -EOVERFLOW, or -EAGAIN: the
+ * producer is too fast at the moment; or -EBADMSG. */
 __attribute__((noinline)) static int shmr_broadcast_lapped(struct shmr_broadcast_consumer *c)
 {
     struct shmr_broadcast_at at;
-    int r = shmr_broadcast_find_oldest(&c->ring, true, &at);
+    const uint64_t lead = shmr_broadcast_lead(c);
+    int r = shmr_broadcast_find_oldest(&c->ring, lead, &at);
 
     if (r < 0) {
         c->side.damage = at.damage;
@@ -528,6 +529,8 @@ __attribute__((noinline)) static int shmr_broadcast_lapped(struct shmr_broadcast
     c->position = at.position;
     c->number = at.number;
     c->horizon = at.horizon;
+    c->lead = lead;
+    c->went_on = at.position;
     c->side.misses = 0;
     shmr_broadcast_miss(c, missed);
     return -EOVERFLOW;
@@ -573,6 +576,7 @@ __attribute__((noinline)) static int shmr_broadcast_no_record(struct shmr_broadc
         return shmr_broadcast_unless_lapped(c, r);
     if (header == 0) {
         c->side.misses = shmr_missed_again(c->side.misses);
+        c->lead = 0;
         return -EAGAIN;
     }
     c->side.damage = "corrupt: the next record's header is longer than max_message";

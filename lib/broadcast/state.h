@@ -81,6 +81,8 @@ struct shmr_broadcast_consumer {
     struct shmr_side side;
     uint64_t missed_here; /* by this handle */
     uint64_t missed_now;  /* in the last lap */
+    uint64_t lead;        /* after the last lap, how far ahead of the producer it went */
+    uint64_t went_on;     /* and to which position; lead 0: it has received all since */
     uint64_t base;
     uint64_t empty_events;
     uint32_t first, held; /* of `peeked`: the oldest message held, and how many */

@@ -158,7 +158,7 @@ static inline int shmr_broadcast_find_start(const struct shmr_broadcast_ring *ri
     if (flags & SHMRING_FROM_KEY)
         r = shmr_broadcast_find_key(ring, at);
     if (r == -ENOENT && flags & SHMRING_FROM_OLDEST)
-        r = shmr_broadcast_find_oldest(ring, false, at);
+        r = shmr_broadcast_find_oldest(ring, 0, at);
     return r == -ENOENT ? shmr_broadcast_find_tail(ring, at) : r;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Broadcast: tuning. How far ahead a side fetches lines (base/fetch.h), and for how long it backs
- * off. No message needs this to arrive, and none of it orders anything: with empty functions the
- * protocol is the same.
+ * Broadcast: tuning. How far ahead a side fetches lines (base/fetch.h), for how long it backs off,
+ * and how much a lapped consumer leaves out. No message needs this to arrive, and none of it orders
+ * anything: with functions that do nothing and return 0 the protocol is the same.
  */
 #ifndef SHMR_BROADCAST_TUNING_H
 #define SHMR_BROADCAST_TUNING_H
@@ -36,6 +36,23 @@ static inline void shmr_broadcast_back_off_when_empty(struct shmr_broadcast_cons
     shmr_pause(capacity < SHMR_BROADCAST_PATIENT_CAPACITY && pauses > c->side.pauses
                    ? c->side.pauses
                    : pauses);
+}
+
+/* ---- Going on after a lap -------------------------------------------------------------------- */
+
+/*
+ * How far ahead of where the producer overwrites next a lapped consumer goes on, in bytes. First a
+ * chunk, so that it misses little. If it is lapped again before it has found the ring empty or has
+ * come round it once, then it is slower than the producer: twice as far as the last time, so that
+ * it receives more messages between two laps.
+ */
+static inline uint64_t shmr_broadcast_lead(const struct shmr_broadcast_consumer *c)
+{
+    const uint64_t capacity = shmr_broadcast_capacity(&c->ring), most = capacity / 4 * 3;
+
+    if (c->lead == 0 || c->position - c->went_on >= capacity)
+        return shmr_broadcast_chunk(&c->ring);
+    return c->lead < most / 2 ? c->lead * 2 : most;
 }
 
 /* ---- Fetching lines -------------------------------------------------------------------------- */

@@ -229,7 +229,7 @@ static void check_marks(uint64_t tail, uint64_t sent, bool all)
     struct shmr_broadcast_at at;
     uint64_t last = UINT64_MAX;
 
-    cr_assert_eq(shmr_broadcast_find_oldest(&r, false, &at), 0, "%s", at.damage);
+    cr_assert_eq(shmr_broadcast_find_oldest(&r, 0, &at), 0, "%s", at.damage);
     for (; at.number < sent; at.number++) {
         const struct shmr_broadcast_place *mark = mark_at(at.position);
         if (at.position / CHUNK != last) {
