@@ -10,8 +10,10 @@
 
 enum {
     NAME_LEAST = 14,
-    BESIDE_NAME = 66, /* width of the other columns of the table */
-    LAG_COLUMNS = 14, /* and of two more, if there is a broadcast queue */
+    NAME_LEAST_NARROW = 12,
+    BESIDE_NAME = 66,   /* width of the other columns of the table */
+    EVENT_COLUMNS = 12, /* of FULL and EMPTY among them */
+    LAG_COLUMNS = 14,   /* and of two more, if there is a broadcast queue */
     BAR = 6
 };
 
@@ -137,11 +139,32 @@ static bool has_lag(const struct gathering *g)
     return found;
 }
 
-static void put_heading(struct page *page, const struct gathering *g, int name_width)
+/* Which columns the table has. */
+struct columns {
+    int name_width;
+    bool events, lag;
+};
+
+/* A screen that is too narrow for all columns shows LAG and MISSED rather than FULL and EMPTY. */
+static struct columns columns_within(const struct gathering *g, int width)
 {
-    put_line(page, HEADING, "%-*s %-4s %-*s %4s %6s %6s %5s %5s %2s %4s %4s %5s%s", name_width,
-             "NAME", "KIND", BAR + 4, "DEPTH", "HIGH", "MSG/S", "B/S", "FULL", "EMPTY", "SL",
-             "LIVE", "DEAD", "HELD", has_lag(g) ? "    LAG MISSED" : "");
+    struct columns columns = {.events = true, .lag = has_lag(g)};
+    int beside = BESIDE_NAME + (columns.lag ? LAG_COLUMNS : 0), least = NAME_LEAST;
+    if (columns.lag && width < beside + least) {
+        columns.events = false;
+        beside -= EVENT_COLUMNS;
+        least = NAME_LEAST_NARROW;
+    }
+    columns.name_width = width - beside > least ? width - beside : least;
+    return columns;
+}
+
+static void put_heading(struct page *page, struct columns columns)
+{
+    put_line(page, HEADING, "%-*s %-4s %-*s %4s %6s %6s%s %2s %4s %4s %5s%s", columns.name_width,
+             "NAME", "KIND", BAR + 4, "DEPTH", "HIGH", "MSG/S", "B/S",
+             columns.events ? "  FULL EMPTY" : "", "SL", "LIVE", "DEAD", "HELD",
+             columns.lag ? "    LAG MISSED" : "");
 }
 
 /* The columns LAG and MISSED; empty for a queue of another kind. */
@@ -160,8 +183,10 @@ static struct lag_columns lag_of(const struct view *view)
     return columns;
 }
 
-static void put_row(struct page *page, const struct top_row *row, int name_width, enum style style)
+static void put_row(struct page *page, const struct top_row *row, struct columns columns,
+                    enum style style)
 {
+    const int name_width = columns.name_width;
     const struct entry *entry = row->entry;
     const struct shmring_stat *st = &entry->view.stat;
     char *name = escaped_name(entry);
@@ -174,13 +199,15 @@ static void put_row(struct page *page, const struct top_row *row, int name_width
     const struct shmring_participant *longest = view_longest_holder(&entry->view);
     const struct lag_columns lag = lag_of(&entry->view);
     const double fill = view_fill(st);
+    char events[64] = "";
+    if (columns.events)
+        snprintf(events, sizeof events, " %5s %5s", scaled((double)st->full_events, 1000).text,
+                 scaled((double)st->empty_events, 1000).text);
     put_line(page, style == PLAIN && st->dead > 0 ? ALARM : style,
-             "%-*.*s %-4s %-*s%3.0f%% %3.0f%% %6s %6s %5s %5s %2s %4" PRIu32 " %4" PRIu32
-             " %5s%*s%*s",
+             "%-*.*s %-4s %-*s%3.0f%% %3.0f%% %6s %6s%s %2s %4" PRIu32 " %4" PRIu32 " %5s%*s%*s",
              name_width, name_width, name, kind_view(st->kind)->brief, BAR, bar(fill),
              percent(fill), high_water(st), scaled(row->messages, 1000).text,
-             scaled(row->bytes, 1024).text, scaled((double)st->full_events, 1000).text,
-             scaled((double)st->empty_events, 1000).text, asleep(st), st->participants, st->dead,
+             scaled(row->bytes, 1024).text, events, asleep(st), st->participants, st->dead,
              longest ? duration((double)longest->held_ns * 1e-9).text : "-", *lag.lag.text ? 7 : 0,
              lag.lag.text, *lag.lag.text ? 7 : 0, lag.missed.text);
     free(name);
@@ -211,16 +238,16 @@ static bool put_holder(struct page *page, const struct entry *entry)
 
 void put_table_of(struct page *page, const struct gathering *g)
 {
-    int name_width = NAME_LEAST;
+    struct columns columns = {.name_width = NAME_LEAST, .events = true, .lag = has_lag(g)};
     for (size_t i = 0; i < g->n_rows; i++) {
         char *name = escaped_name(g->rows[i].entry);
         int width = (int)strlen(name);
-        name_width = width > name_width ? width : name_width;
+        columns.name_width = width > columns.name_width ? width : columns.name_width;
         free(name);
     }
-    put_heading(page, g, name_width);
+    put_heading(page, columns);
     for (size_t i = 0; i < g->n_rows; i++)
-        put_row(page, &g->rows[i], name_width, PLAIN);
+        put_row(page, &g->rows[i], columns, PLAIN);
     for (size_t i = 0; i < g->n_rows; i++)
         put_holder(page, g->rows[i].entry);
 }
@@ -250,8 +277,7 @@ static void put_all(struct page *page, const struct gathering *g, struct screen_
 {
     const int around = 4; /* lines for title, heading, holder and keys */
     const size_t room = state->height > around ? (size_t)(state->height - around) : 1;
-    const int beside = BESIDE_NAME + (has_lag(g) ? LAG_COLUMNS : 0);
-    const int name_width = state->width - beside > NAME_LEAST ? state->width - beside : NAME_LEAST;
+    const struct columns columns = columns_within(g, state->width);
     const size_t selected = selected_row(g, state);
     size_t unreadable = 0;
 
@@ -263,11 +289,11 @@ static void put_all(struct page *page, const struct gathering *g, struct screen_
              *state->filter || state->typing ? "   filter: " : "", filter,
              state->typing ? "_" : "");
     free(filter);
-    put_heading(page, g, name_width);
+    put_heading(page, columns);
     state->scroll = scrolled_to(state->scroll, selected, g->n_rows, room);
     for (size_t i = state->scroll; i < state->scroll + room; i++) {
         if (i < g->n_rows)
-            put_row(page, &g->rows[i], name_width, i == selected ? SELECTED : PLAIN);
+            put_row(page, &g->rows[i], columns, i == selected ? SELECTED : PLAIN);
         else
             put_line(page, PLAIN, "%s", i == 0 ? "(there are none)" : "");
     }

@@ -268,6 +268,27 @@ Test(top, sorting_filter_and_detail)
     finish(&t, 0);
 }
 
+Test(top, a_narrow_screen_shows_lag_and_missed)
+{
+    const char *dir = directory_name();
+    go_to(dir);
+    DO("create", "--kind", "broadcast", "--capacity", "4096", "file:cast");
+    shmring_t *consumer;
+    cr_assert_eq(shmring_open(&consumer, "file:cast", SHMRING_CONSUMER), 0);
+    EXPECT(TOOL("1\n2\n3\n4\n5\n6\n7\n", "send", "file:cast"), 0, "", "");
+
+    struct terminal t;
+    SHOW(&t, "file:cast");
+    terminal_await(&t, "HELD    LAG MISSED");
+    terminal_await(&t, "-      7      0");
+    terminal_await_gone(&t, "FULL EMPTY");
+    terminal_resize(&t, 24, 120);
+    terminal_await(&t, "FULL EMPTY SL LIVE DEAD  HELD    LAG MISSED");
+    terminal_type(&t, "q");
+    finish(&t, 0);
+    shmring_close(&consumer);
+}
+
 Test(top, many_queues_scroll_and_the_screen_changes_its_size)
 {
     const char *dir = directory_name();
