@@ -146,6 +146,8 @@ struct shmr_kind {
 
     /* Optional: only where a receive may return -EOVERFLOW. How many messages that one missed. */
     uint64_t (*missed_now)(const shmring_t *q);
+    /* Optional: likewise. Is the consumer no longer reliable, as the producer lost patience? */
+    bool (*lost_patience)(const shmring_t *q);
     /* Bytes of an open reservation, for the detail when a commit is too long. */
     size_t (*reserved)(const shmring_t *q, const void *msg);
 
@@ -190,7 +192,8 @@ struct shmr_kind {
     X(send_key)                                                                                    \
     X(commit_key)                                                                                  \
     X(skip)                                                                                        \
-    X(missed_now)
+    X(missed_now)                                                                                  \
+    X(lost_patience)
 
 #define SHMR_KIND_COUNT(function) +1
 _Static_assert(sizeof(struct shmr_kind) - offsetof(struct shmr_kind, configure) ==

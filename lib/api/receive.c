@@ -42,6 +42,12 @@ COLD static int recv_failed(shmring_t *q, int r, size_t size)
         return shmr_fail_fast(ENOBUFS, "%llu messages are held: release some first",
                               SHMRING_PEEKED_MAX, 0);
     case -EOVERFLOW:
+        if (q->geometry.type->lost_patience(q))
+            return shmr_fail_fast(EOVERFLOW,
+                                  "the producer has lost patience and overtaken this consumer, "
+                                  "which has missed %llu messages and is no longer reliable: open "
+                                  "the queue again to be reliable",
+                                  q->geometry.type->missed_now(q), 0);
         return shmr_fail_fast(EOVERFLOW,
                               "the producer has overtaken this consumer, which has missed %llu "
                               "messages",

@@ -346,6 +346,13 @@ static uint64_t missed_now(const shmring_t *q)
     return q->broadcast.consumer.missed_now;
 }
 
+static bool lost_patience(const shmring_t *q)
+{
+    const struct shmr_broadcast_consumer *c = &q->broadcast.consumer;
+
+    return c->reliable && atomic_load_explicit(&c->row->reliable, memory_order_relaxed) == 0;
+}
+
 /* ---- Inspecting ------------------------------------------------------------------------------ */
 
 static uint64_t load(const _Atomic uint64_t *word)
@@ -449,4 +456,5 @@ const struct shmr_kind shmr_broadcast_kind = {
     .commit_key = commit_key,
     .skip = skip,
     .missed_now = missed_now,
+    .lost_patience = lost_patience,
 };

@@ -5,6 +5,7 @@
 suites += \
 	tests/broadcast/damage \
 	tests/broadcast/deaths \
+	tests/broadcast/lapped \
 	tests/broadcast/operations \
 	tests/broadcast/processes \
 	tests/broadcast/threads \
@@ -16,12 +17,14 @@ thread_suites += tests/broadcast/threads
 memcheck_suites += \
 	tests/broadcast/damage \
 	tests/broadcast/deaths \
+	tests/broadcast/lapped \
 	tests/broadcast/operations \
 	tests/broadcast/waiting \
 	tests/broadcast/wrap
 
 tests_broadcast_damage_SOURCES = tests/broadcast/damage.c tests/broadcast/pages.h tests/broadcast/queue.h
 tests_broadcast_damage_LDADD = $(core_test_libs)
+tests_broadcast_lapped_SOURCES = tests/broadcast/lapped.c tests/broadcast/queue.h
 tests_broadcast_operations_SOURCES = tests/broadcast/operations.c tests/broadcast/queue.h
 tests_broadcast_processes_SOURCES = tests/broadcast/processes.c tests/broadcast/queue.h
 tests_broadcast_threads_SOURCES = tests/broadcast/threads.c tests/broadcast/queue.h

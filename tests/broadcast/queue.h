@@ -13,6 +13,9 @@
 
 enum { CAST_RING = 4096, CAST_LEN = 100, CAST_RECORD = 104 };
 
+/* How many messages of CAST_LEN a lapped consumer finds in the ring, at least. */
+enum { CAST_LEFT = (CAST_RING * 14 / 16 - 2 * CAST_RECORD - 512) / CAST_RECORD };
+
 /* A queue with that many rows for consumers, and its producer. */
 static inline shmring_t *cast_create(const char *name, uint64_t capacity, uint32_t rows)
 {
