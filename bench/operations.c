@@ -92,7 +92,7 @@ int main(int argc, char **argv)
     const struct kind *kind = argc == 3 ? kind_named(argv[1]) : NULL;
 
     if (!kind || (size = (size_t)atoi(argv[2])) == 0 || size > SIZE_MAX_HERE) {
-        fputs("usage: operations spsc|mpmc SIZE\n", stderr);
+        fputs("usage: operations spsc|mpmc|broadcast SIZE\n", stderr);
         return 2;
     }
     struct shmring_config config = kind->configure(size, 2 * TIMES, 0);

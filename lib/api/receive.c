@@ -61,7 +61,7 @@ COLD static int recv_failed(shmring_t *q, int r, size_t size)
 
 /* As in send.c: the kind's quick way is inlined, and the rest is reached by a jump. */
 #define RECV_WHOLE(KIND, kind)                                                                     \
-    HOT static ssize_t recv_##kind(shmring_t *q, void *buf, size_t size)                           \
+    HOT static ssize_t recv_##kind##_whole(shmring_t *q, void *buf, size_t size)                   \
     {                                                                                              \
         ssize_t r = shmr_##kind##_recv_whole(shmr_##kind##_receiver(q), buf, size);                \
                                                                                                    \
@@ -78,6 +78,19 @@ COLD static ssize_t received_and_wake(shmring_t *q, ssize_t r)
 {
     return unlikely(shmr_wake(q, SHMR_WRITABLE, 1) < 0) ? -EBADMSG : r;
 }
+
+/* The quick way of a kind, apart from shmring_recv(): where it needs so many registers that
+ * shmring_recv() would have to save some for all kinds. */
+#define RECV_APART(KIND, kind)                                                                     \
+    HOT static ssize_t recv_##kind(shmring_t *q, void *buf, size_t size)                           \
+    {                                                                                              \
+        ssize_t r;                                                                                 \
+                                                                                                   \
+        if (unlikely(!shmr_##kind##_recv_apart(shmr_##kind##_receiver(q), buf, size, &r)))         \
+            return recv_##kind##_whole(q, buf, size);                                              \
+        return likely(!shmr_must_notify(q, SHMR_WRITABLE)) ? r : received_and_wake(q, r);          \
+    }
+SHMR_KINDS(RECV_APART)
 
 static inline ssize_t recv_any(shmring_t *q, void *buf, size_t size)
 {

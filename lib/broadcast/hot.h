@@ -19,7 +19,7 @@ static inline struct shmr_broadcast_consumer *shmr_broadcast_receiver(shmring_t 
     return &q->broadcast.consumer;
 }
 
-/* No quick way to receive is inlined into shmring_recv(): with it that function would save
+/* The quick way to receive is not inlined into shmring_recv(): with it that function would save
  * registers for all kinds. */
 static inline bool shmr_broadcast_recv_quick(const struct shmr_broadcast_consumer *c, void *buf,
                                              size_t size, ssize_t *received)
@@ -28,10 +28,16 @@ static inline bool shmr_broadcast_recv_quick(const struct shmr_broadcast_consume
     return false;
 }
 
+static inline bool shmr_broadcast_recv_apart(struct shmr_broadcast_consumer *c, void *buf,
+                                             size_t size, ssize_t *received)
+{
+    return shmr_broadcast_recv_short(c, buf, size, received);
+}
+
 static inline ssize_t shmr_broadcast_recv_whole(struct shmr_broadcast_consumer *c, void *buf,
                                                 size_t size)
 {
-    return shmr_broadcast_recv(c, buf, size);
+    return shmr_broadcast_recv_any(c, buf, size);
 }
 
 /* After `count` messages were sent, or received and released. Nothing to do: a dead consumer holds

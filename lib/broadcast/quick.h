@@ -58,19 +58,18 @@ static inline int shmr_broadcast_send(struct shmr_broadcast_producer *p, const v
 static inline bool shmr_broadcast_take_quick(struct shmr_broadcast_consumer *c, void *buf,
                                              size_t size, size_t *len)
 {
-    const struct shmr_broadcast_ring ring = c->ring; /* a copy, which no store can change */
     const size_t usual = (size_t)c->usual;
     const uint64_t position = c->position, end = position + shmring_record_size((uint32_t)usual);
-    const uint64_t horizon = c->horizon;
 
-    if (__builtin_expect(shmr_broadcast_poll(&ring, position) != (uint32_t)usual + 1, 0))
+    if (__builtin_expect(shmr_broadcast_poll(&c->ring, position) != (uint32_t)usual + 1, 0))
         return false;
     if (__builtin_expect(usual > SHMR_COPY_SHORT || usual > size, 0))
         return false;
-    shmr_fetch(ring.data, ring.mask, position, end - position, SHMR_READ_AHEAD, false);
-    shmr_racy_copy_out_short(buf, shmr_broadcast_payload(&ring, position), usual);
+    shmr_fetch(c->ring.data, c->ring.mask, position, end - position, SHMR_READ_AHEAD, false);
+    shmr_racy_copy_out_short(buf, shmr_broadcast_payload(&c->ring, position), usual);
     atomic_thread_fence(memory_order_acquire); /* cast:C1, pairs with cast:W1 */
-    if (__builtin_expect(shmr_broadcast_horizon(&ring) != horizon ||
+    const uint64_t horizon = c->horizon;
+    if (__builtin_expect(shmr_broadcast_horizon(&c->ring) != horizon ||
                              (int64_t)(horizon - end) < SHMR_BROADCAST_SPARE,
                          0))
         return false;

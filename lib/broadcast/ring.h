@@ -611,9 +611,10 @@ static inline void shmr_broadcast_pass(struct shmr_broadcast_consumer *c, uint64
     c->side.misses = 0;
 }
 
-/* Receive a message of any length. */
-static inline ssize_t shmr_broadcast_recv_any(struct shmr_broadcast_consumer *c, void *buf,
-                                              size_t size)
+/* Receive a message of any length. Not inlined: the quick way would save the registers that this
+ * function needs. */
+__attribute__((noinline, unused)) static ssize_t
+shmr_broadcast_recv_any(struct shmr_broadcast_consumer *c, void *buf, size_t size)
 {
     uint32_t header;
 
