@@ -14,12 +14,6 @@
 #include "program.h"
 #include "step.h"
 
-/*
- * An operation of more than long_operation points is tried at those that matter, and at about
- * OF_A_LONG_OPERATION of the others: a death there leaves what the death before it left.
- */
-enum { OF_A_LONG_OPERATION = 64 };
-
 enum order { SURVIVORS_FIRST, SUCCESSOR_FIRST, ORDERS };
 static const char *const order_names[ORDERS] = {"survivors first", "successor first"};
 
@@ -159,12 +153,19 @@ static void one_death(struct crash_world *w, const struct play_point *point, enu
                order_names[order], w->shared->failure);
 }
 
-static bool skip(const struct play_points *points, size_t i)
+static enum crash_care care(const struct crash_world *w)
 {
-    if (options.all || points->at[i].matters)
+    return w->kind->care ? w->kind->care(w->operation, w->state) : CRASH_USUAL;
+}
+
+/* An operation of more than long_operation points is tried at those that matter, and at some of the
+ * others: a death there leaves what the death before it left. */
+static bool skip(const struct crash_world *w, const struct play_points *points, size_t i)
+{
+    if ((options.all && care(w) == CRASH_USUAL) || points->at[i].matters)
         return false;
-    return options.quick || (points->count > crash_kind.long_operation &&
-                             i % (points->count / OF_A_LONG_OPERATION) != 0);
+    return options.quick ||
+           (points->count > w->kind->long_operation && i % (points->count / w->kind->others) != 0);
 }
 
 /*
@@ -175,7 +176,7 @@ static void kill_everywhere(struct crash_world *w, const struct play_points *poi
 {
     for (size_t i = 0; i < points->count && !crash_failed(w); i++) {
         const struct play_point *point = &points->at[i];
-        if (skip(points, i))
+        if (skip(w, points, i))
             continue;
         if (point->matters || i % 2 == 0)
             one_death(w, point, SURVIVORS_FIRST);
@@ -205,7 +206,7 @@ static void one_case(struct crash_world *w)
     struct play_points points;
     unsigned long before = totals.deaths;
 
-    if (!find_points(w, &points)) {
+    if ((care(w) == CRASH_SELDOM && !options.all && !options.state) || !find_points(w, &points)) {
         printf(" %8s", "-");
         return;
     }

@@ -36,6 +36,13 @@ struct crash_state {
     uint32_t flags; /* of the queue, besides the kind's */
 };
 
+/* Which points are tried without --all, and with it. */
+enum crash_care {
+    CRASH_USUAL,   /* those that matter and some others; all */
+    CRASH_SAMPLED, /* those that matter and some others, both times */
+    CRASH_SELDOM,  /* none; those that matter and some others */
+};
+
 /* All that depends on the kind of queue. Each function reports errors by crash_check(). */
 struct crash_kind {
     const char *name;
@@ -46,9 +53,12 @@ struct crash_kind {
     size_t state_count;
     unsigned budget;         /* instructions that a call of a survivor may take */
     unsigned long_operation; /* of an operation of more points than this, some are tried */
+    unsigned others;         /* ... about so many beside those that matter */
     unsigned measured_calls; /* calls of survivors that are measured after a death */
     unsigned pair_points;    /* points of an operation that are combined with those of another */
 
+    /* Optional: how thoroughly is the operation tried in that state? */
+    enum crash_care (*care)(const struct crash_operation *o, const struct crash_state *s);
     /* May a process be stopped in one operation while one is killed in the other? */
     bool (*may_pair)(const struct crash_operation *killed, const struct crash_operation *stopped);
     /* Does the second operation recover a process that was killed in the first? */

@@ -26,19 +26,31 @@ tests_prove_crash_mpmc_SOURCES = tests/prove/crash/crash.c $(crash_mpmc) $(crash
 tests_prove_crash_mpmc_LDADD = $(crash_libs)
 tests_prove_crash_mpmc_LDFLAGS = $(crash_ldflags)
 
+crash_broadcast = tests/prove/crash/broadcast.c tests/prove/crash/broadcast.h \
+	tests/prove/crash/broadcast_figures.c tests/prove/crash/broadcast_operations.c \
+	tests/prove/crash/broadcast_participants.c
+suites += tests/prove/crash/broadcast
+tests_prove_crash_broadcast_SOURCES = tests/prove/crash/crash.c $(crash_broadcast) $(crash_common)
+tests_prove_crash_broadcast_LDADD = $(crash_libs)
+tests_prove_crash_broadcast_LDFLAGS = $(crash_ldflags)
+
 suites += tests/prove/crash/waits
 tests_prove_crash_waits_SOURCES = tests/prove/crash/waits.c tests/prove/crash/waits.h \
 	tests/prove/crash/sleepers.c tests/prove/crash/waits_operations.c $(crash_common)
 tests_prove_crash_waits_LDADD = $(crash_libs)
 tests_prove_crash_waits_LDFLAGS = $(crash_ldflags)
 
-crash_pairs = tests/prove/crash/pairs_spsc tests/prove/crash/pairs_mpmc
+crash_pairs = tests/prove/crash/pairs_spsc tests/prove/crash/pairs_mpmc \
+	tests/prove/crash/pairs_broadcast
 tests_prove_crash_pairs_spsc_SOURCES = tests/prove/crash/pairs.c $(crash_spsc) $(crash_common)
 tests_prove_crash_pairs_spsc_LDADD = $(crash_libs)
 tests_prove_crash_pairs_spsc_LDFLAGS = $(crash_ldflags)
 tests_prove_crash_pairs_mpmc_SOURCES = tests/prove/crash/pairs.c $(crash_mpmc) $(crash_common)
 tests_prove_crash_pairs_mpmc_LDADD = $(crash_libs)
 tests_prove_crash_pairs_mpmc_LDFLAGS = $(crash_ldflags)
+tests_prove_crash_pairs_broadcast_SOURCES = tests/prove/crash/pairs.c $(crash_broadcast) $(crash_common)
+tests_prove_crash_pairs_broadcast_LDADD = $(crash_libs)
+tests_prove_crash_pairs_broadcast_LDFLAGS = $(crash_ldflags)
 
 EXTRA_PROGRAMS += $(crash_pairs)
 CLEANFILES += $(crash_pairs)
@@ -52,7 +64,9 @@ check-pairs: $(crash_pairs)
 
 # Each instruction of the long operations too. Some minutes.
 .PHONY: check-deaths
-check-deaths: tests/prove/crash/spsc tests/prove/crash/mpmc tests/prove/crash/waits
+check-deaths: tests/prove/crash/spsc tests/prove/crash/mpmc tests/prove/crash/broadcast \
+	tests/prove/crash/waits
 	tests/prove/crash/spsc --all
 	tests/prove/crash/mpmc --all
+	tests/prove/crash/broadcast --all
 	tests/prove/crash/waits --all

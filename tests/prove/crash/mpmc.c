@@ -289,6 +289,7 @@ const struct crash_kind crash_kind = {
     .state_count = sizeof states / sizeof states[0],
     .budget = 10000,
     .long_operation = 250,
+    .others = 64,
     .measured_calls = 4,
     .pair_points = 7,
     .may_pair = may_pair,

@@ -28,7 +28,7 @@
 
 enum { MOST_POINTS = 64, QUICK_POINTS = 4 };
 
-enum { MOST_WORKERS = 64, MOST_OPERATIONS = 16 };
+enum { MOST_WORKERS = 64, MOST_OPERATIONS = 32 };
 
 static struct totals {
     unsigned long pairs, double_deaths;

@@ -339,6 +339,7 @@ const struct crash_kind crash_kind = {
     .state_count = sizeof states / sizeof states[0],
     .budget = 2000,
     .long_operation = 1000,
+    .others = 64,
     .measured_calls = 3,
     .pair_points = 13,
     .may_pair = may_pair,
