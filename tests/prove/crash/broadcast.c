@@ -287,6 +287,21 @@ static void check_start(struct crash_world *w, const struct reader *r, unsigned 
                 begins, st.sent, flags);
 }
 
+/* Each chunk whose first record is whole has its mark, from which a consumer can begin. */
+static void check_marks(struct crash_world *w)
+{
+    const struct shmr_broadcast_page *page = here.producer->broadcast.producer.ring.page;
+
+    for (uint64_t n = whole_mark(atomic_load(&page->horizon), 0); n < here.next; n++) {
+        const uint64_t position = position_of(n);
+        const struct shmr_broadcast_place *mark = &page->mark[position % CAPACITY / CHUNK];
+        if (n == 0 || position / CHUNK != position_of(n - 1) / CHUNK)
+            crash_check(w,
+                        atomic_load(&mark->position) == position && atomic_load(&mark->number) == n,
+                        "the successor leaves no mark for message %" PRIu64, n);
+    }
+}
+
 static void consumer_succeeds(struct crash_world *w)
 {
     const unsigned flags =
@@ -314,6 +329,7 @@ static void producer_succeeds(struct crash_world *w)
                 "the successor goes on with message %" PRIu64 ", %" PRIu64 " were sent", here.next,
                 known);
     book(w)->sent = here.next - w->sent;
+    check_marks(w);
     open_reader(w, SUCCESSOR, SHMRING_FROM_KEY);
     if (!crash_failed(w))
         check_start(w, &here.reader[SUCCESSOR], SHMRING_FROM_KEY);

@@ -126,6 +126,13 @@ static bool may_be_demoted(const struct crash_world *w)
     return demotes(w->operation) || (w->paused && demotes(w->paused));
 }
 
+/* A consumer that attaches, and dies or is stopped meanwhile, may have taken the row of a dead one,
+ * and begun anew. */
+static bool may_begin_anew(const struct crash_world *w)
+{
+    return w->operation->attaches || w->shared->seat[CRASH_PAUSED].stage != CRASH_READY;
+}
+
 /* A consumer with which nothing has happened since its last call returned. */
 static void check_known_row(struct crash_world *w, const struct shmring_participant *row,
                             uint64_t sent)
@@ -138,8 +145,7 @@ static void check_known_row(struct crash_world *w, const struct shmring_particip
                     row->missed == before->missed + since->missed,
                 "figures: row %u has received %" PRIu64 " and missed %" PRIu64, row->row,
                 row->received, row->missed);
-    /* A consumer that attaches may have taken the row of a dead one, and begun anew. */
-    const bool begun = !since->attached && w->operation->attaches;
+    const bool begun = !since->attached && may_begin_anew(w);
     crash_check(w, row->lag == sent - least(owner->next, sent) || (begun && row->lag <= sent),
                 "figures: row %u lags by %" PRIu64, row->row, row->lag);
     crash_check(
@@ -164,6 +170,7 @@ static void check_doubtful_row(struct crash_world *w, const struct shmring_parti
                 row->received, row->missed);
     crash_check(w,
                 row->lag == st->sent - least(next, st->sent) ||
+                    (may_begin_anew(w) && !w->paused && row->lag <= st->sent) ||
                     (skips(operation_of(w, seat)) && row->lag < st->sent - next),
                 "figures: the interrupted consumer lags by %" PRIu64, row->lag);
 }
@@ -220,6 +227,10 @@ static void check_depth(struct crash_world *w, const struct figures *f)
     const uint64_t tail = position_of(st->sent);
     uint64_t depth = 0, spread = 0;
 
+    /* Two that died in taking over one row: its number and its position are of two owners. */
+    if (!w->paused && w->operation->role == SHMRING_CONSUMER &&
+        w->shared->seat[CRASH_PAUSED].stage != CRASH_READY)
+        return;
     for (int i = 0; i < f->row_count; i++) {
         const struct shmring_participant *row = &f->rows[i];
         if (!(row->flags & SHMRING_RELIABLE))
