@@ -50,8 +50,10 @@ static const char *words(const struct round *round)
     static char text[256];
 
     snprintf(text, sizeof text, "%s, %s: call %d of %s%s fails: %s", round->operation->name,
-             kind == SHMRING_MPMC ? "mpmc" : "spsc", round->nth, fallible[round->function].name,
-             round->for_ever ? " and all after it" : "",
+             kind == SHMRING_MPMC        ? "mpmc"
+             : kind == SHMRING_BROADCAST ? "broadcast"
+                                         : "spsc",
+             round->nth, fallible[round->function].name, round->for_ever ? " and all after it" : "",
              round->error == CUT_SHORT ? "cut short" : strerror(round->error));
     return text;
 }
@@ -182,7 +184,7 @@ static void every_operation(uint32_t of_kind)
     kind = of_kind;
     enter();
     for (size_t i = 0; i < OPERATIONS; i++)
-        if (kind == SHMRING_MPMC || !operations[i].mpmc_only)
+        if (!operations[i].only || operations[i].only == kind)
             every_fault(&operations[i]);
 }
 
@@ -194,6 +196,11 @@ Test(faults, spsc)
 Test(faults, mpmc)
 {
     every_operation(SHMRING_MPMC);
+}
+
+Test(faults, broadcast)
+{
+    every_operation(SHMRING_BROADCAST);
 }
 
 /* Or the library calls the function by another name than the one that the linker was told to
@@ -209,7 +216,7 @@ Test(faults, each_function_is_called)
     for (int k = 0; k < 2; k++)
         for (size_t i = 0; i < OPERATIONS; i++) {
             kind = kinds[k];
-            if (kind != SHMRING_MPMC && operations[i].mpmc_only)
+            if (operations[i].only && operations[i].only != kind)
                 continue;
             count_calls(&operations[i], calls);
             for (int f = 0; f < FALLIBLE; f++)

@@ -50,7 +50,7 @@ struct shmring_config config_with(unsigned flags)
                                    .flags = flags,
                                    .capacity = mpmc ? 4 : 4096,
                                    .max_message = mpmc ? 64 : 0,
-                                   .max_participants = mpmc ? 4 : 0};
+                                   .max_participants = kind == SHMRING_SPSC ? 0 : 4};
 }
 
 int create(shmring_t **handle, const char *where, unsigned flags)
@@ -85,6 +85,15 @@ static int run_create_here(void)
     return create(&q, "file:queue", BOTH);
 }
 
+/* The roles, so that the messages that wait are for the consumer, and hold up the producer: in a
+ * broadcast queue a consumer asks for that. */
+static unsigned with_all(unsigned roles)
+{
+    return kind == SHMRING_BROADCAST && roles & SHMRING_CONSUMER
+               ? roles | SHMRING_FROM_OLDEST | SHMRING_RELIABLE
+               : roles;
+}
+
 void must(int r)
 {
     cr_assert_geq(r, 0, "%s", shmring_strerror_detail());
@@ -102,7 +111,7 @@ void queue(void)
 static void queue_open(void)
 {
     queue();
-    must(shmring_open(&q, name, BOTH));
+    must(shmring_open(&q, name, with_all(BOTH)));
 }
 
 static void queue_empty(void)
@@ -130,7 +139,7 @@ static int die_holding(void *argument)
     const void *message;
 
     (void)argument;
-    child_assert(shmring_open(&q, name, BOTH) == 0);
+    child_assert(shmring_open(&q, name, with_all(BOTH)) == 0);
     child_assert(shmring_peek(q, &message, NULL) == 1);
     return 0; /* the process ends by _exit(), so the handle stays open */
 }
@@ -204,7 +213,7 @@ static void two_sides(void)
     char byte;
 
     queue();
-    must(shmring_open(&q, name, SHMRING_CONSUMER));
+    must(shmring_open(&q, name, with_all(SHMRING_CONSUMER)));
     must(shmring_open(&other, name, SHMRING_PRODUCER | SHMRING_ASYMMETRIC_FENCE));
     must((int)shmring_recv(q, &byte, 1));
     must(shmring_set_waiting(q, &at_once));
@@ -216,10 +225,32 @@ static void two_sides_full(void)
 
     queue();
     must(shmring_open(&q, name, SHMRING_PRODUCER));
-    must(shmring_open(&other, name, SHMRING_CONSUMER | SHMRING_ASYMMETRIC_FENCE));
+    must(shmring_open(&other, name, with_all(SHMRING_CONSUMER) | SHMRING_ASYMMETRIC_FENCE));
     while (shmring_send(q, "12345678", 8) == 0)
         ;
     must(shmring_set_waiting(q, &at_once));
+}
+
+/* The reliable consumer that holds the producer up is dead. */
+static int die_behind(void *argument)
+{
+    (void)argument;
+    child_assert(shmring_open(&other, name, with_all(SHMRING_CONSUMER)) == 0);
+    return 0;
+}
+
+static void held_up_by_dead(void)
+{
+    const struct shmring_waiting at_once = {.recheck_ms = 20};
+
+    queue();
+    cr_assert_eq(test_run(die_behind, NULL), 0);
+    must(shmring_open(&q, name, SHMRING_PRODUCER));
+    must(shmring_set_waiting(q, &at_once));
+    plan_fault(CALL_GET_LOCK, ENOLCK, 1, true); /* it does not find out that it is dead */
+    while (shmring_send(q, "12345678", 8) == 0)
+        ;
+    plan_end();
 }
 
 static void other_sends(void)
@@ -232,6 +263,8 @@ static void other_receives(void)
     char bytes[8];
 
     must((int)shmring_recv(other, bytes, sizeof bytes));
+    while (kind == SHMRING_BROADCAST && shmring_recv(other, bytes, sizeof bytes) >= 0)
+        ; /* its room is given back by chunks */
 }
 
 static int run_recv_wait(void)
@@ -244,6 +277,14 @@ static int run_recv_wait(void)
 static int run_send_wait(void)
 {
     return shmring_send_wait(q, "12345678", 8, a_while());
+}
+
+/* The producer tests a lock every 50 ms. */
+static int run_send_wait_behind(void)
+{
+    static const struct timespec longer = {.tv_nsec = 100 * 1000 * 1000};
+
+    return shmring_send_wait(q, "12345678", 8, plan.for_ever ? &longer : a_while());
 }
 
 static int run_wait_for_both(void)
@@ -374,69 +415,58 @@ static void polled_by_dead(void)
 }
 
 const struct operation operations[OPERATIONS] = {
-    {"create", nothing_before, run_create, {OPENING, EEXIST, EOPNOTSUPP}, NULL, false, false},
-    {"create in place",
-     nothing_before,
-     run_create,
-     {OPENING, EEXIST, EOPNOTSUPP},
-     NULL,
-     true,
-     false},
-    {"create on btrfs", btrfs_before, run_create, {OPENING, EEXIST}, NULL, false, false},
-    {"open on btrfs", queue_on_btrfs, run_open, {OPENING}, NULL, false, false},
-    {"create or open",
-     queue,
-     run_create_or_open,
-     {OPENING, EEXIST, EOPNOTSUPP},
-     NULL,
-     false,
-     false},
-    {"create a memfd", nothing_before, run_create_memfd, {OPENING, EOPNOTSUPP}, NULL, false, false},
-    {"create here",
-     nothing_before,
-     run_create_here,
-     {OPENING, EEXIST, EOPNOTSUPP},
+    {"create", nothing_before, run_create, {OPENING, EEXIST, EOPNOTSUPP}, NULL, false, 0},
+    {"create in place", nothing_before, run_create, {OPENING, EEXIST, EOPNOTSUPP}, NULL, true, 0},
+    {"create on btrfs", btrfs_before, run_create, {OPENING, EEXIST}, NULL, false, 0},
+    {"open on btrfs", queue_on_btrfs, run_open, {OPENING}, NULL, false, 0},
+    {"create or open", queue, run_create_or_open, {OPENING, EEXIST, EOPNOTSUPP}, NULL, false, 0},
+    {"create a memfd", nothing_before, run_create_memfd, {OPENING, EOPNOTSUPP}, NULL, false, 0},
+    {"create here", nothing_before, run_create_here, {OPENING, EEXIST, EOPNOTSUPP}, NULL, false, 0},
+    {"open", queue, run_open, {OPENING}, NULL, false, 0},
+    {"open, a participant died", queue_of_dead, run_open, {OPENING}, NULL, false, 0},
+    {"observe", queue, run_observe, {OPENING}, NULL, false, 0},
+    {"open_wait", nothing_before, run_open_wait, {OPENING, ETIMEDOUT}, make_queue, false, 0},
+    {"open_fd", memfd, run_open_fd, {OPENING, EBADF}, NULL, false, 0},
+    {"dup", queue_observed, run_dup, {OPENING}, NULL, false, 0},
+    {"recv_wait", two_sides, run_recv_wait, {ETIMEDOUT, ESTALE}, other_sends, false, 0},
+    {"send_wait", two_sides_full, run_send_wait, {ETIMEDOUT, ESTALE}, other_receives, false, 0},
+    {"send_wait behind the dead",
+     held_up_by_dead,
+     run_send_wait_behind,
+     {ETIMEDOUT, ESTALE},
      NULL,
      false,
-     false},
-    {"open", queue, run_open, {OPENING}, NULL, false, false},
-    {"open, a participant died", queue_of_dead, run_open, {OPENING}, NULL, false, false},
-    {"observe", queue, run_observe, {OPENING}, NULL, false, false},
-    {"open_wait", nothing_before, run_open_wait, {OPENING, ETIMEDOUT}, make_queue, false, false},
-    {"open_fd", memfd, run_open_fd, {OPENING, EBADF}, NULL, false, false},
-    {"dup", queue_observed, run_dup, {OPENING}, NULL, false, false},
-    {"recv_wait", two_sides, run_recv_wait, {ETIMEDOUT, ESTALE}, other_sends, false, false},
-    {"send_wait", two_sides_full, run_send_wait, {ETIMEDOUT, ESTALE}, other_receives, false, false},
+     SHMRING_BROADCAST},
     {"wait for both",
      two_sides_stuck,
      run_wait_for_both,
      {ETIMEDOUT, ESTALE},
      other_releases,
      false,
-     true},
+     SHMRING_MPMC},
     {"fd",
      queue_empty,
      run_fd,
      {EEXIST, EBUSY, ENOENT, EROFS, ENOSPC, ENOTDIR, EOPNOTSUPP},
      NULL,
      false,
-     false},
+     0},
     {"fd_arm",
      queue_empty,
      run_fd_arm,
      {EEXIST, EBUSY, ENOENT, EROFS, ENOSPC, ENOTDIR, EOPNOTSUPP},
      NULL,
      false,
-     false},
-    {"fd_arm again", polled, run_fd_arm, {0}, NULL, false, false},
-    {"send, waking", asleep, run_send, {0}, NULL, false, false},
-    {"send, notifying", polled_by_other, run_send, {0}, NULL, false, false},
-    {"recover", queue_of_dead_open, run_recover, {OPENING}, NULL, false, false},
-    {"participants", queue_open, run_participants, {0}, NULL, false, false},
-    {"stat", queue_open, run_stat, {0}, NULL, false, false},
-    {"dump", queue_open, run_dump, {0}, NULL, false, false},
-    {"check", queue_open, run_check, {0}, NULL, false, false},
-    {"close", queue_open, run_close, {0}, NULL, false, false},
-    {"close, last at the wait word", polled_and_removed, run_close, {0}, NULL, false, false},
-    {"unlink", polled_by_dead, run_unlink, {OPENING}, NULL, false, false},
+     0},
+    {"fd_arm again", polled, run_fd_arm, {0}, NULL, false, 0},
+    {"send, waking", asleep, run_send, {0}, NULL, false, 0},
+    {"send, notifying", polled_by_other, run_send, {0}, NULL, false, 0},
+    {"recover", queue_of_dead_open, run_recover, {OPENING}, NULL, false, 0},
+    {"participants", queue_open, run_participants, {0}, NULL, false, 0},
+    {"stat", queue_open, run_stat, {0}, NULL, false, 0},
+    {"dump", queue_open, run_dump, {0}, NULL, false, 0},
+    {"check", queue_open, run_check, {0}, NULL, false, 0},
+    {"close", queue_open, run_close, {0}, NULL, false, 0},
+    {"close, last at the wait word", polled_and_removed, run_close, {0}, NULL, false, 0},
+    {"unlink", polled_by_dead, run_unlink, {OPENING}, NULL, false, 0},
 };

@@ -10,7 +10,7 @@
 
 #define BOTH (SHMRING_PRODUCER | SHMRING_CONSUMER)
 
-enum { OPERATIONS = 29, DOCUMENTED_MAX = 32 };
+enum { OPERATIONS = 30, DOCUMENTED_MAX = 32 };
 
 struct operation {
     const char *name;
@@ -19,7 +19,7 @@ struct operation {
     int documented[DOCUMENTED_MAX];
     void (*on_sleep)(void);
     bool no_tmpfile;
-    bool mpmc_only;
+    uint32_t only; /* for this kind of queue; 0: for all */
 };
 
 extern const struct operation operations[OPERATIONS];
