@@ -235,6 +235,7 @@ static inline int shmr_broadcast_start_consumer(struct shmr_broadcast_consumer *
     c->base = c->number - c->steps;
     atomic_store_explicit(&c->row->base, c->base, memory_order_relaxed);
     shmr_stream_start(&c->side.stream, c->number, c->position);
+    c->lead = 0;
     c->side.misses = 1; /* empty_events does not count an empty queue before the first message */
     return 0;
 }
