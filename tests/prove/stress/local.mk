@@ -15,8 +15,9 @@ tests_prove_stress_scribble_LDADD = $(core_test_libs)
 tests_prove_stress_scribble_LDFLAGS = $(fuzz_ldflags)
 
 # Participants killed and stopped at random: SOAK_KILLS times in each of four tests, and while
-# SOAK_MESSAGES go through an spsc queue and a tenth of it through an mpmc queue; again until
-# SOAK_SECONDS have passed. Two busy processors made 75 kills a second.
+# SOAK_MESSAGES go through an spsc queue and a tenth of it through an mpmc queue, and come to the
+# consumers of a broadcast queue, which are lapped, and a tenth of it to those of one whose producer
+# waits for none; again until SOAK_SECONDS have passed. Two busy processors made 75 kills a second.
 SOAK_KILLS = 50000
 SOAK_MESSAGES = 10000000000
 SOAK_SECONDS = 0

@@ -2,10 +2,14 @@
 /*
  * Streams as fast as they go, of messages with a name and its checksum. Meanwhile participants are
  * killed, stopped and replaced at random moments, and another process takes memory, descriptors and
- * processor time. Every message comes in order: once, or again with the flag.
+ * processor time. Every message comes in order: once, or again with the flag. Consumers of a
+ * broadcast queue are lapped again and again: they get whole messages, in order, and exactly the
+ * number of those missed.
  *
- * $SHMRING_TEST_MESSAGES says how many messages go through the spsc queue, and a tenth of that
- * through the mpmc queue. See the target soak.
+ * $SHMRING_TEST_MESSAGES says how many messages go through the spsc queue, and how many the
+ * consumers of a broadcast queue receive together. A tenth of that goes through the mpmc queue, and
+ * comes to the consumers of a broadcast queue with longer messages that holds up its producer
+ * never. See the target soak.
  */
 #include <config.h>
 
@@ -39,8 +43,9 @@ struct message {
 
 static struct oracle *oracle;
 static struct journal {
-    struct oracle_span received; /* spsc */
-    _Atomic bool finish;         /* mpmc: consumers end when no more messages come */
+    struct oracle_span received;         /* spsc */
+    _Atomic bool finish;                 /* consumers end when no more messages come; not spsc */
+    _Atomic uint64_t came, missed, laps; /* broadcast: for all consumers together */
 } * journal;
 
 static char name[TEST_NAME_SIZE];
@@ -377,4 +382,237 @@ Test(streams, mpmc)
     test_kill(pressure);
     report(count);
     shmring_close(&observer);
+}
+
+/* ---- Broadcast ------------------------------------------------------------------------------- */
+
+enum { CAST_RING = 1 << 16, CAST_CONSUMERS = MEMBERS - 1, CAST_LONGEST = 1000 };
+
+static struct {
+    uint32_t longest; /* of the messages */
+    bool reliable;    /* the first consumer is */
+} cast;
+
+static uint32_t cast_length(uint64_t message)
+{
+    return cast.longest == sizeof(struct message) ? cast.longest
+                                                  : oracle_length(message, cast.longest);
+}
+
+/* Send some messages from this number on, in one way or another. Returns how many. */
+static int cast_send(shmring_t *q, uint64_t first)
+{
+    static uint8_t bytes[BATCH][CAST_LONGEST];
+    struct iovec batch[BATCH];
+    const uint64_t message = oracle_name(0, first);
+    const uint32_t way = test_random_below(&state, 64);
+    const int n = way > 1 ? BATCH : 1;
+    void *place;
+    int r;
+
+    for (int i = 0; i < n && way != 0; i++) {
+        batch[i] = (struct iovec){bytes[i], cast_length(message + (uint64_t)i)};
+        oracle_write(message + (uint64_t)i, bytes[i], batch[i].iov_len);
+    }
+    oracle_begin(&oracle->sent[0], first + (uint64_t)n);
+    if (way > 1) {
+        r = shmring_send_batch(q, batch, n);
+    } else if (way == 1) {
+        r = shmring_send_flags(q, bytes[0], batch[0].iov_len, SHMRING_KEY);
+    } else if ((r = shmring_reserve(q, cast.longest, &place)) == 0) {
+        oracle_write(message, place, cast_length(message));
+        child_assert(shmring_commit(q, place, cast_length(message)) == 0);
+    }
+    child_assert(r >= 0 || r == -EAGAIN);
+    return r < 0 ? 0 : r > 0 ? r : 1;
+}
+
+static int cast_produce(void *unused)
+{
+    struct shmring_stat st;
+    shmring_t *q;
+
+    (void)unused;
+    child_assert(shmring_open(&q, name, SHMRING_PRODUCER) == 0);
+    child_assert(shmring_stat(q, &st) == 0);
+    child_judge(oracle_resume(&oracle->sent[0], st.sent));
+    for (uint64_t number = st.sent; atomic_load(&journal->came) < total;) {
+        const int n = cast_send(q, number);
+        number += (uint64_t)n;
+        oracle_settle(&oracle->sent[0], number);
+        if (n == 0)
+            sched_yield();
+    }
+    journal->finish = true;
+    shmring_close(&q);
+    return 0;
+}
+
+struct cast_consumer {
+    shmring_t *q;
+    struct oracle_reader reader;
+    uint64_t missed; /* as the queue has told */
+    bool reliable, started;
+};
+
+static void cast_judge(struct cast_consumer *c, enum oracle_verdict whole, uint64_t message)
+{
+    child_judge(whole);
+    child_judge(oracle_receive(oracle, &c->reader, message, false));
+    child_assert(c->reader.missed == 0); /* as many as the queue has told, and no fewer */
+}
+
+/* The queue has told that the consumer was lapped: how many messages has it missed? */
+static void cast_lapped(struct cast_consumer *c)
+{
+    struct shmring_stat st;
+
+    child_assert(!c->reliable);
+    child_assert(shmring_stat(c->q, &st) == 0 && st.missed_here > c->missed);
+    if (c->started)
+        oracle_missed(&c->reader, st.missed_here - c->missed);
+    atomic_fetch_add(&journal->missed, st.missed_here - c->missed);
+    atomic_fetch_add(&journal->laps, 1);
+    c->missed = st.missed_here;
+}
+
+/* What is peeked may be overwritten before its release, which tells: then it counts as missed. */
+static int cast_release(struct cast_consumer *c, const void *held, enum oracle_verdict whole,
+                        uint64_t message)
+{
+    const int r = shmring_release(c->q, held);
+
+    child_assert(r == 0 || (r == -EOVERFLOW && !c->reliable));
+    if (r == 0) {
+        cast_judge(c, whole, message);
+        return 1;
+    }
+    oracle_missed(&c->reader, 1);
+    atomic_fetch_add(&journal->missed, 1);
+    c->missed++;
+    return 0;
+}
+
+/* Returns how many messages have come; 0: the queue is empty, or the consumer was lapped. */
+static int cast_peek(struct cast_consumer *c, ssize_t *last)
+{
+    const void *held[HELD];
+    enum oracle_verdict whole[HELD];
+    uint64_t message[HELD];
+    struct shmring_info info;
+    int n = 0, came = 0;
+
+    for (; n < HELD && (*last = shmring_peek(c->q, &held[n], &info)) >= 0; n++) {
+        if (!c->started)
+            c->reader.next[0] = info.number;
+        c->started = true;
+        whole[n] = oracle_read(&message[n], held[n], (size_t)*last,
+                               cast.longest == sizeof(struct message) ? 0 : cast.longest);
+        if (whole[n] == ORACLE_RIGHT && oracle_number(message[n]) != info.number)
+            whole[n] = ORACLE_NOWHERE;
+    }
+    for (int i = 0; i < n; i++)
+        came += cast_release(c, held[i], whole[i], message[i]);
+    return came;
+}
+
+static int cast_receive(struct cast_consumer *c, ssize_t *last)
+{
+    static uint8_t bytes[BATCH][CAST_LONGEST];
+    struct iovec batch[BATCH];
+    uint64_t message;
+
+    for (int i = 0; i < BATCH; i++)
+        batch[i] = (struct iovec){bytes[i], CAST_LONGEST};
+    const int n = shmring_recv_batch(c->q, batch, BATCH);
+    *last = n;
+    for (int i = 0; i < n; i++) {
+        const enum oracle_verdict whole =
+            oracle_read(&message, bytes[i], batch[i].iov_len,
+                        cast.longest == sizeof(struct message) ? 0 : cast.longest);
+        cast_judge(c, whole, message);
+    }
+    return n > 0 ? n : 0;
+}
+
+/* Attach, unless the producer laps each attempt. A reliable consumer starts with the next message,
+ * and misses none. */
+static void cast_attach(struct cast_consumer *c)
+{
+    static const unsigned starts[] = {0, SHMRING_FROM_OLDEST, SHMRING_FROM_KEY};
+    const unsigned how = c->reliable ? SHMRING_RELIABLE : starts[test_random_below(&state, 3)];
+    int r;
+
+    do
+        r = shmring_open(&c->q, name, SHMRING_CONSUMER | how);
+    while (r == -EBUSY);
+    child_assert(r == 0);
+}
+
+static int cast_consume(void *which)
+{
+    struct cast_consumer c = {.reader = oracle_reader(true),
+                              .reliable = cast.reliable && *(const int *)which == 1};
+
+    cast_attach(&c);
+    for (;;) {
+        const bool finish = journal->finish; /* read before the queue is polled for the last time */
+        ssize_t last = 0;
+        const int came = !c.started || test_random_below(&state, 8) == 0 ? cast_peek(&c, &last)
+                                                                         : cast_receive(&c, &last);
+        child_assert(last >= 0 || last == -EAGAIN || last == -EOVERFLOW);
+        atomic_fetch_add(&journal->came, (uint64_t)came);
+        if (last == -EOVERFLOW)
+            cast_lapped(&c);
+        else if (last == -EAGAIN && finish)
+            break;
+        else if (last == -EAGAIN)
+            sched_yield();
+    }
+    if (c.started)
+        child_judge(oracle_end(oracle, &c.reader));
+    shmring_close(&c.q);
+    return 0;
+}
+
+static void broadcast(uint32_t longest, bool reliable)
+{
+    const struct shmring_config config = {.kind = SHMRING_BROADCAST,
+                                          .capacity = CAST_RING,
+                                          .max_message = longest,
+                                          .max_participants = CAST_CONSUMERS};
+    shmring_t *observer;
+
+    cast.longest = longest;
+    cast.reliable = reliable;
+    state = test_seed();
+    test_name(name);
+    open_journal(1, 0);
+    cr_assert_eq(shmring_create(&observer, name, &config), 0, "%s", shmring_strerror_detail());
+    const pid_t pressure = test_fork(press, NULL);
+    for (int i = 0; i < MEMBERS; i++) {
+        members[i].body = i == 0 ? cast_produce : cast_consume;
+        start(i);
+    }
+    disturb_until_ended(0, MEMBERS, MEMBERS);
+    test_kill(pressure);
+    cr_assert_gt(journal->laps, 0, "no consumer was lapped");
+    fprintf(stderr, "%llu missed in %llu laps; ", (unsigned long long)journal->missed,
+            (unsigned long long)journal->laps);
+    report(journal->came);
+    shmring_close(&observer);
+    close_journal();
+}
+
+Test(streams, broadcast)
+{
+    total = messages(1);
+    broadcast(sizeof(struct message), true);
+}
+
+/* No consumer is reliable: nothing ever holds up the producer. */
+Test(streams, broadcast_at_full_speed)
+{
+    total = messages(10);
+    broadcast(CAST_LONGEST, false);
 }
