@@ -128,6 +128,20 @@ static inline void shmr_broadcast_start_at(struct shmr_broadcast_at *at,
 }
 
 /*
+ * A producer stores its progress before it moves the horizon a ring further than that. So if a
+ * reader of that horizon then still finds the progress at `position`, no producer wrote the two.
+ */
+static inline bool shmr_broadcast_has_stayed(const struct shmr_broadcast_ring *ring,
+                                             uint64_t position)
+{
+    /* cast:C1: if the horizon was read from R7, then this reads the progress stored before it. */
+    atomic_thread_fence(memory_order_acquire);
+    const struct shmr_progress *whole = shmr_progress_whole(ring->page->progress);
+
+    return atomic_load_explicit(&whole->position, memory_order_relaxed) == position;
+}
+
+/*
  * The end of what was published, with the counters there. Returns 0; -EAGAIN: the producer lapped
  * each walk, and *at is an earlier place; -EBADMSG.
  */
@@ -152,6 +166,9 @@ static inline int shmr_broadcast_find_tail(const struct shmr_broadcast_ring *rin
                 at->damage = "corrupt: one of the last records' headers is longer than max_message";
             return good && shmr_broadcast_horizon_fits(ring, at) ? 0 : -EBADMSG;
         }
+        at->damage = "corrupt: the horizon is a ring ahead of the producer's position";
+        if (shmr_broadcast_has_stayed(ring, start.position))
+            return -EBADMSG;
     }
     shmr_broadcast_start_at(at, &start);
     at->horizon = shmr_broadcast_horizon(ring);
