@@ -2,9 +2,11 @@
 /*
  * The scribbler: a peer with write permission that damages a queue in every way it can, while three
  * correct processes send, receive, wait, attach, recover and observe. It writes random words
- * everywhere and plausible words at the places that calls read, stores into single words again and
- * again, wakes sleepers for nothing, locks rows that are not its own, forges participants, punches
- * holes, and at last truncates the file. Messages may be lost and calls may fail, but
+ * everywhere and plausible words at the places that calls read, lies about the places of a
+ * broadcast queue (horizon, marks, key messages, positions of reliable consumers), stores into
+ * single words again and again, wakes sleepers for nothing, locks rows that are not its own, forges
+ * participants, punches holes, and at last truncates the file. Messages may be lost and calls may
+ * fail, but
  *
  *   - no process touches memory that is not the queue's: mappings lie between guard pages
  *     (../fuzz/around.c), and so do the buffers that messages are received into;
@@ -27,6 +29,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "lib/broadcast/layout.h"
 #include "lib/core/handle.h"
 #include "lib/wait/waitword.h"
 #include "messages.h"
@@ -84,10 +87,27 @@ static uint8_t *guarded_buffer(void)
     return p + 2 * 4096 - LONGEST;
 }
 
+/* Of a broadcast queue: its producer, a consumer that can be lapped, and one that is reliable, or
+ * an observer. */
+static uint32_t broadcast_roles_of(const struct victim *v)
+{
+    static const uint32_t starts[] = {0, SHMRING_FROM_OLDEST, SHMRING_FROM_KEY};
+    const uint32_t start = starts[test_random_below(&me.state, 3)];
+
+    if (v->number == 0)
+        return SHMRING_PRODUCER;
+    if (v->number == 1)
+        return SHMRING_CONSUMER | start;
+    return test_random_below(&me.state, 3) ? SHMRING_CONSUMER | SHMRING_RELIABLE | start
+                                           : SHMRING_OBSERVER;
+}
+
 static uint32_t roles_of(const struct victim *v)
 {
     static const uint32_t of[VICTIMS] = {SHMRING_PRODUCER, SHMRING_CONSUMER, SHMRING_OBSERVER};
 
+    if (v->kind == SHMRING_BROADCAST)
+        return broadcast_roles_of(v);
     return v->kind == SHMRING_MPMC && v->number < 2 ? (uint32_t)BOTH : of[v->number];
 }
 
@@ -192,6 +212,10 @@ static long operate(void)
         return shmring_recv_batch(me.q, two, 2);
     case 13:
         return shmring_check(me.q);
+    case 14:
+        return shmring_skip(me.q);
+    case 15:
+        return shmring_send_flags(me.q, me.buffer, size, SHMRING_KEY);
     default:
         return test_random_below(&me.state, 2) ? shmring_send(me.q, me.buffer, size)
                                                : receive(size);
@@ -200,9 +224,9 @@ static long operate(void)
 
 static bool may_be(long r)
 {
-    static const int errors[] = {EAGAIN,      EBADMSG, EMSGSIZE,  EPERM,          EINVAL,
-                                 EINPROGRESS, ENOBUFS, ETIMEDOUT, EINTR,          EUSERS,
-                                 EBUSY,       ESTALE,  EPIPE,     EPROTONOSUPPORT};
+    static const int errors[] = {
+        EAGAIN, EBADMSG, EMSGSIZE, EPERM,  EINVAL, EINPROGRESS,     ENOBUFS,   ETIMEDOUT,
+        EINTR,  EUSERS,  EBUSY,    ESTALE, EPIPE,  EPROTONOSUPPORT, EOVERFLOW, EOPNOTSUPP};
 
     for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++)
         if (r == -errors[i])
@@ -332,7 +356,10 @@ static uint64_t some_index(struct scribbler *s)
 
     switch (test_random_below(&s->state, 8)) {
     case 0:
-        return word_of(s, g->producer, g->producer + sizeof(struct shmr_spsc_producer_page));
+        return word_of(s, g->producer,
+                       g->producer + (g->type->number == SHMR_BROADCAST
+                                          ? sizeof(struct shmr_broadcast_page)
+                                          : sizeof(struct shmr_spsc_producer_page)));
     case 1:
         return word_of(s, g->consumer, g->consumer + sizeof(struct shmr_spsc_consumer_page));
     case 2:
@@ -402,6 +429,66 @@ static void forge_participants(struct scribbler *s)
         for (uint64_t word = 0; word < 8; word++)
             put(s, (s->g.table + row * sizeof(struct shmr_row)) / 8 + word,
                 word == 0 ? SHMR_ROW_ATTACHED : test_random(&s->state));
+}
+
+/* One of the numbers by which the participants of a broadcast queue find places in the ring. */
+static uint64_t some_place_of_broadcast(struct scribbler *s)
+{
+    const uint64_t page = s->g.producer / 8;
+    const uint32_t row = SHMR_BROADCAST_FIRST_CONSUMER + test_random_below(&s->state, ROWS);
+
+    switch (test_random_below(&s->state, 6)) {
+    case 0:
+    case 1:
+        return page; /* the horizon */
+    case 2:
+        return page + offsetof(struct shmr_broadcast_page, key) / 8 +
+               test_random_below(&s->state, 4);
+    case 3:
+        return page + offsetof(struct shmr_broadcast_page, mark) / 8 +
+               test_random_below(&s->state, 2 * SHMR_BROADCAST_CHUNKS);
+    default:
+        return (s->g.table + row * sizeof(struct shmr_row) + offsetof(struct shmr_row, sent) +
+                offsetof(struct shmr_broadcast_row, position)) /
+                   8 +
+               test_random_below(&s->state, 2); /* or the word that says whether it is reliable */
+    }
+}
+
+/* Not at the end of a chunk, or not a multiple of 8; back, or ahead, by chunks or by rings; one
+ * that belongs to another place; and now and then none at all. */
+static uint64_t some_position(struct scribbler *s, uint64_t old)
+{
+    const uint64_t chunk = s->g.capacity / SHMR_BROADCAST_CHUNKS;
+    const uint64_t n = test_random_below(&s->state, 3 * SHMR_BROADCAST_CHUNKS);
+
+    switch (test_random_below(&s->state, 8)) {
+    case 0:
+        return old + 1 + n % 8;
+    case 1:
+        return old + 8 * n;
+    case 2:
+        return old - n * chunk;
+    case 3:
+    case 4:
+        return old + n * chunk;
+    case 5:
+        return get(s, some_place_of_broadcast(s));
+    case 6:
+        return UINT64_C(1) << 32 | n;
+    default:
+        return 0;
+    }
+}
+
+static void lie_about_places(struct scribbler *s)
+{
+    for (int i = 0; i < BURST; i++) {
+        const uint64_t index = some_place_of_broadcast(s);
+        put(s, index, some_position(s, get(s, index)));
+        if (i % 64 == 0)
+            usleep(20); /* so that calls go on with some of it */
+    }
 }
 
 /* Lock rows, to disturb processes that attach or recover. */
@@ -484,7 +571,9 @@ static void scribble(struct scribbler *s)
         scribble_lightly(s);
         break;
     default:
-        if (test_random_below(&s->state, 2))
+        if (s->g.type->number == SHMR_BROADCAST && test_random_below(&s->state, 4) == 0)
+            lie_about_places(s);
+        else if (test_random_below(&s->state, 2))
             hammer(s);
         else
             scribble_plausibly(s);
@@ -502,7 +591,7 @@ static shmring_t *create_queue(uint32_t kind, uint64_t round)
         .flags = kind == SHMRING_MPMC && round % 5 == 4 ? SHMRING_AT_MOST_ONCE : 0,
         .capacity = kind == SHMRING_MPMC ? sizes[round % 3] : 4096 * sizes[round % 2] / 16,
         .max_message = LONGEST,
-        .max_participants = kind == SHMRING_MPMC ? ROWS : 0,
+        .max_participants = kind == SHMRING_SPSC ? 0 : ROWS,
     };
     shmring_t *q;
 
@@ -571,9 +660,8 @@ static void scribble_over(uint32_t kind)
     fprintf(
         stderr,
         "%s: %llu words written; %llu calls, %llu messages, %llu times corrupt, %llu attached\n",
-        kind == SHMRING_SPSC ? "spsc" : "mpmc", (unsigned long long)s.written,
-        (unsigned long long)calls, (unsigned long long)messages, (unsigned long long)corrupt,
-        (unsigned long long)attached);
+        shmr_kind_of(kind)->name, (unsigned long long)s.written, (unsigned long long)calls,
+        (unsigned long long)messages, (unsigned long long)corrupt, (unsigned long long)attached);
     cr_assert(messages > 0 && corrupt > 0, "nothing came through, or nothing was noticed");
 }
 
@@ -585,4 +673,9 @@ Test(scribble, spsc, .timeout = 86400)
 Test(scribble, mpmc, .timeout = 86400)
 {
     scribble_over(SHMRING_MPMC);
+}
+
+Test(scribble, broadcast, .timeout = 86400)
+{
+    scribble_over(SHMRING_BROADCAST);
 }
