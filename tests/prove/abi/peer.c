@@ -5,13 +5,19 @@
  *   create:spsc create:mpmc     create the queue, and be its producer and consumer
  *   create:broadcast
  *   producer consumer both      attach to it
- *   observer
+ *   observer reliable           reliable: a consumer that the producer waits for
+ *   oldest key                  a consumer that starts with the oldest message, or the key message
  *   send:N-M                    send messages N to M; N-M may be N alone
  *   batch:N-M                   the same in one call
+ *   key:N                       send message N as a key message
  *   recv:N-M                    receive: these messages must come next
  *   again:N-M                   the same, with the flag that they were delivered before
  *   wait:N-M                    the same, sleeping until they are there
  *   take:N-M                    take them, and do not release them
+ *   sent:N                      wait until N messages were sent
+ *   await:N                     wait until there are N participants
+ *   lapped:N                    receive all of the N messages sent, some of which were missed
+ *   skip:N                      skip N messages
  *   reserve                     reserve, and do not commit
  *   full                        send until there is no room, which must happen
  *   empty                       no message must be there
@@ -85,6 +91,14 @@ static void send_one(uint32_t n)
     check(r == 0, r);
 }
 
+static void send_key(uint32_t n)
+{
+    char text[NUMBERED_LONGEST];
+    int r = shmring_send_flags(q, text, numbered(text, n), SHMRING_KEY);
+
+    check(r == 0, r);
+}
+
 static void send_batch(uint32_t first, uint32_t last)
 {
     char text[8][NUMBERED_LONGEST];
@@ -119,6 +133,31 @@ static void receive(uint32_t n, int again, int wait, int release)
     if (release) {
         r = shmring_release(q, message);
         check(r == 0, r);
+    }
+}
+
+static uint64_t sent_so_far(void)
+{
+    struct shmring_stat st;
+    int r = shmring_stat(q, &st);
+
+    check(r == 0, r);
+    return st.sent;
+}
+
+/* The first messages were overwritten; those from then on come in order, up to N - 1. */
+static void receive_the_rest(uint32_t n)
+{
+    char text[NUMBERED_LONGEST];
+    struct shmring_stat st;
+    long r = shmring_recv(q, text, sizeof text);
+
+    check(r == -EOVERFLOW, r);
+    r = shmring_stat(q, &st);
+    check(r == 0 && st.missed_here > 0 && st.missed_here < n, r);
+    for (uint32_t next = (uint32_t)st.missed_here; next < n; next++) {
+        r = shmring_recv(q, text, sizeof text);
+        check_message(text, r, next);
     }
 }
 
@@ -206,6 +245,26 @@ static void run(void)
         attach(BOTH);
     } else if (is_called("observer", &argument)) {
         attach(SHMRING_OBSERVER);
+    } else if (is_called("reliable", &argument)) {
+        attach(SHMRING_CONSUMER | SHMRING_RELIABLE);
+    } else if (is_called("oldest", &argument)) {
+        attach(SHMRING_CONSUMER | SHMRING_FROM_OLDEST);
+    } else if (is_called("key", &argument)) {
+        if (*argument)
+            send_key((uint32_t)atol(argument));
+        else
+            attach(SHMRING_CONSUMER | SHMRING_FROM_KEY);
+    } else if (is_called("lapped", &argument)) {
+        receive_the_rest((uint32_t)atol(argument));
+    } else if (is_called("sent", &argument)) {
+        while (sent_so_far() < (uint64_t)atol(argument))
+            usleep(1000);
+    } else if (is_called("await", &argument)) {
+        while (shmring_participants(q, NULL, 0) < atol(argument))
+            usleep(1000);
+    } else if (is_called("skip", &argument)) {
+        long r = (long)shmring_skip(q);
+        check(r == atol(argument), r);
     } else if (is_called("send", &argument)) {
         numbered_range(argument, &first, &last);
         for (uint32_t n = first; n <= last; n++)
