@@ -181,6 +181,8 @@ static int check_head(struct recording *in, const struct recorded_head *head)
         return damaged(in, "there is no such type of record");
     if (head->length > (head->type == RECORDED_MESSAGE ? in->max_message : 0))
         return damaged(in, "a record is longer than the file's header allows");
+    if (head->type == RECORDED_GAP && head->number == 0)
+        return damaged(in, "a gap of no messages");
     return head->flags & ~known ? damaged(in, "a record has unknown flags") : 1;
 }
 

@@ -21,7 +21,7 @@ struct replay {
     double speed;
     bool keys; /* the queue has key messages */
     uint64_t sent;
-    uint64_t gaps;   /* messages that are missing */
+    bool gaps;       /* messages are missing */
     bool started;    /* a message was sent: the next two are valid */
     int64_t last_ns; /* its time in the recording */
     double due_ns;   /* when it was due, CLOCK_MONOTONIC */
@@ -110,7 +110,7 @@ static int replay_record(struct replay *r, const struct recorded_head *head, con
     if (head->type == RECORDED_GAP) {
         complain(r->file, "a gap of %" PRIu64 " message%s behind message %" PRIu64, head->number,
                  plural(head->number), r->sent);
-        r->gaps += head->number;
+        r->gaps = true;
     }
     if (head->type != RECORDED_MESSAGE)
         return GO_ON;
@@ -128,7 +128,7 @@ static int ended(const struct replay *r, int rc)
 {
     switch (rc) {
     case 0:
-        return r->gaps > 0 ? EXIT_MISSED : EXIT_OK;
+        return r->gaps ? EXIT_MISSED : EXIT_OK;
     case -EPIPE:
         complain(r->file, "it was cut off at byte %" PRIu64 ", behind message %" PRIu64,
                  r->in.offset, r->sent);

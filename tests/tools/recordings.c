@@ -314,6 +314,9 @@ Test(recordings, made_to_do_harm)
     make_record(GAP, 5, 0, 1, 0, "short");
     HOSTILE("a record is longer");
     make_one();
+    make_record(GAP, 0, 0, 0, 0, "");
+    HOSTILE("a gap of no messages");
+    make_one();
     make_record(END, 0, 0, 1, 0, "");
     make_message(0, "more");
     HOSTILE("there are bytes behind the end");
