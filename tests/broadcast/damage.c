@@ -206,6 +206,11 @@ static void marks_that_count_back(void)
     lapped_with_marks(0, 1);
 }
 
+static void marks_that_do_not_count(void)
+{
+    lapped_with_marks(0, 3);
+}
+
 static void marks_that_count_too_much(void)
 {
     lapped_with_marks(0, 1000000);
@@ -216,6 +221,7 @@ Test(broadcast_damage, marks_that_lie)
     each_way_refuses(150, 3, marks_nowhere, "no mark names a message");
     each_way_refuses(150, 3, marks_in_other_chunks, "no mark names a message");
     each_way_refuses(150, 3, marks_that_count_back, "does not fit its position");
+    each_way_refuses(150, 3, marks_that_do_not_count, "does not fit its position");
     each_way_refuses(150, 3, marks_that_count_too_much, "does not fit its position");
 }
 
