@@ -6,8 +6,9 @@
  * An mpmc producer that is killed may or may not have sent the message it was about to send, so its
  * successor sends that again, as its first message. Each message names its producer, so the test
  * can tell a message that was sent twice from one that came twice. A message that the queue
- * redelivers, because a consumer was killed with it, has the same position. support/oracle.h has no
- * lives and positions: for it the number that is sent again would be one message, which came twice.
+ * redelivers, because a consumer was killed with it, has the same position. tests/support/oracle.h
+ * has no lives and positions: for it the number that is sent again would be one message, which came
+ * twice.
  */
 #include <config.h>
 

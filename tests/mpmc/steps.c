@@ -3,8 +3,8 @@
  * Random steps of several handles, compared with a model of the queue: which message comes next,
  * which handle holds which messages, how many blocks are free. Handles are opened, close or die
  * while they hold messages, and fall laps behind. The queues start just before each place where a
- * position or a cycle wraps. support/oracle.h would say less: the model knows which message comes
- * next, and how often it was delivered.
+ * position or a cycle wraps. tests/support/oracle.h would say less: the model knows which message
+ * comes next, and how often it was delivered.
  */
 #include <config.h>
 

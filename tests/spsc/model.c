@@ -2,8 +2,8 @@
 /*
  * Hundreds of thousands of random operations of all kinds on a queue. After each, results,
  * contents, redeliveries and counters are compared with a reference that is so simple that it is
- * obviously right. support/oracle.h would say less: here exactly one result of each call is right,
- * with its position and its counters.
+ * obviously right. tests/support/oracle.h would say less: here exactly one result of each call is
+ * right, with its position and its counters.
  */
 #include <config.h>
 

@@ -2,8 +2,8 @@
 /*
  * A producer and a consumer in two threads, with all operations. Under ThreadSanitizer the two
  * handles also share one mapping, so that it sees both sides at the same addresses.
- * support/oracle.h needs messages of 8 bytes for their names; these may be shorter, and the only
- * consumer knows which one must come.
+ * tests/support/oracle.h needs messages of 8 bytes for their names; these may be shorter, and the
+ * only consumer knows which one must come.
  */
 #include <config.h>
 
