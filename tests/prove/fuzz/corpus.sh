@@ -9,7 +9,7 @@ corpus=$srcdir/tests/prove/fuzz/corpus
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 status=0
-for target in open operations rings tools; do
+for target in open operations recordings rings tools; do
     log=$dir/$target.log
     if "$builddir/tests/prove/fuzz/replay_$target" "$corpus/$target.tar" >"$log" 2>&1; then
         printf '%s: ' "$target"

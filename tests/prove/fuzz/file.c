@@ -27,11 +27,14 @@ enum {
 /* Make the geometry in the header that which follows from its own numbers. */
 static void repair_geometry(struct shmr_header *h)
 {
-    struct shmring_config config = {.kind = 1 + h->kind % 2, .max_message = h->max_message % 4096};
+    struct shmring_config config = {.kind = 1 + h->kind % 3, .max_message = h->max_message % 4096};
     struct shmr_geometry g;
 
     if (config.kind == SHMRING_SPSC) {
         config.capacity = UINT64_C(4096) << h->capacity % 4;
+    } else if (config.kind == SHMRING_BROADCAST) {
+        config.capacity = UINT64_C(4096) << h->capacity % 3;
+        config.max_participants = h->rows % 8;
     } else {
         config.capacity = UINT64_C(2) << h->capacity % 7;
         config.max_message = 1 + config.max_message % 200;
@@ -41,7 +44,7 @@ static void repair_geometry(struct shmr_header *h)
         return;
     h->kind = g.type->number;
     h->flags &= SHMRING_AT_MOST_ONCE;
-    if (g.type->number == SHMR_SPSC)
+    if (g.type->number != SHMR_MPMC)
         h->flags = 0;
     h->page_size = g.page_size;
     h->capacity = g.capacity;
@@ -103,7 +106,7 @@ void file_write(int fd, struct input *in, unsigned what)
     if (what & LENGTH && h.segment_size <= FILE_MOST) {
         fuzz_check(ftruncate(fd, (off_t)h.segment_size) == 0, "no room in /dev/shm");
         if (shmr_header_check(&h, h.segment_size, &g) == 0) {
-            fill(fd, in, g.producer, 128);
+            fill(fd, in, g.producer, g.type->number == SHMR_BROADCAST ? 512 : 128);
             fill(fd, in, g.consumer, 256);
             fill(fd, in, g.waitwords, 256);
             fill(fd, in, g.table, 2 * sizeof(struct shmr_row));

@@ -54,9 +54,9 @@ struct world {
     uint8_t *image; /* all of it */
 };
 
-enum { WORLDS = 12 };
+enum { WORLDS = 16 };
 
-/* One of the small segments of either kind, as its creator left it, except that the input chooses
+/* One of the small segments of each kind, as its creator left it, except that the input chooses
  * the position of the first message. */
 struct world *world_choose(struct input *in);
 

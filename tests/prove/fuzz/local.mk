@@ -3,8 +3,9 @@
 # Fuzz targets: see README.md here. In `make check` each runs its corpus, through replay.c.
 
 fuzz_targets = tests/prove/fuzz/replay_open tests/prove/fuzz/replay_operations tests/prove/fuzz/replay_rings \
-	tests/prove/fuzz/replay_tools
+	tests/prove/fuzz/replay_recordings tests/prove/fuzz/replay_tools
 fuzz_around = tests/prove/fuzz/around.c tests/prove/fuzz/fuzz.h
+fuzz_command = tests/prove/fuzz/command.c tests/prove/fuzz/command.h
 fuzz_common = tests/prove/fuzz/replay.c tests/prove/fuzz/world.c $(fuzz_around)
 fuzz_ldflags = $(AM_LDFLAGS) -Wl,--wrap=mmap,--wrap=munmap,--wrap=clock_gettime,--wrap=syscall
 
@@ -20,12 +21,16 @@ tests_prove_fuzz_replay_operations_LDFLAGS = $(fuzz_ldflags)
 tests_prove_fuzz_replay_rings_SOURCES = tests/prove/fuzz/rings.c $(fuzz_common)
 tests_prove_fuzz_replay_rings_LDADD = lib/libshmring-core.la
 tests_prove_fuzz_replay_rings_LDFLAGS = $(fuzz_ldflags)
+tests_prove_fuzz_replay_recordings_SOURCES = \
+	tests/prove/fuzz/recordings.c $(fuzz_command) $(fuzz_common) $(fuzzed_commands)
+tests_prove_fuzz_replay_recordings_LDADD = lib/libshmring-core.la
+tests_prove_fuzz_replay_recordings_LDFLAGS = $(fuzz_ldflags)
 tests_prove_fuzz_replay_tools_SOURCES = \
-	tests/prove/fuzz/tools.c tests/prove/fuzz/file.c $(fuzz_common) \
+	tests/prove/fuzz/tools.c tests/prove/fuzz/file.c $(fuzz_command) $(fuzz_common) \
 	$(fuzzed_commands)
 tests_prove_fuzz_replay_tools_LDADD = lib/libshmring-core.la
 tests_prove_fuzz_replay_tools_LDFLAGS = $(fuzz_ldflags)
-# The target includes tools/main.c. The screen of shmring top is left out.
+# command.c includes tools/main.c. The screen of shmring top is left out.
 fuzzed_commands = \
 	tools/arguments.c tools/create.c tools/dump.c tools/find.c tools/gc.c tools/ls.c tools/openmetrics.c \
 	tools/parse.c tools/receive.c tools/receive.h tools/record.c tools/recording.c tools/recording.h \
@@ -35,7 +40,7 @@ fuzzed_commands = \
 script_tests += tests/prove/fuzz/corpus.sh
 EXTRA_DIST += tests/prove/fuzz/README.md tests/prove/fuzz/run \
 	tests/prove/fuzz/corpus/open.tar tests/prove/fuzz/corpus/operations.tar tests/prove/fuzz/corpus/rings.tar \
-	tests/prove/fuzz/corpus/tools.tar
+	tests/prove/fuzz/corpus/recordings.tar tests/prove/fuzz/corpus/tools.tar
 
 # With libFuzzer, if clang is installed: each target for FUZZ_SECONDS seconds.
 FUZZ_SECONDS = 60

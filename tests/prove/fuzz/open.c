@@ -50,14 +50,18 @@ static void receive(shmring_t *q)
 
     for (int i = 0; i < 4; i++) {
         r = shmring_peek(q, &message, &info);
-        fuzz_check(r >= 0 || r == -EAGAIN || r == -EBADMSG || r == -ESTALE, "%ld", r);
-        if (r >= 0)
-            fuzz_check(shmring_release(q, message) == 0, "%s", shmring_strerror_detail());
+        fuzz_check(r >= 0 || r == -EAGAIN || r == -EBADMSG || r == -ESTALE || r == -EOVERFLOW,
+                   "%ld", r);
+        if (r >= 0) {
+            r = shmring_release(q, message);
+            fuzz_check(r == 0 || r == -EOVERFLOW, "%s", shmring_strerror_detail());
+        }
     }
     for (int i = 0; i < 4; i++) {
         r = shmring_recv(q, buffer, sizeof buffer);
-        fuzz_check(r >= 0 || r == -EAGAIN || r == -EBADMSG || r == -ESTALE || r == -EMSGSIZE, "%ld",
-                   r);
+        fuzz_check(r >= 0 || r == -EAGAIN || r == -EBADMSG || r == -ESTALE || r == -EMSGSIZE ||
+                       r == -EOVERFLOW,
+                   "%ld", r);
     }
     r = shmring_wait(q, SHMRING_READABLE, &short_time);
     fuzz_check(r >= 0 || r == -ETIMEDOUT || r == -EBADMSG || r == -ESTALE, "%ld", r);
@@ -87,6 +91,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     static const unsigned roles[] = {SHMRING_OBSERVER, SHMRING_PRODUCER, SHMRING_CONSUMER,
                                      SHMRING_PRODUCER | SHMRING_CONSUMER};
+    static const unsigned starts[] = {0, SHMRING_FROM_OLDEST, SHMRING_FROM_KEY, SHMRING_RELIABLE};
     static int fd = -1;
     struct input in = {bytes, bytes + size};
     const unsigned what = input_below(&in, 256), role = roles[what >> 6];
@@ -101,7 +106,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     fuzz_check(ftruncate(fd, 0) == 0, "no empty file");
     file_write(fd, &in, what);
 
-    int r = shmring_open_fd(&q, fd, role);
+    /* Another kind than broadcast refuses these options, as a wrong argument. */
+    const unsigned start = role & SHMRING_CONSUMER ? starts[length >> 6] : 0;
+    int r = shmring_open_fd(&q, fd, role | start);
+    if (r == -EINVAL || r == -EUSERS) {
+        fuzz_check(start != 0, "%d (%s)", r, shmring_strerror_detail());
+        r = shmring_open_fd(&q, fd, role);
+    }
     fuzz_check((r == 0) == (q != NULL), "%d and a handle", r);
     /* EPERM: the header says that it is a memfd, and it is not sealed. */
     fuzz_check(r == 0 || r == -EBADMSG || r == -EPROTONOSUPPORT || r == -ENOSPC || r == -EFBIG ||

@@ -66,15 +66,31 @@ static void forget(struct slot *s)
     *s = (struct slot){0};
 }
 
+static bool is_broadcast(void)
+{
+    return world->geometry.type->number == SHMR_BROADCAST;
+}
+
 /* ---- Life ------------------------------------------------------------------------------------ */
 
 static void attach(struct slot *s, struct input *in)
 {
     static const unsigned roles[] = {SHMRING_PRODUCER, SHMRING_CONSUMER,
                                      SHMRING_PRODUCER | SHMRING_CONSUMER, SHMRING_OBSERVER};
-    const unsigned choice = input_below(in, 16);
-    const unsigned flags = roles[choice % 4] | (choice & 4 ? SHMRING_ASYMMETRIC_FENCE : 0) |
-                           (choice & 8 ? SHMRING_PREFAULT : 0);
+    static const unsigned starts[] = {
+        0,
+        SHMRING_RELIABLE,
+        SHMRING_FROM_OLDEST,
+        SHMRING_FROM_OLDEST | SHMRING_RELIABLE,
+        SHMRING_FROM_KEY,
+        SHMRING_FROM_KEY | SHMRING_RELIABLE,
+        SHMRING_FROM_KEY | SHMRING_FROM_OLDEST,
+        SHMRING_FROM_KEY | SHMRING_FROM_OLDEST | SHMRING_RELIABLE,
+    };
+    const unsigned choice = input_below(in, 128), role = roles[choice % 4];
+    const unsigned flags = role | (choice & 4 ? SHMRING_ASYMMETRIC_FENCE : 0) |
+                           (choice & 8 ? SHMRING_PREFAULT : 0) |
+                           (is_broadcast() && role & SHMRING_CONSUMER ? starts[choice / 16] : 0);
 
     shmring_close(&s->q);
     forget(s);
@@ -161,7 +177,30 @@ static void commit_or_cancel(struct slot *s, struct input *in, bool commit)
     }
 }
 
+static void send_key(struct slot *s, struct input *in)
+{
+    const unsigned flags = input_below(in, 2) ? SHMRING_KEY : 0;
+
+    if (s->reserved_count && input_below(in, 2)) {
+        if (CHECKED(shmring_commit_flags(s->q, s->reserved[0], 0, flags), EAGAIN, EINVAL, EPERM,
+                    EBADF) == 0) {
+            s->reserved_count--;
+            s->reserved[0] = s->reserved[s->reserved_count];
+            s->reserved_length[0] = s->reserved_length[s->reserved_count];
+        }
+    } else {
+        CHECKED(shmring_send_flags(s->q, letters, choose_length(s->q, in), flags), EAGAIN, EMSGSIZE,
+                EPERM, EINPROGRESS, EINVAL, EBADF);
+    }
+}
+
 /* ---- Receiving ------------------------------------------------------------------------------- */
+
+/* A consumer is lapped in a broadcast queue only. */
+static void check_overflow(long r)
+{
+    fuzz_check(r != -EOVERFLOW || is_broadcast(), "lapped");
+}
 
 /* A buffer of exactly that size, so that AddressSanitizer detects an access beyond it. */
 static void *new_buffer(size_t size)
@@ -178,9 +217,10 @@ static void recv_with(struct slot *s, struct input *in, bool wait)
     const size_t size = choose_length(s->q, in);
     void *buffer = new_buffer(size);
     long r = wait ? CHECKED(shmring_recv_wait(s->q, buffer, size, &timeout), EMSGSIZE, EPERM,
-                            EINPROGRESS, EBADF, ETIMEDOUT, EPIPE)
+                            EINPROGRESS, EBADF, ETIMEDOUT, EPIPE, EOVERFLOW)
                   : CHECKED(shmring_recv(s->q, buffer, size), EAGAIN, EMSGSIZE, EPERM, EINPROGRESS,
-                            EBADF);
+                            EBADF, EOVERFLOW);
+    check_overflow(r);
 
     fuzz_check(r < 0 || ((size_t)r <= size && (size_t)r <= s->q->geometry.max_message), "%ld bytes",
                r);
@@ -198,7 +238,8 @@ static void recv_batch(struct slot *s, struct input *in)
         batch[i] = (struct iovec){.iov_base = new_buffer(size[i]), .iov_len = size[i]};
     }
     long r = CHECKED(shmring_recv_batch(s->q, batch, n), EAGAIN, EMSGSIZE, EPERM, EINPROGRESS,
-                     EBADF, EINVAL);
+                     EBADF, EINVAL, EOVERFLOW);
+    check_overflow(r);
     fuzz_check(r <= n, "%ld of %d", r, n);
     for (int i = 0; i < n; i++) {
         fuzz_check(i >= r || batch[i].iov_len <= size[i], "%zu bytes", batch[i].iov_len);
@@ -213,24 +254,35 @@ static void peek(struct slot *s)
 
     if (s->held_count == HELD)
         return;
-    long r = CHECKED(shmring_peek(s->q, &message, &info), EAGAIN, EPERM, EBADF);
+    long r = CHECKED(shmring_peek(s->q, &message, &info), EAGAIN, EPERM, EBADF, ENOBUFS, EOVERFLOW);
+    check_overflow(r);
+    fuzz_check(r != -ENOBUFS || is_broadcast(), "no room for what is held");
     if (r < 0)
         return;
     read_message(s->q, message, (size_t)r);
     fuzz_check(info.deliveries >= 1, "never delivered");
-    fuzz_check(info.flags == 0 || info.flags == SHMRING_REDELIVERED, "flags %x", info.flags);
+    fuzz_check(info.flags == 0 ||
+                   info.flags == (is_broadcast() ? SHMRING_KEY : SHMRING_REDELIVERED),
+               "flags %x", info.flags);
     s->held[s->held_count++] = message;
 }
 
 static void release(struct slot *s, struct input *in)
 {
     const unsigned at = s->held_count ? input_below(in, s->held_count) : 0;
-    long r =
-        CHECKED(shmring_release(s->q, s->held_count ? s->held[at] : letters), EINVAL, EPERM, EBADF);
+    long r = CHECKED(shmring_release(s->q, s->held_count ? s->held[at] : letters), EINVAL, EPERM,
+                     EBADF, EOVERFLOW);
+    const bool released = r == 0 || r == -EOVERFLOW;
 
-    fuzz_check((r == 0) <= (s->held_count > 0), "what was not taken");
-    if (r == 0)
+    check_overflow(r);
+    fuzz_check(released <= (s->held_count > 0), "what was not taken");
+    if (released)
         memmove(&s->held[at], &s->held[at + 1], (--s->held_count - at) * sizeof s->held[0]);
+}
+
+static void skip(struct slot *s)
+{
+    CHECKED(shmring_skip(s->q), EAGAIN, EINPROGRESS, EOPNOTSUPP, EPERM, EBADF);
 }
 
 /* ---- Waiting --------------------------------------------------------------------------------- */
@@ -277,6 +329,7 @@ static void set_waiting(struct slot *s, struct input *in)
 {
     const struct shmring_waiting w = {.spin_ns = 1000 * input_below(in, 100),
                                       .recheck_ms = input_below(in, 100),
+                                      .patience_ms = input_below(in, 20),
                                       .flags = input_below(in, 2)};
 
     CHECKED(shmring_set_waiting(s->q, &w), EBADF);
@@ -353,7 +406,7 @@ static void duplicate(struct slot *s, struct slot *to, struct input *in)
 /* ---- A program ------------------------------------------------------------------------------- */
 
 /* The numbers of the operations that the program names. */
-enum { LOOK = 14, RECOVER, ATTACH, CLOSE = 18, DIE, DUPLICATE, OPERATIONS = 32 };
+enum { LOOK = 14, RECOVER, ATTACH, CLOSE = 18, DIE, DUPLICATE, KEY, SKIP, OPERATIONS = 32 };
 
 static void call(struct slot *s, unsigned operation, struct input *in)
 {
@@ -427,9 +480,13 @@ static void step(struct input *in)
         die(s);
     else if (operation == DUPLICATE)
         duplicate(s, &slots[input_below(in, HANDLES)], in);
+    else if (operation == KEY)
+        send_key(s, in);
+    else if (operation == SKIP)
+        skip(s);
     else
         world_scribble(world, in);
-    if (found_corrupt && operation < LOOK)
+    if (found_corrupt && (operation < LOOK || operation == KEY || operation == SKIP))
         s->poisoned = true;
     if (poisoned && operation < ATTACH) {
         fuzz_check(shmring_send(s->q, "", 0) == -EBADMSG, "a poisoned handle sends");

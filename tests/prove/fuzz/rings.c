@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The algorithms alone, lib/spsc/ring.h and lib/mpmc/participant.h, on memory that changes between
- * any two steps: no system call, so that many more inputs are tried than by operations.c.
+ * The algorithms alone, lib/spsc/ring.h, lib/mpmc/participant.h and lib/broadcast/ring.h, on memory
+ * that changes between any two steps: no system call, so that many more inputs are tried than by
+ * operations.c.
  *
  * As in the library, a participant that has found the queue corrupt does nothing more.
  */
@@ -13,6 +14,9 @@
 #include <shmring/shmring.h>
 
 #include "fuzz.h"
+#include "lib/broadcast/batch.h"
+#include "lib/broadcast/ready.h"
+#include "lib/broadcast/takeover.h"
 #include "lib/core/segment.h"
 #include "lib/mpmc/participant.h"
 #include "lib/mpmc/ready.h"
@@ -369,6 +373,152 @@ static void run_mpmc(struct input *in)
     }
 }
 
+/* ---- broadcast ------------------------------------------------------------------------------- */
+
+static struct {
+    struct shmr_broadcast_producer p;
+    struct shmr_broadcast_consumer c[PARTICIPANTS];
+    bool sends, receives[PARTICIPANTS];
+} cast;
+
+static struct shmr_broadcast_ring ring_of_world(void)
+{
+    return (struct shmr_broadcast_ring){.data = map->data,
+                                        .mask = world->geometry.capacity - 1,
+                                        .page = (void *)map->producer,
+                                        .max_message = world->geometry.max_message};
+}
+
+static void start_sending(void)
+{
+    cast.p = (struct shmr_broadcast_producer){.ring = ring_of_world(),
+                                              .table = map->table,
+                                              .rows = world->geometry.rows,
+                                              .side.pauses = 1,
+                                              .ticks = 1};
+    cast.sends = CHECKED(shmr_broadcast_resume_producer(&cast.p), EBADMSG) == 0;
+}
+
+static void start_receiving(unsigned i, struct input *in)
+{
+    static const unsigned starts[] = {0, SHMRING_FROM_OLDEST, SHMRING_FROM_KEY,
+                                      SHMRING_FROM_KEY | SHMRING_FROM_OLDEST};
+    const unsigned choice = input_below(in, 8), row = SHMR_BROADCAST_FIRST_CONSUMER + i;
+    const bool has_row = row < world->geometry.rows;
+    const uint64_t reliable = choice & 4 && has_row ? UINT64_C(1) << 32 | i : 0;
+    struct shmr_broadcast_consumer *c = &cast.c[i];
+
+    *c = (struct shmr_broadcast_consumer){.ring = ring_of_world(), .side.pauses = 1};
+    c->row = has_row ? shmr_broadcast_row_at(map->table, row) : &c->own;
+    cast.receives[i] =
+        CHECKED(shmr_broadcast_start_consumer(c, starts[choice & 3], reliable), EBADMSG) == 0;
+    if (!cast.receives[i])
+        shmr_broadcast_stop_consumer(c->row);
+}
+
+static long cast_send(struct shmr_broadcast_producer *p, struct input *in, unsigned operation)
+{
+    const size_t len = choose_length(in);
+    const uint32_t key = len % 3 ? 0 : SHMR_BROADCAST_KEY;
+    struct iovec batch[4];
+    void *place = NULL;
+    long r;
+
+    switch (operation) {
+    case 0:
+        return CHECKED(shmr_broadcast_send_as(p, letters, len, key), EAGAIN, EMSGSIZE, EINPROGRESS);
+    case 1:
+        for (int i = 0; i < 4; i++)
+            batch[i] = (struct iovec){letters, choose_length(in)};
+        return CHECKED(shmr_broadcast_send_batch(p, batch, 4), EAGAIN, EMSGSIZE, EINPROGRESS);
+    case 2:
+        r = CHECKED(shmr_broadcast_reserve(p, len, &place), EAGAIN, EMSGSIZE, EINPROGRESS);
+        if (r == 0) {
+            read_message(place, len);
+            memset(place, 'r', len);
+        }
+        return r;
+    case 3:
+        return CHECKED(
+            shmr_broadcast_commit_as(p, shmr_broadcast_payload(&p->ring, p->position), len, key),
+            EINVAL, EMSGSIZE);
+    case 4:
+        return CHECKED(shmr_broadcast_cancel(p, shmr_broadcast_payload(&p->ring, p->position)),
+                       EINVAL);
+    default: /* impatient */
+        (void)shmr_broadcast_is_writable(p, len);
+        if (p->holder.row != 0)
+            (void)shmr_broadcast_strike(p, p->holder.row, p->holder.reliable);
+        return 0;
+    }
+}
+
+static long cast_receive(struct shmr_broadcast_consumer *c, struct input *in, unsigned operation)
+{
+    const size_t size = choose_length(in);
+    const void *message = shmr_broadcast_payload(&c->ring, c->peeked[c->first].position);
+    struct shmring_info info = {0};
+    struct iovec batch[4];
+    long r;
+
+    switch (operation) {
+    case 0:
+        r = CHECKED(shmr_broadcast_recv(c, received, size), EAGAIN, EMSGSIZE, EINPROGRESS,
+                    EOVERFLOW, EBADMSG);
+        fuzz_check(r < 0 || (size_t)r <= size, "%ld bytes", r);
+        return r;
+    case 1:
+        for (int i = 0; i < 4; i++)
+            batch[i] = (struct iovec){received, choose_length(in)};
+        return CHECKED(shmr_broadcast_recv_batch(c, batch, 4), EAGAIN, EMSGSIZE, EINPROGRESS,
+                       EOVERFLOW, EBADMSG);
+    case 2:
+    case 3:
+        r = CHECKED(shmr_broadcast_peek(c, &message, &info), EAGAIN, ENOBUFS, EOVERFLOW, EBADMSG);
+        if (r >= 0)
+            read_message(message, (size_t)r);
+        fuzz_check(r < 0 || info.deliveries == 1, "%u times delivered", info.deliveries);
+        return r;
+    case 4:
+        return CHECKED(shmr_broadcast_release(c, message), EINVAL, EOVERFLOW);
+    default:
+        (void)shmr_broadcast_is_readable(c);
+        return size % 2 ? 0 : CHECKED(shmr_broadcast_skip(c), EAGAIN, EINPROGRESS, EBADMSG);
+    }
+}
+
+static void run_broadcast(struct input *in)
+{
+    start_sending();
+    for (unsigned i = 0; i < PARTICIPANTS; i++)
+        start_receiving(i, in);
+    for (int i = 0; i < CALLS && in->at < in->end; i++) {
+        const unsigned byte = input_below(in, 256), operation = byte % 6, who = byte % PARTICIPANTS;
+        switch (byte / 6 % 8) {
+        case 0:
+        case 1:
+            if (cast.sends)
+                cast.sends = cast_send(&cast.p, in, operation) != -EBADMSG;
+            break;
+        case 2:
+        case 3: {
+            const unsigned reader = input_below(in, PARTICIPANTS);
+            if (cast.receives[reader])
+                cast.receives[reader] = cast_receive(&cast.c[reader], in, operation) != -EBADMSG;
+            break;
+        }
+        case 4: /* its predecessor died */
+            if (operation < 2)
+                start_sending();
+            else
+                start_receiving(who, in);
+            break;
+        default:
+            world_scribble(world, in);
+        }
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     struct input in = {bytes, bytes + size};
@@ -379,7 +529,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     map = map_of(world);
     if (world->geometry.type->number == SHMR_SPSC)
         run_spsc(&in);
-    else
+    else if (world->geometry.type->number == SHMR_MPMC)
         run_mpmc(&in);
+    else
+        run_broadcast(&in);
     return 0;
 }

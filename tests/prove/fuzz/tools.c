@@ -8,22 +8,14 @@
  */
 #include <config.h>
 
-int shmring_main(int argc, char **argv);
-#define main shmring_main
-#include "tools/main.c"
-#undef main
-
 #include <fcntl.h>
-#include <getopt.h>
 #include <unistd.h>
 
+#include "command.h"
 #include "fuzz.h"
 #include "json_check.h"
-#include "lib/base/process.h"
 #include "openmetrics_check.h"
-
-/* Its screen needs a terminal. */
-const struct command top_command = {.name = "top"};
+#include "tools/tool.h"
 
 enum language { TEXT, JSON, METRICS };
 enum { WORDS_MOST = 4 };
@@ -53,25 +45,6 @@ static const struct line {
 
 enum { LINES = sizeof lines / sizeof lines[0] };
 
-static char directory[64], path[80], name[96];
-
-static void remove_files(void)
-{
-    unlink(path);
-    rmdir(directory);
-}
-
-static void make_directory(void)
-{
-    snprintf(directory, sizeof directory, "/dev/shm/shmring-fuzz-XXXXXX");
-    fuzz_check(mkdtemp(directory), "no directory in /dev/shm");
-    snprintf(path, sizeof path, "%s/queue", directory);
-    snprintf(name, sizeof name, "file:%s", path);
-    strcat(directory, "/"); /* so that it is taken for one */
-    atexit(remove_files);
-    (void)shmr_process_pauses(); /* measures once, before the clock is stopped */
-}
-
 /* A queue with messages, some of them held, damaged while it is in use. The copy made of it is what
  * killed participants would leave. */
 static void write_world(int fd, struct input *in)
@@ -99,7 +72,7 @@ static void write_world(int fd, struct input *in)
 static void write_queue(struct input *in)
 {
     const unsigned what = input_below(in, 256);
-    const int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    const int fd = open(command_path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
     fuzz_check(fd >= 0, "no file in /dev/shm");
     if (what & 0x80)
@@ -111,22 +84,10 @@ static void write_queue(struct input *in)
 
 /* ---- What it writes -------------------------------------------------------------------------- */
 
-/* Check that no byte is a command to a terminal, and that text for people is ASCII. */
-static void check_text(const char *text, size_t size, bool ascii)
-{
-    fuzz_check(strlen(text) == size, "a NUL in: %s", text);
-    for (const char *c = text; *c; c++) {
-        const unsigned char u = (unsigned char)*c, next = (unsigned char)c[1];
-        fuzz_check(u >= ' ' || u == '\n', "%d in: %s", u, text);
-        fuzz_check(u != 0x7f && !(u == 0xc2 && next >= 0x80 && next < 0xa0), "%d in: %s", u, text);
-        fuzz_check(!ascii || u < 0x7f, "%d in: %s", u, text);
-    }
-}
-
 static void check_output(const struct line *line, int status, const char *text, size_t size)
 {
     fuzz_check(status == EXIT_OK || status == EXIT_FAILED || status == EXIT_GAVE_UP, "%d", status);
-    check_text(text, size, line->language == TEXT);
+    command_check_text(text, size, line->language == TEXT);
     if (line->language == JSON && size > 0)
         fuzz_check(json_is_valid(text), "no JSON: %s", text);
     if (line->language == METRICS) {
@@ -138,27 +99,14 @@ static void check_output(const struct line *line, int status, const char *text, 
 static void run_line(const struct line *line, bool on_directory)
 {
     char *argv[WORDS_MOST + 3] = {(char *)(uintptr_t) "shmring"};
-    FILE *const out = stdout, *const err = stderr;
-    char *text = NULL, *complaint = NULL;
-    size_t size = 0, complaint_size = 0;
     int argc = 1;
 
     for (; line->words[argc - 1]; argc++)
         argv[argc] = (char *)(uintptr_t)line->words[argc - 1];
-    argv[argc++] = on_directory ? directory : name;
-    optind = 0; /* getopt starts anew */
-    stdout = open_memstream(&text, &size);
-    stderr = open_memstream(&complaint, &complaint_size);
-    const int status = shmring_main(argc, argv);
-    fclose(stdout);
-    fclose(stderr);
-    stdout = out;
-    stderr = err;
-    check_output(line, status, text, size);
-    check_text(complaint, complaint_size, true);
-    fuzz_check((status == EXIT_OK) == (complaint_size == 0), "%d and: %s", status, complaint);
-    free(text);
-    free(complaint);
+    argv[argc++] = on_directory ? command_directory : command_name;
+    struct command_result r = command_run(argc, argv);
+    check_output(line, r.status, r.text, r.size);
+    command_forget(&r);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
@@ -167,8 +115,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     const unsigned which = input_below(&in, 2 * LINES);
     const struct line *line = &lines[which % LINES];
 
-    if (!*directory)
-        make_directory();
+    command_make_place();
     around_stop_clock();
     write_queue(&in);
     run_line(line, which >= LINES && line->of_directories);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Small segments of both kinds, and what a hostile peer writes into them. */
+/* Small segments of all kinds, and what a hostile peer writes into them. */
 #include <config.h>
 
 #include <fcntl.h>
@@ -10,8 +10,9 @@
 #include <shmring/shmring.h>
 
 #include "fuzz.h"
-#include "lib/core/name.h"
 #include "lib/base/process.h"
+#include "lib/broadcast/layout.h"
+#include "lib/core/name.h"
 #include "lib/core/segment.h"
 #include "lib/mpmc/blocks.h"
 
@@ -32,6 +33,10 @@ static const struct shmring_config configurations[WORLDS] = {
     {.kind = SHMRING_MPMC, .capacity = 16, .max_message = 1, .max_participants = 1},
     {.kind = SHMRING_MPMC, .capacity = 128, .max_message = 8, .max_participants = 4},
     {.kind = SHMRING_MPMC, .capacity = 2, .max_message = 5000, .max_participants = 4},
+    {.kind = SHMRING_BROADCAST, .capacity = 4096, .max_participants = 3},
+    {.kind = SHMRING_BROADCAST, .capacity = 4096, .max_message = 100},
+    {.kind = SHMRING_BROADCAST, .capacity = 8192, .max_message = 1, .max_participants = 2},
+    {.kind = SHMRING_BROADCAST, .capacity = 16384, .max_message = 1000, .max_participants = 4},
 };
 
 /* Multiples of every capacity above, just before a number made from a position wraps: the fields of
@@ -71,10 +76,24 @@ static void create(struct world *w, const struct shmring_config *config)
     fuzz_check(w->image != MAP_FAILED, "no memory");
 }
 
+static void start_broadcast_at(struct world *w, uint64_t position)
+{
+    const uint64_t capacity = w->geometry.capacity;
+    struct shmr_broadcast_page *page = (void *)(w->image + w->geometry.producer);
+
+    position &= ~(capacity - 1);
+    page->progress[0].position = page->progress[1].position = page->horizon = position;
+    page->mark[0].position = position;
+}
+
 static void start_at(struct world *w, uint64_t position)
 {
     const struct shmr_geometry *g = &w->geometry;
 
+    if (g->type->number == SHMR_BROADCAST) {
+        start_broadcast_at(w, position);
+        return;
+    }
     if (g->type->number == SHMR_SPSC) {
         struct shmr_spsc_producer_page *p = (void *)(w->image + g->producer);
         struct shmr_spsc_consumer_page *c = (void *)(w->image + g->consumer);
@@ -137,6 +156,10 @@ static uint8_t *place_in_data(struct world *w, struct input *in, unsigned *size)
         return block + field;
     }
     *size = 4;
+    if (g->type->number == SHMR_BROADCAST)
+        return at >> 7 ? record(w, g->producer, offsetof(struct shmr_broadcast_page, progress),
+                                at & 127)
+                       : w->image + g->data + at * 8 % g->capacity + 4;
     switch (at >> 6) {
     case 0:
         return record(w, g->producer, 0, at & 63);
@@ -153,12 +176,16 @@ static uint8_t *choose_place(struct world *w, struct input *in, unsigned *size)
 {
     const struct shmr_geometry *g = &w->geometry;
 
+    const unsigned where = input_below(in, 8);
+
     *size = 8;
-    switch (input_below(in, 8)) {
+    switch (where) {
     case 0:
-        return w->image + g->producer + 8 * input_below(in, 16);
     case 1:
-        return w->image + g->consumer + 8 * input_below(in, 32);
+        if (g->type->number == SHMR_BROADCAST)
+            return w->image + g->producer + 8 * input_below(in, 64);
+        return where ? w->image + g->consumer + 8 * input_below(in, 32)
+                     : w->image + g->producer + 8 * input_below(in, 16);
     case 2:
         return w->image + g->table + sizeof(struct shmr_row) * input_below(in, g->rows) +
                8 * input_below(in, 32);
@@ -196,7 +223,12 @@ static uint64_t choose_value(const struct world *w, struct input *in, uint64_t n
                                     UINT64_C(1) << 63,
                                     UINT64_MAX};
 
-    switch (input_below(in, 6)) {
+    const unsigned how = input_below(in, 6);
+    if (g->type->number == SHMR_BROADCAST && (how == 3 || how == 4)) { /* a horizon, a position */
+        const uint64_t step = how == 3 ? g->capacity / SHMR_BROADCAST_CHUNKS : 8;
+        return (now & ~(step - 1)) + step * (uint64_t)(int64_t)(int8_t)input_number(in, 1);
+    }
+    switch (how) {
     case 0:
         return interesting[input_below(in, sizeof interesting / sizeof interesting[0])];
     case 1:
