@@ -142,6 +142,7 @@ static inline void prepare_consumer(struct shmr_broadcast_consumer *c, int index
     c->side.pauses = 0;
     c->reliable = false;
     c->missed_here = 0;
+    c->lead = 0;
     c->first = c->held = 0;
 }
 
