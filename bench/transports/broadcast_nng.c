@@ -72,9 +72,9 @@ static int attach(struct link *l)
         return publish(l, p);
     int r = nng_sub0_open(&p->socket);
     if (r == 0)
-        r = nng_setopt(p->socket, NNG_OPT_SUB_SUBSCRIBE, "", 0);
+        r = nng_socket_set(p->socket, NNG_OPT_SUB_SUBSCRIBE, "", 0);
     if (r == 0)
-        r = nng_setopt_ms(p->socket, NNG_OPT_RECVTIMEO, NAP_MS);
+        r = nng_socket_set_ms(p->socket, NNG_OPT_RECVTIMEO, NAP_MS);
     if (r != 0)
         return fail(l, "nng_sub0_open", r);
     while ((r = nng_dial(p->socket, p->address, NULL, 0)) == NNG_ECONNREFUSED)
