@@ -80,6 +80,8 @@ static int claim_consumer(shmring_t *q, int fd)
 
     if (rows > 0)
         r = shmr_claim(q, fd, SHMR_ANY_ROW, &holder);
+    if (r == 0) /* if the owner before died: while the row is locked, it does not look dead */
+        shmr_broadcast_stop_consumer(shmr_broadcast_row_at(q->map.table, q->row));
     if (r != -EBUSY)
         return r;
     if (holder == SHMR_REMOVER)
@@ -156,6 +158,43 @@ static uint64_t reliable_word(const struct shmr_row *row)
     return UINT64_C(1) << 32 | generation;
 }
 
+/* Has the owner that stored this word in the row attached, so that others see it? */
+static bool has_attached(struct shmr_row *row, uint64_t reliable)
+{
+    return shmr_row_is_attached(row) &&
+           atomic_load_explicit(&row->generation, memory_order_relaxed) == (uint32_t)reliable;
+}
+
+/*
+ * Find the start, attach the row, and join if the consumer is to be reliable. If another program
+ * waits until the participant appears and then sends, that message is behind the start. And other
+ * programs see each consumer that has joined, as it may hold the producer up for long. reliable: as
+ * for shmr_broadcast_start_consumer().
+ */
+static int start_consumer(shmring_t *q, struct shmr_row *row, uint64_t reliable)
+{
+    struct shmr_broadcast_consumer *c = &q->broadcast.consumer;
+    bool attached = false;
+    int r = -EAGAIN;
+
+    for (int i = 0; r == -EAGAIN && i < SHMR_BROADCAST_JOIN_TRIES; i++) {
+        r = shmr_broadcast_start_consumer(c, q->options, reliable);
+        if (r < 0)
+            break;
+        if (row && !attached)
+            shmr_row_attach(row, SHMRING_CONSUMER);
+        attached = row;
+        if (reliable)
+            r = shmr_broadcast_join(c, reliable);
+    }
+    if (r < 0) {
+        shmr_broadcast_stop_consumer(c->row);
+        if (attached)
+            shmr_row_detach(row);
+    }
+    return r;
+}
+
 static int become_consumer(shmring_t *q)
 {
     struct shmr_broadcast_consumer *c = &q->broadcast.consumer;
@@ -164,18 +203,16 @@ static int become_consumer(shmring_t *q)
 
     *c = (struct shmr_broadcast_consumer){.ring = ring_of(q), .side.pauses = shmr_process_pauses()};
     c->row = row ? shmr_broadcast_row_at(q->map.table, q->row) : &c->own;
-    if (row && shmr_row_is_attached(row))
+    if (row && shmr_row_is_attached(row)) {
         shmr_recovery_takeover(q, q->row);
-    int r = shmr_broadcast_start_consumer(c, q->options, reliable ? reliable_word(row) : 0);
-    if (r < 0)
-        shmr_broadcast_stop_consumer(c->row);
+        shmr_row_detach(row); /* else this process would be seen as the one that died */
+    }
+    int r = start_consumer(q, row, reliable ? reliable_word(row) : 0);
     if (r == -EAGAIN)
         return shmr_fail(EBUSY, "the producer went round the ring during each attempt to find a "
                                 "place in it: try again");
     if (r < 0)
         return shmr_fail(-r, "%s", c->side.damage);
-    if (row)
-        shmr_row_attach(row, SHMRING_CONSUMER);
     q->quiet = !reliable;
     if (q->quiet) /* the bit that makes it leave the quick way when the memory is gone: guard.c */
         q->notify_if[SHMR_WRITABLE] = SHMR_NOTIFY_UNFENCED;
@@ -243,7 +280,24 @@ static bool is_out_of_patience(const shmring_t *q, int64_t now)
 }
 
 /*
- * Strike off the reliable consumers that hold the producer up: those that are dead, or all if the
+ * Is the consumer that holds the producer up dead? Or has it stopped while it attached? That one
+ * does not count as one that is alive once the producer was held up for SHMR_SWEEP_NS: other
+ * processes do not see it yet, and nothing was promised to it. It notices, and begins again
+ * (shmr_broadcast_join()).
+ */
+static bool holder_is_gone(const shmring_t *q, int64_t now)
+{
+    const struct shmr_broadcast_producer *p = &q->broadcast.producer;
+    const struct shmr_broadcast_holder *h = &p->holder;
+
+    if (now - p->held_up_since >= (int64_t)SHMR_SWEEP_NS &&
+        !has_attached(shmr_row_at(q->map.table, h->row), h->reliable))
+        return true;
+    return shmr_row_is_locked(q->fd, &q->geometry, h->row) == 0;
+}
+
+/*
+ * Strike off the reliable consumers that hold the producer up: those that are gone, or all if the
  * producer is impatient, because it has waited for as long as it wants to.
  */
 static void strike_off(shmring_t *q, bool impatient, int64_t now)
@@ -256,7 +310,7 @@ static void strike_off(shmring_t *q, bool impatient, int64_t now)
             return;
         if (!impatient) {
             p->tested = now;
-            if (shmr_row_is_locked(q->fd, &q->geometry, p->holder.row) != 0)
+            if (!holder_is_gone(q, now))
                 return;
         }
         shmr_broadcast_strike(p, p->holder.row, p->holder.reliable);

@@ -55,8 +55,8 @@ struct shmr_broadcast_row {
     struct shmr_broadcast_record record[2];
     _Atomic uint64_t position; /* a reliable consumer's: it has released all bytes before */
     /* 0: the producer does not wait for the owner. Else 2^32 + the generation of the row's owner,
-     * and 2^33 more when its position is one that the owner has. The producer changes it to 0 as
-     * well. */
+     * which may not have attached yet, and 2^33 more when it has joined: its position is one that
+     * it has. The producer changes it to 0 as well. */
     _Atomic uint64_t reliable;
     _Atomic uint64_t base; /* number of the owner's next message, minus `steps`; modulo 2^64 */
     _Atomic uint64_t empty_events;

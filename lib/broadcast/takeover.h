@@ -171,19 +171,18 @@ static inline void shmr_broadcast_go_to(struct shmr_broadcast_consumer *c,
 }
 
 /*
- * Say that the consumer is reliable. A producer that scans the rows from now on waits for it. One
- * that has scanned them before may go on to a capacity behind the tail that it had then (cast:J2).
- * So the consumer finds the tail once more: from there on it misses nothing (`promised`). If it
- * starts before that, it may be lapped until it has come there.
+ * Say that the consumer is to be reliable. A producer that scans the rows from now on waits for it.
+ * One that has scanned them before may go on to a capacity behind the tail that it had then
+ * (cast:J2). So the consumer finds the tail once more: from there on it misses nothing
+ * (`promised`). If it starts before that, it may be lapped until it has come there.
  */
-static inline int shmr_broadcast_become_reliable(struct shmr_broadcast_consumer *c, unsigned flags,
-                                                 uint64_t reliable, struct shmr_broadcast_at *at)
+static inline int shmr_broadcast_ask_for_reliable(struct shmr_broadcast_consumer *c, unsigned flags,
+                                                  uint64_t reliable, struct shmr_broadcast_at *at)
 {
     const uint64_t start = at->position;
     struct shmr_broadcast_at tail;
     int r = -EAGAIN;
 
-    uint64_t joining = reliable;
     atomic_store_explicit(&c->row->position, start, memory_order_release);
     atomic_store_explicit(&c->row->reliable, reliable, memory_order_release);
     atomic_thread_fence(memory_order_seq_cst); /* cast:J1 */
@@ -196,21 +195,15 @@ static inline int shmr_broadcast_become_reliable(struct shmr_broadcast_consumer 
     if (!(flags & (SHMRING_FROM_OLDEST | SHMRING_FROM_KEY)) ||
         !shmr_broadcast_is_before(&c->ring, start, tail.horizon))
         *at = tail;
-    /* If the process stopped for long since it found the start, then the producer has struck the
-     * row off. From now on it strikes off only what it reads from here on: the position first. */
     atomic_store_explicit(&c->row->position, at->position, memory_order_release);
-    if (!atomic_compare_exchange_strong_explicit(&c->row->reliable, &joining,
-                                                 reliable | SHMR_BROADCAST_JOINED,
-                                                 memory_order_release, memory_order_relaxed))
-        return -EAGAIN;
-    c->reliable = true;
     c->promised = (struct shmr_broadcast_promise){tail.position, tail.number};
     return 0;
 }
 
 /*
- * Become a consumer, in c->row. reliable: what the row says while its owner is reliable, or 0. 0,
- * -EAGAIN or -EBADMSG; -EAGAIN only if the producer laps each attempt.
+ * Find where the consumer starts, and say so in c->row. reliable: what the row says while its owner
+ * is reliable, or 0. 0, -EAGAIN or -EBADMSG; -EAGAIN only if the producer laps each attempt. Then
+ * the caller attaches the row, and calls shmr_broadcast_join().
  */
 static inline int shmr_broadcast_start_consumer(struct shmr_broadcast_consumer *c, unsigned flags,
                                                 uint64_t reliable)
@@ -225,18 +218,34 @@ static inline int shmr_broadcast_start_consumer(struct shmr_broadcast_consumer *
     for (int i = 0; r == -EAGAIN && i < SHMR_BROADCAST_JOIN_TRIES; i++) {
         r = shmr_broadcast_find_start(&c->ring, flags, &at);
         if (r == 0 && reliable)
-            r = shmr_broadcast_become_reliable(c, flags, reliable, &at);
+            r = shmr_broadcast_ask_for_reliable(c, flags, reliable, &at);
     }
     c->side.damage = at.damage;
     if (r < 0)
         return r;
     shmr_broadcast_go_to(c, &at);
-    shmr_broadcast_store_position(c);
     c->base = c->number - c->steps;
     atomic_store_explicit(&c->row->base, c->base, memory_order_relaxed);
     shmr_stream_start(&c->side.stream, c->number, c->position);
     c->lead = 0;
     c->side.misses = 1; /* empty_events does not count an empty queue before the first message */
+    return 0;
+}
+
+/*
+ * The last step of a consumer that is to be reliable. If its process stopped for long since it
+ * found its start, then the producer has struck the row off: -EAGAIN, begin again. From now on the
+ * producer strikes off only what it reads from here on: the position first.
+ */
+static inline int shmr_broadcast_join(struct shmr_broadcast_consumer *c, uint64_t reliable)
+{
+    uint64_t asked = reliable;
+
+    if (!atomic_compare_exchange_strong_explicit(&c->row->reliable, &asked,
+                                                 reliable | SHMR_BROADCAST_JOINED,
+                                                 memory_order_release, memory_order_relaxed))
+        return -EAGAIN;
+    c->reliable = true;
     return 0;
 }
 

@@ -128,7 +128,12 @@ static void become_consumer(struct shmr_broadcast_consumer *c, unsigned flags, u
 {
     *c = (struct shmr_broadcast_consumer){.ring = ring()};
     c->row = reliable ? shmr_broadcast_row_at(table, 1) : &c->own;
-    const int r = shmr_broadcast_start_consumer(c, flags, reliable);
+    int r;
+    do {
+        r = shmr_broadcast_start_consumer(c, flags, reliable);
+        if (r == 0 && reliable)
+            r = shmr_broadcast_join(c, reliable);
+    } while (r == -EAGAIN);
     cr_assert_eq(r, 0, "%s", c->side.damage);
 }
 

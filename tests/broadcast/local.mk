@@ -5,6 +5,7 @@
 suites += \
 	tests/broadcast/damage \
 	tests/broadcast/deaths \
+	tests/broadcast/joining \
 	tests/broadcast/lapped \
 	tests/broadcast/operations \
 	tests/broadcast/processes \
@@ -13,7 +14,8 @@ suites += \
 	tests/broadcast/wrap
 
 thread_suites += tests/broadcast/threads
-# Not processes: hundreds of processes that live for a moment.
+# Not processes: hundreds of processes that live for a moment. Nor joining: it would step through
+# valgrind's own code.
 memcheck_suites += \
 	tests/broadcast/damage \
 	tests/broadcast/deaths \
@@ -24,6 +26,8 @@ memcheck_suites += \
 
 tests_broadcast_damage_SOURCES = tests/broadcast/damage.c tests/broadcast/pages.h tests/broadcast/queue.h
 tests_broadcast_damage_LDADD = $(core_test_libs)
+tests_broadcast_joining_SOURCES = tests/broadcast/joining.c tests/broadcast/pages.h tests/broadcast/queue.h
+tests_broadcast_joining_LDADD = $(core_test_libs)
 tests_broadcast_lapped_SOURCES = tests/broadcast/lapped.c tests/broadcast/queue.h
 tests_broadcast_operations_SOURCES = tests/broadcast/operations.c tests/broadcast/queue.h
 tests_broadcast_processes_SOURCES = tests/broadcast/processes.c tests/broadcast/queue.h

@@ -411,7 +411,8 @@ static void start_receiving(unsigned i, struct input *in)
     *c = (struct shmr_broadcast_consumer){.ring = ring_of_world(), .side.pauses = 1};
     c->row = has_row ? shmr_broadcast_row_at(map->table, row) : &c->own;
     cast.receives[i] =
-        CHECKED(shmr_broadcast_start_consumer(c, starts[choice & 3], reliable), EBADMSG) == 0;
+        CHECKED(shmr_broadcast_start_consumer(c, starts[choice & 3], reliable), EBADMSG) == 0 &&
+        (!reliable || shmr_broadcast_join(c, reliable) == 0);
     if (!cast.receives[i])
         shmr_broadcast_stop_consumer(c->row);
 }

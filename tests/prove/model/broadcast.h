@@ -168,10 +168,16 @@ static inline void become_consumer_at(struct shmr_broadcast_consumer *c, int ind
 static inline bool join_consumer(struct shmr_broadcast_consumer *c, int index, unsigned flags,
                                  uint64_t reliable)
 {
-    int r;
+    int r = -EAGAIN;
 
     prepare_consumer(c, index);
-    BOUNDED(JOIN_STEPS, r = shmr_broadcast_start_consumer(c, flags, reliable));
+    for (int i = 0; r == -EAGAIN && i < SHMR_BROADCAST_JOIN_TRIES; i++) {
+        BOUNDED(JOIN_STEPS, r = shmr_broadcast_start_consumer(c, flags, reliable));
+        if (r < 0)
+            break;
+        if (reliable)
+            r = shmr_broadcast_join(c, reliable);
+    }
     assert(r == 0 || r == -EAGAIN);
     return r == 0;
 }
