@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -19,6 +18,7 @@
 
 #include "clock.h"
 #include "kind.h"
+#include "process.h"
 
 enum { IDLE = 100, BUSY = IDLE, ALL, SETTLE_NS = 500000000, GAP_NS = 100000 };
 
@@ -49,13 +49,6 @@ static int consume(const shmring_t *queue, pid_t parent, uint32_t recheck_ms)
         expected++;
     shmring_close(&q);
     return got == end_mark ? 0 : 1;
-}
-
-static int complain(const char *call, int error)
-{
-    fprintf(stderr, "shmring-bench: %s: %s: %s\n", call, strerror(error),
-            shmring_strerror_detail());
-    return -1;
 }
 
 static int start(struct idle *run)

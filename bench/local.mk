@@ -54,6 +54,8 @@ bench_libshmring_bench_la_SOURCES = \
 	bench/broadcast.h \
 	bench/clock.h \
 	bench/csv.c \
+	bench/death.c \
+	bench/death.h \
 	bench/histogram.c \
 	bench/histogram.h \
 	bench/idle.c \
@@ -75,6 +77,8 @@ bench_libshmring_bench_la_SOURCES = \
 	bench/plots.h \
 	bench/plots_many.c \
 	bench/probe.c \
+	bench/process.c \
+	bench/process.h \
 	bench/progress.c \
 	bench/progress.h \
 	bench/report.c \

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "death.h"
 #include "idle.h"
 #ifdef HAVE_MUX
 #include "mux.h"
@@ -121,6 +122,8 @@ int main(int argc, char **argv)
         status = list();
     else if (options.idle)
         status = idle_run(&options);
+    else if (options.death)
+        status = death_run(&options);
 #ifdef HAVE_MUX
     else if (options.mux)
         status = mux_run(&options);

@@ -14,7 +14,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -26,9 +25,8 @@
 #include "clock.h"
 #include "histogram.h"
 #include "kind.h"
-#include "machine.h"
 #include "measure.h"
-#include "report.h"
+#include "process.h"
 #include "ticks.h"
 
 enum { EVENTS = 16, GAP_NS = 500000, SETTLE_NS = 100000000 };
@@ -57,23 +55,6 @@ struct bench {
     struct board *board;
     uint64_t received;
 };
-
-static int complain(const char *call, int error)
-{
-    fprintf(stderr, "shmring-bench: %s: %s: %s\n", call, strerror(error),
-            shmring_strerror_detail());
-    return -1;
-}
-
-static void pin(const struct options *o, int which)
-{
-    cpu_set_t set;
-
-    CPU_ZERO(&set);
-    CPU_SET(o->cpus[which], &set);
-    if (o->pin)
-        sched_setaffinity(0, sizeof set, &set);
-}
 
 /* Send messages that hold their number and the time. Returns the exit status. */
 static int produce(const struct bench *b, pid_t parent)
@@ -249,18 +230,18 @@ static void print_table(const struct figures *figures, int rounds)
                100 * median(figures + i, rounds, IDLE), median_probe(figures + i, rounds));
 }
 
-/* Returns 0, or -1 with errno. */
-static int write_json(const struct figures *figures, const struct options *o)
-{
-    struct machine machine;
-    FILE *f = fopen(o->json, "we");
+/* What all rounds found. */
+struct all {
+    const struct figures *figures;
+    int rounds;
+};
 
-    if (!f)
-        return -1;
-    machine_describe(&machine);
-    report_json_begin(f, o, &machine);
-    fputs("  \"rounds\": [", f);
-    for (int i = 0; i < o->rounds * COUNTS; i++)
+static void write_rounds(FILE *f, const void *found)
+{
+    const struct all *all = found;
+    const struct figures *figures = all->figures;
+
+    for (int i = 0; i < all->rounds * COUNTS; i++)
         fprintf(f,
                 "%s\n    {\"transport\": \"shmring-mux\", \"group\": \"rings\", \"mode\": \"mux\", "
                 "\"wait\": \"block\", \"size\": 16, \"queues\": %d, \"round\": %d, "
@@ -269,8 +250,6 @@ static int write_json(const struct figures *figures, const struct options *o)
                 i > 0 ? "," : "", counts[i % COUNTS], i / COUNTS + 1, figures[i].of[BUSY],
                 figures[i].of[NOW_AND_THEN], figures[i].of[IDLE], figures[i].probe_ns[0],
                 figures[i].probe_ns[1]);
-    fputs("\n  ],\n  \"missing\": []\n}\n", f);
-    return report_finish(f);
 }
 
 /* Each handle has two descriptors: see lib/core/segment.h. */
@@ -316,10 +295,8 @@ int mux_run(const struct options *o)
         r = run_count(&b, counts[i % COUNTS], &figures[i]);
     if (r == 0)
         print_table(figures, o->rounds);
-    if (r == 0 && o->json && write_json(figures, o) < 0) {
-        fprintf(stderr, "shmring-bench: %s: %s\n", o->json, strerror(errno));
-        r = -1;
-    }
+    if (r == 0 && o->json)
+        r = write_json(o, write_rounds, &(struct all){figures, o->rounds});
     if (b.board != MAP_FAILED)
         munmap(b.board, sizeof *b.board);
     free(b.queues);

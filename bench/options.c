@@ -25,7 +25,8 @@ static const char usage[] =
     "  -s, --sizes LIST       message sizes in bytes, K and M allowed (default: 8,64,1024;\n"
     "                         8 for capacity, participants and stopped)\n"
     "  -m, --mode MODE        throughput, latency, both, mpmc, uncontended, capacity,\n"
-    "                         participants, stopped, idle, mux or broadcast (default: both)\n"
+    "                         participants, stopped, idle, mux, broadcast or\n"
+    "                         broadcast-death (default: both)\n"
     "  -w, --wait HOW         spin, block or both (default: spin)\n"
     "      --rate N           latency one way at N messages a second, not round trips;\n"
     "                         broadcast: how fast the producer sends where it is not as fast\n"
@@ -141,10 +142,11 @@ static void parse_mode(struct options *o, const char *text)
     o->stopped = strcmp(text, mode_names[STOPPED]) == 0;
     o->idle = strcmp(text, "idle") == 0;
     o->mux = strcmp(text, "mux") == 0;
+    o->death = strcmp(text, "broadcast-death") == 0;
     if (!o->throughput && !o->latency && !o->many && !o->alone && !o->by_capacity &&
-        !o->participants && !o->stopped && !o->idle && !o->mux && !fan_out)
+        !o->participants && !o->stopped && !o->idle && !o->mux && !o->death && !fan_out)
         mistake("--mode: '%s' is not throughput, latency, both, mpmc, uncontended, capacity, "
-                "participants, stopped, idle, mux or broadcast",
+                "participants, stopped, idle, mux, broadcast or broadcast-death",
                 text);
 #ifndef HAVE_MUX
     if (o->mux)
@@ -469,8 +471,8 @@ void options_parse(struct options *o, int argc, char **argv)
         mistake("--policy is about spinning, which --wait leaves out");
     if (o->idle && (o->json || o->csv || o->plots))
         mistake("--mode idle makes no files");
-    if (o->mux && (o->csv || o->plots))
-        mistake("--mode mux makes no file but JSON");
+    if ((o->mux || o->death) && (o->csv || o->plots))
+        mistake("--mode %s makes no file but JSON", o->mux ? "mux" : "broadcast-death");
     complete_many(o);
     complete_fan_out(o);
     complete_sizes(o);

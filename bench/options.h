@@ -24,7 +24,7 @@ struct options {
     const char *patterns[PATTERNS_MAX + 1];
     size_t sizes[SIZES_MAX];
     int n_sizes;
-    bool throughput, latency, many, alone, by_capacity, participants, stopped, idle, mux;
+    bool throughput, latency, many, alone, by_capacity, participants, stopped, idle, mux, death;
     bool spin, block;
     struct crew configs[CONFIGS_MAX]; /* for mode MANY */
     int n_configs;

@@ -373,6 +373,20 @@ Test(bench, the_idle_cost_something)
     cr_assert_eq(run("--mode idle --json %s/json"), 2);
 }
 
+Test(bench, a_dead_consumer_holds_no_producer)
+{
+    succeed("--mode broadcast-death --rounds 1 --timeout 60 --json %s/json");
+    char *said = out(), *json = contents(path_in_dir("json"));
+    cr_assert_eq(count(said, "\nkilled "), 2, "%s", said);
+    cr_assert_eq(count(said, "\nstopped "), 6, "%s", said);
+    cr_assert(json_is_valid(json), "%s", json);
+    cr_assert_eq(count(json, "\"harm\": \"killed\", \"patience_ms\": 0, "), 2, "%s", json);
+    cr_assert_eq(count(json, "\"wait\": \"spin\""), 4, "%s", json);
+    free(said);
+    free(json);
+    cr_assert_eq(run("--mode broadcast-death --rounds 1 --csv %s/csv"), 2);
+}
+
 #ifdef HAVE_MUX
 Test(bench, a_mux_of_many_queues)
 {

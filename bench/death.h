@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/* --mode broadcast-death: for how long a reliable consumer holds the producer up that is killed, or
+ * stopped. */
+#ifndef BENCH_DEATH_H
+#define BENCH_DEATH_H
+
+#include "options.h"
+
+/* Measure and print the table. Returns the exit status. */
+int death_run(const struct options *o);
+
+#endif
