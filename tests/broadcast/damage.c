@@ -126,6 +126,21 @@ Test(broadcast_damage, garbage_behind_the_first_message_of_a_batch)
     }
 }
 
+/* Nothing is copied for a length that no message has, though the caller's buffer is longer. */
+Test(broadcast_damage, a_batch_copies_no_more_than_a_message, .init = setup, .fini = teardown)
+{
+    static uint8_t bytes[2][CAST_RING], before[CAST_RING];
+    struct iovec batch[] = {{bytes[0], CAST_RING}, {bytes[1], CAST_RING}};
+
+    memset(bytes[1], 0xee, CAST_RING);
+    memcpy(before, bytes[1], CAST_RING);
+    cast_send(producer, 0, 6);
+    *header_at(CAST_RECORD) = CAST_RING / 2 + 1;
+    cr_assert_eq(shmring_recv_batch(consumer, batch, 2), 1);
+    cr_assert_eq(memcmp(bytes[1], before, CAST_RING), 0);
+    assert_refused(shmring_recv_batch(consumer, batch, 2), EBADMSG, "longer than max_message");
+}
+
 static void crooked_horizon(void)
 {
     pages.page->horizon += 8;
@@ -216,13 +231,42 @@ static void marks_that_count_too_much(void)
     lapped_with_marks(0, 1000000);
 }
 
+/* Each is whole and in its chunk, but at a multiple of 4 that is none of 8. */
+static void marks_that_are_crooked(void)
+{
+    lapped_with_marks(0, 100);
+    for (uint64_t i = 0; i < SHMR_BROADCAST_CHUNKS; i++)
+        pages.page->mark[i].position |= 4;
+}
+
 Test(broadcast_damage, marks_that_lie)
 {
     each_way_refuses(150, 3, marks_nowhere, "no mark names a message");
     each_way_refuses(150, 3, marks_in_other_chunks, "no mark names a message");
+    each_way_refuses(150, 3, marks_that_are_crooked, "no mark names a message");
     each_way_refuses(150, 3, marks_that_count_back, "does not fit its position");
     each_way_refuses(150, 3, marks_that_do_not_count, "does not fit its position");
     each_way_refuses(150, 3, marks_that_count_too_much, "does not fit its position");
+}
+
+/* A consumer accepts a horizon that is just short of 2^63 ahead of the last one. A mark before that
+ * horizon may be more than 2^63 ahead of the consumer: such a position counts as behind it. */
+Test(broadcast_damage, a_mark_that_leads_back)
+{
+    const uint64_t half = UINT64_C(1) << 63;
+    uint8_t byte;
+
+    for (int i = 0; i < 3; i++) {
+        setup();
+        cast_send(producer, 0, (CAST_RING - CHUNK / 2) / CAST_RECORD);
+        cr_assert_eq(pages.page->horizon, CAST_RING);
+        cr_assert_eq(shmring_recv(consumer, &byte, 1), -EMSGSIZE); /* it has seen the horizon */
+        pages.page->horizon += half - CHUNK;
+        pages.page->mark[0].position = half + 8;
+        pages.page->mark[0].number = 5;
+        assert_refused(receiving[i](), EBADMSG, "does not fit its position");
+        teardown();
+    }
 }
 
 Test(broadcast_damage, garbage_where_the_place_is_not_whole_is_only_a_lap)
@@ -331,12 +375,6 @@ Test(broadcast_damage, a_successor_checks_what_it_finds)
     successor_is_refused("longer than max_message");
     teardown();
 
-    setup(); /* records without end */
-    for (uint64_t p = 0; p < CAST_RING; p += 8)
-        *header_at(p) = 1;
-    successor_is_refused("longer than a quarter");
-    teardown();
-
     const struct {
         void (*damage)(void);
     } cases[] = {{crooked_horizon}, {far_horizon}, {no_horizon}};
@@ -419,6 +457,65 @@ Test(broadcast_damage, a_consumer_checks_where_it_starts)
     teardown();
 }
 
+/* A record ends with a chunk, so the terminator behind it is the first of the next chunk: the
+ * horizon was moved past it. */
+Test(broadcast_damage, a_horizon_at_the_producers_position)
+{
+    static const uint8_t bytes[CHUNK - 4];
+
+    setup();
+    cr_assert_eq(shmring_send(producer, bytes, sizeof bytes), 0);
+    cr_assert_eq(pages.page->horizon, 2 * CHUNK);
+    pages.page->horizon = CHUNK;
+    assert_refused(attach(0), EBADMSG, "behind messages");
+    successor_is_refused("horizon does not fit");
+    teardown();
+}
+
+static void endless_records(void)
+{
+    for (uint64_t p = 0; p < CAST_RING; p += 8)
+        *header_at(p) = 1;
+}
+
+Test(broadcast_damage, records_without_end)
+{
+    setup();
+    cast_send(producer, 0, 1);
+    endless_records();
+    assert_refused(attach(0), EBADMSG, "behind messages");
+    assert_refused(shmring_skip(consumer), EBADMSG, "behind messages");
+    successor_is_refused("longer than a quarter");
+    teardown();
+}
+
+static void last_key_is(uint64_t position, uint32_t header)
+{
+    *header_at(position) = header;
+    pages.page->key[0].position = pages.page->key[1].position = position;
+}
+
+/* Each of these has all but one of what the last key message has. */
+Test(broadcast_damage, a_last_key_message_that_is_none, .init = setup, .fini = teardown)
+{
+    const uint32_t good = SHMR_BROADCAST_KEY | 2;
+
+    cr_assert_eq(shmring_send_flags(producer, "k", 1, SHMRING_KEY), 0);
+    last_key_is(64, good);
+    cr_assert_eq(attach(SHMRING_FROM_KEY), 0);
+    last_key_is(68, good);
+    assert_refused(attach(SHMRING_FROM_KEY), EBADMSG, "key message");
+    last_key_is(64, 2);
+    assert_refused(attach(SHMRING_FROM_KEY), EBADMSG, "key message");
+    last_key_is(64, SHMR_BROADCAST_KEY | (1016 + 2));
+    assert_refused(attach(SHMRING_FROM_KEY), EBADMSG, "key message");
+    last_key_is(CHUNK, good);
+    assert_refused(attach(SHMRING_FROM_KEY), EBADMSG, "key message");
+    last_key_is(64, good);
+    crooked_horizon();
+    assert_refused(attach(SHMRING_FROM_KEY), EBADMSG, "key message");
+}
+
 static void progress_is(uint64_t position, uint64_t messages)
 {
     for (int i = 0; i < 2; i++) {
@@ -437,6 +534,22 @@ Test(broadcast_damage, a_consumer_checks_where_it_skips_to)
     assert_refused(shmring_skip(consumer), EBADMSG, "do not fit this consumer's");
     teardown();
 
+    setup(); /* the position goes back, and the number does not */
+    cast_send(producer, 0, 20);
+    cast_receives(consumer, 0, 20);
+    progress_is(0, 20);
+    *header_at(0) = 0;
+    assert_refused(shmring_skip(consumer), EBADMSG, "do not fit this consumer's");
+    teardown();
+
+    setup(); /* the horizon goes back, and is still ahead of the messages */
+    cast_send(producer, 0, 20);
+    pages.page->horizon += CHUNK;
+    cast_receives(consumer, 0, 20);
+    pages.page->horizon -= CHUNK;
+    assert_refused(shmring_skip(consumer), EBADMSG, "do not fit this consumer's");
+    teardown();
+
     setup();
     cast_send(producer, 0, 20);
     progress_is(0, 1000000);
@@ -447,6 +560,64 @@ Test(broadcast_damage, a_consumer_checks_where_it_skips_to)
     cast_send(producer, 0, 20);
     progress_is(4, 0);
     assert_refused(shmring_skip(consumer), EBADMSG, "not a multiple of 8");
+    teardown();
+}
+
+/* ---- Dumping --------------------------------------------------------------------------------- */
+
+static int count_one(void *arg, const struct shmring_message *m)
+{
+    (void)m;
+    ++*(int *)arg;
+    return 0;
+}
+
+static int then_leads_back(void *arg, const struct shmring_message *m)
+{
+    const uint64_t half = UINT64_C(1) << 63;
+
+    pages.page->horizon = half + CAST_RING;
+    pages.page->mark[2].position = half + 2 * CHUNK;
+    pages.page->mark[2].number = 5;
+    return count_one(arg, m);
+}
+
+static void dump_is_refused(int told, int (*each)(void *, const struct shmring_message *),
+                            const char *words)
+{
+    int n = 0;
+
+    assert_refused(shmring_dump(observer, each, &n), EBADMSG, words);
+    cr_assert_eq(n, told);
+}
+
+Test(broadcast_damage, a_dump_checks_what_it_reads)
+{
+    void (*const headers[])(void) = {too_long, much_too_long, only_a_key};
+
+    for (size_t i = 0; i < 3; i++) {
+        setup();
+        cast_send(producer, 0, 6);
+        headers[i]();
+        dump_is_refused(3, count_one, "a record is longer than max_message");
+        teardown();
+    }
+
+    setup();
+    cast_send(producer, 0, 6);
+    pages.page->horizon = CHUNK;
+    dump_is_refused(2, count_one, "not before the horizon");
+    teardown();
+
+    setup();
+    cast_send(producer, 0, 6);
+    far_horizon();
+    dump_is_refused(0, count_one, "no mark names a message");
+    teardown();
+
+    setup();
+    cast_send(producer, 0, 6);
+    dump_is_refused(1, then_leads_back, "marks have gone back");
     teardown();
 }
 
