@@ -276,6 +276,35 @@ Test(file_systems, read_only_file_system)
     with_tmpfs("size=1m", use_read_only);
 }
 
+/* A consumer of a broadcast queue only reads, unless the producer is to wait for it. */
+static void receive_read_only(struct mounted *m)
+{
+    const struct shmring_config config = {.kind = SHMRING_BROADCAST,
+                                          .capacity = 4096,
+                                          .max_participants = 1,
+                                          .flags = SHMRING_PRODUCER};
+    char message[4];
+    shmring_t *q;
+
+    child_assert(shmring_create(&q, m->name, &config) == 0);
+    child_assert(shmring_send(q, "one", 4) == 0);
+    shmring_close(&q);
+    child_assert(mount("none", m->directory, "none", MS_REMOUNT | MS_RDONLY, NULL) == 0);
+    child_refused(shmring_open(&q, m->name, SHMRING_PRODUCER), EROFS, m->directory);
+    child_refused(shmring_open(&q, m->name, SHMRING_CONSUMER | SHMRING_RELIABLE), EROFS,
+                  m->directory);
+    child_assert(shmring_open(&q, m->name, SHMRING_CONSUMER | SHMRING_FROM_OLDEST) == 0);
+    child_assert(shmring_recv(q, message, sizeof message) == 4 && strcmp(message, "one") == 0);
+    child_assert(shmring_recv(q, message, sizeof message) == -EAGAIN);
+    child_assert(shmring_participants(q, NULL, 0) == 0);
+    shmring_close(&q);
+}
+
+Test(file_systems, consumer_on_a_read_only_file_system)
+{
+    with_tmpfs("size=1m", receive_read_only);
+}
+
 static void use_without_proc(struct mounted *m)
 {
     const struct shmring_config config = config_with(BOTH, 4096);
