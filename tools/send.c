@@ -137,7 +137,8 @@ static int explain(const char *name, const struct input *in, const char *unit, u
     case -EMSGSIZE:
         return complain(name,
                         "%s %" PRIu64 ": longer than %" PRIu32
-                        " bytes, the longest message: see 'shmring create --max-message'",
+                        " bytes, the longest message: see --max-message and --capacity of 'shmring "
+                        "create'",
                         unit, number, in->max_message);
     case -EPIPE:
         return complain(name, "%s %" PRIu64 ": the input ends within it", unit, number);

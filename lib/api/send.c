@@ -101,7 +101,8 @@ static int check_flags(unsigned flags, bool can)
     if (flags & ~(unsigned)SHMRING_KEY)
         return shmr_fail_fast(EINVAL, "flags 0x%llx: only SHMRING_KEY", flags, 0);
     if (flags && !can)
-        return shmr_fail_fast(EINVAL, "SHMRING_KEY: only for a broadcast queue", 0, 0);
+        return shmr_fail_fast(
+            EINVAL, "only a broadcast queue has key messages: send without SHMRING_KEY", 0, 0);
     return 0;
 }
 

@@ -166,8 +166,9 @@ static int check_options(const shmring_t *q, unsigned flags)
 
     if (options & ~q->geometry.type->options)
         return shmr_fail(EINVAL,
-                         "SHMRING_RELIABLE, SHMRING_FROM_OLDEST and SHMRING_FROM_KEY are for "
-                         "broadcast queues, and this one is of the kind %s",
+                         "only a consumer of a broadcast queue can be reliable, or choose where it "
+                         "begins, and this queue is of the kind %s: open it without "
+                         "SHMRING_RELIABLE, SHMRING_FROM_OLDEST and SHMRING_FROM_KEY",
                          q->geometry.type->name);
     if (options && !(flags & SHMRING_CONSUMER))
         return shmr_fail(EINVAL, "SHMRING_RELIABLE, SHMRING_FROM_OLDEST and SHMRING_FROM_KEY are "

@@ -60,7 +60,7 @@ Test(broadcast, options_are_for_this_kind_and_for_consumers)
     cr_assert_eq(shmring_create(&spsc, "memfd:spsc", &config), 0);
     for (int i = 0; i < 3; i++) {
         assert_refused(shmring_dup(&other, spsc, SHMRING_CONSUMER | options[i]), EINVAL,
-                       "for broadcast queues");
+                       "only a consumer of a broadcast queue");
         assert_refused(shmring_dup(&other, q, SHMRING_OBSERVER | options[i]), EINVAL,
                        "give SHMRING_CONSUMER");
         other = cast_attach(q, SHMRING_CONSUMER | options[i]);
@@ -413,10 +413,11 @@ Test(broadcast, keys_are_only_for_this_kind)
     void *msg;
 
     cr_assert_eq(shmring_create(&q, "memfd:spsc", &config), 0);
-    assert_refused(shmring_send_flags(q, "", 1, SHMRING_KEY), EINVAL, "broadcast");
+    assert_refused(shmring_send_flags(q, "", 1, SHMRING_KEY), EINVAL, "send without SHMRING_KEY");
     cr_assert_eq(shmring_send_flags(q, "", 1, 0), 0);
     cr_assert_eq(shmring_reserve(q, 1, &msg), 0);
-    assert_refused(shmring_commit_flags(q, msg, 1, SHMRING_KEY), EINVAL, "broadcast");
+    assert_refused(shmring_commit_flags(q, msg, 1, SHMRING_KEY), EINVAL,
+                   "send without SHMRING_KEY");
     cr_assert_eq(shmring_commit_flags(q, msg, 1, 0), 0);
     shmring_close(&q);
 }
