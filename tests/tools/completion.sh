@@ -81,8 +81,8 @@ expect_bench() # EXPECTED WORD...
 {
     completes _shmring_bench "$bench" "$@"
 }
-expect_bench '--list --transports --sizes --mode --wait --rate --configs --policy --batch --capacity --rounds --seconds --timeout --cpus --no-pin --json --csv --plots --quiet --help --version' --
-expect_bench 'pipe pipe-batch' -t pip
+expect_bench '--list --transports --sizes --mode --wait --rate --configs --consumers --speeds --policy --batch --capacity --rounds --seconds --timeout --cpus --no-pin --json --csv --plots --quiet --help --version' --
+expect_bench 'pipe pipe-batch pipe-each' -t pip
 expect_bench 'shmring,tcp' --transports shmring,tc
 expect_bench 'mpmc' --mode mp
 expect_bench 'spin' --policy s
@@ -93,9 +93,12 @@ expect_bench "$dir/pictures" --plots "$dir/"
 expect_bench '' --sizes ''
 expect_bench '-q' -q
 # Each mode is completed, and shmring-bench knows each.
-while read -r mode; do
+COMP_WORDS=("$bench" --mode '') COMP_CWORD=2
+_shmring_bench || :
+[ "${#COMPREPLY[@]}" -gt 10 ]
+for mode in "${COMPREPLY[@]}"; do
     "$bench" --quiet --mode "$mode" --list >/dev/null
-done < <(sed -n "s/^ *words='\(throughput.*\)'/\1/p" "$srcdir/tools/completion/shmring-bench" | tr ' ' '\n')
+done
 
 source "$srcdir/tools/completion/shmring-bench-report"
 expect_report() # EXPECTED WORD...
