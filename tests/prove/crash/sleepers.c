@@ -19,12 +19,34 @@
 
 shmring_t *watcher;
 
+static int whose = FIRST; /* in a sleeper: which it is */
+
 /* ---- What they share ------------------------------------------------------------------------- */
 
 struct book *book(struct crash_world *w)
 {
     _Static_assert(sizeof(struct book) <= sizeof w->shared->book, "too big");
     return (void *)w->shared->book;
+}
+
+struct sleeper *own(struct crash_world *w)
+{
+    return &book(w)->sleeper[whose];
+}
+
+bool have_all_moved(struct crash_world *w, unsigned messages)
+{
+    const struct book *b = book(w);
+
+    return b->sleeper[FIRST].moved >= messages &&
+           (!b->companion || b->sleeper[COMPANION].moved >= messages);
+}
+
+bool have_all_finished(struct crash_world *w)
+{
+    const struct book *b = book(w);
+
+    return b->sleeper[FIRST].finished && (!b->companion || b->sleeper[COMPANION].finished);
 }
 
 const struct operation *operation(const struct crash_world *w)
@@ -37,15 +59,31 @@ bool is_mpmc(const struct crash_world *w)
     return w->kind->config.kind == SHMRING_MPMC;
 }
 
+bool is_broadcast(const struct crash_world *w)
+{
+    return w->kind->config.kind == SHMRING_BROADCAST;
+}
+
 bool by_descriptor(const struct crash_world *w)
 {
     return w->state->id == BY_DESCRIPTOR || w->state->id == STOLEN;
 }
 
+/* Each participant of an mpmc queue has both roles; broadcast: a consumer is reliable, and begins
+ * with all that was sent before. */
+static unsigned flags_for(const struct crash_world *w, unsigned role)
+{
+    if (is_mpmc(w) && role != SHMRING_OBSERVER)
+        return role | BOTH;
+    if (is_broadcast(w) && role & SHMRING_CONSUMER)
+        return role | SHMRING_RELIABLE | SHMRING_FROM_OLDEST;
+    return role;
+}
+
 shmring_t *join(struct crash_world *w, unsigned role)
 {
     shmring_t *q = NULL;
-    int r = shmring_open_fd(&q, w->fd, is_mpmc(w) && role != SHMRING_OBSERVER ? role | BOTH : role);
+    int r = shmring_open_fd(&q, w->fd, flags_for(w, role));
 
     if (!crash_check(w, r == 0, "attaching: %d, %s", r, shmring_strerror_detail()))
         return NULL;
@@ -116,7 +154,16 @@ bool send_number(struct crash_world *w, shmring_t *q, uint64_t number)
 void note(struct crash_world *w, uint64_t number)
 {
     if (crash_check(w, number < NUMBERS, "a message that no process sent"))
-        crash_check(w, ++book(w)->got[number] == 1, "message %" PRIu64 " comes twice", number);
+        crash_check(w, ++own(w)->got[number] == 1, "message %" PRIu64 " comes twice", number);
+}
+
+unsigned fill(shmring_t *q)
+{
+    uint64_t number = PREFILLED;
+
+    while (shmring_send(q, &number, sizeof number) == 0)
+        number++;
+    return (unsigned)number;
 }
 
 static int count_one(void *count, const struct shmring_message *m)
@@ -166,13 +213,13 @@ static bool receive_one(struct crash_world *w, shmring_t *q)
     }
     crash_check(w, r == sizeof number, "receiving: %zd", r);
     note(w, number);
-    book(w)->moved++;
+    own(w)->moved++;
     return number == END;
 }
 
 static bool send_one(struct crash_world *w, shmring_t *q)
 {
-    const uint64_t number = SLEEPERS + book(w)->moved;
+    const uint64_t number = SLEEPERS + own(w)->moved;
     int r = by_descriptor(w) ? shmring_send(q, &number, sizeof number)
                              : shmring_send_wait(q, &number, sizeof number, NULL);
 
@@ -181,7 +228,9 @@ static bool send_one(struct crash_world *w, shmring_t *q)
         return false;
     }
     crash_check(w, r == 0 && number < TESTERS, "sending: %d", r);
-    book(w)->moved++;
+    own(w)->moved++;
+    while (is_broadcast(w) && !book(w)->stop) /* if the dead was struck off, nothing holds it up */
+        pause_a_little();
     return book(w)->stop;
 }
 
@@ -189,7 +238,7 @@ pid_t start_sleeper(struct crash_world *w, uint32_t recheck_ms)
 {
     const unsigned event = operation(w)->event;
     const pid_t parent = getpid(), pid = fork();
-    unsigned moved = book(w)->moved;
+    unsigned moved = own(w)->moved;
 
     if (pid != 0)
         return pid;
@@ -200,15 +249,18 @@ pid_t start_sleeper(struct crash_world *w, uint32_t recheck_ms)
     if (!q)
         _exit(1);
     patience(q, recheck_ms);
+    /* A broadcast producer that is held up sleeps for at most 50 ms, until its next lock test. */
+    if (is_broadcast(w) && q->sending && recheck_ms == AN_HOUR)
+        q->broadcast.producer.tested = INT64_MAX / 2;
     while (!crash_failed(w) && !(event == SHMRING_READABLE ? receive_one(w, q) : send_one(w, q)))
         /* The sleeper was first, perhaps by its recheck, and before a process that is stepped.
          * Double the recheck time, so that the stepped process can be first. */
-        if (book(w)->moved > moved && recheck_ms < SELDOM) {
-            moved = book(w)->moved;
+        if (own(w)->moved > moved && recheck_ms < SELDOM) {
+            moved = own(w)->moved;
             patience(q, recheck_ms *= 2);
         }
     shmring_close(&q);
-    book(w)->finished = true;
+    own(w)->finished = true;
     _exit(0);
 }
 
@@ -217,6 +269,16 @@ pid_t put_to_sleep(struct crash_world *w, uint32_t recheck_ms)
     const pid_t pid = start_sleeper(w, recheck_ms);
 
     crash_check(w, await(is_asleep, w, pid), "it does not sleep");
+    return pid;
+}
+
+pid_t put_companion_to_sleep(struct crash_world *w, uint32_t recheck_ms)
+{
+    whose = COMPANION; /* inherited */
+    const pid_t pid = put_to_sleep(w, recheck_ms);
+
+    whose = FIRST;
+    book(w)->companion = true;
     return pid;
 }
 
@@ -252,8 +314,8 @@ void finish_sleeper(struct crash_world *w, shmring_t *q)
     if (operation(w)->event == SHMRING_READABLE)
         send_number(w, q, END);
     for (const time_t limit = time(NULL) + LIMIT_SECONDS;
-         !book(w)->finished && !crash_failed(w) && time(NULL) <= limit; pause_a_little())
+         !have_all_finished(w) && !crash_failed(w) && time(NULL) <= limit; pause_a_little())
         if (operation(w)->event == SHMRING_WRITABLE)
             drain(w, q);
-    crash_check(w, book(w)->finished, "the successor of the dead does not wake the sleeper");
+    crash_check(w, have_all_finished(w), "the successor of the dead does not wake the sleeper");
 }

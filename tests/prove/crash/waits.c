@@ -46,15 +46,6 @@ static unsigned fill_count;              /* messages in a full queue */
 
 /* ---- States ---------------------------------------------------------------------------------- */
 
-static unsigned fill(shmring_t *q)
-{
-    uint64_t number = PREFILLED;
-
-    while (shmring_send(q, &number, sizeof number) == 0)
-        number++;
-    return (unsigned)number;
-}
-
 static void empty(shmring_t *q)
 {
     uint64_t number;
@@ -71,8 +62,13 @@ static void empty(shmring_t *q)
 static void prepare(struct crash_world *w)
 {
     struct shmring_futex futex;
-    shmring_t *q = join(w, BOTH);
+    shmring_t *q = join(w, is_broadcast(w) ? SHMRING_CONSUMER : BOTH);
 
+    if (q && is_broadcast(w)) { /* empty: it is full only while a reliable consumer is attached */
+        test_settle_sleeps(q);
+        shmring_futex_arm(q, SHMRING_READABLE, &futex);
+        shmring_close(&q);
+    }
     if (!q)
         return;
     test_settle_sleeps(q);
@@ -101,14 +97,14 @@ static unsigned publisher_of(unsigned event)
 static bool has_moved(struct crash_world *w, pid_t unused)
 {
     (void)unused;
-    return book(w)->moved > 0;
+    return have_all_moved(w, 1);
 }
 
 static bool has_moved_all(struct crash_world *w, pid_t unused)
 {
     (void)unused;
-    return book(w)->moved >=
-           (operation(w)->event == SHMRING_READABLE ? (unsigned)w->operation->most : 1);
+    return have_all_moved(w, operation(w)->event == SHMRING_READABLE ? (unsigned)w->operation->most
+                                                                     : 1);
 }
 
 static bool uses_descriptor(const struct crash_world *w)
@@ -131,11 +127,10 @@ static void end_group(pid_t leader)
 
 /* Check that each message which was in the queue, or which the dead process had published, was
  * received. */
-static void check_nothing_lost(struct crash_world *w)
+static void check_nothing_lost(struct crash_world *w, const struct sleeper *b)
 {
     const struct crash_seat *dead = &w->shared->seat[CRASH_VICTIM];
     const uint64_t *had = (const void *)dead->witness;
-    const struct book *b = book(w);
     unsigned sent = 0;
 
     if (operation(w)->event == SHMRING_READABLE) {
@@ -146,6 +141,10 @@ static void check_nothing_lost(struct crash_world *w)
                         "the dead had sent %ld, %u came", dead->result, sent);
         crash_check(w, sent == 0 || b->got[VICTIMS], "a batch lost its beginning");
         crash_check(w, b->got[END], "the last message did not come");
+        return;
+    }
+    if (is_broadcast(w)) { /* others may have missed what only the dead one needed */
+        crash_check(w, b->got[SLEEPERS + b->moved - 1], "the last message was lost");
         return;
     }
     for (unsigned i = 0; i < fill_count; i++) {
@@ -165,13 +164,34 @@ static void settle(struct crash_world *w, shmring_t *q)
         shmring_close(&q);
         q = join(w, SHMRING_CONSUMER);
     }
-    if (q)
+    /* Reliable sleepers have received all. */
+    if (q && !(is_broadcast(w) && operation(w)->event == SHMRING_READABLE))
         drain(w, q);
     if (q && uses_descriptor(w)) /* the last participant to close removes the notifiers */
         shmring_fd(q, SHMRING_READABLE);
     shmring_close(&q);
-    if (!crash_failed(w))
-        check_nothing_lost(w);
+    for (int i = FIRST; i <= (book(w)->companion ? COMPANION : FIRST); i++)
+        if (!crash_failed(w))
+            check_nothing_lost(w, &book(w)->sleeper[i]);
+}
+
+/* Broadcast: a message wakes all consumers, so a second one sleeps beside the first. */
+static pid_t companion;
+
+static pid_t put_all_to_sleep(struct crash_world *w, uint32_t recheck_ms)
+{
+    const pid_t sleeper = put_to_sleep(w, recheck_ms);
+
+    if (is_broadcast(w) && operation(w)->event == SHMRING_READABLE)
+        companion = put_companion_to_sleep(w, recheck_ms);
+    return sleeper;
+}
+
+static void end_sleepers(pid_t first)
+{
+    end_process(first);
+    end_process(companion);
+    companion = 0;
 }
 
 /* A process is about to publish, another one sleeps, and the first dies. Returns the sleeper. */
@@ -182,7 +202,7 @@ static pid_t die_beside_a_sleeper(struct crash_world *w, const struct play_point
 
     if (!crash_check(w, victim != 0, "the operation is not possible this time"))
         return 0;
-    sleeper = put_to_sleep(w, recheck_ms);
+    sleeper = put_all_to_sleep(w, recheck_ms);
     play_advance(w, victim, CRASH_VICTIM, point);
     step_kill(victim);
     totals.deaths++;
@@ -216,15 +236,20 @@ static bool die_beside_a_heavy_sleeper(struct crash_world *w, const struct play_
     pid_t sleeper = die_beside_a_sleeper(w, point, AN_HOUR);
     if (notified) {
         crash_check(w, await(has_moved_all, w, 0), "it was notified, and does not wake");
+    } else if (is_broadcast(w) && operation(w)->event == SHMRING_WRITABLE) {
+        end_sleepers(sleeper); /* the dead one still holds it up: only it can find that */
+        return true;
     } else {
         published = count() != before || !is_announced(w);
         if (!is_announced(w)) {
-            end_process(sleeper);
+            end_sleepers(sleeper);
             return true;
         }
     }
-    settle(w, crash_failed(w) ? NULL : join(w, publisher_of(operation(w)->event)));
-    end_process(sleeper);
+    /* Broadcast: for room, this sleeper would need its lock test, which it does not make. */
+    if (!is_broadcast(w) || operation(w)->event == SHMRING_READABLE)
+        settle(w, crash_failed(w) ? NULL : join(w, publisher_of(operation(w)->event)));
+    end_sleepers(sleeper);
     return published && !notified;
 }
 
@@ -236,7 +261,7 @@ static void die_beside_a_light_sleeper(struct crash_world *w, const struct play_
     pid_t sleeper = die_beside_a_sleeper(w, point, SOON);
     crash_check(w, await(has_moved, w, 0), "it looks again, and does not find what is there");
     settle(w, crash_failed(w) ? NULL : join(w, publisher_of(operation(w)->event)));
-    end_process(sleeper);
+    end_sleepers(sleeper);
 }
 
 /* ---- The waiter dies ------------------------------------------------------------------------- */
@@ -268,7 +293,7 @@ static pid_t start_helper(struct crash_world *w, pid_t victim)
     /* Publish again if the other sleeper was first, by its recheck, and has taken the message or
      * the room. */
     for (; q && !crash_failed(w); pause_a_little())
-        if (book(w)->moved >= book(w)->published && is_asleep(w, victim)) {
+        if (own(w)->moved >= book(w)->published && is_asleep(w, victim)) {
             book(w)->helped++;
             publish_one(w, q);
         }
@@ -288,15 +313,18 @@ static bool is_not_forgotten(struct crash_world *w, pid_t unused)
 {
     const uint64_t *had = (const void *)w->shared->seat[CRASH_VICTIM].witness;
 
-    return has_moved(w, unused) ||
-           (operation(w)->event == SHMRING_READABLE ? had[0] >= TESTERS && had[0] < END
-                                                    : count() == fill_count);
+    if (has_moved(w, unused) || is_broadcast(w)) /* broadcast: another one has to get it, too */
+        return has_moved(w, unused);
+    return operation(w)->event == SHMRING_READABLE ? had[0] >= TESTERS && had[0] < END
+                                                   : count() == fill_count;
 }
 
 /* STOLEN: another participant was notified by descriptor, and is stopped before it sees that. */
 static void start_scene(struct crash_world *w, pid_t *sleeper, shmring_t **q)
 {
     play_restore(w);
+    if (is_broadcast(w) && w->state->id == IS_NOTIFIED)
+        *sleeper = put_all_to_sleep(w, AN_HOUR);
     if (w->state->id != STOLEN)
         return;
     *sleeper = put_to_sleep(w, SOON);
@@ -326,13 +354,14 @@ static void waiter_dies(struct crash_world *w, const struct play_point *point)
     } else if (!book(w)->helped) {
         end_group(helper);
         helper = 0;
-        sleeper = put_to_sleep(w, AN_HOUR);
+        if (sleeper == 0)
+            sleeper = put_all_to_sleep(w, AN_HOUR);
         q = join(w, publisher_of(operation(w)->event));
         if (!crash_failed(w))
             publish_one(w, q);
         crash_check(w, await(has_moved, w, 0), "another one sleeps, and is not woken");
     } else {
-        if (!is_mpmc(w))
+        if (sleeper == 0 && !is_mpmc(w))
             sleeper = start_sleeper(w, AN_HOUR);
         crash_check(w, await(has_helped, w, 0), "the helper is stuck");
         crash_check(w, await(is_not_forgotten, w, 0), "what came is forgotten with the dead");
@@ -343,7 +372,7 @@ static void waiter_dies(struct crash_world *w, const struct play_point *point)
         q = join(w, publisher_of(operation(w)->event));
     }
     settle(w, q);
-    end_process(sleeper);
+    end_sleepers(sleeper);
     end_group(helper);
 }
 
@@ -363,14 +392,14 @@ static void find_points(struct crash_world *w, struct play_points *points)
     victim = play_start(w, w->operation, CRASH_VICTIM);
     if (crash_check(w, victim != 0, "the operation is not possible")) {
         if (!operation(w)->waits)
-            sleeper = put_to_sleep(w, AN_HOUR);
+            sleeper = put_all_to_sleep(w, AN_HOUR);
         if (w->state->id == IS_NOTIFIED)
             helper = start_helper(w, victim);
         play_find_points(w, victim, CRASH_VICTIM, points);
         step_kill(victim);
     }
     end_group(helper);
-    end_process(sleeper);
+    end_sleepers(sleeper);
     shmring_close(&q);
 }
 
@@ -419,7 +448,7 @@ static void every_case(const struct crash_kind *kind)
         for (int s = 0; s < STATES; s++) {
             struct crash_world w;
             if (!chosen(options.state, states[s].name) ||
-                !is_case(&operations[o], s, kind->config.kind == SHMRING_MPMC)) {
+                !is_case(&operations[o], s, kind->config.kind)) {
                 printf(" %8s", "-");
                 continue;
             }
@@ -441,6 +470,11 @@ static const struct crash_kind kinds[] = {
      .carry_on = carry_on},
     {.name = "mpmc",
      .config = {.kind = SHMRING_MPMC, .capacity = 8, .max_message = 8, .max_participants = 8},
+     .prepare = prepare,
+     .attach = attach,
+     .carry_on = carry_on},
+    {.name = "broadcast",
+     .config = {.kind = SHMRING_BROADCAST, .capacity = 4096, .max_participants = 8},
      .prepare = prepare,
      .attach = attach,
      .carry_on = carry_on},

@@ -33,16 +33,24 @@ struct operation {
     bool sleeps; /* it returns only when the event has come, or its time is over */
 };
 
+/* What one sleeper has done; if that is a producer, got has what the testers received. */
+struct sleeper {
+    volatile unsigned moved; /* messages that it has received or sent */
+    volatile bool finished;
+    volatile uint8_t got[NUMBERS];
+};
+
 /* Shared by all processes. */
+enum { FIRST, COMPANION, SLEEPERS_MAX };
 struct book {
-    volatile unsigned moved;  /* messages that the sleeper has received or sent */
-    volatile bool finished;   /* the sleeper */
+    struct sleeper sleeper[SLEEPERS_MAX];
+    volatile bool companion;  /* there are two sleepers */
     volatile bool stop;       /* the sleeper is to end */
     volatile unsigned helped; /* times that the helper published for the victim */
     volatile unsigned published;
-    volatile uint8_t got[NUMBERS];
 };
 struct book *book(struct crash_world *w);
+struct sleeper *own(struct crash_world *w); /* of this process; in others, that of the first */
 
 /* ---- The process that dies ------------------------------------------------------------------- */
 
@@ -50,7 +58,7 @@ enum { OPERATIONS = 16 };
 extern const struct operation operations[OPERATIONS];
 
 const struct operation *operation(const struct crash_world *w);
-bool is_case(const struct operation *o, int state, bool mpmc);
+bool is_case(const struct operation *o, int state, unsigned kind);
 void attach(struct crash_world *w);
 void carry_on(struct crash_world *w);
 long run_cancel(struct crash_world *w);
@@ -62,6 +70,8 @@ long run_fd_arm(struct crash_world *w);
 extern shmring_t *watcher; /* the tester's observer */
 
 bool is_mpmc(const struct crash_world *w);
+bool is_broadcast(const struct crash_world *w);
+unsigned fill(shmring_t *q);                     /* returns the messages in the full queue */
 bool by_descriptor(const struct crash_world *w); /* does the sleeper wait by descriptor? */
 
 shmring_t *join(struct crash_world *w, unsigned role);
@@ -81,6 +91,10 @@ unsigned count(void); /* messages in the queue, also those taken and not release
  * book.stop. */
 pid_t start_sleeper(struct crash_world *w, uint32_t recheck_ms);
 pid_t put_to_sleep(struct crash_world *w, uint32_t recheck_ms);
+pid_t put_companion_to_sleep(struct crash_world *w, uint32_t recheck_ms); /* the second sleeper */
+/* Is it true of each sleeper that it has moved so many messages, or has finished? */
+bool have_all_moved(struct crash_world *w, unsigned messages);
+bool have_all_finished(struct crash_world *w);
 void publish_one(struct crash_world *w, shmring_t *q);    /* a message, or room for one */
 void drain(struct crash_world *w, shmring_t *q);          /* also what dead participants held */
 void finish_sleeper(struct crash_world *w, shmring_t *q); /* wake it, and wait for its end */

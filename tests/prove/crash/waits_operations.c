@@ -19,6 +19,24 @@ static uint64_t *witness(struct crash_world *w)
     return (void *)w->seat->witness;
 }
 
+/* Fill a broadcast queue for this reliable consumer, and take all but one of the messages that the
+ * producer needs room of, which is a chunk: a 16th of the ring. */
+static void hold_the_producer_up(struct crash_world *w)
+{
+    const uint64_t chunk = w->kind->config.capacity / 16;
+    shmring_t *producer = join(w, SHMRING_PRODUCER);
+    uint64_t number;
+
+    if (!producer)
+        return;
+    fill(producer);
+    shmring_close(&producer);
+    for (uint64_t left = chunk / shmring_record_size(sizeof number); left > 1; left--) {
+        ssize_t r = shmring_recv(mine, &number, sizeof number);
+        crash_check(w, r == sizeof number, "receiving: %zd", r);
+    }
+}
+
 void attach(struct crash_world *w)
 {
     const bool unfenced = w->state->id == UNFENCED;
@@ -26,6 +44,8 @@ void attach(struct crash_world *w)
     mine = join(w, w->operation->role | (unfenced ? SHMRING_ASYMMETRIC_FENCE : 0));
     if (!mine)
         return;
+    if (is_broadcast(w) && operation(w)->event == SHMRING_WRITABLE)
+        hold_the_producer_up(w);
     patience(mine, AN_HOUR);
     if (is_mpmc(w)) /* no sweep in the next 50 ms */
         atomic_store(&mine->mpmc.queue.tail_page->swept, shmr_coarse_now());
@@ -194,9 +214,14 @@ const struct operation operations[OPERATIONS] = {
 #undef W
 
 /* Does the operation make sense in this state and kind of queue? */
-bool is_case(const struct operation *o, int state, bool mpmc)
+bool is_case(const struct operation *o, int state, unsigned kind)
 {
+    const bool mpmc = kind == SHMRING_MPMC;
+
     if (o->mpmc_only && !mpmc)
+        return false;
+    /* A producer that waits for room alone notices the death of who holds it up. */
+    if (kind == SHMRING_BROADCAST && o->waits && o->event == SHMRING_WRITABLE)
         return false;
     switch (state) {
     case BY_FUTEX:
