@@ -220,7 +220,8 @@ bool is_case(const struct operation *o, int state, unsigned kind)
 
     if (o->mpmc_only && !mpmc)
         return false;
-    /* A producer that waits for room alone notices the death of who holds it up. */
+    /* A broadcast producer waits for room only while a live reliable consumer holds it up. In these
+     * states no such consumer is beside the process that dies. */
     if (kind == SHMRING_BROADCAST && o->waits && o->event == SHMRING_WRITABLE)
         return false;
     switch (state) {
