@@ -95,11 +95,13 @@ static int open_access(unsigned flags)
 
 /* ---- Without permission to write ------------------------------------------------------------- */
 
-/* May a handle with those flags do without? And may it, after `refused`? */
+/* After `refused`, is it worth trying whether a consumer with those flags can do without? Or can it
+ * at least be told what would do? (That the file system is read-only says enough.) */
 static bool may_only_read(unsigned flags, int refused)
 {
-    return (flags & SHMR_ROLES) == SHMRING_CONSUMER && !(flags & SHMRING_RELIABLE) &&
-           (refused == -EACCES || refused == -EPERM || refused == -EROFS);
+    return (flags & SHMR_ROLES) == SHMRING_CONSUMER &&
+           (refused == -EACCES || refused == -EPERM ||
+            (refused == -EROFS && !(flags & SHMRING_RELIABLE)));
 }
 
 /* Is fd, open for reading, a queue of a kind whose consumers need no more? Closes it if not. */
@@ -116,33 +118,41 @@ static bool is_to_read(int fd)
     return false;
 }
 
-/* Open the segment of that name for the roles in *flags. Adds SHMR_READ_ONLY to *flags if a
- * consumer may only read, and need not write. */
+/* fd is such a queue, and to open it for writing was `refused`. Returns fd, and adds SHMR_READ_ONLY
+ * to *flags; or an error. */
+static int only_read(int fd, unsigned *flags, int refused)
+{
+    if (*flags & SHMRING_RELIABLE) {
+        close(fd);
+        return shmr_fail(-refused, "a reliable consumer needs permission to write to the segment; "
+                                   "one that is not reliable needs permission to read only");
+    }
+    *flags |= SHMR_READ_ONLY;
+    return fd;
+}
+
+/* Open the segment of that name for the roles in *flags. */
 static int open_file(const struct shmr_name *name, unsigned *flags)
 {
-    int fd = shmr_file_open(name, open_access(*flags));
+    const int fd = shmr_file_open(name, open_access(*flags));
 
     if (fd >= 0 || !may_only_read(*flags, fd))
         return fd;
-    fd = shmr_file_open(name, O_RDONLY);
-    if (!is_to_read(fd))
-        return shmr_file_open(name, open_access(*flags)); /* for the detail */
-    *flags |= SHMR_READ_ONLY;
-    return fd;
+    const int to_read = shmr_file_open(name, O_RDONLY);
+    return is_to_read(to_read) ? only_read(to_read, flags, fd)
+                               : shmr_file_open(name, open_access(*flags)); /* for the detail */
 }
 
 /* The same for the segment that a descriptor refers to. */
 static int reopen_file(int fd, const struct shmr_name *name, unsigned *flags)
 {
-    int own = shmr_attach_reopen(fd, name, open_access(*flags));
+    const int own = shmr_attach_reopen(fd, name, open_access(*flags));
 
     if (own >= 0 || !may_only_read(*flags, own))
         return own;
-    own = shmr_attach_reopen(fd, name, O_RDONLY);
-    if (!is_to_read(own))
-        return shmr_attach_reopen(fd, name, open_access(*flags)); /* for the detail */
-    *flags |= SHMR_READ_ONLY;
-    return own;
+    const int to_read = shmr_attach_reopen(fd, name, O_RDONLY);
+    return is_to_read(to_read) ? only_read(to_read, flags, own)
+                               : shmr_attach_reopen(fd, name, open_access(*flags));
 }
 
 /* ---- Opening --------------------------------------------------------------------------------- */
