@@ -75,7 +75,7 @@ static int open_to_recover(shmring_t **q, const char *name)
 
 static int run(const struct command *self, int argc, char **argv)
 {
-    const char *name;
+    const char *name = NULL;
     bool json;
     int status = parse_arguments(self, argc, argv, &json, &name);
     if (status != GO_ON)

@@ -35,7 +35,7 @@ static void put_text(const struct view *view)
 
 static int run(const struct command *self, int argc, char **argv)
 {
-    const char *name;
+    const char *name = NULL;
     bool json;
     int status = parse_arguments(self, argc, argv, &json, &name);
     if (status != GO_ON)
