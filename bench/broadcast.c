@@ -163,11 +163,11 @@ static int verify(struct link *l, const struct consumption *c, uint64_t total)
 
 static void read_clock(struct watch *w, struct consumption *c, struct member *me)
 {
-    const int before = w->phase;
+    const bool was_warming = w->phase == WARMING, was_over = w->phase == OVER;
     watch_read_clock(w, c->received);
-    if (before == WARMING && w->phase != WARMING)
+    if (was_warming && w->phase != WARMING)
         c->missed_before = c->missed;
-    if (before != OVER && w->phase == OVER)
+    if (!was_over && w->phase == OVER)
         me->missed = c->missed - c->missed_before;
 }
 

@@ -180,9 +180,10 @@ SHMR_AT(shmr_row, held_since, 208);
 static_assert(sizeof(struct shmr_row) == 256, "shmr_row");
 SHMR_AT(shmr_waitwords, writable, 128);
 static_assert(sizeof(struct shmr_waitwords) == 256, "shmr_waitwords");
-static_assert(sizeof(_Atomic uint64_t) == 8 && sizeof(_Atomic uint32_t) == 4,
-              "atomics are plain words");
-static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2, "atomics are lock-free");
+static_assert(sizeof(_Atomic uint64_t) == 8, "atomics are plain words");
+static_assert(sizeof(_Atomic uint32_t) == 4, "atomics are plain words");
+static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "atomics are lock-free");
+static_assert(ATOMIC_INT_LOCK_FREE == 2, "atomics are lock-free");
 
 struct shmr_kind;
 
