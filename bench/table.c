@@ -163,12 +163,9 @@ static void print_head(const struct results *r, const struct cell *c)
         "A send and a receive in one process, nanoseconds",
         "One message by the messages a ring holds, nanoseconds",
         "One message by the participants of which two do anything, nanoseconds",
-        "One of two producers or of two consumers stopped or killed; the others, million messages "
-        "a "
-        "second",
+        "One of two producers or consumers stopped or killed; others, million messages a second",
         "To each of some consumers, million messages a second",
-        "Until the first and until the last consumer had a message, from the moment it was due, "
-        "microseconds",
+        "From when a message was due until the first and the last consumer had it, microseconds",
         "To a slow consumer, million messages a second",
         "The producer's time for a message while subscribers sleep, nanoseconds"};
     char size[32];
