@@ -179,7 +179,7 @@ static bool is_silent(const struct link *l, uint64_t total, uint64_t *since)
     const uint64_t now = ticks_now();
     if (*since == 0)
         *since = now;
-    return now - *since > ticks_from_seconds(LOSSY_TIMEOUT_MS * 1e-3);
+    return now - *since > ticks_from_seconds((double)LOSSY_TIMEOUT_MS / 1e3);
 }
 
 static int consume(struct link *l, struct shared *s, struct watch *w, const struct schedule *t,

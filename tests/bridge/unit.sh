@@ -13,10 +13,12 @@ unit=$builddir/bridge/shmring-bridge@.service
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 
+# The make that runs this test may pass on options by which another make says in which directory it is.
 setting() # VARIABLE: its value in make
 {
     # shellcheck disable=SC2016 # for make
-    printf 'include Makefile\nprint:; @echo $(%s)\n' "$1" | (cd "$builddir" && ${MAKE:-make} -s --no-print-directory -f - print)
+    printf 'include Makefile\nprint:; @echo $(%s)\n' "$1" |
+        (cd "$builddir" && env -u MAKEFLAGS -u MFLAGS "${MAKE:-make}" -s -f - print)
 }
 grep -n '@[a-z]*@\|{prefix}\|{exec_prefix}' "$unit" && exit 1
 expected="ExecStart=$(setting bindir)/shmring-bridge --openmetrics \${RUNTIME_DIRECTORY}/metrics $(setting sysconfdir)/shmring/%i.conf"
