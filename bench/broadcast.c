@@ -13,7 +13,7 @@
 enum { ARRIVALS_MAX = 1 << 15 };
 static struct arrivals {
     uint64_t step, messages;
-    uint64_t after[FAN_OUT_MAX][ARRIVALS_MAX];
+    uint64_t after[CONSUMERS_MAX][ARRIVALS_MAX];
 } * arrivals;
 
 static uint64_t messages_in(double rate, double seconds)
@@ -23,7 +23,7 @@ static uint64_t messages_in(double rate, double seconds)
 
 int broadcast_prepare(const struct plan *plan, struct crew crew)
 {
-    if (plan->mode != FAN_OUT_LATENCY)
+    if (plan->mode != BROADCAST_LATENCY)
         return 0;
     if (!arrivals) {
         void *p =
@@ -71,9 +71,9 @@ static struct schedule schedule_of(const struct shared *s, const struct plan *pl
     struct schedule t = {.due = atomic_load_explicit(&s->begin, memory_order_relaxed) +
                                 ticks_from_seconds(0.001),
                          .total = UINT64_MAX};
-    if (plan->mode == FAN_OUT_LATENCY || plan->mode == FAN_OUT_SLOW)
+    if (plan->mode == BROADCAST_LATENCY || plan->mode == BROADCAST_SLOW)
         t.interval = ticks_from_seconds(1 / plan->rate);
-    if (plan->mode == FAN_OUT_LATENCY) {
+    if (plan->mode == BROADCAST_LATENCY) {
         t.warm = messages_in(plan->rate, plan->seconds * WARM_UP);
         t.total = t.warm + messages_in(plan->rate, plan->seconds) + 1;
     }
@@ -151,13 +151,13 @@ static inline int check(struct link *l, struct consumption *c)
  * say the same? */
 static int verify(struct link *l, const struct consumption *c, uint64_t total)
 {
-    uint64_t told = c->missed;
-    if (l->transport->missed && l->transport->missed(l, &told) != 0)
+    uint64_t counted = c->missed;
+    if (l->transport->missed && l->transport->missed(l, &counted) != 0)
         return -1;
-    if (c->received + c->missed != total || told != c->missed)
+    if (c->received + c->missed != total || counted != c->missed)
         return link_fail(l, "of %llu messages came %llu, %llu are missing; the transport says %llu",
                          (unsigned long long)total, (unsigned long long)c->received,
-                         (unsigned long long)c->missed, (unsigned long long)told);
+                         (unsigned long long)c->missed, (unsigned long long)counted);
     return 0;
 }
 
@@ -239,5 +239,5 @@ int broadcast_run(struct link *l, struct shared *s, const struct plan *plan)
     if (l->subscriber < 0 || l->subscriber >= l->crew.consumers) /* asleep, or only for the probe */
         return 0;
     return consume(l, s, &w, &t,
-                   plan->mode == FAN_OUT_SLOW ? ticks_from_seconds(1 / plan->speed) : 0);
+                   plan->mode == BROADCAST_SLOW ? ticks_from_seconds(1 / plan->speed) : 0);
 }

@@ -8,10 +8,10 @@
 
 #include "measure.h"
 
-enum { FAN_OUT_SIZE_MIN = 8 }; /* a message begins with its number, in a word */
+enum { BROADCAST_SIZE_MIN = 8 }; /* a message begins with its number, in a word */
 
 /* Messages a second, where --rate does not say. */
-enum { FAN_OUT_LATENCY_RATE = 100000, FAN_OUT_SLOW_RATE = 1000000 };
+enum { BROADCAST_LATENCY_RATE = 100000, BROADCAST_SLOW_RATE = 1000000 };
 
 /* Get memory for the times at which messages come, before the processes are forked. Returns 0, or
  * -1 with errno. */
@@ -20,8 +20,8 @@ int broadcast_prepare(const struct plan *plan, struct crew crew);
 /* The work of one member. Returns 0, or -1 with the reason in l. */
 int broadcast_run(struct link *l, struct shared *s, const struct plan *plan);
 
-/* FAN_OUT_LATENCY, when the processes have ended: how long messages took to the first consumer and
- * to the last one, in ticks. A consumer that missed a message does not count for it. */
+/* BROADCAST_LATENCY, when the processes have ended: how long messages took to the first consumer
+ * and to the last one, in ticks. A consumer that missed a message does not count for it. */
 void broadcast_arrivals(struct crew crew, struct histogram *first, struct histogram *last);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The producer of a broadcast queue has filled it, and its only consumer is reliable and receives
- * nothing. A third process kills the consumer while the producer waits; or the consumer is stopped
- * before the queue is full, and the producer has patience. Each time the queue and the processes
- * are new.
+ * The producer of a broadcast queue has filled it, and the only consumer is reliable and receives
+ * nothing. Either a third process kills the consumer while the producer waits. Or the consumer is
+ * stopped before the queue is full, and the producer waits until its patience_ms are over. Each
+ * time the queue and the processes are new.
  */
 #include <config.h>
 

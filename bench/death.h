@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* --mode broadcast-death: for how long a reliable consumer holds the producer up that is killed, or
+/* --mode broadcast-death: how long the producer waits for a reliable consumer that was killed or
  * stopped. */
 #ifndef BENCH_DEATH_H
 #define BENCH_DEATH_H

@@ -77,7 +77,7 @@ static void put_cell_name(FILE *f, const struct cell *c)
     if (mode_is_broadcast(c->mode))
         fprintf(f, ", \"consumers\": %d, \"subscribers\": %d, \"rate\": %g", c->crew.consumers,
                 c->crew.consumers + c->crew.idle, c->rate);
-    if (c->mode == FAN_OUT_SLOW)
+    if (c->mode == BROADCAST_SLOW)
         fprintf(f, ", \"speed\": %g", c->speed);
     if (c->mode == STOPPED)
         fprintf(f, ", \"harm\": \"%s\"", harm_names[c->harm]);

@@ -210,10 +210,10 @@ static int run(struct link *l, struct shared *s, const struct plan *plan)
         return many_run(l, s, plan);
     case ALONE:
         return a ? alone_run(l, s, plan) : 0;
-    case FAN_OUT:
-    case FAN_OUT_LATENCY:
-    case FAN_OUT_SLOW:
-    case FAN_OUT_SLEEP:
+    case BROADCAST:
+    case BROADCAST_LATENCY:
+    case BROADCAST_SLOW:
+    case BROADCAST_ASLEEP:
         return broadcast_run(l, s, plan);
     default:
         return a ? send_at_rate(l, s, plan) : receive_at_rate(l, s, plan);

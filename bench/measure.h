@@ -18,10 +18,11 @@
  *  CAPACITY      as THROUGHPUT, with rings for a given number of messages
  *  PARTICIPANTS  as MANY, one producer and one consumer, while other participants sleep
  *  STOPPED       as MANY, and one process is stopped or killed
- *  FAN_OUT       one producer, and each of some consumers gets every message
- *  FAN_OUT_LATENCY  the same at a rate: when does the first and the last consumer have a message?
- *  FAN_OUT_SLOW  at a rate, and the consumer takes only so many messages a second
- *  FAN_OUT_SLEEP  the producer alone, while subscribers sleep
+ *  BROADCAST     one producer, and each consumer gets every message
+ *  BROADCAST_LATENCY  the same at a rate: when do the first and the last consumer have a message?
+ *  BROADCAST_SLOW     the same at a rate, and the one consumer receives at most plan.speed messages
+ *                     a second
+ *  BROADCAST_ASLEEP   the producer alone, while subscribers are attached and receive nothing
  */
 enum mode {
     THROUGHPUT,
@@ -32,16 +33,16 @@ enum mode {
     CAPACITY,
     PARTICIPANTS,
     STOPPED,
-    FAN_OUT,
-    FAN_OUT_LATENCY,
-    FAN_OUT_SLOW,
-    FAN_OUT_SLEEP,
+    BROADCAST,
+    BROADCAST_LATENCY,
+    BROADCAST_SLOW,
+    BROADCAST_ASLEEP,
     MODES
 };
 
 static inline bool mode_is_broadcast(enum mode mode)
 {
-    return mode >= FAN_OUT;
+    return mode >= BROADCAST;
 }
 
 /* What happens to the last producer or the last consumer. */
@@ -74,7 +75,7 @@ struct tally {
  * time. */
 struct member {
     _Alignas(128) uint64_t counted; /* messages in the measured time; written after it */
-    uint64_t missed;                /* FAN_OUT: likewise, that a consumer missed */
+    uint64_t missed;                /* BROADCAST: likewise, that a consumer missed */
     struct tally tally[CREW_MAX];   /* all messages, by producer */
 };
 
@@ -113,9 +114,9 @@ struct shared {
 struct plan {
     enum mode mode;
     double seconds;
-    double rate;  /* ONE_WAY, FAN_OUT_LATENCY, FAN_OUT_SLOW: messages a second */
-    double speed; /* FAN_OUT_SLOW: messages a second that a consumer takes at most */
-    bool yield;   /* MANY, FAN_OUT: yield the CPU between polls while waiting */
+    double rate;  /* ONE_WAY, BROADCAST_LATENCY, BROADCAST_SLOW: messages a second */
+    double speed; /* BROADCAST_SLOW: messages a second that a consumer takes at most */
+    bool yield;   /* MANY, BROADCAST: yield the CPU between polls while waiting */
     enum harm harm;
 };
 

@@ -121,18 +121,18 @@ static void parse_sizes(struct options *o, char *text)
 }
 
 /* broadcast, or one of its parts. Returns whether it is. */
-static bool parse_fan_out(struct options *o, const char *text)
+static bool parse_broadcast(struct options *o, const char *text)
 {
     const bool all = strcmp(text, "broadcast") == 0;
     bool any = false;
-    for (int mode = FAN_OUT; mode < MODES; mode++)
-        any |= o->fan_out[mode - FAN_OUT] = all || strcmp(text, mode_names[mode]) == 0;
+    for (int mode = BROADCAST; mode < MODES; mode++)
+        any |= o->broadcast[mode - BROADCAST] = all || strcmp(text, mode_names[mode]) == 0;
     return any;
 }
 
 static void parse_mode(struct options *o, const char *text)
 {
-    const bool both = strcmp(text, "both") == 0, fan_out = parse_fan_out(o, text);
+    const bool both = strcmp(text, "both") == 0, broadcast = parse_broadcast(o, text);
     o->throughput = both || strcmp(text, mode_names[THROUGHPUT]) == 0;
     o->latency = both || strcmp(text, mode_names[LATENCY]) == 0;
     o->many = strcmp(text, mode_names[MANY]) == 0;
@@ -144,7 +144,7 @@ static void parse_mode(struct options *o, const char *text)
     o->mux = strcmp(text, "mux") == 0;
     o->death = strcmp(text, "broadcast-death") == 0;
     if (!o->throughput && !o->latency && !o->many && !o->alone && !o->by_capacity &&
-        !o->participants && !o->stopped && !o->idle && !o->mux && !o->death && !fan_out)
+        !o->participants && !o->stopped && !o->idle && !o->mux && !o->death && !broadcast)
         mistake("--mode: '%s' is not throughput, latency, both, mpmc, uncontended, capacity, "
                 "participants, stopped, idle, mux, broadcast or broadcast-death",
                 text);
@@ -201,7 +201,7 @@ static int parse_numbers(const char *option, char *text, long max, long numbers[
 static void parse_consumers(struct options *o, char *text)
 {
     long numbers[CONFIGS_MAX];
-    o->n_consumers = parse_numbers("--consumers", text, FAN_OUT_MAX, numbers);
+    o->n_consumers = parse_numbers("--consumers", text, CONSUMERS_MAX, numbers);
     for (int i = 0; i < o->n_consumers; i++)
         o->consumers[i] = (int)numbers[i];
 }
@@ -337,9 +337,9 @@ static void complete_many(struct options *o)
 }
 
 /* Likewise of --mode broadcast. */
-static void complete_fan_out(struct options *o)
+static void complete_broadcast(struct options *o)
 {
-    static const int consumers[] = {1, 2, 4, 8, FAN_OUT_MAX};
+    static const int consumers[] = {1, 2, 4, 8, CONSUMERS_MAX};
     static const long speeds[] = {250000, 500000, 750000, 1000000, 2000000};
     if (o->n_consumers == 0) {
         memcpy(o->consumers, consumers, sizeof consumers);
@@ -457,13 +457,13 @@ void options_parse(struct options *o, int argc, char **argv)
     }
     if (optind < argc)
         mistake("'%s' is not an option", argv[optind]);
-    const bool fan_out_at_rate =
-        o->fan_out[FAN_OUT_LATENCY - FAN_OUT] || o->fan_out[FAN_OUT_SLOW - FAN_OUT];
-    if (o->rate > 0 && !o->latency && !fan_out_at_rate)
+    const bool broadcast_at_rate =
+        o->broadcast[BROADCAST_LATENCY - BROADCAST] || o->broadcast[BROADCAST_SLOW - BROADCAST];
+    if (o->rate > 0 && !o->latency && !broadcast_at_rate)
         mistake("--rate is about latency, which --mode leaves out");
-    if (o->n_consumers > 0 && !o->fan_out[0] && !o->fan_out[FAN_OUT_LATENCY - FAN_OUT])
+    if (o->n_consumers > 0 && !o->broadcast[0] && !o->broadcast[BROADCAST_LATENCY - BROADCAST])
         mistake("--consumers is about --mode broadcast");
-    if (o->n_speeds > 0 && !o->fan_out[FAN_OUT_SLOW - FAN_OUT])
+    if (o->n_speeds > 0 && !o->broadcast[BROADCAST_SLOW - BROADCAST])
         mistake("--speeds is about --mode broadcast");
     if (!o->many && (o->n_configs > 0 || o->many_spin || o->many_yield))
         mistake("--configs and --policy are about --mode mpmc");
@@ -474,6 +474,6 @@ void options_parse(struct options *o, int argc, char **argv)
     if ((o->mux || o->death) && (o->csv || o->plots))
         mistake("--mode %s makes no file but JSON", o->mux ? "mux" : "broadcast-death");
     complete_many(o);
-    complete_fan_out(o);
+    complete_broadcast(o);
     complete_sizes(o);
 }

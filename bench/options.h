@@ -28,10 +28,10 @@ struct options {
     bool spin, block;
     struct crew configs[CONFIGS_MAX]; /* for mode MANY */
     int n_configs;
-    bool fan_out[MODES - FAN_OUT];
-    int consumers[CONFIGS_MAX]; /* for FAN_OUT and FAN_OUT_LATENCY */
+    bool broadcast[MODES - BROADCAST];
+    int consumers[CONFIGS_MAX]; /* for BROADCAST and BROADCAST_LATENCY */
     int n_consumers;
-    long speeds[CONFIGS_MAX]; /* for FAN_OUT_SLOW: messages a second */
+    long speeds[CONFIGS_MAX]; /* for BROADCAST_SLOW: messages a second */
     int n_speeds;
     bool many_spin, many_yield;
     int rounds;

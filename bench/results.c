@@ -54,7 +54,7 @@ const char *const metric_names[METRICS] = {"million_messages_per_s",
 
 bool mode_is_latency(enum mode mode)
 {
-    return mode == LATENCY || mode == ONE_WAY || mode == FAN_OUT_LATENCY;
+    return mode == LATENCY || mode == ONE_WAY || mode == BROADCAST_LATENCY;
 }
 
 bool mode_is_many(enum mode mode)
@@ -72,11 +72,11 @@ enum metric mode_metric(enum mode mode)
         return M_MESSAGE_NS;
     case STOPPED:
         return M_KEPT;
-    case FAN_OUT:
+    case BROADCAST:
         return M_SENT;
-    case FAN_OUT_SLOW:
+    case BROADCAST_SLOW:
         return M_MISSED;
-    case FAN_OUT_SLEEP:
+    case BROADCAST_ASLEEP:
         return M_SEND_NS;
     default:
         return mode_is_latency(mode) ? M_P50 : M_MESSAGES;
@@ -100,11 +100,11 @@ bool mode_has_metric(enum mode mode, enum metric m)
     if (m <= M_HANGS)
         return mode == STOPPED;
     if (m <= M_MISSED_HIGH)
-        return mode == FAN_OUT || mode == FAN_OUT_SLOW;
-    return m == M_SEND_NS ? mode == FAN_OUT_SLEEP : mode == FAN_OUT_LATENCY;
+        return mode == BROADCAST || mode == BROADCAST_SLOW;
+    return m == M_SEND_NS ? mode == BROADCAST_ASLEEP : mode == BROADCAST_LATENCY;
 }
 
-/* FAN_OUT_SLEEP: how many subscribers sleep. */
+/* BROADCAST_ASLEEP: how many subscribers there are. */
 static const int sleepers[] = {0, 1, 16, SUBSCRIBERS_MAX};
 
 static void *allocate(size_t n, size_t size)
@@ -170,10 +170,11 @@ static struct cell *plan_cell(struct results *r, const struct transport *t, enum
     if (!(t->flags & (wait == BLOCK ? CAN_BLOCK : CAN_SPIN))) {
         c->fate.state = SKIPPED;
         snprintf(c->fate.error, sizeof c->fate.error, "cannot %s", wait_names[wait]);
-    } else if (mode == FAN_OUT_SLEEP && !(t->flags & IS_LOSSY)) {
+    } else if (mode == BROADCAST_ASLEEP && !(t->flags & IS_LOSSY)) {
         c->fate.state = SKIPPED;
-        snprintf(c->fate.error, sizeof c->fate.error, "a subscriber that sleeps holds it up");
-    } else if (mode_is_broadcast(mode) && size < FAN_OUT_SIZE_MIN) {
+        snprintf(c->fate.error, sizeof c->fate.error,
+                 "a subscriber that receives nothing holds it up");
+    } else if (mode_is_broadcast(mode) && size < BROADCAST_SIZE_MIN) {
         c->fate.state = SKIPPED;
         snprintf(c->fate.error, sizeof c->fate.error, "a message has no room for its number");
     } else if (mode_is_many(mode) && size < MANY_SIZE_MIN) {
@@ -184,21 +185,21 @@ static struct cell *plan_cell(struct results *r, const struct transport *t, enum
 }
 
 /* How many tables --mode broadcast makes of a part, a way to wait and a size. */
-static int fan_out_tables(const struct options *o, enum mode mode)
+static int broadcast_tables(const struct options *o, enum mode mode)
 {
-    return mode == FAN_OUT_SLOW    ? o->n_speeds
-           : mode == FAN_OUT_SLEEP ? (int)(sizeof sleepers / sizeof *sleepers)
-                                   : o->n_consumers;
+    return mode == BROADCAST_SLOW     ? o->n_speeds
+           : mode == BROADCAST_ASLEEP ? (int)(sizeof sleepers / sizeof *sleepers)
+                                      : o->n_consumers;
 }
 
 /* The k-th of them: all transports beside each other. */
-static void plan_fan_out(struct results *r, enum mode mode, enum wait wait, size_t size, int k)
+static void plan_broadcast(struct results *r, enum mode mode, enum wait wait, size_t size, int k)
 {
     const struct options *o = r->options;
     struct crew crew = {1, 1, 0};
-    if (mode == FAN_OUT_SLEEP)
+    if (mode == BROADCAST_ASLEEP)
         crew = (struct crew){1, 0, sleepers[k]};
-    else if (mode != FAN_OUT_SLOW)
+    else if (mode != BROADCAST_SLOW)
         crew.consumers = o->consumers[k];
     /* Consumers that share a processor do not spin only: they yield. */
     if (wait != BLOCK && (wait == YIELD) != (crew.consumers > 1))
@@ -207,11 +208,11 @@ static void plan_fan_out(struct results *r, enum mode mode, enum wait wait, size
         if (!wanted(o, transports[i]) || !suits(transports[i], mode))
             continue;
         struct cell *c = plan_cell(r, transports[i], mode, wait, size, crew);
-        if (mode == FAN_OUT_LATENCY && c->rate == 0.0)
-            c->rate = FAN_OUT_LATENCY_RATE;
-        if (mode == FAN_OUT_SLOW && c->rate == 0.0)
-            c->rate = FAN_OUT_SLOW_RATE;
-        if (mode == FAN_OUT_SLOW)
+        if (mode == BROADCAST_LATENCY && c->rate == 0.0)
+            c->rate = BROADCAST_LATENCY_RATE;
+        if (mode == BROADCAST_SLOW && c->rate == 0.0)
+            c->rate = BROADCAST_SLOW_RATE;
+        if (mode == BROADCAST_SLOW)
             c->speed = (double)o->speeds[k];
     }
 }
@@ -249,8 +250,8 @@ static void plan_table(struct results *r, enum mode mode, enum wait wait, int si
 {
     const struct options *o = r->options;
     if (mode_is_broadcast(mode)) {
-        for (int k = 0; k < fan_out_tables(o, mode); k++)
-            plan_fan_out(r, mode, wait, o->sizes[size], k);
+        for (int k = 0; k < broadcast_tables(o, mode); k++)
+            plan_broadcast(r, mode, wait, o->sizes[size], k);
         return;
     }
     for (int i = 0; transports[i]; i++) {
@@ -275,11 +276,11 @@ static bool waits_so(const struct options *o, enum mode mode, enum wait wait)
         return wait == SPIN;
     case STOPPED: /* more processes than CPUs */
         return wait == YIELD;
-    case FAN_OUT:
-    case FAN_OUT_LATENCY:
+    case BROADCAST:
+    case BROADCAST_LATENCY:
         return wait == BLOCK ? o->block : o->spin;
-    case FAN_OUT_SLOW: /* what takes the time is not the waiting */
-    case FAN_OUT_SLEEP:
+    case BROADCAST_SLOW: /* what takes the time is not the waiting */
+    case BROADCAST_ASLEEP:
         return wait == SPIN;
     default:
         return wait == SPIN ? o->spin : wait == BLOCK && o->block;
@@ -296,10 +297,10 @@ void results_plan(struct results *r, const struct options *o, const struct machi
                                o->by_capacity,
                                o->participants,
                                o->stopped,
-                               o->fan_out[FAN_OUT - FAN_OUT],
-                               o->fan_out[FAN_OUT_LATENCY - FAN_OUT],
-                               o->fan_out[FAN_OUT_SLOW - FAN_OUT],
-                               o->fan_out[FAN_OUT_SLEEP - FAN_OUT]};
+                               o->broadcast[BROADCAST - BROADCAST],
+                               o->broadcast[BROADCAST_LATENCY - BROADCAST],
+                               o->broadcast[BROADCAST_SLOW - BROADCAST],
+                               o->broadcast[BROADCAST_ASLEEP - BROADCAST]};
     int n = 0;
     while (transports[n])
         n++;
@@ -349,13 +350,13 @@ static void add_many(struct round *to, const struct cell *c, const struct shared
 }
 
 /* What one producer and its consumers did. */
-static void add_fan_out(struct round *to, const struct cell *c, const struct shared *s)
+static void add_broadcast(struct round *to, const struct cell *c, const struct shared *s)
 {
     const double sent = (double)s->member[0].counted, in_millions = 1 / s->seconds / 1e6;
     const int n = c->crew.consumers;
     double *m = to->metric;
     m[M_SENT] = sent * in_millions;
-    if (c->mode == FAN_OUT_SLEEP) {
+    if (c->mode == BROADCAST_ASLEEP) {
         to->messages = s->member[0].counted;
         m[M_SEND_NS] = sent > 0 ? 1e9 * s->seconds / sent : 0;
         return;
@@ -429,11 +430,11 @@ void results_add(struct cell *c, struct shared *s, int round)
         to->metric[M_EXCHANGE] = s->exchange_ns;
         return;
     }
-    if (c->mode == FAN_OUT_LATENCY)
+    if (c->mode == BROADCAST_LATENCY)
         add_arrivals(to, c, &s->histogram);
     else if (mode_is_broadcast(c->mode)) {
         to->seconds = s->seconds;
-        add_fan_out(to, c, s);
+        add_broadcast(to, c, s);
         return;
     }
     const struct histogram *h = &s->histogram;
@@ -505,7 +506,7 @@ const char *cell_label(const struct cell *c, char *to, size_t room)
 int cell_processes(const struct cell *c)
 {
     if (mode_is_broadcast(c->mode)) /* one of them without any subscriber, for the probe */
-        return 1 + c->crew.consumers + c->crew.idle + (c->mode == FAN_OUT_SLEEP);
+        return 1 + c->crew.consumers + c->crew.idle + (c->mode == BROADCAST_ASLEEP);
     return mode_is_many(c->mode) ? c->crew.producers + c->crew.consumers + c->crew.idle : 2;
 }
 
@@ -563,10 +564,10 @@ static bool is_reference(const struct cell *d, const struct cell *c)
         return d->transport == c->transport && d->crew.idle == 0;
     case STOPPED:
         return false;
-    case FAN_OUT:
-    case FAN_OUT_LATENCY:
-    case FAN_OUT_SLOW:
-    case FAN_OUT_SLEEP:
+    case BROADCAST:
+    case BROADCAST_LATENCY:
+    case BROADCAST_SLOW:
+    case BROADCAST_ASLEEP:
         return strcmp(d->transport->name, "shmring-broadcast") == 0 && d->wait == c->wait &&
                d->crew.consumers == c->crew.consumers && d->crew.idle == c->crew.idle &&
                d->speed == c->speed;

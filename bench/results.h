@@ -34,15 +34,15 @@ enum metric {
     M_AFTER,
     M_KEPT,     /* during / before */
     M_HANGS,    /* 1: a member did not end */
-    M_SENT,     /* FAN_OUT: million messages a second that the producer sent */
+    M_SENT,     /* BROADCAST: million messages a second that the producer sent */
     M_RECEIVED, /* … that a consumer got, on average; the least and the most */
     M_RECEIVED_LOW,
     M_RECEIVED_HIGH,
     M_MISSED, /* of what was sent, the part that a consumer missed, on average; the most */
     M_MISSED_HIGH,
-    M_FIRST_P50, /* FAN_OUT_LATENCY: until the first consumer had the message, ns */
+    M_FIRST_P50, /* BROADCAST_LATENCY: until the first consumer had the message, ns */
     M_FIRST_P99,
-    M_SEND_NS, /* FAN_OUT_SLEEP: ns of the producer for a message */
+    M_SEND_NS, /* BROADCAST_ASLEEP: ns of the producer for a message */
     METRICS
 };
 
@@ -60,11 +60,11 @@ struct round {
     double seconds;     /* THROUGHPUT and MANY */
     double probe_ns[2]; /* before and after */
     enum placement placement;
-    double metric[METRICS];       /* those that do not belong to the mode are 0 */
-    double share[CREW_MAX];       /* MANY: of each member, producers first; 1 is the equal share */
-    double received[FAN_OUT_MAX]; /* FAN_OUT: of each consumer, million messages a second */
-    double missed[FAN_OUT_MAX];   /* … and the part that it missed */
-    bool stuck;                   /* its processes had to be ended; then it is the last round */
+    double metric[METRICS]; /* those that do not belong to the mode are 0 */
+    double share[CREW_MAX]; /* MANY: of each member, producers first; 1 is the equal share */
+    double received[CONSUMERS_MAX]; /* BROADCAST: of each consumer, million messages a second */
+    double missed[CONSUMERS_MAX];   /* … and the part that it missed */
+    bool stuck;                     /* its processes had to be ended; then it is the last round */
 };
 
 struct cell {
@@ -75,7 +75,7 @@ struct cell {
     size_t messages;  /* CAPACITY: that a ring holds */
     enum harm harm;   /* STOPPED */
     double rate;      /* of the producer, messages a second; 0: as fast as it can */
-    double speed;     /* FAN_OUT_SLOW: of the consumer */
+    double speed;     /* BROADCAST_SLOW: of the consumer */
     size_t size;
     struct fate fate; /* the last one; a cell that is not DONE is not measured again */
     struct round *rounds;
@@ -102,7 +102,7 @@ extern const char *const harm_names[HARMS]; /* "producer stopped" */
 extern const char *const wait_names[WAITS];
 extern const char *const wait_words[WAITS]; /* "spinning" */
 
-/* LATENCY, ONE_WAY or FAN_OUT_LATENCY */
+/* LATENCY, ONE_WAY or BROADCAST_LATENCY */
 bool mode_is_latency(enum mode mode);
 /* MANY, PARTICIPANTS or STOPPED */
 bool mode_is_many(enum mode mode);

@@ -67,8 +67,8 @@ static double hung_rounds(const struct cell *c)
     return n;
 }
 
-/* The columns of FAN_OUT and FAN_OUT_SLOW. */
-static void print_fan_out(const struct cell *c)
+/* The columns of BROADCAST and BROADCAST_SLOW. */
+static void print_broadcast(const struct cell *c)
 {
     char text[32];
     print_spread(cell_spread(c, M_SENT), 1);
@@ -115,19 +115,19 @@ static void print_row(const struct results *r, const struct cell *c)
         printf(" %7.0f", cell_spread(c, M_BYTES).median);
         print_ratio(ours, s.median);
         break;
-    case FAN_OUT:
-        print_fan_out(c);
+    case BROADCAST:
+        print_broadcast(c);
         print_ratio(ours, s.median);
         break;
-    case FAN_OUT_SLOW:
-        print_fan_out(c);
+    case BROADCAST_SLOW:
+        print_broadcast(c);
         break;
-    case FAN_OUT_SLEEP:
+    case BROADCAST_ASLEEP:
         print_spread(s, 1);
         printf(" %7s", figure(name, sizeof name, cell_spread(c, M_SENT).median));
         print_ratio(s.median, ours);
         break;
-    case FAN_OUT_LATENCY:
+    case BROADCAST_LATENCY:
         print_time(cell_spread(c, M_FIRST_P50).median);
         print_time(cell_spread(c, M_FIRST_P99).median);
         __attribute__((fallthrough));
@@ -167,18 +167,18 @@ static void print_head(const struct results *r, const struct cell *c)
         "To each of some consumers, million messages a second",
         "From when a message was due until the first and the last consumer had it, microseconds",
         "To a slow consumer, million messages a second",
-        "The producer's time for a message while subscribers sleep, nanoseconds"};
+        "The producer's time for a message while subscribers receive nothing, nanoseconds"};
     char size[32];
     printf("\n%s: %s, %s", titles[c->mode],
            report_size(size, sizeof size, c->size > 0 ? c->size : r->options->sizes[0]),
            wait_words[c->wait]);
-    if (c->mode == FAN_OUT || c->mode == FAN_OUT_LATENCY)
+    if (c->mode == BROADCAST || c->mode == BROADCAST_LATENCY)
         printf(", consumers: %d", c->crew.consumers);
-    if (c->mode == FAN_OUT_SLEEP)
+    if (c->mode == BROADCAST_ASLEEP)
         printf(", subscribers: %d", c->crew.idle);
-    if (c->mode == FAN_OUT_LATENCY)
+    if (c->mode == BROADCAST_LATENCY)
         printf(", %.0f a second", c->rate);
-    if (c->mode == FAN_OUT_SLOW)
+    if (c->mode == BROADCAST_SLOW)
         printf(", which takes %.0f of %.0f a second", c->speed, c->rate);
     putchar('\n');
     switch (c->mode) {
@@ -204,18 +204,18 @@ static void print_head(const struct results *r, const struct cell *c)
         printf("%-19s %7s %7s -%7s %7s %10s %5s %6s %5s\n", "transport", "median", "min", "max",
                "MB/s", "vs shmring", "CPU", "probe", "near");
         break;
-    case FAN_OUT:
-    case FAN_OUT_SLOW:
+    case BROADCAST:
+    case BROADCAST_SLOW:
         printf("%-19s %7s %7s -%7s %7s %7s %7s %8s %8s", "transport", "sent", "min", "max", "got",
                "least", "most", "missed", "most");
-        printf(c->mode == FAN_OUT ? " %10s %5s %6s %5s\n" : "%.0s %5s %6s %5s\n", "vs shmring",
+        printf(c->mode == BROADCAST ? " %10s %5s %6s %5s\n" : "%.0s %5s %6s %5s\n", "vs shmring",
                "CPU", "probe", "near");
         break;
-    case FAN_OUT_SLEEP:
+    case BROADCAST_ASLEEP:
         printf("%-19s %7s %7s -%7s %7s %10s %5s %6s %5s\n", "transport", "median", "min", "max",
                "M/s", "to shmring", "CPU", "probe", "near");
         break;
-    case FAN_OUT_LATENCY:
+    case BROADCAST_LATENCY:
         printf("%-19s %7s %7s %7s %7s -%7s %7s %7s %7s %7s %10s %10s %5s %6s %5s\n", "transport",
                "first", "p99", "last", "min", "max", "p90", "p99", "p99.9", "max", "to shmring",
                "vs probe", "CPU", "probe", "near");
@@ -237,7 +237,7 @@ static bool same_table(const struct cell *a, const struct cell *b)
                                             a->crew.idle == b->crew.idle && a->speed == b->speed));
 }
 
-#define FAN_OUT_NOTE                                                                               \
+#define BROADCAST_NOTE                                                                             \
     "sent: by the producer.\ngot: by each consumer, the average, the least and the most. missed: " \
     "the part of all messages, likewise.\nvs shmring: the rate sent by shmring-broadcast divided " \
     "by this one."
@@ -255,12 +255,13 @@ static const char *const column_notes[MODES] = {
         "before, during, after: what the\nothers passed on among themselves. kept: during "
         "divided by before, median of the rounds; lowest: of all\nrounds. hung: rounds after "
         "which a process did not end. A process that is killed is not replaced.",
-    [FAN_OUT] = FAN_OUT_NOTE,
-    [FAN_OUT_SLOW] = FAN_OUT_NOTE,
-    [FAN_OUT_LATENCY] = "first, last: p50 of the first\nand of the last consumer; the first p99 is "
-                        "the first one's, the others are the last one's.",
-    [FAN_OUT_SLEEP] = "M/s: million messages a second.\nto shmring: divided by the figure of "
-                      "shmring-broadcast."};
+    [BROADCAST] = BROADCAST_NOTE,
+    [BROADCAST_SLOW] = BROADCAST_NOTE,
+    [BROADCAST_LATENCY] =
+        "first, last: p50 of the first\nand of the last consumer; the first p99 is "
+        "the first one's, the others are the last one's.",
+    [BROADCAST_ASLEEP] = "M/s: million messages a second.\nto shmring: divided by the figure of "
+                         "shmring-broadcast."};
 
 /* Printed after the tables of modes that have notes of their own. */
 static void print_short_legend(const struct results *r, enum mode mode)
@@ -293,7 +294,7 @@ static void print_disturbance(const struct results *r)
     for (int i = 0; i < r->n_cells; i++) {
         const struct cell *c = &r->cells[i];
         if (c->wait != SPIN || !mode_has_metric(c->mode, M_CPU) || mode_is_many(c->mode) ||
-            c->mode == FAN_OUT_SLEEP)
+            c->mode == BROADCAST_ASLEEP)
             continue;
         rounds += c->n_rounds;
         for (int k = 0; k < c->n_rounds; k++)

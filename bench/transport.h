@@ -35,7 +35,7 @@ extern "C" {
 enum side { SIDE_A = 0, SIDE_B = 1 }; /* A sends first, or only A sends */
 
 /* The processes of a measurement: a pair, or many on one queue. Idle members attach, and sleep. */
-enum { CREW_MAX = 72, MANY_SIDE_MAX = 32, SUBSCRIBERS_MAX = 64, FAN_OUT_MAX = 16 };
+enum { CREW_MAX = 72, MANY_SIDE_MAX = 32, SUBSCRIBERS_MAX = 64, CONSUMERS_MAX = 16 };
 struct crew {
     int producers, consumers, idle;
 };

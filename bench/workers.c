@@ -91,12 +91,12 @@ struct job {
     const struct options *options;
 };
 
-/* In FAN_OUT_SLEEP the second member is only there for the probe. */
+/* In BROADCAST_ASLEEP the second member is only there for the probe. */
 static int subscriber_of(int member, enum mode mode, struct crew crew)
 {
     if (!mode_is_broadcast(mode))
         return -1;
-    return member - crew.producers - (mode == FAN_OUT_SLEEP);
+    return member - crew.producers - (mode == BROADCAST_ASLEEP);
 }
 
 /* The work of one member, in a process or a thread of its own. Returns 0 or -1. */

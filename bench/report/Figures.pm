@@ -444,7 +444,7 @@ sub broadcast {
             title => 'Missed by a slow consumer', unit => 'part of what was sent',
             across => 'messages a second that it takes', label => \&Chart::short),
         broadcast_curves($data, $mode->('broadcast-asleep'), metric => 'send_ns', field => 'subscribers',
-            title => 'A send while subscribers sleep', unit => 'nanoseconds', across => 'subscribers')
+            title => 'A send while subscribers receive nothing', unit => 'nanoseconds', across => 'subscribers')
     );
 }
 

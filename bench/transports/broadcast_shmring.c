@@ -10,7 +10,7 @@
 
 #include "shmring_ends.h"
 
-struct fan_out {
+struct queues {
     char name[SUBSCRIBERS_MAX][64]; /* of the queues, by subscriber; one of a broadcast queue */
     int queues;
     shmring_t *out[SUBSCRIBERS_MAX];
@@ -22,7 +22,7 @@ static const struct timespec nap = {.tv_nsec = NAP_MS * 1000000};
 
 static int make_queues(struct link *l, struct shmring_config config, int queues)
 {
-    struct fan_out *f = calloc(1, sizeof *f);
+    struct queues *f = calloc(1, sizeof *f);
     if (!f)
         return link_errno(l, "calloc");
     l->state = f;
@@ -54,7 +54,7 @@ static int open_each(struct link *l)
 
 static int attach_as(struct link *l, unsigned flags)
 {
-    struct fan_out *f = l->state;
+    struct queues *f = l->state;
     int r = 0;
     if (l->subscriber >= 0)
         r = shmring_open(&f->in, f->name[f->queues > 1 ? l->subscriber : 0],
@@ -76,7 +76,7 @@ static int attach_reliable(struct link *l)
 
 static void close_queues(struct link *l)
 {
-    struct fan_out *f = l->state;
+    struct queues *f = l->state;
     if (!f)
         return;
     for (int i = 0; i < SUBSCRIBERS_MAX; i++)
@@ -87,7 +87,7 @@ static void close_queues(struct link *l)
 
 static long send_to_all(struct link *l, void *message, long n)
 {
-    struct fan_out *f = l->state;
+    struct queues *f = l->state;
     (void)n;
     for (; f->served < f->queues; f->served++) {
         shmring_t *q = f->out[f->served];
@@ -104,7 +104,7 @@ static long send_to_all(struct link *l, void *message, long n)
 
 static long recv_one(struct link *l, void *message, long n)
 {
-    const struct fan_out *f = l->state;
+    const struct queues *f = l->state;
     (void)n;
     const ssize_t r = l->block ? shmring_recv_wait(f->in, message, l->size, &nap)
                                : shmring_recv(f->in, message, l->size);
@@ -119,7 +119,7 @@ static long recv_one(struct link *l, void *message, long n)
 
 static int missed(struct link *l, uint64_t *messages)
 {
-    const struct fan_out *f = l->state;
+    const struct queues *f = l->state;
     struct shmring_stat st;
     const int r = shmring_stat(f->in, &st);
     *messages = st.missed_here;

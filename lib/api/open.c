@@ -95,8 +95,9 @@ static int open_access(unsigned flags)
 
 /* ---- Without permission to write ------------------------------------------------------------- */
 
-/* After `refused`, is it worth trying whether a consumer with those flags can do without? Or can it
- * at least be told what would do? (That the file system is read-only says enough.) */
+/* Opening for reading and writing was `refused`. May permission to read be enough for a consumer
+ * with those flags? Also true for a reliable one, which gets a better error then: see only_read().
+ * Except after -EROFS, as that error says enough. */
 static bool may_only_read(unsigned flags, int refused)
 {
     return (flags & SHMR_ROLES) == SHMRING_CONSUMER &&

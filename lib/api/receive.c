@@ -79,8 +79,8 @@ COLD static ssize_t received_and_wake(shmring_t *q, ssize_t r)
     return unlikely(shmr_wake(q, SHMR_WRITABLE, 1) < 0) ? -EBADMSG : r;
 }
 
-/* The quick way of a kind, apart from shmring_recv(): where it needs so many registers that
- * shmring_recv() would have to save some for all kinds. */
+/* A kind whose quick way needs many registers has it here: inlined into shmring_recv(), it would
+ * make that function save registers for all kinds. */
 #define RECV_APART(KIND, kind)                                                                     \
     HOT static ssize_t recv_##kind(shmring_t *q, void *buf, size_t size)                           \
     {                                                                                              \

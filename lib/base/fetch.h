@@ -2,7 +2,7 @@
 /*
  * Byte rings: which lines a side fetches before it needs them, and which length it expects next. No
  * message needs this to arrive, and none of it orders anything: with empty functions the protocols
- * are the same. The kinds call these functions from their tuning.h and quick.h. doc/performance.md
+ * are the same. The kinds call these functions from their ring.h and quick.h. doc/performance.md
  * has what each is worth.
  */
 #ifndef SHMR_FETCH_H
@@ -24,19 +24,27 @@
 #define SHMR_READ_AHEAD  256
 #define SHMR_FETCH_MOST  2048
 
+/* When a producer has chosen how far ahead it fetches lines, and how many messages it had sent. */
+struct shmr_sample {
+    uint64_t ticks, messages;
+};
+
 /*
  * How far ahead a producer fetches lines: SHMR_WRITE_AHEAD in a stream, else 0. In request-response
  * traffic the consumer would wait longer for the line that it needs, while lines for later messages
  * are on the way, and its polls would take those back. A stream has one message or one KiB in every
- * 50 ns (SHMR_BACK_OFF_NS / SHMR_BACK_OFF_MESSAGES) on average. `messages` of `bytes` in all were
- * sent in `passed` ticks of shmr_ticks(); `ticks` of them last for SHMR_BACK_OFF_NS.
+ * 50 ns (SHMR_BACK_OFF_NS / SHMR_BACK_OFF_MESSAGES) on average since the last choice. `bytes` were
+ * sent since then, and `messages` in all; `ticks` of shmr_ticks() last for SHMR_BACK_OFF_NS.
  */
-static inline uint64_t shmr_write_ahead(uint64_t passed, uint64_t messages, uint64_t bytes,
-                                        uint32_t ticks)
+static inline uint64_t shmr_choose_ahead(struct shmr_sample *last, uint64_t messages,
+                                         uint64_t bytes, uint32_t ticks)
 {
-    const uint64_t kib = bytes / 1024;
-    const uint64_t stream = (messages > kib ? messages : kib) * ticks / SHMR_BACK_OFF_MESSAGES;
+    const uint64_t now = shmr_ticks(), passed = now - last->ticks;
+    const uint64_t sent = messages - last->messages, kib = bytes / 1024;
+    const uint64_t stream = (sent > kib ? sent : kib) * ticks / SHMR_BACK_OFF_MESSAGES;
 
+    last->ticks = now;
+    last->messages = messages;
     return passed <= stream ? SHMR_WRITE_AHEAD : 0;
 }
 

@@ -205,7 +205,7 @@ static int become_consumer(shmring_t *q)
     c->row = row ? shmr_broadcast_row_at(q->map.table, q->row) : &c->own;
     if (row && shmr_row_is_attached(row)) {
         shmr_recovery_takeover(q, q->row);
-        shmr_row_detach(row); /* else this process would be seen as the one that died */
+        shmr_row_detach(row); /* else peers would take this process for the dead owner, alive */
     }
     int r = start_consumer(q, row, reliable ? reliable_word(row) : 0);
     if (r == -EAGAIN)

@@ -245,7 +245,7 @@ __attribute__((noinline)) static int shmr_broadcast_find_room(struct shmr_broadc
             return -EAGAIN;
         }
     }
-    shmr_broadcast_choose_ahead(p, horizon - p->horizon);
+    p->fetch_ahead = shmr_choose_ahead(&p->sampled, p->messages, horizon - p->horizon, p->ticks);
     shmr_broadcast_move_horizon(p, horizon);
     shmr_broadcast_renew_quick(p);
     return 0;

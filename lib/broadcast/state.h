@@ -9,6 +9,7 @@
 
 #include <shmring/shmring.h>
 
+#include "base/fetch.h"
 #include "broadcast/layout.h"
 #include "core/side.h"
 
@@ -49,8 +50,8 @@ struct shmr_broadcast_producer {
     struct shmr_broadcast_holder holder; /* when there was no room: the consumer furthest behind */
     uint64_t wanted;                     /* then: where the horizon had to be */
     uint64_t high_water, full_events;
-    uint64_t sampled_ticks, sampled_messages; /* when fetch_ahead was last chosen */
-    uint32_t ticks;                           /* of shmr_ticks() in SHMR_BACK_OFF_NS */
+    struct shmr_sample sampled; /* when fetch_ahead was last chosen */
+    uint32_t ticks;             /* of shmr_ticks() in SHMR_BACK_OFF_NS */
     /* For kind.c. */
     uint64_t held_up_at;           /* `messages` when the producer was found to be held up */
     int64_t held_up_since, tested; /* ns, by shmr_wait_now(); tested: a lock of the holder */

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Broadcast: tuning. How far ahead a side fetches lines (base/fetch.h), for how long it backs off,
- * and how much a lapped consumer leaves out. No message needs this to arrive, and none of it orders
- * anything: with functions that do nothing and return 0 the protocol is the same.
+ * Broadcast: tuning. For how long a side backs off, and how much a lapped consumer leaves out. No
+ * message needs this to arrive, and none of it orders anything: with functions that do nothing and
+ * return 0 the protocol is the same. The other means of speed are base/fetch.h and quick.h.
  */
 #ifndef SHMR_BROADCAST_TUNING_H
 #define SHMR_BROADCAST_TUNING_H
 
 #include <shmring/shmring.h>
 
-#include "base/fetch.h"
 #include "broadcast/state.h"
 
 /* In a smaller ring a consumer that backs off for longer than once would be overtaken. */
@@ -53,19 +52,6 @@ static inline uint64_t shmr_broadcast_lead(const struct shmr_broadcast_consumer 
     if (c->lead == 0 || c->position - c->went_on >= capacity)
         return shmr_broadcast_chunk(&c->ring);
     return c->lead < most / 2 ? c->lead * 2 : most;
-}
-
-/* ---- Fetching lines -------------------------------------------------------------------------- */
-
-/* `bytes` were sent since the last choice. */
-static inline void shmr_broadcast_choose_ahead(struct shmr_broadcast_producer *p, uint64_t bytes)
-{
-    const uint64_t now = shmr_ticks();
-
-    p->fetch_ahead = shmr_write_ahead(now - p->sampled_ticks, p->messages - p->sampled_messages,
-                                      bytes, p->ticks);
-    p->sampled_ticks = now;
-    p->sampled_messages = p->messages;
 }
 
 #endif

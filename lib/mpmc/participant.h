@@ -170,7 +170,7 @@ shmr_mpmc_own_again(struct shmr_mpmc_participant *p)
         atomic_store_explicit(&p->row->full_events, p->full_events, memory_order_relaxed);
         shmr_mpmc_back_off_stream(&p->queue.sending, p->sent, p->queue.stride, p->queue.mask + 1);
         mine = shmr_mpmc_own(&p->queue);
-        if (!mine.block && SHMR_MPMC_SAMPLE_LEAST != 0)
+        if (SHMR_MPMC_SAMPLE_LEAST != 0 && !mine.block)
             shmr_mpmc_sample(&p->queue);
     }
     if (!mine.block)

@@ -151,8 +151,10 @@ __attribute__((noinline)) static int shmr_spsc_find_room(struct shmr_spsc_produc
  * line. */
 __attribute__((noinline)) static void shmr_spsc_sample(struct shmr_spsc_producer *p)
 {
-    shmr_spsc_choose_ahead(p, shmr_spsc_capacity(p->mask) / SHMR_SPSC_SAMPLE_FRACTION);
-    p->next_sample = p->position + shmr_spsc_capacity(p->mask) / SHMR_SPSC_SAMPLE_FRACTION;
+    const uint64_t step = shmr_spsc_capacity(p->mask) / SHMR_SPSC_SAMPLE_FRACTION;
+
+    p->fetch_ahead = shmr_choose_ahead(&p->sampled, p->messages, step, p->ticks);
+    p->next_sample = p->position + step;
     if (shmr_spsc_see_head(p, shmr_spsc_exact_head(p)))
         shmr_spsc_note_high_water(p, p->position - p->head);
     shmr_spsc_renew_quick(p);

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/fetch.h"
 #include "core/side.h"
 #include "spsc/layout.h"
 
@@ -28,7 +29,7 @@ struct shmr_spsc_producer {
     uint64_t messages;
     uint64_t next_sample; /* position at which to sample the high-water mark */
     uint64_t quick_until; /* up to this position there is room, and no sample is due */
-    uint64_t fetch_ahead; /* SHMR_SPSC_WRITE_AHEAD; 0: fetch only what is about to be written */
+    uint64_t fetch_ahead; /* SHMR_WRITE_AHEAD; 0: fetch only what is about to be written */
     struct shmr_spsc_producer_page *page;
     const struct shmr_spsc_consumer_page *consumer;
     uint32_t max_message;
@@ -37,9 +38,8 @@ struct shmr_spsc_producer {
     bool reserved;       /* a reservation is open */
     uint32_t reservation;
     struct shmr_side side;
-    /* At the last sample of the high-water mark. */
-    uint64_t sampled_ticks, sampled_messages;
-    uint32_t ticks; /* of shmr_ticks() in SHMR_BACK_OFF_NS */
+    struct shmr_sample sampled; /* at the last sample of the high-water mark */
+    uint32_t ticks;             /* of shmr_ticks() in SHMR_BACK_OFF_NS */
     /* For batches. */
     uint8_t *stage; /* SHMR_SPSC_STAGE bytes */
     struct shmr_spsc_trial trial;

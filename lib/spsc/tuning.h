@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * SPSC: tuning. How far ahead a side fetches lines (base/fetch.h), and for how long it backs off.
- * No message needs this to arrive, and none of it orders anything: ring.h calls these functions,
- * and with empty ones the protocol is the same. doc/performance.md has what each is worth. The two
- * other means of speed are quick.h and staging.h.
+ * SPSC: tuning. For how long a side backs off, and how far the quick way goes. No message needs
+ * this to arrive, and none of it orders anything: ring.h calls these functions, and with empty ones
+ * the protocol is the same. doc/performance.md has what each is worth. The other means of speed are
+ * base/fetch.h, quick.h and staging.h.
  */
 #ifndef SHMR_SPSC_TUNING_H
 #define SHMR_SPSC_TUNING_H
 
 #include <shmring/shmring.h>
 
-#include "base/fetch.h"
 #include "spsc/state.h"
 
 /* The consumer publishes its head every 1/8 of the ring, and the producer samples the high-water
@@ -33,19 +32,6 @@ static inline void shmr_spsc_back_off_when_empty(struct shmr_spsc_consumer *c)
 {
     shmr_pause(shmr_back_off(&c->side.stream, c->side.pauses, c->messages, c->position,
                              shmr_spsc_capacity(c->mask)));
-}
-
-/* ---- Fetching lines -------------------------------------------------------------------------- */
-
-/* `bytes` were sent since the last choice. */
-static inline void shmr_spsc_choose_ahead(struct shmr_spsc_producer *p, uint64_t bytes)
-{
-    const uint64_t now = shmr_ticks();
-
-    p->fetch_ahead = shmr_write_ahead(now - p->sampled_ticks, p->messages - p->sampled_messages,
-                                      bytes, p->ticks);
-    p->sampled_ticks = now;
-    p->sampled_messages = p->messages;
 }
 
 /* ---- How far the quick way goes (quick.h) ---------------------------------------------------- */

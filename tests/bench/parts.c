@@ -478,7 +478,7 @@ static int broadcast_consume(struct link *l, unsigned flags, uint64_t total, str
     static uint64_t buffer[2];
     const struct transport t = {.flags = flags, .try_recv = recv_script, .missed = missed_script};
     struct shared *shared = workers_map();
-    const struct plan plan = {.mode = FAN_OUT};
+    const struct plan plan = {.mode = BROADCAST};
     script = s;
     *l = (struct link){.transport = &t,
                        .size = sizeof buffer,

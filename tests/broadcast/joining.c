@@ -112,7 +112,8 @@ static bool is_seen(shmring_t *q, pid_t child)
            rows[1].flags == SHMRING_RELIABLE;
 }
 
-/* False: it had joined before so many changes. *seen, *unseen: how often a stopped process was. */
+/* False: it had joined before it had made `changes` changes. *seen, *unseen: how often peers saw a
+ * stopped process, or did not. */
 static bool try_stop(shmring_t *q, const struct shmr_row *row, int changes, uint64_t *number,
                      int *seen, int *unseen)
 {

@@ -90,7 +90,7 @@ Test(broadcast_lapped, a_slow_consumer_leaves_out_more_after_each_lap)
                      (int)received, (int)calls);
         cr_assert_eq(cast_participant(q, SHMRING_CONSUMER).missed + received, number);
 
-        /* It keeps up for a while: after the next lap it misses as little as after the first. */
+        /* It keeps up: after the next lap it misses as little as after the first. */
         cr_assert_geq(shmring_skip(c), 0);
         if (i == 0) { /* it never finds the ring empty */
             cast_send(q, sent++, 1);

@@ -43,8 +43,8 @@ shmring_t *test_create_mpmc(const char *name, unsigned flags, uint64_t capacity,
  */
 bool test_is_root(void);
 
-/* Give this process mounts of its own, so that what it mounts nobody else sees, and it goes with
- * the process. Only root may; returns false for others. */
+/* Give this process mounts of its own: no other process sees what it mounts, and that ends with the
+ * process. Only root may do so; returns false for other users. */
 bool test_own_mounts(void);
 
 /*

@@ -34,8 +34,8 @@ struct content {
     uint8_t more[LONGEST - 16];
 };
 
-/* What participant i has sent, or released, for certain: this many messages, or one more; and has
- * been told that it missed, or more. */
+/* What the calls of participant i have returned. It has sent, or released, `done` messages, or one
+ * more. It has missed at least `missed` messages. */
 static struct diary {
     _Atomic uint64_t done[ALL], missed[ALL];
 } * diary;
@@ -45,7 +45,7 @@ static uint32_t kind;
 static unsigned producers, all; /* the first participants are producers, the others consumers */
 static bool holding;            /* broadcast: some consumers are reliable */
 
-/* What the queue's size is told in. */
+/* Is the queue's size in messages, not in bytes? */
 static bool in_messages(void)
 {
     return kind == SHMRING_MPMC;

@@ -2,18 +2,18 @@
 /*
  * The parts of broadcast.c: what a participant does (broadcast_participants.c), what the figures
  * must say (broadcast_figures.c), and the operations of the process that dies
- * (broadcast_operations.c). The messages are those of oracle.h, of one stream, numbered from the
- * queue's creation. What each consumer's row has received is in a book that all processes share.
+ * (broadcast_operations.c). What each consumer's row has received is in a book that all processes
+ * share.
  */
 #ifndef CRASH_BROADCAST_H
 #define CRASH_BROADCAST_H
 
 #include "figures.h"
 #include "lib/core/handle.h"
-#include "oracle.h"
+#include "messages.h"
 
 enum { CAPACITY = 4096, CHUNK = CAPACITY / SHMR_BROADCAST_CHUNKS, SPARE = 8, BATCH = 3 };
-enum { LONGEST_MESSAGE = 36, LONGEST = 40, ROWS = FIGURES_ROWS, NUMBERS = 8192, TOO_MANY = 1000 };
+enum { LONGEST = 40, ROWS = FIGURES_ROWS, NUMBERS = 8192, TOO_MANY = 1000 };
 
 /* States: see broadcast.c. */
 enum {
@@ -33,7 +33,7 @@ enum {
     AT_WORK,
 };
 
-/* What the owners of a row have done, as their calls that returned have told them. */
+/* What the owners of a row have done, as their calls that returned have said. */
 struct row {
     bool attached, reliable;
     pid_t owner;
@@ -44,7 +44,7 @@ struct row {
 
 struct book {
     uint64_t sent; /* by calls that returned, since the state was prepared */
-    /* What the dead consumer's row shows beside what its calls have told. */
+    /* What the dead consumer's row shows, beside what its calls have returned. */
     uint64_t doubtful, doubtful_bytes, doubtful_missed;
     struct row row[ROWS];
 };
@@ -94,23 +94,6 @@ struct participants {
 extern struct participants here;
 
 /* ---- Messages ------------------------------------------------------------------------------- */
-
-static inline size_t message_length(uint64_t n)
-{
-    return oracle_length(n, LONGEST_MESSAGE);
-}
-
-static inline void message_write(uint64_t n, void *to)
-{
-    oracle_write(n, to, message_length(n));
-}
-
-bool message_is(uint64_t n, const void *bytes, size_t length);
-
-static inline uint64_t record_size(uint64_t n)
-{
-    return shmring_record_size((uint32_t)message_length(n));
-}
 
 /* Position of message n; the payload of those before it. */
 uint64_t position_of(uint64_t n);

@@ -28,7 +28,7 @@ static const struct crash_operation *operation_of(const struct crash_world *w, i
     return seat == CRASH_PAUSED ? w->paused : w->operation;
 }
 
-/* May the interrupted operation have moved so many messages? All, if its call had returned. */
+/* May the interrupted operation have moved that many messages? All, if its call had returned. */
 static bool may_have_moved(const struct crash_world *w, int seat, uint64_t moved)
 {
     const struct crash_operation *o = operation_of(w, seat);
@@ -90,7 +90,7 @@ static void check_received(struct crash_world *w, const struct shmring_stat *st)
     const bool overtaken =
         seat >= 0 && !operation_of(w, seat)->attaches && (w->paused || gap == seen->missed);
     crash_check(w, gap == 0 || (overtaken && gap < NUMBERS),
-                "figures: %" PRIu64 " messages missed, %" PRIu64 " as calls have told", st->missed,
+                "figures: %" PRIu64 " messages missed, %" PRIu64 " as calls have said", st->missed,
                 missed);
     if (crash_failed(w) || seat < 0) {
         crash_check(w, st->received_bytes == bytes, "figures: bytes received %" PRIu64,

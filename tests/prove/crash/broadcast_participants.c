@@ -32,13 +32,6 @@ const struct witness *witness_of(const struct crash_world *w, int seat)
 
 /* ---- Messages ------------------------------------------------------------------------------- */
 
-bool message_is(uint64_t n, const void *bytes, size_t length)
-{
-    uint64_t name;
-
-    return oracle_read(&name, bytes, length, LONGEST_MESSAGE) == ORACLE_RIGHT && name == n;
-}
-
 /* Sums over the messages before each. */
 static const uint64_t *sums(uint64_t (*of)(uint64_t n), uint64_t sum[NUMBERS + 1])
 {

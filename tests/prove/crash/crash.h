@@ -53,7 +53,7 @@ struct crash_kind {
     size_t state_count;
     unsigned budget;         /* instructions that a call of a survivor may take */
     unsigned long_operation; /* of an operation of more points than this, some are tried */
-    unsigned others;         /* ... about so many beside those that matter */
+    unsigned others;         /* ... about this many beside those that matter */
     unsigned measured_calls; /* calls of survivors that are measured after a death */
     unsigned pair_points;    /* points of an operation that are combined with those of another */
 

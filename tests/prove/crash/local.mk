@@ -4,7 +4,7 @@
 # of queue and way of dying; the kind is in NAME.c.
 
 crash_common = tests/prove/crash/crash.h \
-	tests/prove/crash/figures.c tests/prove/crash/figures.h \
+	tests/prove/crash/figures.c tests/prove/crash/figures.h tests/prove/crash/messages.h \
 	tests/prove/crash/play.c tests/prove/crash/play.h \
 	tests/prove/crash/program.c tests/prove/crash/program.h \
 	tests/prove/crash/step.c tests/prove/crash/step.h

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The parts of spsc.c: what a participant does (spsc_participants.c), and the operations of the
- * process that dies (spsc_operations.c). The messages are those of oracle.h, of one stream,
- * numbered from the queue's creation: so a receiver knows which must come next.
+ * process that dies (spsc_operations.c).
  */
 #ifndef CRASH_SPSC_H
 #define CRASH_SPSC_H
 
 #include "figures.h"
-#include "oracle.h"
+#include "messages.h"
 
-enum { CAPACITY = 4096, SPARE = 8, BATCH = 3, LONGEST_MESSAGE = 36, LONGEST = 40, TOO_MANY = 1000 };
+enum { CAPACITY = 4096, SPARE = 8, BATCH = 3, LONGEST = 40, TOO_MANY = 1000 };
 
 /* States. */
 enum {
@@ -47,23 +46,6 @@ struct participants {
     void *reservation;
 };
 extern struct participants here;
-
-/* ---- Messages ------------------------------------------------------------------------------- */
-
-static inline size_t message_length(uint64_t n)
-{
-    return oracle_length(n, LONGEST_MESSAGE);
-}
-
-static inline void message_write(uint64_t n, void *to)
-{
-    oracle_write(n, to, message_length(n));
-}
-
-bool message_is(uint64_t n, const void *bytes, size_t length);
-
-/* Bytes that message n takes in the ring. */
-uint64_t record_size(uint64_t n);
 
 /* ---- What a participant does ----------------------------------------------------------------- */
 

@@ -13,18 +13,6 @@ struct participants here;
 /* One stream. Which messages were sent at all, the figures and the counters say. */
 static struct oracle sender = {.streams = 1, .deaths = true, .sent = {{.begun = UINT64_MAX}}};
 
-bool message_is(uint64_t n, const void *bytes, size_t length)
-{
-    uint64_t name;
-
-    return oracle_read(&name, bytes, length, LONGEST_MESSAGE) == ORACLE_RIGHT && name == n;
-}
-
-uint64_t record_size(uint64_t n)
-{
-    return shmring_record_size((uint32_t)message_length(n));
-}
-
 static shmring_t *open_role(struct crash_world *w, unsigned role, struct shmring_stat *st)
 {
     shmring_t *q = NULL;

@@ -92,7 +92,7 @@ unsigned count(void); /* messages in the queue, also those taken and not release
 pid_t start_sleeper(struct crash_world *w, uint32_t recheck_ms);
 pid_t put_to_sleep(struct crash_world *w, uint32_t recheck_ms);
 pid_t put_companion_to_sleep(struct crash_world *w, uint32_t recheck_ms); /* the second sleeper */
-/* Is it true of each sleeper that it has moved so many messages, or has finished? */
+/* Has each sleeper moved that many messages, or finished? */
 bool have_all_moved(struct crash_world *w, unsigned messages);
 bool have_all_finished(struct crash_world *w);
 void publish_one(struct crash_world *w, shmring_t *q);    /* a message, or room for one */

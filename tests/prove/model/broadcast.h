@@ -100,7 +100,7 @@ static inline void become_producer(struct shmr_broadcast_producer *p)
     p->side.pauses = 0;
     p->ticks = 0;
     p->fetch_ahead = 0;
-    p->sampled_ticks = p->sampled_messages = 0;
+    p->sampled = (struct shmr_sample){.ticks = 0};
     p->reserved = false;
     BOUNDED(JOIN_STEPS, assert(shmr_broadcast_resume_producer(p) == 0));
 }

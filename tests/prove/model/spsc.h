@@ -49,7 +49,7 @@ static inline void become_producer(struct shmr_spsc_producer *p)
     p->side.misses = 0;
     p->side.pauses = 0;
     p->ticks = 0;
-    p->sampled_ticks = p->sampled_messages = 0;
+    p->sampled = (struct shmr_sample){.ticks = 0};
     p->reserved = false;
     BOUNDED(TAKEOVER_STEPS, assert(shmr_spsc_resume_producer(p) == 0));
 }

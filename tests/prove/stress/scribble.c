@@ -456,7 +456,7 @@ static uint64_t some_place_of_broadcast(struct scribbler *s)
 }
 
 /* Not at the end of a chunk, or not a multiple of 8; back, or ahead, by chunks or by rings; one
- * that belongs to another place; and now and then none at all. */
+ * that belongs to another place; and in one of eight cases 0. */
 static uint64_t some_position(struct scribbler *s, uint64_t old)
 {
     const uint64_t chunk = s->g.capacity / SHMR_BROADCAST_CHUNKS;

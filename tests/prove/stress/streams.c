@@ -451,7 +451,7 @@ static int cast_produce(void *unused)
 struct cast_consumer {
     shmring_t *q;
     struct oracle_reader reader;
-    uint64_t missed; /* as the queue has told */
+    uint64_t missed; /* as the queue has said */
     bool reliable, started;
 };
 
@@ -459,10 +459,10 @@ static void cast_judge(struct cast_consumer *c, enum oracle_verdict whole, uint6
 {
     child_judge(whole);
     child_judge(oracle_receive(oracle, &c->reader, message, false));
-    child_assert(c->reader.missed == 0); /* as many as the queue has told, and no fewer */
+    child_assert(c->reader.missed == 0); /* as many as the queue has said, and no fewer */
 }
 
-/* The queue has told that the consumer was lapped: how many messages has it missed? */
+/* A call has returned -EOVERFLOW: how many messages has the consumer missed? */
 static void cast_lapped(struct cast_consumer *c)
 {
     struct shmring_stat st;
