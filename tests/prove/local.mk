@@ -20,3 +20,4 @@ EXTRA_DIST += tests/prove/model
 mutants:
 	@$(srcdir)/tests/prove/mutants/run $(MUTANTS)
 EXTRA_DIST += tests/prove/mutants
+script_tests += tests/prove/mutants/edits.sh
