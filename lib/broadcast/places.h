@@ -27,6 +27,8 @@
 struct shmr_broadcast_at {
     uint64_t position, number, bytes;
     uint64_t horizon;   /* as read when the place was found whole */
+    uint64_t key;       /* the position of the last key message on the way there, */
+    uint64_t key_count; /* and its number plus 1; 0: there was none */
     const char *damage; /* after -EBADMSG */
 };
 
@@ -102,6 +104,10 @@ static inline bool shmr_broadcast_walk(const struct shmr_broadcast_ring *ring,
             return true;
         if (len > ring->max_message)
             return false;
+        if (header & SHMR_BROADCAST_KEY) {
+            at->key = at->position;
+            at->key_count = at->number + 1;
+        }
         at->position += shmring_record_size(len);
         at->bytes += len;
         at->number++;
@@ -254,10 +260,10 @@ shmr_broadcast_key_whole(const struct shmr_broadcast_page *page)
     return &page->key[(int64_t)(b - a) > 0];
 }
 
-/* The last key message. Returns 0; -ENOENT: there was none, it is not whole any more, or the
- * producer sends one after the other just now; -EBADMSG. */
-static inline int shmr_broadcast_find_key(const struct shmr_broadcast_ring *ring,
-                                          struct shmr_broadcast_at *at)
+/* The last key message whose place the producer has stored. Returns 0; -ENOENT: there was none, it
+ * is not whole any more, or the producer sends one after the other just now; -EBADMSG. */
+static inline int shmr_broadcast_find_stored_key(const struct shmr_broadcast_ring *ring,
+                                                 struct shmr_broadcast_at *at)
 {
     for (int i = 0; i < SHMR_BROADCAST_TRIES; i++) {
         const struct shmr_broadcast_place *whole = shmr_broadcast_key_whole(ring->page);
@@ -286,6 +292,26 @@ static inline int shmr_broadcast_find_key(const struct shmr_broadcast_ring *ring
                    : -EBADMSG;
     }
     return -ENOENT;
+}
+
+/*
+ * The last key message that was published. The producer stores its place after that, and its
+ * progress later. If it has not stored the place yet, then the walk from the last progress to the
+ * tail meets the message. Else, if cast:A4 reads that progress from cast:R4, then cast:A6 reads the
+ * key of cast:R6 before it. Returns as shmr_broadcast_find_stored_key().
+ */
+static inline int shmr_broadcast_find_key(const struct shmr_broadcast_ring *ring,
+                                          struct shmr_broadcast_at *at)
+{
+    struct shmr_broadcast_at tail;
+    const bool met = shmr_broadcast_find_tail(ring, &tail) == 0 && tail.key_count != 0;
+    const int r = shmr_broadcast_find_stored_key(ring, at);
+
+    if (!met || r == -EBADMSG || (r == 0 && (int64_t)(tail.key_count - 1 - at->number) <= 0))
+        return r;
+    *at = (struct shmr_broadcast_at){
+        .position = tail.key, .number = tail.key_count - 1, .horizon = tail.horizon};
+    return 0;
 }
 
 #endif

@@ -351,6 +351,8 @@ static bool try_death(int at)
     cr_assert_eq(shmr_broadcast_find_tail(&r, &tail), 0, "%s", tail.damage);
     cr_assert(tail.number == sent && tail.position == old.position, "an observer sees as much");
     check_page(tail.position, sent, false);
+    if (operation == SEND_KEY && sent > before)
+        check_key(sent, &before);
 
     succeed();
     cr_assert(successor.messages == sent && successor.position == tail.position);

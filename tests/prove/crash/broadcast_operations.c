@@ -468,6 +468,35 @@ static void producer_carries_on(struct crash_world *w)
         fill(w);
 }
 
+/* Has the producer begun to overwrite the message that was peeked last? */
+static bool is_overwritten(const struct shmr_broadcast_consumer *c)
+{
+    const uint32_t last = (c->first + c->held - 1) % SHMRING_PEEKED_MAX;
+
+    return !shmr_broadcast_is_before(&c->ring, c->peeked[last].position,
+                                     shmr_broadcast_horizon(&c->ring));
+}
+
+static void end_peek(struct crash_world *w, ssize_t length)
+{
+    const struct shmr_broadcast_consumer *c = &mine->q->broadcast.consumer;
+    const bool overwritten = is_overwritten(c);
+    const uint64_t missed = c->missed_here;
+
+    /* While this process was stopped, a producer without patience may have struck it off and gone
+     * on. Then the message may be any bytes. */
+    if (overwritten)
+        mine->judge.next[0]++;
+    else if (!judge(w, mine, mine->held[mine->held_count], length, false))
+        return;
+    mine->held_number[mine->held_count++] = mine->judge.next[0] - 1;
+    if (overwritten) {
+        release_held(w, mine);
+        crash_check(w, c->missed_here > missed,
+                    "the release does not report an overwritten message");
+    }
+}
+
 static void consumer_carries_on(struct crash_world *w)
 {
     const struct witness *seen = my_witness(w);
@@ -480,9 +509,8 @@ static void consumer_carries_on(struct crash_world *w)
     for (int i = 0; copies(w->mine) && i < moved; i++)
         if (judge(w, mine, seen->buffer[i], (ssize_t)seen->length[i], false))
             note_received(w, mine, mine->judge.next[0] - 1);
-    if (w->mine->run == run_peek && result >= 0 &&
-        judge(w, mine, mine->held[mine->held_count], result, false))
-        mine->held_number[mine->held_count++] = mine->judge.next[0] - 1;
+    if (w->mine->run == run_peek && result >= 0)
+        end_peek(w, result);
     if (skips(w->mine) && result > 0) {
         mine->judge.next[0] += (uint64_t)result;
         book(w)->row[mine->q->row].next += (uint64_t)result;
